@@ -1,0 +1,42 @@
+# Two commands do everything: `make demo` and `make test`. Both make the environment first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := runs/digits
+
+.PHONY: demo test test-slow lint format install clean
+.DELETE_ON_ERROR:
+
+# The stamp is rebuilt when the dependencies change, so a second `make` needs no network.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "naturalize needs Python 3.11 or newer; say which with make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt torch
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+install: $(VENV)/installed
+
+demo: install
+	rm -rf $(RUN)
+	$(BIN)/naturalize transfer digits --budget 3m --out $(RUN)
+	$(BIN)/naturalize export $(RUN) --format onnx --to $(RUN)/model.onnx
+
+lint: install
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow -rA
+
+format: install
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+
+clean:
+	rm -rf $(VENV) runs

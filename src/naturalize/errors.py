@@ -1,0 +1,31 @@
+"""Errors that are the user's to mend: one clear line that says what is wrong and what to do, never a traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Input, option or file that cannot be used. The command line prints the message and exits with code 2."""
+
+    exit_code = 2
+
+
+class Interrupted(BaseException):
+    """The run was asked to stop by a signal. Not an `Exception`, so that no handler of errors swallows it."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by signal {signum}")
+        self.signum = signum
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, as shells report it: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + self.signum
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
+    """The error for a name that is not in a registry, with the nearest names."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return UserError(f"unknown {what} {name!r}: {hint}known are {', '.join(known)}")

@@ -1,0 +1,71 @@
+"""Files that are either whole or not there: written beside, synced, renamed."""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from naturalize.errors import UserError
+
+
+@contextlib.contextmanager
+def room_on_disk(path: Path) -> Iterator[None]:
+    """Turn 'no space left' and 'not permitted' into one line that names the path and what is free there."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(existing_parent(path)).free / 1e6
+            raise UserError(
+                f"the disk of {path} is full ({free:.1f} MB free): free some space, then `naturalize resume`"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UserError(f"{path} cannot be written ({error.strerror}): choose another --out") from error
+        raise
+
+
+def existing_parent(path: Path) -> Path:
+    """The nearest directory at or above `path` that exists."""
+    path = path.absolute()
+    while not path.is_dir():
+        path = path.parent
+    return path
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` in one step: a reader, or a crash, sees the old content or the new, nothing between."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    with room_on_disk(path):
+        try:
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+            sync_directory(path.parent)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` in UTF-8, whatever the locale."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_text` of indented JSON; non-finite numbers raise, since JSON has none."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames in a directory durable, where the system can (Windows cannot open directories)."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

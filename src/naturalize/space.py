@@ -1,0 +1,206 @@
+"""Search spaces: ordered integer variables, the rules that bind them, and the architectures that they describe.
+
+Everything works on *codes*, an int array `(n, d)` of n points, for all rows at once; `Architecture` is the immutable
+single-value view of a row. No torch: a space of one's own can be searched in a process that never imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from naturalize.errors import UserError
+
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One integer variable: its codes run from `lower` to `upper`, both included."""
+
+    name: str
+    lower: int
+    upper: int
+
+    @property
+    def digits(self) -> int:
+        """Decimal digits that the string form spends on it. At least the published form's, also where it is fixed."""
+        return len(str(self.upper))
+
+
+class Architecture:
+    """One valid point of a search space: immutable, hashable, equal by its codes, printed as its string form.
+
+    Deliberately no dataclass and no sequence: Fabric walks into those when it wraps a module for mixed precision.
+    """
+
+    __slots__ = ("code", "text")
+
+    code: tuple[int, ...]
+    text: str
+
+    def __init__(self, code: Sequence[int], text: str) -> None:
+        object.__setattr__(self, "code", tuple(int(value) for value in code))
+        object.__setattr__(self, "text", text)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("an architecture is immutable")
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[int, ...], str]]:
+        return Architecture, (self.code, self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Architecture) and self.code == other.code
+
+    def __hash__(self) -> int:
+        return hash(self.code)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Architecture({self.text!r})"
+
+
+class SearchSpace:
+    """Integer variables with bounds, and rules (child, parent): the child is absent (code 0) where its parent is.
+
+    Args:
+        name: what messages call the space.
+        variables: in the order of the columns of codes.
+        rules: pairs of column indices; a chain's pairs stand in the order in which absence spreads.
+    """
+
+    def __init__(self, name: str, variables: Sequence[Variable], rules: Sequence[tuple[int, int]] = ()) -> None:
+        self.name = name
+        self.variables = tuple(variables)
+        self.rules = tuple(rules)
+        self.lower: Codes = np.array([variable.lower for variable in variables], dtype=np.int64)
+        self.upper: Codes = np.array([variable.upper for variable in variables], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.variables)
+
+    @property
+    def free(self) -> int:
+        """Number of variables with more than one option: those that a predictor learns from."""
+        return int((self.upper > self.lower).sum())
+
+    @property
+    def size(self) -> int:
+        """Number of valid architectures, exactly: a product over chains of rules, each counted by absence."""
+        parent = {child: above for child, above in self.rules}
+        children: dict[int, list[int]] = {}
+        for child, above in parent.items():
+            children.setdefault(above, []).append(child)
+
+        def count(column: int) -> int:
+            lower, upper = int(self.lower[column]), int(self.upper[column])
+            absent = 1 if lower == 0 else 0
+            present = upper - max(lower, 1) + 1
+            if column not in children:
+                return absent + present
+            below = 1
+            for child in children[column]:
+                below *= count(child)
+            absent = absent if all(self.lower[child] == 0 for child in children[column]) else 0
+            return absent + present * below
+
+        size = 1
+        for column in range(len(self)):
+            if column not in parent:
+                size *= count(column) if column in children else int(self.upper[column] - self.lower[column] + 1)
+        return size
+
+    def is_valid(self, codes: Codes) -> NDArray[np.bool_]:
+        """Whether each row lies within the bounds and obeys the rules. Shapes: `(n, d) -> (n,)`."""
+        codes = np.asarray(codes)
+        valid = ((codes >= self.lower) & (codes <= self.upper)).all(axis=1)
+        for child, parent in self.rules:
+            valid &= (codes[:, child] == 0) | (codes[:, parent] != 0)
+        return valid
+
+    def repair(self, codes: Codes) -> Codes:
+        """The nearest rows that are valid: clipped to the bounds, children of absent parents made absent."""
+        codes = np.clip(np.asarray(codes, dtype=np.int64), self.lower, self.upper)
+        for child, parent in self.rules:
+            codes[:, child] = np.where(codes[:, parent] == 0, 0, codes[:, child])
+        return codes
+
+    def sample(self, n: int, rng: np.random.Generator) -> Codes:
+        """n rows drawn uniformly from the valid architectures, with replacement, by rejection. Shape `(n, d)`."""
+        drawn: list[Codes] = []
+        missing = n
+        while missing > 0:
+            codes = rng.integers(self.lower, self.upper + 1, size=(2 * missing + 16, len(self)))
+            valid = codes[self.is_valid(codes)][:missing]
+            drawn.append(valid)
+            missing -= len(valid)
+        return np.concatenate(drawn) if drawn else np.empty((0, len(self)), dtype=np.int64)
+
+    def sample_distinct(self, n: int, rng: np.random.Generator) -> Codes:
+        """Up to n distinct rows, uniformly; all of a space with n or fewer architectures. In the order drawn."""
+        n = min(n, self.size)
+        codes = unique_rows(self.sample(2 * n, rng))
+        while len(codes) < n:
+            codes = unique_rows(np.concatenate([codes, self.sample(4 * n, rng)]))
+        return codes[:n]
+
+    def corners(self) -> Codes:
+        """The smallest and the largest architecture: every variable at its lower, at its upper bound. Shape `(2, d)`."""
+        return np.stack([self.lower, self.upper])
+
+    def scale(self, codes: Codes) -> NDArray[np.float64]:
+        """Codes scaled to [0, 1] by each variable's range (method.md, section 4). A fixed variable gives 0."""
+        return (np.asarray(codes) - self.lower) / np.maximum(self.upper - self.lower, 1)
+
+    def strings(self, codes: Codes) -> list[str]:
+        """The string form of each row: every code in as many digits as its variable's largest needs, joined."""
+        widths = [variable.digits for variable in self.variables]
+        return ["".join(f"{value:0{width}d}" for value, width in zip(row, widths, strict=True)) for row in codes.tolist()]
+
+    def architecture(self, code: Sequence[int] | Codes) -> Architecture:
+        """The architecture of one row. Raises `UserError` where it is not valid here."""
+        row = np.asarray(code, dtype=np.int64)[None]
+        if row.shape[1] != len(self) or not self.is_valid(row)[0]:
+            raise UserError(f"{list(map(int, code))} is no architecture of the search space {self.name}")
+        return Architecture(row[0].tolist(), self.strings(row)[0])
+
+    def architectures(self, codes: Codes) -> list[Architecture]:
+        """`architecture` of every row, without checking: for codes that the space itself made."""
+        return [Architecture(row, text) for row, text in zip(codes.tolist(), self.strings(codes), strict=True)]
+
+    def parse(self, text: str) -> Architecture:
+        """The architecture of a string form. Raises `UserError` for a string of another space."""
+        widths = [variable.digits for variable in self.variables]
+        if not (text.isascii() and text.isdigit()) or len(text) != sum(widths):
+            raise UserError(
+                f"{text!r} is no architecture of {self.name}: its strings are {sum(widths)} digits, "
+                f"as {self.strings(self.corners())[1]}"
+            )
+        ends = np.cumsum(widths)
+        code = [int(text[end - width : end]) for end, width in zip(ends, widths, strict=True)]
+        for variable, value in zip(self.variables, code, strict=True):
+            if not variable.lower <= value <= variable.upper:
+                raise UserError(
+                    f"{text!r} is no architecture of {self.name}: {variable.name} is {value}, "
+                    f"not {variable.lower} to {variable.upper}"
+                )
+        for child, parent in self.rules:
+            if code[child] and not code[parent]:
+                names = self.variables[child].name, self.variables[parent].name
+                raise UserError(f"{text!r} is no architecture of {self.name}: {names[0]} is there without {names[1]}")
+        return Architecture(code, text)
+
+    def codes(self, architectures: Sequence[Architecture]) -> Codes:
+        """The codes of architectures, one row each. Shape `(n, d)`."""
+        return np.array([a.code for a in architectures], dtype=np.int64).reshape(-1, len(self))
+
+
+def unique_rows(codes: Codes) -> Codes:
+    """The distinct rows, each where it first stands."""
+    _, first = np.unique(codes, axis=0, return_index=True)
+    return codes[np.sort(first)]

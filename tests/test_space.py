@@ -1,0 +1,91 @@
+"""The search space: validity, uniform sampling, repair, string form."""
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from naturalize.errors import UserError
+from naturalize.space import Architecture, SearchSpace, Variable, unique_rows
+
+
+def chain_space() -> SearchSpace:
+    """Small enough to enumerate: one plain variable, one chain of three of which the last two may be absent."""
+    variables = [Variable("resolution", 0, 10), Variable("a", 1, 2), Variable("b", 0, 2), Variable("c", 0, 3)]
+    return SearchSpace("chain", variables, rules=[(3, 2)])
+
+
+def every_code(space: SearchSpace) -> np.ndarray:
+    ranges = [range(low, high + 1) for low, high in zip(space.lower, space.upper, strict=True)]
+    codes = np.array(list(itertools.product(*ranges)))
+    return codes[[all(not (row[c] and not row[p]) for c, p in space.rules) for row in codes]]
+
+
+def test_size_equals_enumeration():
+    space = chain_space()
+    assert space.size == len(every_code(space)) == 11 * 2 * (1 + 2 * 4)
+
+
+def test_is_valid_and_repair_agree_with_enumeration():
+    space = chain_space()
+    rng = np.random.default_rng(0)
+    anything = rng.integers(-1, 12, size=(2000, 4))
+    valid = {tuple(row) for row in every_code(space)}
+    assert [tuple(row) in valid for row in anything] == space.is_valid(anything).tolist()
+    repaired = space.repair(anything)
+    assert space.is_valid(repaired).all()
+    kept = space.is_valid(anything)
+    np.testing.assert_array_equal(repaired[kept], anything[kept])
+
+
+def test_sampling_is_uniform_over_valid_architectures():
+    space = chain_space()
+    codes = space.sample(40_000, np.random.default_rng(1))
+    assert space.is_valid(codes).all()
+    _, counts = np.unique(codes, axis=0, return_counts=True)
+    assert len(counts) == space.size
+    expected = 40_000 / space.size
+    chi_square = ((counts - expected) ** 2 / expected).sum()
+    assert chi_square < space.size + 5 * np.sqrt(2 * space.size)
+
+
+def test_distinct_sampling_exhausts_a_small_space():
+    space = chain_space()
+    codes = space.sample_distinct(10_000, np.random.default_rng(2))
+    assert len(codes) == len(unique_rows(codes)) == space.size
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32 - 1))
+def test_string_form_round_trips(seed):
+    space = chain_space()
+    codes = space.sample(8, np.random.default_rng(seed))
+    texts = space.strings(codes)
+    np.testing.assert_array_equal(space.codes([space.parse(text) for text in texts]), codes)
+
+
+@pytest.mark.parametrize("text", ["", "0", "001000", "99111", "0021x", "00123", "00103", "٠٠١٢٣"])
+def test_a_string_of_another_space_is_refused(text):
+    if text == "00123":
+        assert chain_space().parse(text).code == (0, 1, 2, 3)
+        return
+    with pytest.raises(UserError, match="chain"):
+        chain_space().parse(text)
+
+
+def test_architecture_is_immutable_hashable_and_pickles():
+    one = Architecture([1, 2], "12")
+    assert one == Architecture(np.array([1, 2]), "12")
+    assert len({one, Architecture([1, 2], "12")}) == 1
+    assert pickle.loads(pickle.dumps(one)) == one
+    with pytest.raises(AttributeError):
+        one.text = "13"
+
+
+def test_scale_runs_from_zero_to_one_and_a_fixed_variable_gives_zero():
+    space = SearchSpace("fixed", [Variable("x", 2, 6), Variable("y", 1, 1)])
+    np.testing.assert_array_equal(space.scale(space.corners()), [[0, 0], [1, 0]])
+    assert space.free == 1
