@@ -118,7 +118,7 @@ class SearchSpace:
     def is_valid(self, codes: Codes) -> NDArray[np.bool_]:
         """Whether each row lies within the bounds and obeys the rules. Shapes: `(n, d) -> (n,)`."""
         codes = np.asarray(codes)
-        valid = ((codes >= self.lower) & (codes <= self.upper)).all(axis=1)
+        valid: NDArray[np.bool_] = np.all((codes >= self.lower) & (codes <= self.upper), axis=1)
         for child, parent in self.rules:
             valid &= (codes[:, child] == 0) | (codes[:, parent] != 0)
         return valid
@@ -160,7 +160,9 @@ class SearchSpace:
     def strings(self, codes: Codes) -> list[str]:
         """The string form of each row: every code in as many digits as its variable's largest needs, joined."""
         widths = [variable.digits for variable in self.variables]
-        return ["".join(f"{value:0{width}d}" for value, width in zip(row, widths, strict=True)) for row in codes.tolist()]
+        return [
+            "".join(f"{value:0{width}d}" for value, width in zip(row, widths, strict=True)) for row in codes.tolist()
+        ]
 
     def architecture(self, code: Sequence[int] | Codes) -> Architecture:
         """The architecture of one row. Raises `UserError` where it is not valid here."""

@@ -1,0 +1,128 @@
+"""Elastic operators: one set of weights, of which each architecture uses a slice.
+
+Each has two verbs, `forward` for training and `extract` for a plain module. Both read the same `slice`, so they cannot
+disagree. Nothing is ever "active": what to use is an argument of the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from naturalize.supernet import subnet
+
+
+class ConvNormSlice(NamedTuple):
+    """What one architecture uses of an elastic convolution and its batch norm."""
+
+    weight: Tensor
+    gamma: Tensor
+    beta: Tensor
+    mean: Tensor
+    var: Tensor
+
+
+class ElasticConvNorm(nn.Module):
+    """Convolution and batch norm with elastic channels and kernel.
+
+    Channels: the first ones. Kernel: the centre of the next larger kernel through a learned linear map, shared by all
+    channels (Once-for-All, section 3.2). In training mode the statistics are the batch's and the stored ones stay as
+    they are: subnets are calibrated after extraction, never in the supernet.
+
+    Args:
+        cin, cout: the largest numbers of channels.
+        kernels: options, ascending.
+        depthwise: one filter per channel; then `cout` equals `cin`.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    eps = 1e-5
+
+    def __init__(
+        self, cin: int, cout: int, kernels: Sequence[int] = (1,), stride: int = 1, depthwise: bool = False
+    ) -> None:
+        super().__init__()
+        self.kernels = tuple(kernels)
+        self.stride = stride
+        self.depthwise = depthwise
+        largest = self.kernels[-1]
+        self.weight = nn.Parameter(torch.empty(cout, 1 if depthwise else cin, largest, largest))
+        nn.init.kaiming_normal_(self.weight, mode="fan_out" if not depthwise else "fan_in")
+        self.maps = nn.ParameterDict(
+            {f"{large}to{small}": torch.eye(small * small) for small, large in pairwise(self.kernels)}
+        )
+        self.gamma = nn.Parameter(torch.ones(cout))
+        self.beta = nn.Parameter(torch.zeros(cout))
+        self.register_buffer("running_mean", torch.zeros(cout))
+        self.register_buffer("running_var", torch.ones(cout))
+
+    def slice(self, cin: int, cout: int, kernel: int) -> ConvNormSlice:
+        """Weights of the first `cin` input and `cout` output channels for one kernel size."""
+        weight = self.weight[:cout] if self.depthwise else self.weight[:cout, :cin]
+        for large, small in pairwise(self.kernels[::-1]):
+            if large <= kernel:
+                break
+            edge = (large - small) // 2
+            centre = weight[:, :, edge:-edge, edge:-edge].flatten(2)
+            weight = F.linear(centre, self.maps[f"{large}to{small}"]).view(*centre.shape[:2], small, small)
+        return ConvNormSlice(
+            weight, self.gamma[:cout], self.beta[:cout], self.running_mean[:cout], self.running_var[:cout]
+        )
+
+    def forward(self, x: Tensor, cout: int | None = None, kernel: int | None = None) -> Tensor:
+        cin = x.shape[1]
+        kernel = kernel or self.kernels[-1]
+        part = self.slice(cin, cout or self.weight.shape[0], kernel)
+        groups = cin if self.depthwise else 1
+        x = F.conv2d(x, part.weight, None, self.stride, kernel // 2, groups=groups)
+        mean, var = (None, None) if self.training else (part.mean, part.var)
+        return F.batch_norm(x, mean, var, part.gamma, part.beta, training=self.training, eps=self.eps)
+
+    def extract(self, plain: subnet.ConvNorm) -> None:
+        """Copy the slice that has the plain module's shape into it."""
+        conv, norm = plain.conv, plain.norm
+        part = self.slice(conv.in_channels, conv.out_channels, conv.kernel_size[0])
+        conv.weight = own(part.weight)
+        norm.weight, norm.bias = own(part.gamma), own(part.beta)
+        norm.running_mean, norm.running_var = part.mean.detach().clone(), part.var.detach().clone()
+        norm.num_batches_tracked = torch.zeros((), dtype=torch.long)
+
+
+class ElasticSqueezeExcite(nn.Module):
+    """Squeeze-and-excite over the first channels; the squeezed width follows them."""
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, squeezed, 1)
+        self.expand = nn.Conv2d(squeezed, channels, 1)
+
+    def slice(self, channels: int, squeezed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weight and bias of the reducing, then of the expanding convolution."""
+        return (
+            self.reduce.weight[:squeezed, :channels],
+            self.reduce.bias[:squeezed],  # type: ignore[index]
+            self.expand.weight[:channels, :squeezed],
+            self.expand.bias[:channels],  # type: ignore[index]
+        )
+
+    def forward(self, x: Tensor, squeezed: int) -> Tensor:
+        reduce, reduce_bias, expand, expand_bias = self.slice(x.shape[1], squeezed)
+        gate = x.mean((2, 3), keepdim=True)
+        gate = F.conv2d(F.relu(F.conv2d(gate, reduce, reduce_bias)), expand, expand_bias)
+        return x * F.hardsigmoid(gate)
+
+    def extract(self, plain: subnet.SqueezeExcite) -> None:
+        """Copy the slice that has the plain module's shape into it."""
+        part = self.slice(plain.reduce.in_channels, plain.reduce.out_channels)
+        plain.reduce.weight, plain.reduce.bias, plain.expand.weight, plain.expand.bias = map(own, part)
+
+
+def own(tensor: Tensor) -> nn.Parameter:
+    """A parameter with memory of its own: a slice of shared weights would drag the whole supernet into a file."""
+    return nn.Parameter(tensor.detach().clone(memory_format=torch.contiguous_format))

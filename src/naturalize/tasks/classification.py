@@ -1,0 +1,107 @@
+"""Image classification: head, loss and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from naturalize.space import Architecture, Codes
+from naturalize.supernet import MobileNetV3, subnet
+from naturalize.supernet.layers import LayerTable, LayerTableBuilder
+from naturalize.supernet.operators import own
+
+
+class ClassificationHead(nn.Module):
+    """Global mean, 1x1 convolution and classifier on one body. Elastic only by the body below."""
+
+    def __init__(self, cin: int, mixed: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(cin, mixed, 1, bias=False)
+        self.act = nn.Hardswish()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(mixed, classes)
+        nn.init.kaiming_normal_(self.mix.weight, mode="fan_out")
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, features: Sequence[Tensor], arch: Architecture) -> Tensor:
+        x = features[-1].mean((2, 3), keepdim=True)
+        x = self.dropout(self.act(self.mix(x)).flatten(1))
+        return self.classifier(x)
+
+    def extract(self, plain: subnet.ClassificationHead, arch: Architecture) -> None:
+        """Copy the weights into the plain head."""
+        plain.mix.weight = own(self.mix.weight)
+        plain.classifier.weight = own(self.classifier.weight)
+        plain.classifier.bias = own(self.classifier.bias)
+
+    def spec(self, arch: Architecture) -> dict[str, Any]:
+        """Arguments of the plain head."""
+        return {
+            "kind": "classification",
+            "cin": self.mix.in_channels,
+            "mixed": self.mix.out_channels,
+            "classes": self.classifier.out_features,
+        }
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The task of naming one class per image.
+
+    Attributes:
+        classes: number of classes.
+        label_smoothing, dropout: of the training loss and of the head.
+    """
+
+    classes: int
+    label_smoothing: float = 0.1
+    dropout: float = 0.0
+
+    def heads(self, family: MobileNetV3) -> dict[int, nn.Module]:
+        """New heads, one for each body of a family."""
+        return {
+            width: ClassificationHead(
+                family.channels(family.final, width), family.channels(family.mixed, width), self.classes, self.dropout
+            )
+            for width in family.bodies
+        }
+
+    def layers(self, family: MobileNetV3, codes: Codes) -> LayerTable:
+        """The head's rows of the layer table of n architectures."""
+        build = LayerTableBuilder(len(codes))
+        final, mixed = (
+            np.array([family.channels(base, code) for code in range(len(family.widths))])[codes[:, 1]]
+            for base in (family.final, family.mixed)
+        )
+        size = build.add("pool", "pool", final, final, family.output_size(codes))
+        build.add("mix", "conv", final, mixed, size)
+        build.add("classifier", "linear", mixed, self.classes, size, bias=True)
+        return build.table()
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy with smoothed labels: the mean over the batch."""
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+    def distillation_loss(self, logits: Tensor, teacher: Tensor) -> Tensor:
+        """Cross-entropy with the teacher's probabilities as targets: the mean over the batch."""
+        return F.cross_entropy(logits, teacher.detach().softmax(1))
+
+    def wrong(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Whether each image is misclassified, `(n,)` bool; the error in percent is 100 times its mean."""
+        return logits.argmax(1) != labels
+
+    def predictions(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Class index and probability of the most likely class, `(n,)` each."""
+        probability, index = logits.softmax(1).max(1)
+        return index, probability
+
+
+def majority_error(labels: np.ndarray) -> float:
+    """Error in percent of always answering the most frequent class."""
+    return 100.0 * (1.0 - np.bincount(labels).max() / len(labels))
