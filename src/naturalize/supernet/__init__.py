@@ -100,8 +100,7 @@ class Supernet(nn.Module):
         head = cast(Any, self.head(arch, task))
         normalize = {"mean": self.normalize.mean.flatten().tolist(), "std": self.normalize.std.flatten().tolist()}
         spec = {"normalize": normalize, **self.family.spec(arch, self.channels), "head": head.spec(arch)}
-        with torch.device("meta"):  # shapes only: every tensor is replaced by a copy of a slice
-            plain = Subnet(spec)
+        plain = Subnet(spec)
         plain.normalize = Normalize(**normalize)
         self.body(arch).extract(plain, arch)
         head.extract(plain.head, arch)
