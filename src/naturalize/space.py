@@ -92,7 +92,7 @@ class SearchSpace:
     @property
     def size(self) -> int:
         """Number of valid architectures, exactly: a product over chains of rules, each counted by absence."""
-        parent = {child: above for child, above in self.rules}
+        parent = dict(self.rules)
         children: dict[int, list[int]] = {}
         for child, above in parent.items():
             children.setdefault(above, []).append(child)
@@ -150,7 +150,7 @@ class SearchSpace:
         return codes[:n]
 
     def corners(self) -> Codes:
-        """The smallest and the largest architecture: every variable at its lower, at its upper bound. Shape `(2, d)`."""
+        """The smallest and the largest architecture: every variable at its lower or upper bound. Shape `(2, d)`."""
         return np.stack([self.lower, self.upper])
 
     def scale(self, codes: Codes) -> NDArray[np.float64]:

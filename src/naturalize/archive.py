@@ -1,0 +1,279 @@
+"""The archive: the architectures of a run, every measurement ever made, and what was decided; SQLite, no torch.
+
+Contract: one process writes, any number read at any time. Each method that writes is one durable transaction, so that a
+kill at any moment loses nothing that a method returned from. A writer waits up to 30 s for another one's lock.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from naturalize.errors import UserError
+from naturalize.space import Architecture, SearchSpace
+
+FORMAT = 1
+WAIT_S = 30.0
+NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "ceph", "lustre", "beegfs"}
+
+SCHEMA = """
+CREATE TABLE architectures (
+    id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, origin TEXT NOT NULL, iteration INTEGER NOT NULL);
+CREATE TABLE members (
+    iteration INTEGER NOT NULL, place INTEGER NOT NULL, architecture INTEGER NOT NULL REFERENCES architectures,
+    PRIMARY KEY (iteration, place));
+CREATE TABLE measurements (
+    architecture INTEGER NOT NULL REFERENCES architectures, objective TEXT NOT NULL, task TEXT NOT NULL,
+    split TEXT NOT NULL, version INTEGER NOT NULL, machine TEXT NOT NULL,
+    value REAL, spread REAL, status TEXT NOT NULL, seconds REAL NOT NULL, detail TEXT NOT NULL,
+    PRIMARY KEY (objective, task, split, version, machine, architecture));
+CREATE TABLE iterations (number INTEGER PRIMARY KEY, facts TEXT NOT NULL);
+CREATE TABLE decisions (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), used_s REAL NOT NULL);
+INSERT INTO clock VALUES (1, 0.0);
+"""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a measured value depends on besides the architecture. Values of two contexts are never compared.
+
+    Attributes:
+        objective: name without the task, as `error`.
+        task: name of the task.
+        split: `val` or `test`.
+        version: weights version of the supernet.
+        machine: where it was measured; empty when it does not matter, as for errors.
+    """
+
+    objective: str
+    task: str
+    split: str
+    version: int
+    machine: str = ""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One value of one architecture.
+
+    Attributes:
+        value: the objective, minimised; None unless `status` is `ok`.
+        spread: standard deviation of repeats; 0 for a deterministic measurement.
+        status: `ok`, or in a word why there is no value.
+        seconds: how long it took.
+        detail: facts that belong to it, as the number of images.
+    """
+
+    architecture: Architecture
+    value: float | None
+    spread: float
+    status: str
+    seconds: float
+    detail: dict[str, Any]
+
+
+class Archive:
+    """The archive of one run. Opens an existing file, or makes one.
+
+    Args:
+        path: of the SQLite file.
+        space: in which strings are parsed.
+        read_only: for a reader beside a running process; every write then raises.
+    """
+
+    def __init__(self, path: Path, space: SearchSpace, *, read_only: bool = False) -> None:
+        self.path = path
+        self.space = space
+        try:
+            if read_only:
+                address = f"{path.absolute().as_uri()}?mode=ro"
+                self._db = sqlite3.connect(address, uri=True, timeout=WAIT_S, isolation_level=None)
+            else:
+                self._db = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
+                self._db.execute(f"PRAGMA journal_mode = {journal_mode(path)}")
+                self._db.execute("PRAGMA synchronous = FULL")
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version == 0 and not read_only:
+                with self._transaction():
+                    for statement in SCHEMA.strip().split(";\n"):
+                        self._db.execute(statement)
+                    self._db.execute(f"PRAGMA user_version = {FORMAT}")
+        except sqlite3.Error as error:
+            raise UserError(f"{path} cannot be opened: {error}") from error
+        if version > FORMAT:
+            raise UserError(
+                f"{path} was written by a newer naturalize (format {version}, known is {FORMAT}): update it"
+            )
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if "locked" in str(error):
+                message = (
+                    f"{self.path} has been locked by another process for {WAIT_S:.0f} s: end that one, then resume"
+                )
+            elif "full" in str(error) or "I/O" in str(error):
+                message = f"the disk of {self.path} is full or failing ({error}): free some space, then resume"
+            else:
+                message = f"{self.path} cannot be written: {error}"
+            raise UserError(message) from error
+
+    # architectures and members ----------------------------------------------------------------------------------
+
+    def set_members(self, iteration: int, members: Sequence[tuple[Architecture, str]]) -> None:
+        """Store the members of an iteration, in order, each with its origin (`corner`, `uniform`, `search`, ...).
+
+        An architecture keeps the origin and the iteration with which it first came.
+        """
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO architectures (text, origin, iteration) VALUES (?, ?, ?)",
+                [(arch.text, origin, iteration) for arch, origin in members],
+            )
+            self._db.execute("DELETE FROM members WHERE iteration = ?", (iteration,))
+            self._db.executemany(
+                "INSERT INTO members SELECT ?, ?, id FROM architectures WHERE text = ?",
+                [(iteration, place, arch.text) for place, (arch, _) in enumerate(members)],
+            )
+
+    def members(self, iteration: int) -> list[Architecture]:
+        """The members of an iteration, in the order stored; empty when there are none yet."""
+        rows = self._db.execute(
+            "SELECT text FROM members JOIN architectures ON id = architecture WHERE members.iteration = ? ORDER BY place",
+            (iteration,),
+        )
+        return [self.space.parse(text) for (text,) in rows]
+
+    def architectures(self) -> list[Architecture]:
+        """Every architecture that was ever a member, in order of arrival."""
+        return [self.space.parse(text) for (text,) in self._db.execute("SELECT text FROM architectures ORDER BY id")]
+
+    # measurements -----------------------------------------------------------------------------------------------
+
+    def record(self, context: Context, measurement: Measurement) -> None:
+        """Store one measurement, in a transaction of its own. A second one in the same context replaces nothing.
+
+        A value that is not finite is stored as failed, whatever its status says.
+        """
+        value, status = measurement.value, measurement.status
+        if status == "ok" and (value is None or not np.isfinite(value)):
+            value, status = None, "not finite"
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR IGNORE INTO architectures (text, origin, iteration) VALUES (?, 'user', -1)",
+                (measurement.architecture.text,),
+            )
+            self._db.execute(
+                "INSERT OR IGNORE INTO measurements SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? "
+                "FROM architectures WHERE text = ?",
+                (
+                    context.objective, context.task, context.split, context.version, context.machine,
+                    value, measurement.spread, status, measurement.seconds, json.dumps(measurement.detail),
+                    measurement.architecture.text,
+                ),
+            )  # fmt: skip
+
+    def measurements(self, context: Context) -> dict[Architecture, Measurement]:
+        """Everything measured in one context, failures included."""
+        rows = self._db.execute(
+            "SELECT text, value, spread, status, seconds, detail FROM measurements "
+            "JOIN architectures ON id = architecture "
+            "WHERE objective = ? AND task = ? AND split = ? AND version = ? AND machine = ? ORDER BY id",
+            (context.objective, context.task, context.split, context.version, context.machine),
+        )
+        found = {}
+        for text, value, spread, status, seconds, detail in rows:
+            arch = self.space.parse(text)
+            found[arch] = Measurement(arch, value, spread, status, seconds, json.loads(detail))
+        return found
+
+    def values(self, contexts: Iterable[Context], architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+        """Values of architectures, `(n,)`; NaN where there is none. More than one context raises `ValueError`."""
+        distinct = set(contexts)
+        if len(distinct) != 1:
+            raise ValueError(f"values of different contexts cannot be compared: {sorted(map(str, distinct))}")
+        found = self.measurements(distinct.pop())
+        values = [found[arch].value if arch in found else None for arch in architectures]
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+    # iterations, decisions, clock -------------------------------------------------------------------------------
+
+    def close_iteration(self, number: int, facts: dict[str, Any]) -> None:
+        """Store what an iteration came to: weights version, hypervolume, distribution, seconds by phase."""
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO iterations VALUES (?, ?)", (number, json.dumps(facts)))
+
+    def iterations(self) -> list[dict[str, Any]]:
+        """The facts of every closed iteration, in order, each with its `iteration`."""
+        rows = self._db.execute("SELECT number, facts FROM iterations ORDER BY number")
+        return [{"iteration": number, **json.loads(facts)} for number, facts in rows]
+
+    def decide(self, name: str, make: Callable[[], Any]) -> Any:
+        """The decision of that name: the one recorded, or else what `make` says, which is then recorded.
+
+        What the clock decides is decided once, so that a resumed run goes on where it was.
+        """
+        found = self.decision(name)
+        if found is None:
+            found = make()
+            self.record_decision(name, found)
+        return found
+
+    def decision(self, name: str) -> Any:
+        """The recorded decision of that name (a JSON value), or None."""
+        row = self._db.execute("SELECT value FROM decisions WHERE name = ?", (name,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def record_decision(self, name: str, value: Any) -> None:
+        """Record a decision, in place of an earlier one of that name."""
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO decisions VALUES (?, ?)", (name, json.dumps(value)))
+
+    @property
+    def used_s(self) -> float:
+        """Seconds of wall clock that the run has used, without pauses."""
+        return float(self._db.execute("SELECT used_s FROM clock").fetchone()[0])
+
+    @used_s.setter
+    def used_s(self, seconds: float) -> None:
+        with self._transaction():
+            self._db.execute("UPDATE clock SET used_s = ?", (seconds,))
+
+
+def journal_mode(path: Path) -> str:
+    """`WAL`, with which readers never block the writer, but a rollback journal where WAL is unsafe: network drives."""
+    return "TRUNCATE" if file_system(path) in NETWORK_FILE_SYSTEMS else "WAL"
+
+
+def file_system(path: Path) -> str:
+    """Type of the file system that holds a path, as the kernel calls it; empty where that cannot be told."""
+    try:
+        mounts = [line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines()]
+    except OSError:
+        return ""
+    target = path.absolute().resolve()
+    holding = [(len(point), kind) for _, point, kind, *_ in mounts if target.is_relative_to(point)]
+    return max(holding)[1] if holding else ""
