@@ -1,0 +1,188 @@
+"""The search over predicted error and exact objectives: NSGA-III (method.md, section 5)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pymoo.algorithms.moo.nsga3 import NSGA3
+from pymoo.core.problem import Problem
+from pymoo.core.repair import Repair
+from pymoo.operators.crossover.ux import UniformCrossover
+from pymoo.operators.mutation.pm import PolynomialMutation
+
+from naturalize.progress import Progress, silent
+from naturalize.rng import generator, integer
+from naturalize.search.survival import normalise, ranges, reference_directions, survive
+from naturalize.space import Codes, SearchSpace, unique_rows
+
+Floats = NDArray[np.float64]
+Function = Callable[[Codes], Floats]
+"""An objective: codes `(n, d)` to values `(n,)`."""
+
+POPULATION = 100
+GENERATIONS = 40
+
+
+def propose(
+    space: SearchSpace,
+    error_of: Function | None,
+    exact: Sequence[Function],
+    archive: Codes,
+    n_new: int,
+    *,
+    requirements: Sequence[tuple[Function, float]] = (),
+    population: int = POPULATION,
+    generations: int = GENERATIONS,
+    seed: int,
+    progress: Progress = silent,
+) -> Codes:
+    """Architectures worth measuring next: a diverse part of what a many-objective search ends with.
+
+    NSGA-III from the archive, then the same survival for the subset (method.md, section 5). A space no larger than the
+    search is looked at in full instead. Nothing depends on the units of objectives and requirements.
+
+    Args:
+        space: what to search.
+        error_of: predicted error, or None where error is no objective.
+        exact: the objectives known in closed form.
+        archive: what has been measured already, `(a, d)`; may be empty.
+        n_new: how many are wanted.
+        requirements: pairs (function, limit): what is proposed has function(codes) <= limit.
+        population: of NSGA-III; at least one for each objective is used.
+        generations: of NSGA-III.
+        seed: the same arguments and seed give the same proposals.
+        progress: called after each generation; what it raises ends the search.
+
+    Returns:
+        `(k, d)`: valid, distinct, none of the archive, all requirements met, k <= n_new. Fewer than n_new, or
+        none, where the search met no more of them.
+
+    Raises:
+        ValueError: without any objective, and when a function gives a value that is not finite.
+    """
+    objectives = [*([error_of] if error_of else []), *exact]
+    if not objectives:
+        raise ValueError("a search needs at least one objective")
+    evaluations = Evaluations(objectives, requirements)
+    archive = unique_rows(np.asarray(archive, dtype=np.int64).reshape(-1, len(space)))
+    if space.size <= population * generations:
+        last = space.sample_distinct(space.size, generator(seed, "whole space"))
+        evaluations(last)
+        progress("search", generations, generations)
+    else:
+        last = evolve(space, evaluations, archive, population, generations, integer(seed, "nsga3"), progress)
+    candidates = eligible(last, archive, evaluations)
+    if len(candidates) < n_new:
+        candidates = eligible(evaluations.codes, archive, evaluations)
+    values, _ = evaluations(candidates)
+    return candidates[survive(values, n_new, seed)]
+
+
+class Evaluations:
+    """Objectives and requirements of architectures, each evaluated once however often the search meets it."""
+
+    def __init__(self, objectives: Sequence[Function], requirements: Sequence[tuple[Function, float]]) -> None:
+        self.functions = [*objectives, *(function for function, _ in requirements)]
+        self.n_objectives = len(objectives)
+        self.limits = np.array([limit for _, limit in requirements], dtype=np.float64)
+        self._known: dict[tuple[int, ...], Floats] = {}
+
+    @property
+    def codes(self) -> Codes:
+        """Every architecture evaluated so far, in that order. Shape `(n, d)`."""
+        return np.array(list(self._known), dtype=np.int64)
+
+    def __call__(self, codes: Codes) -> tuple[Floats, Floats]:
+        """Objectives `(n, m)` and what each row has above the limits `(n, r)`, which is positive where one is not met.
+
+        Raises `ValueError` for a value that is not finite: pymoo would drop the whole front without a word.
+        """
+        rows = [tuple(row) for row in codes.tolist()]
+        new = list(dict.fromkeys(row for row in rows if row not in self._known))
+        if new:
+            asked = np.array(new, dtype=np.int64)
+            values = np.column_stack([np.asarray(function(asked), dtype=np.float64) for function in self.functions])
+            if not np.isfinite(values).all():
+                raise ValueError("an objective or a requirement of the search gave values that are not finite")
+            self._known.update(zip(new, values, strict=True))
+        known = np.array([self._known[row] for row in rows]).reshape(len(rows), len(self.functions))
+        return known[:, : self.n_objectives], known[:, self.n_objectives :] - self.limits
+
+
+def eligible(codes: Codes, archive: Codes, evaluations: Evaluations) -> Codes:
+    """The rows that may be proposed: not measured yet and within every limit."""
+    measured = {tuple(row) for row in archive.tolist()}
+    fresh = np.array([tuple(row) not in measured for row in codes.tolist()], dtype=bool)
+    codes = codes[fresh]
+    _, excess = evaluations(codes)
+    return codes[(excess <= 0).all(axis=1)]
+
+
+def evolve(
+    space: SearchSpace,
+    evaluations: Evaluations,
+    archive: Codes,
+    population: int,
+    generations: int,
+    seed: int,
+    progress: Progress,
+) -> Codes:
+    """The last population of NSGA-III that starts from the archive, filled up with uniform draws. Shape `(n, d)`."""
+    drawn = space.sample(max(population - len(archive), 0), generator(seed, "initial population"))
+    initial = unique_rows(np.concatenate([archive, drawn]))
+    directions = reference_directions(evaluations.n_objectives, population)
+    algorithm = NSGA3(
+        directions,
+        pop_size=max(population, len(directions)),
+        sampling=initial.astype(np.float64),
+        crossover=UniformCrossover(prob=0.9),
+        mutation=PolynomialMutation(prob=1.0, prob_var=0.1, eta=1.0),
+        repair=SpaceRepair(space),
+    )
+    algorithm.setup(SearchProblem(space, evaluations, initial), termination=("n_gen", generations), seed=seed)
+    with warnings.catch_warnings():  # pymoo silences warnings, and for the whole process
+        for generation in range(1, generations + 1):
+            algorithm.next()
+            progress("search", generation, generations)
+    return algorithm.pop.get("X").astype(np.int64)
+
+
+class SearchProblem(Problem):
+    """pymoo's view of the search. Objectives and excesses are normalised: pymoo compares them with fixed thresholds.
+
+    Variables reach half a step beyond their bounds, so that rounding gives the outermost options their full share.
+    """
+
+    def __init__(self, space: SearchSpace, evaluations: Evaluations, initial: Codes) -> None:
+        values, excess = evaluations(initial)
+        self.evaluations = evaluations
+        self.lower, self.unit = ranges(values)
+        spread = np.ptp(excess, axis=0)
+        self.excess_unit = np.where(spread > 0, spread, 1)
+        super().__init__(
+            n_var=len(space),
+            n_obj=values.shape[1],
+            n_ieq_constr=excess.shape[1],
+            xl=space.lower - 0.5,
+            xu=space.upper + 0.5,
+        )
+
+    def _evaluate(self, x: Floats, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        values, excess = self.evaluations(x.astype(np.int64))
+        out["F"] = normalise(values, self.lower, self.unit)
+        out["G"] = excess / self.excess_unit
+
+
+class SpaceRepair(Repair):
+    """Rounds what mutation gives to the nearest valid architecture."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        self.space = space
+
+    def _do(self, problem: Problem, X: Floats, **kwargs: Any) -> Floats:
+        return self.space.repair(np.rint(X).astype(np.int64)).astype(np.float64)
