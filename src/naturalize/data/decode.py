@@ -1,0 +1,147 @@
+"""The one decoder: training, validation, prediction, reports and exports see a picture as `read_picture` gives it."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from naturalize.errors import UserError
+
+# Raster formats only: Pillow would run Ghostscript for EPS and takes almost anything for a TGA.
+FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
+PIXELS_LIMIT = 178_956_970  # where Pillow itself calls a picture a decompression bomb, by default
+
+ORIENTATION = 0x112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class UnreadablePicture(UserError):
+    """A picture that cannot be decoded. `package` is what would have to be installed, where that is the reason."""
+
+    def __init__(self, name: str, reason: str, package: str | None = None) -> None:
+        super().__init__(f"{name} cannot be read: {reason}")
+        self.name = name
+        self.reason = reason
+        self.package = package
+
+
+def read_picture(source: bytes | str | os.PathLike[str], name: str | None = None) -> Image.Image:
+    """The picture in a file or in encoded bytes, upright, in mode "L" (grey) or "RGB".
+
+    The format is judged by content, not by suffix, and the first frame is taken. The camera's orientation tag is
+    applied and transparency laid on white. 16-bit grey is divided by 256; floating-point pixels within 0..1 are
+    multiplied by 255; other ranges are refused, since nothing says what white is. Embedded colour profiles are ignored.
+
+    Args:
+        source: encoded bytes, or a path.
+        name: what errors call the picture; the path unless told.
+
+    Raises:
+        UnreadablePicture: naming the picture and what is wrong with it.
+    """
+    if isinstance(source, bytes):
+        name, data = name or "picture", source
+    else:
+        name = name or str(source)
+        try:
+            data = Path(source).read_bytes()
+        except FileNotFoundError as error:
+            raise UnreadablePicture(name, "broken link" if Path(source).is_symlink() else "no such file") from error
+        except OSError as error:
+            raise UnreadablePicture(name, error.strerror or str(error)) from error
+    if not data:
+        raise UnreadablePicture(name, "empty file")
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""
+    if brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"):
+        _register_heif(name)
+    try:
+        with Image.open(io.BytesIO(data), formats=_available()) as picture:
+            return _plain(picture, name)
+    except Image.DecompressionBombError as error:
+        raise _too_large(name) from error
+    except UnreadablePicture:
+        raise
+    except Image.UnidentifiedImageError as error:
+        if brand in (b"avif", b"avis"):
+            raise UnreadablePicture(name, "AVIF needs a decoder", "pillow-avif-plugin") from error
+        raise UnreadablePicture(name, "not a picture in a known format, or its start is damaged") from error
+    except (
+        Exception
+    ) as error:  # damaged files raise almost anything in Pillow's plugins: OSError, SyntaxError, struct.error
+        raise UnreadablePicture(name, f"damaged ({error})") from error
+
+
+def _available() -> list[str]:
+    Image.init()
+    return [known for known in FORMATS if known in Image.OPEN]
+
+
+def _register_heif(name: str) -> None:
+    if "HEIF" in Image.OPEN:
+        return
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise UnreadablePicture(name, "HEIC needs a decoder", "pillow-heif") from error
+    pillow_heif.register_heif_opener()
+
+
+def _too_large(name: str) -> UnreadablePicture:
+    return UnreadablePicture(name, f"more than {PIXELS_LIMIT / 1e6:.0f} million pixels, the limit: scale it down")
+
+
+def _plain(picture: Image.Image, name: str) -> Image.Image:
+    if picture.width * picture.height > PIXELS_LIMIT:  # also where the application has switched Pillow's guard off
+        raise _too_large(name)
+    turn = UPRIGHT.get(_orientation(picture))
+    plain = _grey_or_rgb(picture, name)
+    return plain if turn is None else plain.transpose(turn)
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        return int(picture.getexif().get(ORIENTATION, 1))
+    except Exception:  # a damaged tag says nothing about the pixels, and Pillow raises almost anything for it
+        return 1
+
+
+def _grey_or_rgb(picture: Image.Image, name: str) -> Image.Image:
+    mode = picture.mode
+    if mode.startswith("I;16"):
+        return _from_16_bit(np.asarray(picture))
+    if mode == "I":
+        if picture.format not in ("PNG", "PPM"):
+            raise UnreadablePicture(name, "32-bit integer pixels have no stated range: save it as 8 or 16 bit")
+        return _from_16_bit(np.asarray(picture))
+    if mode == "F":
+        return _from_float(np.asarray(picture), name)
+    if mode == "LAB":
+        raise UnreadablePicture(name, "Lab colours are not supported: save it as RGB")
+    grey = mode in ("1", "L", "LA", "La")
+    if not picture.has_transparency_data:
+        return picture.convert("L" if grey else "RGB")
+    see_through = picture.convert("RGBA")
+    on_white = Image.new("RGB", picture.size, "white")
+    on_white.paste(see_through, mask=see_through.getchannel("A"))
+    return on_white.getchannel("R") if grey else on_white
+
+
+def _from_16_bit(values: np.ndarray[Any, Any]) -> Image.Image:
+    return Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
+
+
+def _from_float(values: np.ndarray[Any, Any], name: str) -> Image.Image:
+    if not (values.min() >= 0 and values.max() <= 1):  # so written, NaN is refused too
+        raise UnreadablePicture(name, "floating-point pixels outside 0..1 have no stated range: save it as 8 or 16 bit")
+    return Image.fromarray(np.round(values * 255).astype(np.uint8))

@@ -1,0 +1,159 @@
+"""Reader for a folder of class folders, with or without train, val and test folders around them."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from naturalize.data.decode import read_picture
+from naturalize.data.listing import Picture, entries, is_hidden, is_picture, left_out, suffixes_in_words, walk
+from naturalize.data.parts import (
+    SPELLINGS,
+    SPLITS,
+    Found,
+    Note,
+    Part,
+    in_natural_order,
+    natural_key,
+    printable,
+    shortened,
+)
+from naturalize.errors import UserError
+
+
+def accepts(source: Any) -> bool:
+    """Whether the source is a folder."""
+    return isinstance(source, str | os.PathLike) and Path(source).expanduser().is_dir()
+
+
+def find(source: Any) -> Found:
+    """Lists the folder without opening a file.
+
+    A class is a folder of the first level, whatever lies deeper in it; links belong to the class in which they sit.
+    Folders called train (training), val (valid, validation, dev) and test (testing), in any case, are splits.
+
+    Raises:
+        UserError: no classes, one class only, or folders of which it is not clear whether they are splits.
+    """
+    root = Path(source).expanduser().absolute()
+    below = _Folders(root)
+    splits = {"train": root}
+    if below.split_folders and not _are_classes(root, below):
+        splits = _splits(root, below)
+    collected = _Collected(root)
+    parts = {}
+    for split in SPLITS:
+        if split in splits:
+            parts[split] = collected.part(splits[split])
+    class_names = in_natural_order(collected.class_names)
+    if len(class_names) < 2:
+        raise _one_class(root, splits["train"], class_names)
+    return Found(printable(root.name), str(root), class_names, parts, collected.notes())
+
+
+class _Folders:
+    """The folders directly below one, and whether pictures stand loose beside them."""
+
+    def __init__(self, folder: Path) -> None:
+        visible = [entry for entry in entries(folder) if not is_hidden(entry.name)]
+        self.names = [entry.name for entry in visible if entry.is_dir()]
+        self.loose = [entry.name for entry in visible if is_picture(entry.name) and not entry.is_dir()]
+        self.split_folders = [name for name in self.names if name.lower() in SPELLINGS]
+        self.others = [name for name in self.names if name.lower() not in SPELLINGS]
+
+
+def _are_classes(root: Path, below: _Folders) -> bool:
+    """Whether folders with a split's name are classes (a train beside a bus): all of them hold loose pictures only."""
+    insides = [_Folders(root / name) for name in below.split_folders]
+    return bool(below.others) and all(inside.loose and not inside.names for inside in insides)
+
+
+def _splits(root: Path, below: _Folders) -> dict[str, Path]:
+    if below.others:
+        raise UserError(
+            f"{root} holds {shortened(below.split_folders)} and also {shortened(below.others)}: "
+            "rename what is a split to train, val or test, and move what is not a split out of the folder"
+        )
+    splits: dict[str, Path] = {}
+    for name in below.split_folders:
+        split = SPELLINGS[name.lower()]
+        if split in splits:
+            raise UserError(f"{root} holds {splits[split].name} and {name}, both of which mean {split}: keep one")
+        splits[split] = root / name
+    if "train" not in splits:
+        raise UserError(f"{root} holds {shortened(below.split_folders)} but no train folder: add one")
+    for folder in splits.values():
+        if not _Folders(folder).names:
+            raise UserError(f"no class folders under {folder.name}/: sort the pictures of {folder} into one per class")
+    return splits
+
+
+class _Collected:
+    """Pictures of all parts and what was passed over on the way."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.class_names: set[str] = set()
+        self.hidden: list[str] = []
+        self.others: list[str] = []
+        self.loops: list[str] = []
+        self.deeper: list[str] = []
+
+    def part(self, folder: Path) -> Part:
+        prefix = "" if folder == self.root else f"{printable(folder.name)}/"
+        found: list[tuple[Picture, str]] = []
+        for entry in entries(folder):
+            shown = prefix + printable(entry.name)
+            if is_hidden(entry.name):
+                self.hidden.append(shown)
+            elif not entry.is_dir():
+                self.others.append(shown)
+            else:
+                class_name = printable(entry.name)
+                self.class_names.add(class_name)
+                below = walk(Path(entry.path), shown)
+                found += [(picture, class_name) for picture in below.pictures]
+                self.hidden += below.hidden
+                self.others += below.others
+                self.loops += below.loops
+                depth = shown.count("/") + 1
+                self.deeper += [picture.name for picture in below.pictures if picture.name.count("/") > depth]
+        found.sort(key=lambda pair: natural_key(pair[0].name))
+        return Part(
+            [picture.name for picture, _ in found],
+            [class_name for _, class_name in found],
+            [picture.size for picture, _ in found],
+            _opener([picture for picture, _ in found]),
+        )
+
+    def notes(self) -> list[Note]:
+        kinds = [
+            ("ignored", self.hidden, "item", "hidden or left by the system, ignored"),
+            ("ignored", self.others, "file", "not a picture in a class folder, ignored"),
+            ("link", self.loops, "link", "to a folder that was already entered, not followed"),
+            ("nested", self.deeper, "picture", "deeper than the class folder, taken into its class"),
+        ]
+        return [Note(kind, left_out(names, noun, why), tuple(names)) for kind, names, noun, why in kinds if names]
+
+
+def _opener(pictures: list[Picture]) -> Callable[[int], Image.Image]:
+    return lambda index: read_picture(pictures[index].path, pictures[index].name)
+
+
+def _one_class(root: Path, train: Path, class_names: tuple[str, ...]) -> UserError:
+    """The error for fewer than two classes, with the folder that was probably meant."""
+    below = _Folders(train)
+    if not class_names:
+        if not below.loose:
+            return UserError(f"{root} holds no class folders with pictures ({suffixes_in_words()})")
+        beside = _Folders(root.parent).names
+        hint = f"did you mean {root.parent}?" if len(beside) > 1 else "sort the pictures into one folder per class"
+        return UserError(f"{root} holds pictures of one class only, no class folders: {hint}")
+    deeper, names = train, below.names
+    while len(names) == 1 and len(deeper.parts) < len(train.parts) + 8:  # links in a circle have no end
+        deeper /= names[0]
+        names = _Folders(deeper).names
+    hint = f"did you mean {deeper}?" if len(names) > 1 else "two or more are needed"
+    return UserError(f"{root} holds one class only, {class_names[0]}: {hint}")

@@ -1,0 +1,88 @@
+"""Reader for data sets of the Hugging Face Hub, through its library and its download cache."""
+
+import os
+import re
+import threading
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pyarrow as pa
+
+from naturalize.data.parts import SPELLINGS, Found, Note, shortened
+from naturalize.data.tables import found_in
+from naturalize.errors import UserError
+
+PATIENCE_S = 5.0
+
+
+def accepts(source: Any) -> bool:
+    """Whether the source has the form of a Hub name: "name" or "user/name", with ":configuration" where needed."""
+    return isinstance(source, str) and re.fullmatch(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?", source) is not None
+
+
+def find(source: Any) -> Found:
+    """Downloads the data set, or takes it from the cache; without network the cache alone is asked, without waiting.
+
+    Raises:
+        UserError: no such data set, or neither network nor a copy in the cache.
+    """
+    name, _, configuration = source.partition(":")
+    online = os.environ.get("HF_HUB_OFFLINE", "0").upper() not in ("1", "ON", "YES", "TRUE") and _reachable()
+    import datasets
+    import huggingface_hub
+
+    if not online:  # its retries would take half a minute before they give up
+        datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = True
+    datasets.disable_progress_bars()
+    try:
+        loaded = datasets.load_dataset(name, configuration or None)
+    except Exception as error:  # its errors are of many kinds; all mean that there is no data set to work with
+        where = "no file or folder of that name is here, and the Hub" + (
+            "" if online else " (out of reach, cache only)"
+        )
+        raise UserError(f"{source}: {where} says: {' '.join(str(error).split())}") from error
+    tables: dict[str, list[_Loaded]] = {}
+    ignored = []
+    for split in loaded:
+        if split.lower() in SPELLINGS:
+            tables[SPELLINGS[split.lower()]] = [_Loaded(loaded[split])]
+        else:
+            ignored.append(str(split))
+    if "train" not in tables:
+        raise UserError(f"{source} has no train split (its splits are {', '.join(loaded)})")
+    notes = [Note("ignored", f"splits not used: {shortened(ignored)}", tuple(ignored))] if ignored else []
+    return found_in(source.rpartition("/")[2], source, tables, notes)
+
+
+class _Loaded:
+    """A split in the cache, as a table: mapped from disk, not held in memory."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._table: pa.Table = dataset.data.table
+        self.schema = dataset.features.arrow_schema
+        self.size = int(self._table.nbytes)
+        self.folder = "."
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        return self._table[name]
+
+
+def _reachable() -> bool:
+    """Whether the Hub answers at all, within a few seconds; looking its name up can hang longer than any timeout."""
+    answers: list[bool] = []
+
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(os.environ.get("HF_ENDPOINT", "https://huggingface.co"), timeout=PATIENCE_S)
+        except urllib.error.HTTPError:
+            answers.append(True)
+        except (OSError, ValueError):
+            answers.append(False)
+        else:
+            answers.append(True)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE_S)
+    return answers == [True]

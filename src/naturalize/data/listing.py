@@ -1,0 +1,120 @@
+"""Which files below a folder are pictures."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from naturalize.data.decode import FORMATS
+from naturalize.data.parts import counted, natural_key, printable, shortened
+from naturalize.errors import UserError
+
+SUFFIXES = frozenset(
+    {suffix for suffix, known in Image.registered_extensions().items() if known in FORMATS}
+    | {".avif", ".heic", ".heif", ".hif"}  # also where no decoder is there: the scan then says what to install
+)
+JUNK = frozenset(
+    {"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+    | {"Thumbs.db", "desktop.ini", "ehthumbs.db"}
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file that has a picture's name: what to call it, where it is, its bytes."""
+
+    name: str
+    path: Path
+    size: int
+
+
+@dataclass
+class Walk:
+    """What lies below one folder."""
+
+    pictures: list[Picture] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    loops: list[str] = field(default_factory=list)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is left by a system or a tool rather than put there by the user."""
+    return name.startswith(".") or name in JUNK
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, in an order that does not depend on the file system. Raises `UserError` where unreadable."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: natural_key(entry.name))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be listed: {error.strerror}") from error
+
+
+def walk(folder: Path, name: str) -> Walk:
+    """Everything below `folder`, whose own name is `name` (or empty).
+
+    Links are followed and belong where the link sits. A real folder is entered once, so that links in a circle end.
+    """
+    below = Walk()
+    entered: set[tuple[int, int]] = set()
+
+    def enter(folder: Path, prefix: str) -> None:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in entered:
+            below.loops.append(prefix.rstrip("/"))
+            return
+        entered.add((status.st_dev, status.st_ino))
+        for entry in entries(folder):
+            shown = prefix + printable(entry.name)
+            if is_hidden(entry.name):
+                below.hidden.append(shown)
+            elif entry.is_dir():
+                enter(Path(entry.path), f"{shown}/")
+            elif not is_picture(entry.name):
+                below.others.append(shown)
+            elif entry.is_file():
+                below.pictures.append(Picture(shown, Path(entry.path), entry.stat().st_size))
+            elif entry.is_symlink():  # it leads nowhere: kept, so that the scan names it with the unreadable ones
+                below.pictures.append(Picture(shown, Path(entry.path), 0))
+
+    enter(folder, f"{name}/" if name else "")
+    return below
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name is that of a picture, in upper or lower case."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def list_images(path: str | os.PathLike[str]) -> list[tuple[str, Path]]:
+    """The pictures that a path stands for, as (relative name with '/', path): one file, or all below a folder.
+
+    Hidden files and what systems leave behind are ignored; the order is natural and the same on every machine.
+
+    Raises:
+        UserError: nothing is there, or no picture.
+    """
+    path = Path(path).expanduser()
+    if path.is_file():
+        return [(printable(path.name), path)]
+    if not path.is_dir():
+        raise UserError(f"{path}: no such file or folder")
+    pictures = walk(path, "").pictures
+    if not pictures:
+        raise UserError(f"{path} holds no pictures ({suffixes_in_words()})")
+    return [(picture.name, picture.path) for picture in sorted(pictures, key=lambda picture: natural_key(picture.name))]
+
+
+def suffixes_in_words() -> str:
+    """The file types that are looked for."""
+    return "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, HEIC, JPEG 2000 or PNM files"
+
+
+def left_out(names: Iterable[str], noun: str, why: str) -> str:
+    """One line on files that were not taken: how many, why, the first few names."""
+    names = list(names)
+    return f"{counted(len(names), noun)} {why}: {shortened(names)}"

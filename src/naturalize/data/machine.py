@@ -1,0 +1,61 @@
+"""What this process may use of the machine: threads and memory."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from naturalize.progress import Progress, silent
+
+Result = TypeVar("Result")
+
+
+def available_threads() -> int:
+    """Processors that this process may run on, which in containers is less than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """Bytes that can be allocated without swapping: the least of what the system and the container leave."""
+    system = _meminfo() or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (group / "memory.max").read_text().strip(), (group / "memory.current").read_text()
+    except OSError:
+        return system
+    return system if limit == "max" else max(0, min(system, int(limit) - int(used)))
+
+
+def _meminfo() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), 0)
+
+
+def pixel_budget() -> int:
+    """Bytes that one store of decoded pixels may take unless told: a quarter of the available memory."""
+    return available_memory() // 4
+
+
+def in_threads(
+    work: Callable[[range], Result], count: int, chunk: int, phase: str = "", progress: Progress = silent
+) -> list[Result]:
+    """`work` of consecutive ranges that cover `range(count)`, results in order; Pillow decodes and resizes in parallel.
+
+    `progress` is called from this thread after every range; when it raises, what has not begun is dropped.
+    """
+    ranges = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
+    results = []
+    pool = ThreadPoolExecutor(min(available_threads(), max(1, len(ranges))))
+    try:
+        for rows, future in [(rows, pool.submit(work, rows)) for rows in ranges]:
+            results.append(future.result())
+            progress(phase, rows.stop, count)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return results

@@ -1,0 +1,281 @@
+"""`open_data`: whatever a user has, found by a reader, scanned, checked and split."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from naturalize.data import arrays, folder, hub, tables
+from naturalize.data.dataset import Dataset, Entry, unreadable_notes
+from naturalize.data.decode import UnreadablePicture
+from naturalize.data.listing import SUFFIXES, left_out
+from naturalize.data.machine import pixel_budget
+from naturalize.data.parts import SPLITS, Found, Note, counted, shortened
+from naturalize.data.scan import Room, scan
+from naturalize.data.splits import cut
+from naturalize.errors import UserError, unknown
+from naturalize.progress import Progress, silent
+
+READERS = (arrays, tables, folder)
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+FEW, FEW_SHARE = 3, 0.1  # unreadable pictures with which a run still goes on
+TINY = 8  # pixels of the short side
+
+
+def open_data(
+    source: Any,
+    *,
+    classes: Sequence[str] | None = None,
+    seed: int = 0,
+    strict: bool = False,
+    test_fraction: float = 0.2,
+    val_fraction: float = 0.16,
+    scan_test: bool = False,
+    memory_limit: int | None = None,
+    progress: Progress = silent,
+) -> Dataset:
+    """Finds, scans and splits a data set.
+
+    Every picture of train and val is decoded once. Where test or val are not given they are cut from train, class by
+    class, reproducibly: the cut depends on names, contents and the seed. Nothing is written.
+
+    Args:
+        source: a folder of class folders, with or without train/val/test around them; a parquet or Arrow file, a folder
+            of them or the beginning of their names; a Hub name "name" or "user/name" (":configuration" where needed);
+            "digits" (scikit-learn's); arrays `(X, y)` or `{"train": (X, y), ...}` (see `arrays.find`).
+        classes: all class names in the order wanted. Classes without pictures are then kept; they are left out, with a
+            note, when the list is not given. The order is natural otherwise (1, 2, 10, a, b), or that of a ClassLabel.
+        seed: of the cut.
+        strict: refuse any unreadable picture.
+        test_fraction, val_fraction: of the train pictures that are given.
+        scan_test: open a given test split too (as `Dataset.scan_test` does later).
+        memory_limit: bytes of decoded pixels to hold; a quarter of the free memory unless told. Pictures beyond it are
+            decoded again when needed.
+        progress: called as `progress("scan", done, n)`; it may raise.
+
+    Raises:
+        UserError: naming the source, folder or picture that cannot be used and what to do.
+    """
+    found = _find(source)
+    _drop_empty_splits(found)
+    class_names = _class_names(found, classes)
+    room = Room(pixel_budget() if memory_limit is None else memory_limit)
+    entries, unreadable = _scanned(found, room, progress)
+    _check_unreadable(found, class_names, entries, unreadable, strict)
+    splits = _splits(entries, {"test": test_fraction, "val": val_fraction}, seed)
+    numbers = {name: number for number, name in enumerate(class_names)}
+    flat = [entry for split in SPLITS for entry in entries.get(split, [])]
+    seen = [entry.seen for entry in flat if entry.seen]
+    to_train = [entry.seen for entry in (flat[row] for row in splits["train"]) if entry.seen]
+    dataset = Dataset(
+        name=found.name,
+        source=found.source,
+        class_names=class_names,
+        labels=np.array([numbers[entry.label] for entry in flat], dtype=np.int64),
+        splits={split: np.array(rows, dtype=np.int64) for split, rows in splits.items()},
+        given={split: len(entries[split]) for split in SPLITS if split in entries},
+        paths=tuple(entry.name for entry in flat),
+        channels=1 if all(picture.mode == "L" for picture in seen) else 3,
+        side=int(np.median([min(picture.width, picture.height) for picture in to_train])),
+        fingerprint=_fingerprint(class_names, flat, splits),
+        notes=(),
+        entries=flat,
+        room=room,
+    )
+    dataset.notes = (*found.notes, *unreadable_notes(unreadable), *_notes(dataset))
+    if scan_test:
+        dataset.scan_test(progress, strict)
+    return dataset
+
+
+def _find(source: Any) -> Found:
+    if isinstance(source, str) and source == "digits":
+        found = arrays.find_digits()
+        if Path("digits").exists():
+            found.notes.append(Note("ignored", "digits are scikit-learn's: write ./digits for the folder of that name"))
+        return found
+    for reader in READERS:
+        if reader.accepts(source):
+            return reader.find(source)
+    if not isinstance(source, str | os.PathLike):
+        raise UserError(f"data of type {type(source).__name__}: give a path, a name, or arrays (X, y)")
+    path = Path(source).expanduser()
+    if path.suffix.lower() in ARCHIVES and path.is_file():
+        raise UserError(f"{source} is an archive: unpack it and give the folder")
+    if path.exists():
+        raise UserError(f"{source} is neither a folder of class folders nor a parquet or Arrow file")
+    if _looks_like_a_path(source) or not hub.accepts(source):
+        raise UserError(f"{source}: no such file or folder")
+    return hub.find(source)
+
+
+def _looks_like_a_path(source: str | os.PathLike[str]) -> bool:
+    path = Path(source)
+    known = (*ARCHIVES, *SUFFIXES, *tables.PARQUET, *tables.ARROW)
+    beginning = str(source).startswith((".", "~", os.sep)) or str(source).endswith(("/", os.sep))
+    beside = len(path.parts) > 1 and path.parent.is_dir()
+    return isinstance(source, Path) or beginning or beside or path.suffix.lower() in known
+
+
+def _drop_empty_splits(found: Found) -> None:
+    if not found.parts["train"].names:
+        raise UserError(f"{found.source} holds no labelled pictures to train on")
+    for split in [split for split, part in found.parts.items() if not part.names]:
+        del found.parts[split]
+        found.notes.append(Note("split", f"no labelled pictures in {split}: it is cut from train in its place"))
+
+
+def _class_names(found: Found, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """The classes in order: those wanted, or those that have pictures to train on."""
+    if wanted is not None:
+        return _as_wanted(found, tuple(map(str, wanted)))
+    trained = set(found.parts["train"].labels)
+    for split, part in found.parts.items():
+        if untrained := [name for name in found.class_names if name in set(part.labels) - trained]:
+            raise UserError(
+                f"{found.source}: {split} holds {shortened(untrained)}, which train does not: labels are matched by "
+                "name, so rename or remove them, or list all classes in --classes"
+            )
+    empty = [name for name in found.class_names if name not in trained]
+    if empty:
+        message = f"{counted(len(empty), 'class')} without pictures left out: {shortened(empty)}"
+        found.notes.append(Note("empty", message, tuple(empty)))
+    names = tuple(name for name in found.class_names if name in trained)
+    if len(names) < 2:
+        raise UserError(f"{found.source} holds pictures of one class only, {names[0]}: two or more are needed")
+    return names
+
+
+def _as_wanted(found: Found, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    for name in wanted:
+        if name not in found.class_names:
+            raise unknown("class in --classes", name, found.class_names)
+    if repeated := [name for name, number in Counter(wanted).items() if number > 1]:
+        raise UserError(f"--classes names {shortened(repeated)} twice")
+    if missing := [name for name in found.class_names if name not in wanted]:
+        raise UserError(
+            f"--classes lacks {shortened(missing)}: list all {len(found.class_names)} classes of {found.source}"
+        )
+    return wanted
+
+
+def _scanned(found: Found, room: Room, progress: Progress) -> tuple[dict[str, list[Entry]], list[UnreadablePicture]]:
+    """The usable pictures by split, and the errors of the others; a given test split is left unopened."""
+    entries: dict[str, list[Entry]] = {}
+    unreadable: list[UnreadablePicture] = []
+    for split, part in found.parts.items():
+        if split == "test":
+            entries[split] = [Entry(part, row, None) for row in range(len(part.names))]
+            continue
+        entries[split] = []
+        for row, seen in enumerate(scan(part, room, progress)):
+            if isinstance(seen, UnreadablePicture):
+                unreadable.append(seen)
+            else:
+                entries[split].append(Entry(part, row, seen))
+    return entries, unreadable
+
+
+def _check_unreadable(
+    found: Found,
+    class_names: tuple[str, ...],
+    entries: dict[str, list[Entry]],
+    unreadable: list[UnreadablePicture],
+    strict: bool,
+) -> None:
+    """Raises when too many pictures are unreadable to go on without them."""
+    if not unreadable:
+        return
+    message = f"{found.source}: " + "; ".join(note.message for note in unreadable_notes(unreadable))
+    if strict:
+        raise UserError(f"{message} (--strict)")
+    had, has = (set(labels) for labels in (found.parts["train"].labels, (entry.label for entry in entries["train"])))
+    if lost := [name for name in class_names if name in had - has]:
+        raise UserError(f"no readable picture left of {shortened(lost)}: {message}")
+    damaged = sum(error.package is None for error in unreadable)
+    total = len(unreadable) + sum(len(part) for split, part in entries.items() if split != "test")
+    if damaged > max(FEW, FEW_SHARE * total):
+        raise UserError(f"{damaged} of {total} pictures cannot be read, too many to go on without them: {message}")
+
+
+def _splits(entries: dict[str, list[Entry]], shares: dict[str, float], seed: int) -> dict[str, list[int]]:
+    """Rows of the concatenated entries by split; splits that are not given are cut from train."""
+    splits: dict[str, list[int]] = {}
+    start = 0
+    for split in SPLITS:
+        splits[split] = list(range(start, start + len(entries.get(split, []))))
+        start += len(splits[split])
+    missing = [split for split in shares if split not in entries]
+    train = entries["train"]
+    parts = cut(
+        [entry.label for entry in train],
+        [entry.content for entry in train],
+        [shares[split] for split in missing],
+        seed,
+        stay={entry.content for entry in entries.get("val", [])},
+    )
+    for split, rows in zip(missing, parts, strict=True):
+        splits[split] = rows  # train comes first, so that its positions are rows
+        splits["train"] = sorted(set(splits["train"]) - set(rows))
+    if not splits["val"]:
+        raise UserError("no class has two different pictures, so that none is left for validation: add some")
+    return splits
+
+
+def _fingerprint(class_names: tuple[str, ...], entries: list[Entry], splits: dict[str, list[int]]) -> str:
+    split_of = {row: split for split, rows in splits.items() for row in rows}
+    digest = hashlib.sha256(json.dumps(class_names).encode())
+    for row, entry in enumerate(entries):
+        content = entry.seen.content if entry.seen else entry.part.sizes[entry.row]
+        digest.update(json.dumps([entry.name, entry.label, split_of[row], content]).encode())
+    return digest.hexdigest()
+
+
+def _notes(dataset: Dataset) -> list[Note]:
+    """What the scan and the cut showed."""
+    notes = []
+    for split, counts in dataset.counts().items():
+        absent = [name for name, number in counts.items() if not number]
+        if absent and split in dataset.given:
+            notes.append(Note("missing", f"{shortened(absent, 8)}: 0 images in {split}", tuple(absent)))
+        elif absent:
+            message = f"{shortened(absent, 8)}: too few different images for {split}"
+            notes.append(Note("single-image class" if split == "val" else "few images", message, tuple(absent)))
+    seen = {path: entry.seen for path, entry in zip(dataset.paths, dataset.entries, strict=True) if entry.seen}
+    tiny = [path for path, picture in seen.items() if min(picture.width, picture.height) < TINY]
+    if tiny:
+        notes.append(Note("tiny", left_out(tiny, "picture", f"smaller than {TINY} pixels"), tuple(tiny)))
+    notes += _copies(dataset)
+    if "val" in dataset.given:
+        notes += dataset.shared_notes("val")
+    if dataset.room.wanted > dataset.room.limit:
+        wanted, limit = dataset.room.wanted / 1e9, dataset.room.limit / 1e9
+        message = f"decoded pictures take {wanted:.1f} GB, {limit:.1f} GB are held and the others decoded when needed"
+        notes.append(Note("memory", message))
+    return notes
+
+
+def _copies(dataset: Dataset) -> list[Note]:
+    by_content: dict[str, list[int]] = {}
+    for row, entry in enumerate(dataset.entries):
+        if entry.seen:
+            by_content.setdefault(entry.seen.content, []).append(row)
+    copies, conflicts, named = [], [], []
+    for rows in by_content.values():
+        paths = [dataset.paths[row] for row in rows]
+        copies += paths[1:]
+        if len(set(dataset.labels[rows].tolist())) > 1:
+            named += paths
+            conflicts.append(" = ".join(paths))
+    notes = []
+    if copies:
+        notes.append(Note("duplicate", left_out(copies, "picture", "the same as another"), tuple(copies)))
+    if conflicts:
+        message = f"{counted(len(conflicts), 'picture')} under two labels, kept in train: {shortened(conflicts)}"
+        notes.append(Note("conflict", message, tuple(named)))
+    return notes

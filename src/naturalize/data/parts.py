@@ -1,0 +1,95 @@
+"""What readers hand over before any picture is opened."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+SPLITS = ("train", "val", "test")
+SPELLINGS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something about the data that its owner should know: one line, and the pictures or folders it is about."""
+
+    kind: str
+    message: str
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """The pictures of one split, as they were found.
+
+    Args:
+        names: what each picture is called to people: a relative path with '/', or "train[17]".
+        labels: the class name of each.
+        sizes: bytes of the file that holds each, known without opening it.
+        open: decodes picture i of the part; raises `UnreadablePicture`. Called from several threads.
+    """
+
+    names: Sequence[str]
+    labels: Sequence[str]
+    sizes: Sequence[int]
+    open: Callable[[int], Image.Image]
+
+
+@dataclass
+class Found:
+    """A data set as a reader found it.
+
+    Args:
+        name: short, for people.
+        source: opens it again.
+        class_names: all that are declared, in order, those without pictures included.
+        parts: by split; only "train" where the data are not split.
+        notes: what the reader left out, and why.
+    """
+
+    name: str
+    source: str
+    class_names: tuple[str, ...]
+    parts: dict[str, Part]
+    notes: list[Note] = field(default_factory=list)
+
+
+def natural_key(text: str) -> tuple[list[str | int], str]:
+    """Sorts numbers inside names by value, everything else by code point, ties by the text: 1, 2, 007, 7, 10, a."""
+    pieces: list[str | int] = list(re.split(r"([0-9]+)", text))
+    pieces[1::2] = [int(number) for number in pieces[1::2]]
+    return pieces, text
+
+
+def in_natural_order(names: Iterable[str]) -> tuple[str, ...]:
+    """The distinct names in the one order that classes have everywhere."""
+    return tuple(sorted(set(names), key=natural_key))
+
+
+def printable(name: str) -> str:
+    """A file's name in composed Unicode, with what no terminal or UTF-8 file can hold written as escapes."""
+    composed = unicodedata.normalize("NFC", name)
+    return composed if composed.isprintable() else ascii(composed)[1:-1]
+
+
+def shortened(names: Sequence[str], most: int = 3) -> str:
+    """The first few names and how many more there are."""
+    listed = ", ".join(names[:most])
+    return listed if len(names) <= most else f"{listed} and {len(names) - most} more"
+
+
+def counted(number: int, noun: str) -> str:
+    """The number with its noun: 1 picture, 2 pictures, 3 classes."""
+    plural = noun + ("es" if noun.endswith("s") else "s")
+    return f"{number:,} {noun if number == 1 else plural}"

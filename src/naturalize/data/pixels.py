@@ -1,0 +1,206 @@
+"""From pictures to arrays: the one preprocessing, and the pictures of a split at every resolution."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from naturalize.data.dataset import Dataset
+from naturalize.data.machine import in_threads, pixel_budget
+from naturalize.progress import Progress, silent
+
+FILTER = Image.Resampling.BILINEAR
+SHIFTS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1))  # of view 0, 1, .. 8
+SHIFT = 1 / 16  # of a picture's side
+STATISTICS_PICTURES = 4096
+CHUNK = 32
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What training, calibration, validation, prediction, reports and exports do to a picture, training's noise apart.
+
+    Decode (`read_picture`), convert to grey or RGB, resize the whole picture to r x r without cropping (bilinear, with
+    antialiasing, as Pillow does it). The network then takes (value - mean) / std.
+
+    Args:
+        channels: 1 or 3.
+        resolution: r in pixels.
+        mean, std: per channel, in units of 0..255.
+    """
+
+    channels: int
+    resolution: int
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __call__(self, picture: Image.Image) -> Bytes:
+        """The pixels of a picture, shape `(channels, r, r)`."""
+        side = self.resolution
+        pixels = np.asarray(picture.convert("L" if self.channels == 1 else "RGB").resize((side, side), FILTER))
+        return np.ascontiguousarray(pixels.reshape(side, side, self.channels).transpose(2, 0, 1))
+
+    def card(self) -> dict[str, Any]:
+        """The description that goes into exported files, for programs (`from_card`) and people (`steps`)."""
+        return {
+            **asdict(self),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "layout": "NCHW",
+            "range": "0..255",
+            "steps": [
+                "turn upright by the orientation tag, lay transparency on white, take 16-bit grey / 256",
+                "convert to grey (ITU-R 601)" if self.channels == 1 else "convert to RGB",
+                f"resize the whole picture to {self.resolution}x{self.resolution}, bilinear with antialiasing (Pillow)",
+            ],
+        }
+
+    @classmethod
+    def from_card(cls, card: dict[str, Any]) -> "Preprocessing":
+        """The preprocessing that a card describes."""
+        return cls(card["channels"], card["resolution"], tuple(card["mean"]), tuple(card["std"]))
+
+
+class Pixels:
+    """Chosen pictures of a data set at several resolutions, each resized straight from the decoded picture.
+
+    What fits the memory limit is made once and held, smaller resolutions and plainer views first; the rest is made
+    again at every call, with the same values. View 0 is the plain picture, exactly as `Preprocessing` makes it; views
+    1 to 8 are the picture moved by 1/16 of its side in eight directions, its edges continued.
+
+    Args:
+        dataset: where the pictures are.
+        indices: which, `(n,)`.
+        resolutions: in pixels.
+        views: 1 to 9.
+        memory_limit: in bytes; a quarter of the free memory unless told.
+        progress: called as `progress("pixels", done, n)`.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        indices: Sequence[int] | NDArray[np.int64],
+        resolutions: Sequence[int],
+        views: int = 1,
+        memory_limit: int | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        self.dataset = dataset
+        self.indices: NDArray[np.int64] = np.asarray(indices, dtype=np.int64)
+        self.labels: NDArray[np.int64] = dataset.labels[self.indices]
+        self.resolutions = tuple(sorted(set(resolutions)))
+        self.views = views
+        self._held: dict[tuple[int, int], Bytes] = {}
+        left = pixel_budget() if memory_limit is None else memory_limit
+        for view in range(views):
+            for resolution in self.resolutions:
+                shape = (len(self), dataset.channels, resolution, resolution)
+                left -= int(np.prod(shape))
+                if left < 0:
+                    break
+                self._held[resolution, view] = np.empty(shape, dtype=np.uint8)
+        if self._held:
+            self._make(np.arange(len(self)), self._held, progress)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __call__(self, rows: NDArray[np.int64] | Sequence[int] | slice, resolution: int, view: int = 0) -> Bytes:
+        """The pixels of rows of `indices`, contiguous. Shape `(len(rows), channels, resolution, resolution)`.
+
+        Raises:
+            UnreadablePicture: a picture that was readable when it was scanned is not any more.
+        """
+        held = self._held.get((resolution, view))
+        if held is not None:
+            return np.ascontiguousarray(held[rows])
+        wanted = np.arange(len(self))[rows]
+        made = np.empty((len(wanted), self.dataset.channels, resolution, resolution), dtype=np.uint8)
+        self._make(wanted, {(resolution, view): made}, silent)
+        return made
+
+    def _make(self, rows: NDArray[np.int64], into: dict[tuple[int, int], Bytes], progress: Progress) -> None:
+        """Fills arrays by (resolution, view), each as long as `rows`; every picture is decoded once for all of them."""
+
+        def fill(positions: range) -> None:
+            by_size: dict[tuple[int, ...], list[tuple[int, Bytes]]] = {}
+            for position in positions:
+                picture = self.dataset.pixels(int(self.indices[rows[position]]))
+                by_size.setdefault(picture.shape, []).append((position, picture))
+            for group in by_size.values():
+                where = [position for position, _ in group]
+                planes = np.stack([picture for _, picture in group]).transpose(0, 3, 1, 2)
+                padded = _padded(planes) if any(view for _, view in into) else planes
+                for (resolution, view), array in into.items():
+                    array[where] = (
+                        _shifted(padded, planes.shape, resolution, view) if view else _resized(planes, resolution)
+                    )
+
+        in_threads(fill, len(rows), CHUNK, "pixels", progress)
+
+
+def _resized(planes: Bytes, side: int, box: tuple[float, float, float, float] | None = None) -> Bytes:
+    """Pictures of one size, `(n, c, h, w) -> (n, c, side, side)`, to the bit as Pillow resizes each alone.
+
+    Pillow resizes along rows, rounds, then along columns. All rows of all pictures are one tall picture to the first
+    pass, and all columns to the second, so that two calls serve a whole stack of small pictures.
+
+    Args:
+        planes: `(n, c, h, w)`.
+        side: in pixels.
+        box: left, upper, right, lower edge of what is taken of every picture, in its pixels; all unless told.
+    """
+    n, c, height, width = planes.shape
+    left, upper, right, lower = box or (0, 0, width, height)
+    rows = _along_rows(planes.reshape(n * c * height, width), side, left, right)
+    columns = rows.reshape(n, c, height, side).swapaxes(2, 3).reshape(n * c * side, height)
+    return _along_rows(columns, side, upper, lower).reshape(n, c, side, side).swapaxes(2, 3)
+
+
+def _along_rows(rows: Bytes, side: int, start: float, stop: float) -> Bytes:
+    tall = Image.fromarray(np.ascontiguousarray(rows))
+    return np.asarray(tall.resize((side, len(rows)), FILTER, box=(start, 0, stop, len(rows))))
+
+
+def _padding(height: int, width: int) -> tuple[int, int]:
+    return -(-height // 16), -(-width // 16)
+
+
+def _padded(planes: Bytes) -> Bytes:
+    """Edges continued on all sides by as much as a view moves, in whole pixels."""
+    down, right = _padding(*planes.shape[2:])
+    return np.pad(planes, ((0, 0), (0, 0), (down, down), (right, right)), mode="edge")
+
+
+def _shifted(padded: Bytes, shape: tuple[int, ...], side: int, view: int) -> Bytes:
+    height, width = shape[2:]
+    down, right = _padding(height, width)
+    left, upper = right + SHIFTS[view][0] * SHIFT * width, down + SHIFTS[view][1] * SHIFT * height
+    return _resized(padded, side, (left, upper, left + width, upper + height))
+
+
+def statistics(pixels: Pixels) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel, in units of 0..255, at the largest resolution.
+
+    Of up to 4,096 pictures, evenly spaced: more would hardly move them, and pictures that are not held in memory would
+    all be decoded again.
+    """
+    rows = np.unique(np.linspace(0, len(pixels) - 1, min(len(pixels), STATISTICS_PICTURES)).round().astype(np.int64))
+    total = np.zeros(pixels.dataset.channels)
+    squares = np.zeros(pixels.dataset.channels)
+    side = pixels.resolutions[-1]
+    for start in range(0, len(rows), 256):
+        values = pixels(rows[start : start + 256], side).astype(np.float64)
+        total += values.sum(axis=(0, 2, 3))
+        squares += np.square(values).sum(axis=(0, 2, 3))
+    count = len(rows) * side * side
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
+    deviation = np.maximum(deviation, 1.0)  # pictures of one colour all over must not divide by zero
+    return tuple(mean.tolist()), tuple(deviation.tolist())

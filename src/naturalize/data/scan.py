@@ -1,0 +1,69 @@
+"""Opening every picture once, before anything is trained on: what is damaged, how large, which are copies."""
+
+import hashlib
+import threading
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from naturalize.data.decode import UnreadablePicture
+from naturalize.data.machine import in_threads
+from naturalize.data.parts import Part
+from naturalize.progress import Progress
+
+CHUNK = 16  # pictures between two calls of progress: a second or two of large photographs
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the scan keeps of a picture: its content's hash, its size, and its pixels where there was room."""
+
+    content: str
+    mode: str
+    width: int
+    height: int
+    pixels: NDArray[np.uint8] | None
+
+
+class Room:
+    """Bytes left for decoded pixels, shared by the scan's threads."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.wanted = 0
+        self._left = limit
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Whether there is room for `size` bytes more, which are then taken."""
+        with self._lock:
+            self.wanted += size
+            fits = size <= self._left
+            if fits:
+                self._left -= size
+            return fits
+
+
+def scan(part: Part, room: Room, progress: Progress) -> list[Seen | UnreadablePicture]:
+    """Decodes every picture of a part, in threads; of those that cannot be read, the error stands in the list."""
+
+    def look(rows: range) -> list[Seen | UnreadablePicture]:
+        return [_look(part, row, room) for row in rows]
+
+    with warnings.catch_warnings():  # Pillow's, of odd but readable files: once per picture, and no news to the user
+        warnings.simplefilter("ignore")
+        chunks = in_threads(look, len(part.names), CHUNK, "scan", progress)
+    return [seen for chunk in chunks for seen in chunk]
+
+
+def _look(part: Part, row: int, room: Room) -> Seen | UnreadablePicture:
+    try:
+        picture = part.open(row)
+    except UnreadablePicture as error:
+        return error.with_traceback(None)  # a traceback would keep the file's bytes and half a picture in memory
+    pixels = np.asarray(picture)
+    content = hashlib.sha256(f"{picture.mode} {picture.size}".encode() + pixels.tobytes()).hexdigest()
+    kept = pixels if room.take(pixels.nbytes) else None
+    return Seen(content, picture.mode, picture.width, picture.height, kept)

@@ -1,0 +1,269 @@
+"""Reader for image-parquet and Arrow files: one row a picture, with its bytes or its path, and its label."""
+
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+from PIL import Image
+
+from naturalize.data.decode import UnreadablePicture, read_picture
+from naturalize.data.listing import left_out
+from naturalize.data.machine import pixel_budget
+from naturalize.data.parts import SPELLINGS, SPLITS, Found, Note, Part, in_natural_order, printable, shortened
+from naturalize.errors import UserError
+
+PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather")
+IMAGE_NAMES = ("image", "img", "picture", "photo", "path", "file", "filename", "file_name", "image_path")
+LABEL_NAMES = ("label", "labels", "class", "target", "category")
+
+
+def accepts(source: Any) -> bool:
+    """Whether the source is a table, a folder of tables, or the common beginning of names of tables."""
+    return isinstance(source, str | os.PathLike) and bool(_files(Path(source).expanduser()))
+
+
+def find(source: Any) -> Found:
+    """Lists the rows. Of a given test table only the labels are read, no picture.
+
+    Files are assigned to splits by the words train, val (valid, validation, dev) and test in their paths: a file
+    NAME-train.parquet brings the files NAME-val and NAME-test beside it along.
+
+    Raises:
+        UserError: several data sets in one folder, or columns of which it is not clear what they are.
+    """
+    path = Path(source).expanduser().absolute()
+    files = _files(path)
+    root = path if path.is_dir() else path.parent
+    if path.is_file():
+        files = _with_siblings(path)
+    by_split: dict[str, list[Path]] = {}
+    for file in files:
+        split = _split_of(file.relative_to(root)) or "train"
+        by_split.setdefault(split, []).append(file)
+    stems = in_natural_order(_stem(file.relative_to(root)) for file in files)
+    if len(stems) > 1:
+        raise UserError(f"{path} holds several data sets ({shortened(stems)}): name one, as {root / stems[0]}")
+    if "train" not in by_split:
+        if len(by_split) > 1:
+            raise UserError(f"{path} holds {' and '.join(by_split)} but no train file: add one")
+        by_split = {"train": next(iter(by_split.values()))}  # one table, whatever its name: it will be cut
+    notes = []
+    if len(by_split) > 1 and path.is_file():
+        beside = [file.name for split in ("val", "test") for file in by_split.get(split, [])]
+        notes.append(Note("split", f"{shortened(beside)} beside {path.name} taken as well", tuple(beside)))
+    tables = {split: [_Table(file) for file in by_split[split]] for split in SPLITS if split in by_split}
+    return found_in(stems[0] or printable(root.name), str(path), tables, notes)
+
+
+class _Table:
+    """One table file. Columns are read when they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.folder = path.parent
+        self.size = path.stat().st_size
+        try:
+            self.schema = pq.read_schema(path) if path.suffix.lower() in PARQUET else self._arrow().schema
+        except (pa.ArrowInvalid, OSError) as error:
+            raise UserError(f"{path} cannot be read as a table: {error}") from error
+
+    def _arrow(self) -> pa.Table:
+        source = pa.memory_map(str(self.path))
+        try:
+            return pa.ipc.open_stream(source).read_all()
+        except pa.ArrowInvalid:  # the other of Arrow's two file formats
+            return pa.ipc.open_file(source).read_all()
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        if self.path.suffix.lower() in ARROW:
+            return self._arrow()[name]
+        if self.size > pixel_budget():
+            from datasets import Dataset  # its copy in the download cache is mapped, not held in memory
+
+            return Dataset.from_parquet(str(self.path)).data.column(name)
+        return pq.read_table(self.path, columns=[name])[name]
+
+
+def found_in(name: str, source: str, tables: Mapping[str, Sequence[Any]], notes: list[Note]) -> Found:
+    """A data set of tables by split. A table has `schema`, `size` in bytes, `folder` of relative paths, `column(name)`.
+
+    Raises:
+        UserError: no or several candidates for the columns of pictures and labels, or labels that are no classes.
+    """
+    schema = next(iter(tables.values()))[0].schema
+    features = _features(schema)
+    image = _one_column(source, "pictures", IMAGE_NAMES, _image_columns(schema, features), schema.names)
+    candidates = [column for column in schema.names if column != image]
+    label = _one_column(source, "labels", LABEL_NAMES, _label_columns(schema, features, candidates), schema.names)
+    declared = tuple(printable(str(known)) for known in features.get(label, {}).get("names", ()))
+    parts, notes = {}, list(notes)
+    for split, members in tables.items():
+        names: list[str] = []
+        labels: list[str] = []
+        rows: list[tuple[int, int]] = []
+        unlabelled: list[str] = []
+        number = 0
+        for member, table in enumerate(members):
+            if {image, label} - set(table.schema.names):
+                raise UserError(
+                    f"{source}: the {split} table has no columns {image} and {label} as the train table has"
+                )
+            for row, value in enumerate(table.column(label).to_pylist()):
+                shown = f"{split}[{number}]"
+                number += 1
+                class_name = _class_name(value, declared, f"{source}: {label} of {shown}")
+                if class_name is None:
+                    unlabelled.append(shown)
+                else:
+                    names.append(shown)
+                    labels.append(class_name)
+                    rows.append((member, row))
+        if unlabelled:
+            notes.append(
+                Note("skipped", left_out(unlabelled, "picture", "without a label, skipped"), tuple(unlabelled))
+            )
+        sizes = [members[member].size for member, _ in rows]
+        parts[split] = Part(names, labels, sizes, _Pictures(members, image, rows, names))
+    observed = (class_name for part in parts.values() for class_name in part.labels)
+    return Found(name, source, declared or in_natural_order(observed), parts, notes)
+
+
+class _Pictures:
+    """Decodes rows; the column of pictures is read when the first is asked for, which a given test never is early."""
+
+    def __init__(self, tables: Sequence[Any], column: str, rows: list[tuple[int, int]], names: list[str]) -> None:
+        self._tables = tables
+        self._column = column
+        self._rows = rows
+        self._names = names
+        self._lock = threading.Lock()
+        self._columns: list[pa.ChunkedArray] = []
+
+    def __call__(self, index: int) -> Image.Image:
+        with self._lock:
+            if not self._columns:
+                self._columns = [table.column(self._column) for table in self._tables]
+        member, row = self._rows[index]
+        value = self._columns[member][row].as_py()
+        content = value.get("bytes") if isinstance(value, dict) else value
+        path = value.get("path") if isinstance(value, dict) else None
+        if isinstance(content, str):
+            content, path = None, content
+        if content:
+            return read_picture(content, self._names[index])
+        if path:
+            return read_picture(Path(self._tables[member].folder, path), f"{self._names[index]} ({path})")
+        raise UnreadablePicture(self._names[index], "no bytes and no path")
+
+
+def _features(schema: pa.Schema) -> dict[str, Any]:
+    """What Hugging Face `datasets` wrote about the columns, without importing it."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, ValueError, TypeError):
+        return {}
+    return {name: feature for name, feature in (features or {}).items() if isinstance(feature, dict)}
+
+
+def _image_columns(schema: pa.Schema, features: dict[str, Any]) -> list[str]:
+    declared = [name for name, feature in features.items() if feature.get("_type") == "Image"]
+    return declared or [field.name for field in schema if _may_hold_pictures(field)]
+
+
+def _may_hold_pictures(field: pa.Field) -> bool:
+    if pa.types.is_struct(field.type):
+        return bool({"bytes", "path"} & {field.type.field(i).name for i in range(field.type.num_fields)})
+    if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
+        return True
+    return _is_text(field.type) and field.name.lower() in IMAGE_NAMES
+
+
+def _label_columns(schema: pa.Schema, features: dict[str, Any], candidates: list[str]) -> list[str]:
+    declared = [name for name in candidates if features.get(name, {}).get("_type") == "ClassLabel"]
+    return declared or [name for name in candidates if _may_hold_labels(schema.field(name).type)]
+
+
+def _may_hold_labels(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or _is_text(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _one_column(source: str, what: str, usual: Sequence[str], candidates: list[str], columns: list[str]) -> str:
+    """The only candidate, or the only one with a usual name, the most usual first."""
+    by_name = [name for known in usual for name in candidates if name.lower() == known]
+    if len(candidates) == 1 or by_name:
+        return (by_name or candidates)[0]
+    if not candidates:
+        raise UserError(f"{source} has no column of {what} (its columns are {', '.join(columns)})")
+    raise UserError(
+        f"{source} has several columns that could be the {what} ({', '.join(candidates)}): "
+        f"rename the one that is meant to {usual[0]!r}"
+    )
+
+
+def _class_name(value: Any, declared: Sequence[str], where: str) -> str | None:
+    """The class that a cell names; None for no label, which is null, or -1 as Hugging Face marks it."""
+    if isinstance(value, float) and np.isfinite(value) and value == int(value):
+        value = int(value)  # pandas turns integers into floats where one is missing
+    if value is None or (isinstance(value, float) and np.isnan(value)) or (declared and value == -1):
+        return None
+    if isinstance(value, float):
+        raise UserError(f"{where} is {value}: a class is a whole number or a name")
+    if not declared or isinstance(value, str):
+        return printable(str(value))
+    if not 0 <= value < len(declared):
+        raise UserError(f"{where} is {value}, but there are {len(declared)} class names")
+    return declared[value]
+
+
+def _files(path: Path) -> list[Path]:
+    """The tables that a path stands for: itself, those in a folder, or those whose names it begins."""
+    suffixes = PARQUET + ARROW
+    if path.is_file():
+        return [path] if path.suffix.lower() in suffixes else []
+    if path.is_dir():
+        candidates: Iterator[Path] = (file for depth in ("*", "*/*", "*/*/*") for file in path.glob(depth))
+    else:
+        candidates = (file for file in path.parent.glob("*") if _stem(Path(file.name)) == path.name)
+    return sorted(
+        file for file in candidates if file.suffix.lower() in suffixes and not file.name.startswith((".", "cache-"))
+    )
+
+
+def _with_siblings(path: Path) -> list[Path]:
+    """A train table with the tables of the same name for the other splits beside it; any other table alone."""
+    if _split_of(Path(path.name)) != "train":
+        return [path]
+    same = [file for file in _files(path.parent) if file.parent == path.parent]
+    same = [file for file in same if _stem(Path(file.name)) == _stem(Path(path.name))]
+    return [file for file in same if file == path or _split_of(Path(file.name)) in ("val", "test")]
+
+
+def _split_of(path: Path) -> str | None:
+    """The split that a relative path names, the file's name before its folders'."""
+    for part in (path.stem, *reversed(path.parts[:-1])):
+        splits = {SPELLINGS[word] for word in re.split(r"[^a-z]+", part.lower()) if word in SPELLINGS}
+        if len(splits) == 1:
+            return splits.pop()
+    return None
+
+
+def _stem(path: Path) -> str:
+    """What a file's name says beside split and shard: `cifar10` of `cifar10-train-00000-of-00002.parquet`."""
+    stem = re.sub(r"[-_.]?\d+[-_]of[-_]\d+", "", path.stem)
+    words = "|".join(SPELLINGS)
+    stem = re.sub(rf"(^|[-_.])({words})(?=$|[-_.])", "", stem, flags=re.IGNORECASE).strip("-_.")
+    return "" if stem.isdigit() else stem
