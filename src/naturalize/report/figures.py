@@ -1,0 +1,230 @@
+"""Pictures of a front. A figure is Plotly's JSON; a colour such as `@val` is a name of page.css, painted by page.js."""
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from naturalize.report.numbers import count, percent
+
+Figure = dict[str, Any]
+WORDS = {"madds": "multiply-adds", "params": "parameters", "error": "error", "balanced-error": "balanced error"}
+# Above this ratio of largest to smallest, equal factors are drawn as equal distances.
+WIDE = 5
+
+
+def words(objective: str) -> str:
+    """An objective for people: multiply-adds; latency:cpu (ms)."""
+    if objective.startswith("latency"):
+        return f"{objective} (ms)"
+    return WORDS.get(objective, objective)
+
+
+def is_error(objective: str) -> bool:
+    """Whether an objective is the percentage that is drawn upwards: `error`, `error@task`."""
+    return objective.split("@")[0] == "error"
+
+
+def value(network: dict[str, Any], objective: str) -> float | None:
+    """What a network has for an objective: error as deployed on validation images, others under their own name."""
+    if is_error(objective):
+        return network.get("val_error")
+    return network.get(objective, (network.get("objectives") or {}).get(objective))
+
+
+def shown(objective: str, number: float | None) -> str:
+    """A value of an objective with its unit."""
+    if number is None:
+        return "–"
+    if objective.startswith("latency"):
+        return f"{number:.3g}\u00a0ms"
+    if "error" in objective:
+        return percent(number)
+    return count(number) if abs(number) >= 1000 or number == int(number) else f"{number:.3g}"
+
+
+def axes(front: dict[str, Any]) -> tuple[str, str | None]:
+    """What is drawn to the right and what as colour: the objectives besides error, else multiply-adds."""
+    others = [name for name in front.get("objectives") or [] if not is_error(name)]
+    # An objective that no network carries cannot be drawn; exact counts are always there.
+    others = [name for name in others if any(value(network, name) is not None for network in front["networks"])]
+    return (others[0] if others else "madds"), (others[1] if len(others) > 1 else None)
+
+
+def front_figure(front: dict[str, Any]) -> Figure:
+    """Error over the cost of each network, on validation and on test; a third objective is the colour."""
+    across, colour = axes(front)
+    networks = sorted(enumerate(front["networks"]), key=lambda pair: value(pair[1], across) or 0)
+    x = [value(network, across) for _, network in networks]
+    line = "markers" if colour or len(networks) == 1 else "lines+markers"
+    common = {
+        "type": "scatter",
+        "mode": line,
+        "x": x,
+        "customdata": [index for index, _ in networks],
+        "hovertext": [_hover(front, network) for _, network in networks],
+        "hoverinfo": "text",
+    }
+    size = 9 if len(networks) <= 60 else 6
+    val: Figure = {
+        **common,
+        "name": "validation",
+        "y": [network.get("val_error") for _, network in networks],
+        "line": {"color": "@val", "width": 1.5, "shape": "hv"},
+        "marker": {"color": "@val", "size": size},
+    }
+    if colour:
+        shades = [value(network, colour) for _, network in networks]
+        val["marker"] = {
+            "size": size + 3,
+            "color": shades,
+            "colorscale": "Viridis",
+            "colorbar": {
+                "title": {"text": words(colour), "side": "right"},
+                "thickness": 12,
+                "tickformat": _ticks(shades),
+            },
+        }
+    traces = [val]
+    if any(network.get("test_error") is not None for _, network in networks):
+        traces.append(
+            {
+                **common,
+                "name": "test",
+                "y": [network.get("test_error") for _, network in networks],
+                "line": {"color": "@test", "width": 1, "dash": "dot"},
+                "marker": {"color": "@test", "size": size, "symbol": "diamond-open"},
+            }
+        )
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "chosen below",
+            "x": [],
+            "y": [],
+            "hoverinfo": "skip",
+            "marker": {"color": "@text", "size": size + 9, "symbol": "circle-open", "line": {"width": 2}},
+        }
+    )
+    numbers = [number for number in x if number is not None and number > 0]
+    log = bool(numbers) and len(numbers) == len(x) and max(numbers) > WIDE * min(numbers)
+    axis: Figure = {"title": {"text": words(across) + (", log scale" if log else "")}, "tickformat": _ticks(numbers)}
+    if log:
+        axis |= {"type": "log", "dtick": "D2" if max(numbers) < 100 * min(numbers) else 1}
+    return {
+        "data": traces,
+        "layout": {
+            "xaxis": axis,
+            "yaxis": {"title": {"text": "error"}, "ticksuffix": " %"},
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+            "hovermode": "closest",
+            "height": 460,
+        },
+    }
+
+
+def hypervolume_figure(front: dict[str, Any]) -> Figure | None:
+    """Hypervolume after each iteration, higher is better; None where none was recorded."""
+    steps = [step for step in front.get("hypervolume") or [] if step.get("hypervolume") is not None]
+    if not steps:
+        return None
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "x": [step.get("iteration", index) for index, step in enumerate(steps)],
+                "y": [step["hypervolume"] for step in steps],
+                "hovertext": [
+                    f"iteration {step.get('iteration', '–')}<br>hypervolume {step['hypervolume']:.4g}<br>"
+                    f"{step.get('networks', '–')} networks, weights version {step.get('weights_version', '–')}"
+                    for step in steps
+                ],
+                "hoverinfo": "text",
+                "line": {"color": "@val", "width": 2},
+            }
+        ],
+        "layout": {
+            "xaxis": {"title": {"text": "iteration"}, **({"dtick": 1} if len(steps) <= 15 else {"tickformat": "d"})},
+            "yaxis": {"title": {"text": "hypervolume"}, "tickformat": _ticks([step["hypervolume"] for step in steps])},
+            "height": 300,
+        },
+    }
+
+
+def front_svg(front: dict[str, Any]) -> str:
+    """The front as a small drawing for a README: error on test (validation in a stopped run) over the first other
+    objective. Needs no library, follows the reader's light or dark theme."""
+    across, _ = axes(front)
+    split = "test" if any(network.get("test_error") is not None for network in front["networks"]) else "val"
+    points = sorted(
+        (x, y)
+        for x, y in ((value(network, across), network.get(f"{split}_error")) for network in front["networks"])
+        if x is not None and y is not None
+    )
+    if not points:
+        return '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 360"/>\n'
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    log = min(xs) > 0 and max(xs) > WIDE * min(xs)
+    scale = math.log10 if log else float
+    x_low, x_high = scale(min(xs)), scale(max(xs))
+    y_step = _round_step(max(ys) - min(ys) or max(ys) or 1)
+    y_low = math.floor(min(ys) / y_step) * y_step
+    y_high = max(math.ceil(max(ys) / y_step) * y_step, y_low + y_step)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        right = (scale(x) - x_low) / (x_high - x_low) if x_high > x_low else 0.5
+        return 80 + 520 * right, 290 - 250 * (y - y_low) / (y_high - y_low)
+
+    parts = []
+    for step in range(round((y_high - y_low) / y_step) + 1):
+        y = y_low + step * y_step
+        height = place(xs[0], y)[1]
+        parts.append(f'<path class="grid" d="M60 {height:.1f}H620"/>')
+        parts.append(f'<text x="54" y="{height + 4:.1f}" text-anchor="end">{y:g} %</text>')
+    for step in range(5 if x_high > x_low else 1):
+        x = x_low + (x_high - x_low) * step / 4
+        x = 10**x if log else x
+        parts.append(f'<text x="{place(x, y_low)[0]:.1f}" y="312" text-anchor="middle">{count(x)}</text>')
+    spots = [place(x, y) for x, y in points]
+    parts.append(f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in spots)}"/>')
+    parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5"/>' for x, y in spots]
+    name = {"test": "test error", "val": "validation error"}[split]
+    title = html.escape(f"{name} over {words(across)}{', log scale' if log else ''}")
+    style = (
+        "text{font:13px system-ui,sans-serif;fill:#444}.grid{stroke:#8884}"
+        "polyline{fill:none;stroke:#1769aa;stroke-opacity:.5}circle{fill:#1769aa}"
+        "@media(prefers-color-scheme:dark){text{fill:#ccc}circle{fill:#6db3f2}polyline{stroke:#6db3f2}}"
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 350" role="img"><title>{title}</title>'
+        f'<style>{style}</style>{"".join(parts)}<text x="340" y="338" text-anchor="middle">{title}</text></svg>\n'
+    )
+
+
+def _hover(front: dict[str, Any], network: dict[str, Any]) -> str:
+    rows = [
+        f"<b>{html.escape(str(network.get('architecture')))}</b>",
+        f"{network.get('resolution')} pixels",
+        f"{shown('madds', network.get('madds'))} multiply-adds",
+        f"{shown('params', network.get('params'))} parameters",
+    ]
+    for name in front.get("objectives") or []:
+        if not is_error(name) and name not in ("madds", "params"):
+            rows.append(f"{html.escape(words(name))}: {shown(name, value(network, name))}")
+    rows.append(f"validation error {percent(network.get('val_error'))}")
+    if network.get("test_error") is not None:
+        rows.append(f"test error {percent(network['test_error'])}")
+    return "<br>".join(rows)
+
+
+def _ticks(numbers: Sequence[float | None]) -> str:
+    """d3's format of an axis: 2M for large numbers, plain ones for small, which it would write as 200m."""
+    return "~s" if max((number for number in numbers if number is not None), default=0) >= 1000 else "~g"
+
+
+def _round_step(span: float) -> float:
+    """A step of 1, 2 or 5 times a power of ten that divides `span` into about four."""
+    power = 10 ** math.floor(math.log10(span / 4))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= span / 4)

@@ -1,0 +1,115 @@
+"""What a network gets wrong: error by class, balanced error, confusions, and where one number hides another."""
+
+import base64
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+
+from naturalize.report.numbers import percent, standard_error
+
+# A page of many classes shows the most frequent confusions; up to so many classes it holds all of them.
+ALL_PAIRS_CLASSES = 100
+PAIRS = 1000
+
+
+def class_images(front: dict[str, Any]) -> list[int]:
+    """Test images of each class, `(classes,)`: the row sums of any network's confusion; empty where none is known."""
+    for network in front["networks"]:
+        if network.get("test_confusion") is not None:
+            return np.asarray(network["test_confusion"], dtype=np.int64).sum(axis=1).tolist()
+    return []
+
+
+def balanced_error(network: dict[str, Any]) -> float | None:
+    """Mean of the classes' errors on test in percent, over the classes that have test images."""
+    if network.get("test_confusion") is None:
+        return None
+    confusion = np.asarray(network["test_confusion"], dtype=np.int64)
+    images = confusion.sum(axis=1)
+    if not images.any():
+        return None
+    seen = images > 0
+    return float(100 * np.mean((images - np.diag(confusion))[seen] / images[seen]))
+
+
+def error_against_majority(front: dict[str, Any], network: dict[str, Any]) -> tuple[float, float, int] | None:
+    """Error of a network, of always answering the most frequent class, and images: on test, else on validation."""
+    for split in ("test", "val"):
+        error, majority = network.get(f"{split}_error"), (front.get("majority_error") or {}).get(split)
+        if error is not None and majority is not None:
+            return error, majority, network.get(f"{split}_images") or 0
+    return None
+
+
+def is_majority(front: dict[str, Any], network: dict[str, Any]) -> bool:
+    """Whether a network beats always answering the most frequent class by less than two standard errors."""
+    numbers = error_against_majority(front, network)
+    return numbers is not None and numbers[0] > numbers[1] - 2 * standard_error(numbers[1], numbers[2])
+
+
+def warnings(front: dict[str, Any], network: dict[str, Any]) -> list[str]:
+    """What a reader of a network's error must know besides it."""
+    found = []
+    numbers = error_against_majority(front, network)
+    if numbers is not None and is_majority(front, network):
+        found.append(
+            f"The most frequent class explains the accuracy: always answering it is {percent(numbers[1])} wrong, "
+            f"this network {percent(numbers[0])}."
+        )
+    balanced, error = balanced_error(network), network.get("test_error")
+    if balanced is not None and error is not None and balanced > max(2 * error, error + 5):
+        found.append(
+            f"The plain error hides rare classes: it is {percent(error)} over all images, but {percent(balanced)} when "
+            "every class counts the same."
+        )
+    never = _never_right(front, network)
+    if never:
+        more = f" and {len(never) - 8} more" if len(never) > 8 else ""
+        found.append(f"Never recognised: {', '.join(never[:8])}{more}.")
+    return found
+
+
+def packed_confusions(front: dict[str, Any], limit: int) -> tuple[str, bool]:
+    """All networks' confusions as text of at most about `limit` characters, and whether all pairs are in it.
+
+    The text is base64 of zlib of JSON: a list with one entry a network, null or
+    `{"right": (classes,), "true": (pairs,), "predicted": (pairs,), "count": (pairs,)}`.
+    A hundred dense matrices as JSON would be tens of megabytes.
+    """
+    classes = len(front.get("class_names") or [])
+    matrices = [
+        np.asarray(network["test_confusion"], dtype=np.int64) if network.get("test_confusion") is not None else None
+        for network in front["networks"]
+    ]
+    pairs = classes * classes if classes <= ALL_PAIRS_CLASSES else PAIRS
+    while True:
+        packed = [None if matrix is None else _sparse(matrix, pairs) for matrix in matrices]
+        content = json.dumps([None if entry is None else entry[0] for entry in packed], separators=(",", ":")).encode()
+        text = base64.b64encode(zlib.compress(content, 9)).decode()
+        if len(text) <= limit or pairs < 10:
+            return text, all(entry is None or entry[1] for entry in packed)
+        pairs = min(pairs, int(max(np.count_nonzero(m) for m in matrices if m is not None))) // 2
+
+
+def _sparse(confusion: np.ndarray, pairs: int) -> tuple[dict[str, list[int]], bool]:
+    """The diagonal and the `pairs` most frequent confusions, in the order of rows; and whether these are all."""
+    wrong = confusion - np.diag(np.diag(confusion))
+    true, predicted = np.nonzero(wrong)
+    counts = wrong[true, predicted]
+    kept = np.sort(np.argsort(-counts, kind="stable")[:pairs])
+    return {
+        "right": np.diag(confusion).tolist(),
+        "true": true[kept].tolist(),
+        "predicted": predicted[kept].tolist(),
+        "count": counts[kept].tolist(),
+    }, len(kept) == len(counts)
+
+
+def _never_right(front: dict[str, Any], network: dict[str, Any]) -> list[str]:
+    if network.get("test_confusion") is None:
+        return []
+    confusion = np.asarray(network["test_confusion"], dtype=np.int64)
+    lost = (confusion.sum(axis=1) > 0) & (np.diag(confusion) == 0)
+    return [front["class_names"][i] for i in np.flatnonzero(lost)]

@@ -1,0 +1,95 @@
+"""The files of a run directory as the report reads them: whatever is whole is used, the rest is done without."""
+
+import json
+import math
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from naturalize.errors import UserError
+
+FORMAT = 1
+
+
+def read_front(run_directory: Path) -> dict[str, Any]:
+    """`front.json` with at least one network; confusions are arrays `(classes, classes)`.
+
+    Raises `UserError` where there is nothing to report on.
+    """
+    if not run_directory.is_dir():
+        raise UserError(f"{run_directory} is no run directory: there is no such directory")
+    path = run_directory / "front.json"
+    try:
+        front = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(
+            f"nothing measured yet: {run_directory} holds no front.json; `naturalize resume` goes on with a run"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): `naturalize resume` writes it anew") from error
+    if not isinstance(front, dict) or not isinstance(front.get("format"), int):
+        raise UserError(f"{path} is not the result of a run: it names no format")
+    if front["format"] > FORMAT:
+        raise UserError(f"{path} has format {front['format']}, newer than this naturalize: install a newer one")
+    if not front.get("networks"):
+        raise UserError(f"nothing measured yet: {path} holds no network; `naturalize resume` goes on with a run")
+    for network in front["networks"]:
+        # An array at once: a thousand classes make a million numbers, which lists would convert again at each use.
+        if network.get("test_confusion") is not None:
+            network["test_confusion"] = np.asarray(network["test_confusion"], dtype=np.int64)
+    return front
+
+
+def read_settings(run_directory: Path) -> dict[str, Any]:
+    """`run.toml`, or nothing."""
+    try:
+        return tomllib.loads((run_directory / "run.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def read_events(run_directory: Path) -> list[dict[str, Any]]:
+    """The whole lines of `events.jsonl`. A crash may cut the last one, or lose the file; neither matters."""
+    try:
+        lines = (run_directory / "events.jsonl").read_bytes().splitlines()
+    except OSError:
+        return []
+    events = []
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+    return events
+
+
+def phase_seconds(events: list[dict[str, Any]]) -> dict[str, float]:
+    """Seconds by phase, in the order in which phases first ended; `other` is what no phase accounts for."""
+    seconds: dict[str, float] = {}
+    for event in events:
+        if event.get("event") == "phase" and _is_duration(event.get("seconds")):
+            phase = str(event.get("phase"))
+            seconds[phase] = seconds.get(phase, 0.0) + event["seconds"]
+    used = max((event["used_s"] for event in events if _is_duration(event.get("used_s"))), default=0.0)
+    rest = used - sum(seconds.values())
+    if seconds and rest > 0.01 * used:
+        seconds["other"] = seconds.get("other", 0.0) + rest
+    return seconds
+
+
+def read_picture(run_directory: Path, name: str) -> bytes | None:
+    """A PNG of `pictures/`; None where it is missing or `name` leads out of that directory."""
+    folder = (run_directory / "pictures").resolve()
+    try:
+        path = (run_directory / name).resolve()
+        return path.read_bytes() if path.is_relative_to(folder) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and value >= 0

@@ -1,0 +1,461 @@
+"""One self-contained page on a run: what was found, where it fails, how it was made."""
+
+import base64
+import html
+import io
+import json
+import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from plotly.offline import get_plotlyjs
+
+from naturalize.files import write_text
+from naturalize.report.figures import axes, front_figure, hypervolume_figure, is_error, shown, value, words
+from naturalize.report.mistakes import (
+    balanced_error,
+    class_images,
+    error_against_majority,
+    is_majority,
+    packed_confusions,
+    warnings,
+)
+from naturalize.report.numbers import duration, percent, plural, standard_error
+from naturalize.report.reading import phase_seconds, read_events, read_front, read_picture, read_settings
+
+# A page that can be sent by mail. Confusions and pictures share what the library and the text leave.
+PAGE_BYTES = 7_900_000
+PHASES = {
+    "scan": "reading the data",
+    "prepare": "preparing the supernet",
+    "measure": "measuring networks",
+    "search": "searching",
+    "adapt": "adapting the weights",
+    "final": "final networks and test",
+    "report": "writing the result",
+}
+
+
+def write_report(run_directory: Path) -> Path:
+    """Write `report.html` from the files of a run directory, and return its path.
+
+    Reads `front.json`, `run.toml`, `events.jsonl` and `pictures/` and nothing else, so it works on a moved copy and
+    without the data. The page opens without a network. Raises `UserError` where there is no front yet.
+    """
+    front = read_front(run_directory)
+    chosen = best_network(front)
+    library = _library()
+    sections = [
+        _head(front, run_directory),
+        _front(front),
+        _networks(front, run_directory),
+        _network(front, chosen),
+        _making(front, phase_seconds(read_events(run_directory))),
+        _settings(read_settings(run_directory)),
+        _notes(front),
+    ]
+    body = "\n".join(sections)
+    left = PAGE_BYTES - len(library.encode()) - len(body.encode()) - 100_000
+    confusions, all_pairs = packed_confusions(front, limit=left // 2)
+    data: dict[str, Any] = {
+        "chosen": chosen,
+        "classes": front.get("class_names") or [],
+        "images": class_images(front),
+        "front": front_figure(front),
+        "hypervolume": hypervolume_figure(front),
+        "confusions": confusions,
+        "allPairs": all_pairs,
+        "networks": [
+            {
+                "title": _title(network),
+                "x": value(network, axes(front)[0]),
+                "y": network.get("val_error"),
+                "warnings": warnings(front, network),
+                "worst": network.get("test_worst") or [],
+            }
+            for network in front["networks"]
+        ],
+    }
+    left -= len(_json(data).encode())
+    data["pictures"] = _pictures(run_directory, front, chosen, left)
+    page = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{html.escape(_run_name(run_directory))}: {html.escape(headline(front))}</title>
+<style>
+{_asset("page.css")}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+<script type="application/json" id="data">{_json(data)}</script>
+<script>{library}</script>
+<script>
+{_asset("page.js")}</script>
+</body>
+</html>
+"""
+    path = run_directory / "report.html"
+    write_text(path, page)
+    return path
+
+
+def headline(front: dict[str, Any]) -> str:
+    """The result in one sentence: 9 networks from 0.2 M to 6.1 M multiply-adds; test error 1.9 % to 5.6 %."""
+    networks = front["networks"]
+    across, _ = axes(front)
+    costs = sorted(cost for cost in (value(network, across) for network in networks) if cost is not None)
+    split = "test" if _has_test(front) else "val"
+    errors = sorted(network[f"{split}_error"] for network in networks if network.get(f"{split}_error") is not None)
+    sentence = plural(len(networks), "network")
+    if costs:
+        unit = "" if across.startswith("latency") else f" {words(across)}"
+        between = _range([shown(across, cost) for cost in costs])
+        sentence += f" {'of' if between == shown(across, costs[0]) else 'from'} {between}{unit}"
+        if across.startswith("latency"):
+            sentence += f" ({across})"
+    if errors:
+        sentence += f"; {'test' if split == 'test' else 'validation'} error {_range([percent(e) for e in errors])}"
+    return sentence
+
+
+def best_network(front: dict[str, Any]) -> int:
+    """The network with the lowest validation error, of equal ones the smallest."""
+
+    def order(index: int) -> tuple[float, float]:
+        network = front["networks"][index]
+        error = network.get("val_error")
+        return (101.0 if error is None else error, network.get("madds") or 0)
+
+    return min(range(len(front["networks"])), key=order)
+
+
+def requirements(front: dict[str, Any], network: dict[str, Any]) -> list[str] | None:
+    """The fewest `--require` under which `network` has the lowest error; None where no such limits single it out."""
+
+    def error(other: dict[str, Any]) -> float:
+        # As selection sees it: over all views.
+        seen = [other[key] for key in ("val_error_views", "val_error") if other.get(key) is not None]
+        return seen[0] if seen else 101.0
+
+    def cost(other: dict[str, Any], name: str) -> float:
+        number = value(other, name)
+        return float("inf") if number is None else number
+
+    names = [name for name in front.get("objectives") or [] if not is_error(name)]
+    names += [name for name in ("madds", "params") if name not in names]
+    for n in range(len(names) + 1):
+        limits = names[:n]
+        rivals = [
+            other
+            for other in front["networks"]
+            if other is not network and all(cost(other, name) <= cost(network, name) for name in limits)
+        ]
+        if all(error(network) < error(other) for other in rivals):
+            return [f"{name}<={_limit(name, cost(network, name))}" for name in limits]
+    return None
+
+
+def _head(front: dict[str, Any], run_directory: Path) -> str:
+    splits = front.get("splits") or {}
+    names = {"train": "training", "val": "validation", "test": "test"}
+    images = ", ".join(f"{splits[key]:,} {names[key]}" for key in names if isinstance(splits.get(key), int))
+    facts = [plural(len(front.get("class_names") or []), "class", "classes"), f"{images} images" if images else ""]
+    majority = error_against_majority(front, front["networks"][0])
+    if majority:
+        facts.append(f"always answering the most frequent class is {percent(majority[1])} wrong")
+    if front.get("requirements"):
+        facts.append(f"required: {', '.join(front['requirements'])}")
+    facts.append(f"supernet {front.get('supernet', '–')}, weights version {front.get('weights_version', '–')}")
+    items = [f"<li>{html.escape(fact)}</li>" for fact in facts if fact]
+    if front.get("notes"):
+        items.append(f'<li><a href="#notes">{plural(len(front["notes"]), "note")} on the data and the run</a></li>')
+    banners = []
+    if front.get("state") == "stopped":
+        banners.append(
+            "<strong>This run was stopped before its end.</strong> The numbers are validation numbers; there is no "
+            "test error yet. <code>naturalize resume</code> goes on with it."
+        )
+    elif not _has_test(front):
+        banners.append("<strong>No test error was measured.</strong> The numbers are validation numbers.")
+    lost = [network for network in front["networks"] if is_majority(front, network)]
+    if lost:
+        who = "No network is" if len(lost) == len(front["networks"]) else f"{len(lost)} of them are not"
+        banners.append(
+            f"<strong>{who} clearly better than always answering the most frequent class.</strong> Look at the "
+            "error by class below before using one."
+        )
+    return f"""<header>
+<p class="run">naturalize · {html.escape(_run_name(run_directory))}</p>
+<h1>{html.escape(headline(front)).replace("multiply-adds", "<span>multiply-adds</span>")}</h1>
+<ul class="facts">{"".join(items)}</ul>
+{"".join(f'<p class="banner" role="note">{banner}</p>' for banner in banners)}
+<noscript><p class="banner">Pictures and the details of a network need JavaScript, which is off here.</p></noscript>
+</header>"""
+
+
+def _front(front: dict[str, Any]) -> str:
+    across, colour = axes(front)
+    shade = f"; colour is {html.escape(words(colour))}" if colour else ""
+    return f"""<section>
+<h2>The front</h2>
+<p class="lead">No network of the front is better than another in everything{shade}. Click on one to see where it
+fails.</p>
+<div id="front" class="plot" role="img" aria-label="Error over {html.escape(words(across))} of every network; the table
+below holds the same numbers"></div>
+</section>"""
+
+
+def _networks(front: dict[str, Any], run_directory: Path) -> str:
+    others = [name for name in front.get("objectives") or [] if not is_error(name) and name not in ("madds", "params")]
+    has_test = _has_test(front)
+    heads = ["", "multiply-adds", "parameters", *map(words, others), "resolution", "validation error"]
+    heads += ["test error", "balanced test error"] if has_test else []
+    rows = []
+    for index, network in enumerate(front["networks"]):
+        cells = [
+            f'<button type="button" data-network="{index}">{index + 1}</button>',
+            shown("madds", network.get("madds")),
+            shown("params", network.get("params")),
+            *(shown(name, value(network, name)) for name in others),
+            f"{network.get('resolution', '–')}\u00a0px",
+            _with_spread(network, "val"),
+        ]
+        if has_test:
+            cells += [_with_spread(network, "test"), percent(balanced_error(network))]
+        command = _command(front, network, run_directory)
+        architecture = html.escape(str(network.get("architecture")))
+        rows.append(
+            f'<tr data-network="{index}" title="architecture {architecture}">'
+            + "".join(f"<td>{cell}</td>" for cell in cells)
+            + f'<td class="command">{f"<code>{html.escape(command)}</code>" if command else "–"}</td></tr>'
+        )
+    return f"""<section>
+<h2>The networks</h2>
+<p class="lead">± is one standard error for the number of images: smaller differences may be chance.</p>
+<div class="scroll tall"><table class="numbers" id="networks">
+<thead><tr>{"".join(f"<th scope='col'>{html.escape(head)}</th>" for head in heads)}
+<th scope="col" class="command">export it</th></tr></thead>
+<tbody>
+{chr(10).join(rows)}
+</tbody></table></div>
+</section>"""
+
+
+def _network(front: dict[str, Any], chosen: int) -> str:
+    options = "".join(
+        f'<option value="{index}"{" selected" if index == chosen else ""}>{index + 1}: {html.escape(_title(network))}'
+        "</option>"
+        for index, network in enumerate(front["networks"])
+    )
+    images = class_images(front)
+    classes = "".join(
+        f'<tr data-class="{index}"><th scope="row">{html.escape(name)}</th><td>{images[index]:,}</td>'
+        '<td class="bar"></td><td class="taken"></td></tr>'
+        for index, name in enumerate(front.get("class_names") or [])
+        if index < len(images)
+    )
+    if not classes:
+        reason = "the run was stopped before its test" if front.get("state") == "stopped" else "there was no test"
+        details = f"<p>Errors by class, confusions and worst images come from test images; {reason}.</p>"
+    else:
+        details = f"""<div class="columns">
+<div><h3>Error by class</h3>
+<p class="lead" id="errors"></p>
+<div class="scroll tall"><table class="numbers classes" id="classes">
+<thead><tr><th scope="col">class</th><th scope="col">test images</th><th scope="col">wrong</th>
+<th scope="col" class="taken">most often taken for</th></tr></thead>
+<tbody>{classes}</tbody></table></div></div>
+<div><h3>Most frequent confusions</h3><ol id="pairs"></ol></div>
+</div>
+<h3>Confusion matrix</h3>
+<p class="lead" id="confusion-lead"></p>
+<div id="confusion" class="plot" role="img" aria-label="Confusion matrix; its largest numbers are listed above"></div>
+<h3>Worst test images</h3>
+<p class="lead">The most confident mistakes, as the network sees them.</p>
+<div id="worst"></div>"""
+    return f"""<section id="network">
+<h2>Where a network fails</h2>
+<p><label>Network <select id="choice">{options}</select></label></p>
+<div id="warnings"></div>
+<p class="lead" id="architecture-line">{_against_majority(front)}</p>
+{details}
+</section>"""
+
+
+def _making(front: dict[str, Any], seconds: dict[str, float]) -> str:
+    total = sum(seconds.values())
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(PHASES.get(phase, phase))}</th><td>{duration(s)}</td>'
+        f'<td class="bar"><span style="width:{100 * s / total:.1f}%"></span>{100 * s / total:.0f}\u00a0%</td></tr>'
+        for phase, s in seconds.items()
+        if total > 0
+    )
+    times = (
+        f"""<table class="numbers times"><tbody>{rows}</tbody>
+<tfoot><tr><th scope="row">together</th><td>{duration(total)}</td><td></td></tr></tfoot></table>"""
+        if rows
+        else "<p>Not recorded.</p>"
+    )
+    has_steps = hypervolume_figure(front) is not None
+    reference = ", ".join(
+        f"{shown(name, number)} {'' if name.startswith('latency') else words(name)}".strip()
+        for name, number in zip(front.get("objectives") or [], front.get("reference") or [], strict=False)
+    )
+    against = f" within the reference point ({html.escape(reference)})" if reference else ""
+    curve = (
+        f"""<p class="lead">What the front dominates{against}; more is better. Each value holds for the weights of
+its iteration.</p>
+<div id="hypervolume" class="plot" role="img" aria-label="Hypervolume over iterations"></div>"""
+        if has_steps
+        else "<p>Not recorded.</p>"
+    )
+    return f"""<section>
+<h2>How it was found</h2>
+<div class="columns">
+<div><h3>Hypervolume over iterations</h3>{curve}</div>
+<div><h3>Where the time went</h3>{times}</div>
+</div>
+</section>"""
+
+
+def _settings(settings: dict[str, Any]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(text)}</td></tr>'
+        for name, text in _flat(settings)
+    )
+    table = f'<div class="scroll"><table class="settings"><tbody>{rows}</tbody></table></div>' if rows else ""
+    return f"""<section>
+<h2>Settings</h2>
+{table or "<p>No readable run.toml.</p>"}
+</section>"""
+
+
+def _notes(front: dict[str, Any]) -> str:
+    notes = "".join(f"<li>{html.escape(str(note))}</li>" for note in front.get("notes") or [])
+    return f"""<section id="notes">
+<h2>Skipped and noted</h2>
+{f"<ul>{notes}</ul>" if notes else "<p>Nothing was skipped.</p>"}
+</section>
+<footer>Written by naturalize {html.escape(str(front.get("naturalize", "")))}.</footer>"""
+
+
+def _pictures(run_directory: Path, front: dict[str, Any], chosen: int, limit: int) -> dict[str, str]:
+    """Data URIs of the worst images, by path. Where PNGs would be too large together they become WebP, and where that
+    is too large too, the least bad ones are left out, the network that the page opens with last."""
+    ranked = sorted(
+        (rank, index != chosen, index, worst["picture"])
+        for index, network in enumerate(front["networks"])
+        for rank, worst in enumerate(network.get("test_worst") or [])
+        if worst.get("picture")
+    )
+    first = [name for _, other, _, name in ranked if not other]
+    names = list(dict.fromkeys(first + [name for *_, name in ranked]))
+    found = {name: content for name in names if (content := read_picture(run_directory, name)) is not None}
+    kind = "png"
+    if sum(_uri_length(name, content) for name, content in found.items()) > limit:
+        kind = "webp"
+        found = {name: _webp(content) for name, content in found.items()}
+    uris: dict[str, str] = {}
+    for name, content in found.items():
+        limit -= _uri_length(name, content)
+        if limit < 0:
+            break
+        uris[name] = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return uris
+
+
+def _uri_length(name: str, content: bytes) -> int:
+    return len(content) * 4 // 3 + len(name.encode()) + 40
+
+
+def _webp(content: bytes) -> bytes:
+    """Same pixels in number, about a tenth of the bytes; what cannot be decoded becomes nothing."""
+    buffer = io.BytesIO()
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            picture.convert("RGB").save(buffer, "WEBP", quality=80)
+    except (OSError, ValueError):
+        return b""
+    return buffer.getvalue()
+
+
+def _library() -> str:
+    """Plotly's script. Its links (logo, attributions of maps, none of which show here) lose their scheme, so that a
+    search of the page for addresses of the outside finds none."""
+    return re.sub(r'\b(src|href)="https?://', r'\1="//', get_plotlyjs())
+
+
+def _asset(name: str) -> str:
+    return resources.files("naturalize.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _json(data: Any) -> str:
+    """JSON that may stand in a script element: no name in it can end the element."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _has_test(front: dict[str, Any]) -> bool:
+    return any(network.get("test_error") is not None for network in front["networks"])
+
+
+def _run_name(run_directory: Path) -> str:
+    """As the user gave it where that is relative; of an absolute path the last part, since pages are passed on."""
+    return run_directory.resolve().name if run_directory.is_absolute() else run_directory.as_posix()
+
+
+def _title(network: dict[str, Any]) -> str:
+    split = "test" if network.get("test_error") is not None else "val"
+    error = percent(network.get(f"{split}_error"))
+    name = "test" if split == "test" else "validation"
+    return f"{shown('madds', network.get('madds'))} multiply-adds, {error} {name} error"
+
+
+def _range(texts: Sequence[str]) -> str:
+    return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
+
+
+def _with_spread(network: dict[str, Any], split: str) -> str:
+    error, images = network.get(f"{split}_error"), network.get(f"{split}_images")
+    if error is None or not images:
+        return percent(error)
+    return f'{percent(error)} <span class="spread">±\u00a0{standard_error(error, images):.1f}</span>'
+
+
+def _against_majority(front: dict[str, Any]) -> str:
+    numbers = error_against_majority(front, front["networks"][0])
+    return f"Always answering the most frequent class would be {percent(numbers[1])} wrong." if numbers else ""
+
+
+def _limit(name: str, number: float) -> str:
+    return f"{number!r}ms" if name.startswith("latency") else f"{number!r}"
+
+
+def _command(front: dict[str, Any], network: dict[str, Any], run_directory: Path) -> str | None:
+    limits = requirements(front, network)
+    if limits is None:
+        return None
+    name = _run_name(run_directory)
+    # Double quotes serve the shells of all three systems; a quoted name with more than spaces is beyond all of them.
+    run = name if re.fullmatch(r"[\w./+-]+", name) else f'"{name}"'
+    return " ".join(["naturalize export", run, *(f'--require "{limit}"' for limit in limits)])
+
+
+def _flat(table: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
+    """Rows of nested tables: `search.population` and its value."""
+    rows: list[tuple[str, str]] = []
+    for key, entry in table.items():
+        if isinstance(entry, dict):
+            rows += _flat(entry, f"{above}{key}.")
+        elif isinstance(entry, list):
+            rows.append((above + key, ", ".join(map(str, entry))))
+        else:
+            rows.append((above + key, str(entry).lower() if isinstance(entry, bool) else str(entry)))
+    return rows
