@@ -1,0 +1,196 @@
+"""Networks as files for other programs; every file is run on check pictures before it gets its name."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from naturalize.errors import UserError, unknown
+from naturalize.export.network import CARD_FORMAT, Card, Network, load_network, save_network
+from naturalize.export.onnx_file import onnx_files, onnx_needs
+from naturalize.export.onnx_model import OnnxModel
+from naturalize.export.torch_file import open_torch, torch_files, torch_needs
+from naturalize.files import room_on_disk, write_bytes
+
+__all__ = [
+    "CARD_FORMAT",
+    "FORMATS",
+    "Card",
+    "Check",
+    "Exported",
+    "Format",
+    "Network",
+    "OnnxModel",
+    "export",
+    "load_network",
+    "save_network",
+]
+
+Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+BATCH = 64
+TOLERANCE = 1e-3  # of the largest logit; rounding is below 1e-5, a wrong graph far above
+TIE = 1e-4  # of the largest logit: two classes nearer than this may change places
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file to export.
+
+    Attributes:
+        suffix: of its files.
+        files: the network, the file's name and the opset or None to contents by file name, the file itself first.
+        open: the path of such a file, with the others beside it, to a function from pixels to logits.
+        needs: what a consumer needs to run the file, in words, given the opset or None.
+    """
+
+    suffix: str
+    files: Callable[[Network, str, int | None], dict[str, bytes]]
+    open: Callable[[Path], Run]
+    needs: Callable[[int | None], str]
+
+
+FORMATS: dict[str, Format] = {
+    "onnx": Format(".onnx", onnx_files, OnnxModel, onnx_needs),
+    "torch": Format(".pt", torch_files, open_torch, torch_needs),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """Validation pictures that an exported file has to get as right as its network does.
+
+    Attributes:
+        pixels: uint8 `(n, channels, r, r)`, r being the network's resolution; n at least 1.
+        labels: class indices `(n,)`.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if not len(self.pixels):
+            raise ValueError("an export cannot be checked without pictures")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and what the written file does on the check pictures.
+
+    Attributes:
+        path: of the file.
+        files: all that was written, `path` first.
+        bytes: size of the file.
+        needs: what is needed to run it, in words.
+        error, images: percent wrong of that many check pictures, by the file.
+        max_difference: largest difference between a logit of the file and the network's.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    bytes: int
+    needs: str
+    error: float
+    images: int
+    max_difference: float
+
+
+def export(
+    network: Network,
+    to: Path,
+    format: str | None,
+    check: Check,
+    *,
+    opset: int | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Write a network for other programs, run the written file on the check pictures, then give it its name.
+
+    Args:
+        network: with the statistics that it is deployed with.
+        to: the file; what goes beside it is named after it. Its directory is made where there is none.
+        format: one of `FORMATS`; by the suffix of `to` where None.
+        check: pictures to run it on.
+        opset: of ONNX files, 13 to 17; 13, which the oldest runtimes take, where None.
+        overwrite: replace files that are there with other content. The same content is no conflict.
+
+    Raises:
+        UserError: the target cannot be written, or the written file disagrees with the network; nothing is kept then.
+    """
+    kind = FORMATS[format_of(to, format)]
+    if to.is_dir():
+        raise UserError(f"{to} is a directory: name a file, as {to / ('model' + kind.suffix)}")
+    files = {to.with_name(name): content for name, content in kind.files(network, to.name, opset).items()}
+    if not overwrite:
+        refuse_others(files)
+    with room_on_disk(to):
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{to.name}.", dir=to.parent) as beside:
+            for path, content in files.items():
+                (Path(beside) / path.name).write_bytes(content)
+            logits = in_batches(kind.open(Path(beside) / to.name), check.pixels)
+    max_difference = compare(to, logits, in_batches(plain_run(network), check.pixels))
+    for path, content in reversed(files.items()):  # the file itself last: where it is, all is
+        write_bytes(path, content)
+    error = 100.0 * float(np.mean(logits.argmax(1) != check.labels))
+    return Exported(to, tuple(files), len(files[to]), kind.needs(opset), error, len(check.pixels), max_difference)
+
+
+def format_of(to: Path, format: str | None) -> str:
+    """The format's name, by the suffix of the file where it is None. Raises `UserError` where the two disagree."""
+    if format is not None and format not in FORMATS:
+        raise unknown("export format", format, FORMATS)
+    by_suffix = {kind.suffix: name for name, kind in FORMATS.items()}
+    found = by_suffix.get(to.suffix)
+    if found is None or found != (format or found):
+        endings = ", ".join(f"{suffix} ({name})" for suffix, name in by_suffix.items() if name == (format or name))
+        raise UserError(f"{to.name!r} does not end as the exported file has to: {endings}")
+    return found
+
+
+def refuse_others(files: dict[Path, bytes]) -> None:
+    """Raise `UserError` for a file that is there with other content than the one to write."""
+    for path, content in files.items():
+        if path.exists() and (not path.is_file() or path.read_bytes() != content):
+            raise UserError(f"{path} is there already, with other content: choose another name, or allow to overwrite")
+
+
+def plain_run(network: Network) -> Run:
+    """The network itself as a function from pixels to logits: on the CPU, with its stored statistics."""
+    subnet = copy.deepcopy(network.subnet).cpu().eval()
+
+    @torch.inference_mode()
+    def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return subnet(torch.from_numpy(pixels)).numpy()
+
+    return run
+
+
+def in_batches(run: Run, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The logits of all pictures, `(n, classes)`, in memory for a batch."""
+    return np.concatenate([run(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)])
+
+
+def compare(path: Path, logits: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """The largest difference between a file's logits and its network's, `(n, classes)` each.
+
+    Raises:
+        UserError: it is more than `TOLERANCE`, or a picture's top class is another although that is no tie.
+    """
+    scale = float(np.abs(expected).max())
+    difference = float(np.abs(logits - expected).max())
+    rows, top = np.arange(len(expected)), logits.argmax(1)
+    changed = int((expected.max(1) - expected[rows, top] > TIE * scale).sum())
+    if not difference <= TOLERANCE * scale or changed:  # so written, NaN is refused too
+        raise UserError(
+            f"{path} was not kept: on {len(expected)} check pictures its outputs differ from the network's by up to "
+            f"{difference:.3g} (largest output {scale:.3g}), and {changed} change their class"
+        )
+    return difference

@@ -1,0 +1,101 @@
+"""A network of the front on disk: a plain module's weights and the card that says what they are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from naturalize.errors import UserError
+from naturalize.files import write_bytes, write_json
+from naturalize.supernet import Subnet
+
+CARD_FORMAT = 1
+
+Card = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A plain network with the statistics that it is deployed with, and its card (docs/formats.md)."""
+
+    subnet: Subnet
+    card: Card
+
+
+def save_network(directory: Path, network: Network) -> Path:
+    """Write `A.safetensors` and `A.json`, A being the card's architecture; the path of the first.
+
+    The weights carry the card's weights version too, so that a crash between the two files cannot pair the weights of
+    one version with the numbers of another unnoticed.
+    """
+    card = network.card
+    path = directory / f"{card['architecture']}.safetensors"
+    metadata = {"weights_version": str(card["weights_version"])}
+    write_bytes(path, safetensors.torch.save(weights_of(network.subnet), metadata))
+    write_json(card_path(path), card)
+    return path
+
+
+def load_network(path: Path) -> Network:
+    """The network of a file that `save_network` wrote, with the card beside it, ready to classify on the CPU.
+
+    Raises:
+        UserError: naming the file that is missing, damaged, newer than this naturalize, or not its card's.
+    """
+    try:
+        card_text = card_path(path).read_text(encoding="utf-8")
+        with safe_open(path, framework="pt") as file:
+            weights_version = (file.metadata() or {}).get("weights_version")
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+    except FileNotFoundError as error:
+        raise UserError(f"no network at {path}: it is made of a .safetensors file and the .json beside it") from error
+    except (OSError, UnicodeDecodeError, SafetensorError) as error:
+        raise UserError(f"{path} or the .json beside it is damaged ({error})") from error
+    card = parse_card(card_text, card_path(path))
+    if weights_version != str(card["weights_version"]):
+        raise UserError(f"{path} and the .json beside it are of different versions of the weights: export it again")
+    try:
+        subnet = Subnet(card["spec"])
+        subnet.load_state_dict(weights)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} holds other weights than the .json beside it describes, or one is damaged") from error
+    return Network(subnet.eval(), card)
+
+
+def card_path(path: Path) -> Path:
+    """Where the card of a file of weights is."""
+    return path.with_suffix(".json")
+
+
+def parse_card(text: str, source: Path) -> Card:
+    """The card in a JSON text. Raises `UserError`, naming the source, where it is damaged or of a newer format."""
+    try:
+        card: Card = json.loads(text)
+        newer = card["format"] > CARD_FORMAT
+        missing = {"weights_version", "spec", "class_names", "preprocessing", "resolution"} - card.keys()
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{source} holds no card of a network, or a damaged one") from error
+    if newer:
+        raise UserError(f"{source} is of format {card['format']}, newer than this naturalize: update naturalize")
+    if missing:
+        raise UserError(f"{source} is damaged: its card lacks {', '.join(sorted(missing))}")
+    return card
+
+
+def weights_of(subnet: Subnet) -> dict[str, Tensor]:
+    """What a subnet computes with, as float32 tensors that own their memory: a slice would take its supernet along.
+
+    Batch norm's count of batches is left out: it only steers training, and modules load without it.
+    """
+    return {
+        name: value.detach().to("cpu", torch.float32, copy=True, memory_format=torch.contiguous_format)
+        for name, value in subnet.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }

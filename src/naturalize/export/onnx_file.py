@@ -1,0 +1,202 @@
+"""ONNX: one file with the normalisation inside, pixels 0..255 in, logits out, the card in its metadata.
+
+The graph is written from the modules of `subnet.py`, in the order of their `forward`, rather than by `torch.onnx`: that
+one's current exporter cannot write opset 17 or older for these networks, takes seconds, prints warnings and leaves
+paths of the exporting machine in the file, and its older one is deprecated. A dozen operators need neither, and the
+same network gives the same bytes under every version of torch. That the graph is right is shown for each file written:
+`export` runs it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import singledispatch
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from naturalize import __version__
+from naturalize.errors import UserError
+from naturalize.export.network import Network
+from naturalize.supernet import subnet as plain
+
+PIXELS, LOGITS = "pixels", "logits"
+CARD, CLASS_NAMES, PREPROCESSING = "naturalize", "class_names", "preprocessing"
+
+# The oldest onnxruntime that runs each opset (onnxruntime.ai/docs/reference/compatibility.html).
+RUNTIMES = {13: "1.7", 14: "1.8", 15: "1.9", 16: "1.11", 17: "1.12"}
+OPSET = 13
+IR_VERSION = 7  # that of opset 13; later ones add nothing that these graphs use
+
+
+def onnx_files(network: Network, name: str, opset: int | None) -> dict[str, bytes]:
+    """The ONNX file, and a program that classifies pictures with it and without naturalize, by file name."""
+    example = resources.files("naturalize.export").joinpath("example.py").read_bytes()
+    return {name: onnx_bytes(network, checked(opset)), name.removesuffix(".onnx") + "_example.py": example}
+
+
+def onnx_needs(opset: int | None) -> str:
+    """What the file needs to run."""
+    return f"onnxruntime {RUNTIMES[checked(opset)]} or newer (opset {checked(opset)})"
+
+
+def checked(opset: int | None) -> int:
+    """The opset to write, `OPSET` unless told. Raises `UserError`."""
+    if opset is not None and opset not in RUNTIMES:
+        raise UserError(f"opset {opset} cannot be written: choose {min(RUNTIMES)} to {max(RUNTIMES)}")
+    return opset or OPSET
+
+
+def onnx_bytes(network: Network, opset: int) -> bytes:
+    """The network as an ONNX file: uint8 `(batch, channels, r, r)` to float32 `(batch, classes)`, any batch size."""
+    card, spec = network.card, network.subnet.spec
+    side, channels = card["resolution"], len(spec["normalize"]["mean"])
+    graph = Graph(opset)
+    write(network.subnet, graph, PIXELS, LOGITS)
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "naturalize",
+            [helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, ["batch", channels, side, side])],
+            [helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", spec["head"]["classes"]])],
+            graph.weights,
+        ),
+        producer_name="naturalize",
+        producer_version=__version__,
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", opset)],
+    )
+    values = {CARD: card, CLASS_NAMES: card["class_names"], PREPROCESSING: card["preprocessing"]}
+    helper.set_model_props(model, {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()})
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)
+
+
+class Graph:
+    """The nodes and weights of a graph, in the order in which they were added."""
+
+    def __init__(self, opset: int) -> None:
+        self.opset = opset
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        """Add an operator; its one output has its name, which is returned."""
+        self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
+        return name
+
+    def weight(self, value: Tensor, name: str) -> str:
+        """Add a constant, as float32; its name."""
+        array = value.detach().cpu().to(torch.float32).numpy()
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+
+@singledispatch
+def write(module: nn.Module, graph: Graph, x: str, name: str) -> str:
+    """Add a module that reads the tensor x, its last node named `name`; the name of what it gives.
+
+    A new kind of module or head needs one more registration below.
+    """
+    raise UserError(f"{type(module).__name__} has no ONNX form")
+
+
+@write.register
+def _(module: plain.Subnet, graph: Graph, x: str, name: str) -> str:
+    x = write(module.normalize, graph, x, "normalize")
+    x = write(module.stem, graph, x, "stem")
+    x = write(module.stem_act, graph, x, "stem_act")
+    for index, block in enumerate(module.blocks):
+        x = write(block, graph, x, f"blocks.{index}")
+    x = write(module.final, graph, x, "final")
+    x = write(module.final_act, graph, x, "final_act")
+    return write(module.head, graph, x, name)
+
+
+@write.register
+def _(module: plain.Normalize, graph: Graph, x: str, name: str) -> str:
+    x = graph.node("Cast", [x], f"{name}.cast", to=TensorProto.FLOAT)
+    x = graph.node("Sub", [x, graph.weight(module.mean, f"{name}.mean")], f"{name}.centred")
+    return graph.node("Div", [x, graph.weight(module.std, f"{name}.std")], name)
+
+
+@write.register
+def _(module: plain.Block, graph: Graph, x: str, name: str) -> str:
+    y = write(module.expand, graph, x, f"{name}.expand")
+    y = write(module.expand_act, graph, y, f"{name}.expand_act")
+    y = write(module.depthwise, graph, y, f"{name}.depthwise")
+    y = write(module.depthwise_act, graph, y, f"{name}.depthwise_act")
+    y = write(module.squeeze_excite, graph, y, f"{name}.squeeze_excite")
+    y = write(module.project, graph, y, f"{name}.project")
+    return graph.node("Add", [x, y], name) if module.skip else y
+
+
+@write.register
+def _(module: plain.SqueezeExcite, graph: Graph, x: str, name: str) -> str:
+    gate = graph.node("GlobalAveragePool", [x], f"{name}.mean")
+    gate = write(module.reduce, graph, gate, f"{name}.reduce")
+    gate = graph.node("Relu", [gate], f"{name}.relu")
+    gate = write(module.expand, graph, gate, f"{name}.expand")
+    gate = graph.node("HardSigmoid", [gate], f"{name}.gate", alpha=1 / 6, beta=0.5)
+    return graph.node("Mul", [x, gate], name)
+
+
+@write.register
+def _(module: plain.ClassificationHead, graph: Graph, x: str, name: str) -> str:
+    x = graph.node("GlobalAveragePool", [x], "head.mean")
+    x = write(module.mix, graph, x, "head.mix")
+    x = write(module.act, graph, x, "head.act")
+    x = graph.node("Flatten", [x], "head.flat")
+    return write(module.classifier, graph, x, name)
+
+
+@write.register
+def _(module: plain.ConvNorm, graph: Graph, x: str, name: str) -> str:
+    """Batch norm is folded into the convolution, in double precision, with the network's own statistics."""
+    norm = module.norm.state_dict()
+    scale = norm["weight"].double() / torch.sqrt(norm["running_var"].double() + module.norm.eps)
+    bias = norm["bias"].double() - norm["running_mean"].double() * scale
+    return convolution(module.conv, module.conv.weight.double() * scale.view(-1, 1, 1, 1), bias, graph, x, name)
+
+
+@write.register
+def _(module: nn.Conv2d, graph: Graph, x: str, name: str) -> str:
+    return convolution(module, module.weight, module.bias, graph, x, name)
+
+
+def convolution(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None, graph: Graph, x: str, name: str) -> str:
+    """Add a convolution with the geometry of `conv` and the weights given."""
+    inputs = [x, graph.weight(weight, f"{name}.weight")]
+    if bias is not None:
+        inputs.append(graph.weight(bias, f"{name}.bias"))
+    geometry = {"kernel_shape": conv.kernel_size, "strides": conv.stride, "pads": (*conv.padding, *conv.padding)}
+    return graph.node("Conv", inputs, name, group=conv.groups, **geometry)
+
+
+@write.register
+def _(module: nn.Linear, graph: Graph, x: str, name: str) -> str:
+    weights = [graph.weight(module.weight, f"{name}.weight"), graph.weight(module.bias, f"{name}.bias")]
+    return graph.node("Gemm", [x, *weights], name, transB=1)
+
+
+@write.register
+def _(module: nn.ReLU, graph: Graph, x: str, name: str) -> str:
+    return graph.node("Relu", [x], name)
+
+
+@write.register
+def _(module: nn.Hardswish, graph: Graph, x: str, name: str) -> str:
+    if graph.opset >= 14:
+        return graph.node("HardSwish", [x], name)
+    return graph.node("Mul", [x, graph.node("HardSigmoid", [x], f"{name}.gate", alpha=1 / 6, beta=0.5)], name)
+
+
+@write.register
+def _(module: nn.Identity, graph: Graph, x: str, name: str) -> str:
+    return x

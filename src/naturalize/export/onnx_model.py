@@ -1,0 +1,53 @@
+"""An exported ONNX file as something to call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from naturalize.data.machine import available_threads
+from naturalize.errors import UserError
+from naturalize.export.network import Card, parse_card
+from naturalize.export.onnx_file import CARD, LOGITS, PIXELS
+
+QUIET = 4  # onnxruntime logs what it also raises, unless only fatal errors are logged
+
+
+class OnnxModel:
+    """An ONNX file that `naturalize export` wrote, run by onnxruntime on the CPU.
+
+    Args:
+        path: of the file. Nothing else is read.
+
+    Attributes:
+        card: what the network is and how pictures become its pixels (docs/formats.md).
+
+    Raises:
+        UserError: naming the file that is missing, damaged or not from naturalize.
+    """
+
+    card: Card
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise UserError(f"no file at {path}")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = QUIET
+        options.intra_op_num_threads = available_threads()  # by itself it counts processors that are not ours
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors have no base of their own
+            raise UserError(f"{path} is no ONNX file that onnxruntime {onnxruntime.__version__} can run") from error
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        if CARD not in metadata:
+            raise UserError(f"{path} was not exported by naturalize: classes and preprocessing are not in it")
+        self.card = parse_card(metadata[CARD], path)
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits `(n, classes)` of pixels `(n, channels, r, r)`, r being the card's resolution."""
+        result: list[Any] = self._session.run([LOGITS], {PIXELS: pixels})
+        return result[0]

@@ -1,0 +1,52 @@
+"""PyTorch: `model.pt` with weights and card, and `model.py` beside it, which loads it where naturalize is not."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from naturalize.errors import UserError
+from naturalize.export.network import Network, weights_of
+
+MODULE = "model.py"
+
+
+def torch_files(network: Network, name: str, opset: int | None) -> dict[str, bytes]:
+    """The file of weights, and the source of the module that takes them, by file name. Raises `UserError`."""
+    if opset is not None:
+        raise UserError("only ONNX files have an opset")
+    # By way of JSON the card's strings are new objects, so that pickle's bytes do not depend on which ones were shared.
+    card = json.loads(json.dumps(network.card))
+    content = io.BytesIO()
+    torch.save({"state_dict": weights_of(network.subnet), "card": card}, content)
+    source = resources.files("naturalize.supernet").joinpath("subnet.py").read_bytes()
+    return {name: content.getvalue(), MODULE: source}
+
+
+def torch_needs(opset: int | None) -> str:
+    """What the file needs to run."""
+    return f"PyTorch 1.13 or newer, and {MODULE} beside it"
+
+
+def open_torch(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """The exported network as its consumers run it: by the source beside it."""
+    spec = importlib.util.spec_from_file_location("naturalize_exported_model", path.with_name(MODULE))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    subnet = module.load(str(path))
+
+    @torch.inference_mode()
+    def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return subnet(torch.from_numpy(pixels)).numpy()
+
+    return run
