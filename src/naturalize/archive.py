@@ -162,7 +162,8 @@ class Archive:
     def members(self, iteration: int) -> list[Architecture]:
         """The members of an iteration, in the order stored; empty when there are none yet."""
         rows = self._db.execute(
-            "SELECT text FROM members JOIN architectures ON id = architecture WHERE members.iteration = ? ORDER BY place",
+            "SELECT text FROM members JOIN architectures ON id = architecture "
+            "WHERE members.iteration = ? ORDER BY place",
             (iteration,),
         )
         return [self.space.parse(text) for (text,) in rows]

@@ -101,7 +101,6 @@ class Supernet(nn.Module):
         normalize = {"mean": self.normalize.mean.flatten().tolist(), "std": self.normalize.std.flatten().tolist()}
         spec = {"normalize": normalize, **self.family.spec(arch, self.channels), "head": head.spec(arch)}
         plain = Subnet(spec)
-        plain.normalize = Normalize(**normalize)
         self.body(arch).extract(plain, arch)
         head.extract(plain.head, arch)
         return plain.train(self.training).to(self.normalize.mean.device)

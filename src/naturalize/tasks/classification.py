@@ -19,11 +19,10 @@ from naturalize.supernet.operators import own
 class ClassificationHead(nn.Module):
     """Global mean, 1x1 convolution and classifier on one body. Elastic only by the body below."""
 
-    def __init__(self, cin: int, mixed: int, classes: int, dropout: float) -> None:
+    def __init__(self, cin: int, mixed: int, classes: int) -> None:
         super().__init__()
         self.mix = nn.Conv2d(cin, mixed, 1, bias=False)
         self.act = nn.Hardswish()
-        self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(mixed, classes)
         nn.init.kaiming_normal_(self.mix.weight, mode="fan_out")
         nn.init.normal_(self.classifier.weight, std=0.01)
@@ -31,7 +30,7 @@ class ClassificationHead(nn.Module):
 
     def forward(self, features: Sequence[Tensor], arch: Architecture) -> Tensor:
         x = features[-1].mean((2, 3), keepdim=True)
-        x = self.dropout(self.act(self.mix(x)).flatten(1))
+        x = self.act(self.mix(x)).flatten(1)
         return self.classifier(x)
 
     def extract(self, plain: subnet.ClassificationHead, arch: Architecture) -> None:
@@ -56,18 +55,17 @@ class Classification:
 
     Attributes:
         classes: number of classes.
-        label_smoothing, dropout: of the training loss and of the head.
+        label_smoothing: of the training loss.
     """
 
     classes: int
     label_smoothing: float = 0.1
-    dropout: float = 0.0
 
     def heads(self, family: MobileNetV3) -> dict[int, nn.Module]:
         """New heads, one for each body of a family."""
         return {
             width: ClassificationHead(
-                family.channels(family.final, width), family.channels(family.mixed, width), self.classes, self.dropout
+                family.channels(family.final, width), family.channels(family.mixed, width), self.classes
             )
             for width in family.bodies
         }

@@ -1,0 +1,275 @@
+"""What a user calls: the commands as functions. The command line only parses, calls these and prints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from naturalize.archive import Archive
+from naturalize.conclude import conclude, measured_values
+from naturalize.data import Dataset, open_data
+from naturalize.errors import Interrupted, UserError
+from naturalize.nat import run_transfer
+from naturalize.objectives import parse_objectives
+from naturalize.objectives.requirement import check_feasible, parse_requirement
+from naturalize.report import write_report
+from naturalize.run import Run, Settings, Watch, parse_budget, prepared_directory, source_from
+from naturalize.run.watch import Listener
+from naturalize.session import Session
+from naturalize.setting import check_same_data, create_run, exact_counts, open_setting
+from naturalize.supernet import make_family
+
+DEFAULT_BUDGET = "20m"
+DEFAULT_EPOCHS = 5
+
+
+def transfer(
+    data: Any,
+    out: str | Path,
+    *,
+    budget: str | None = None,
+    iterations: int | None = None,
+    epochs: int | None = None,
+    objectives: Sequence[str] = ("error", "madds"),
+    require: Sequence[str] = (),
+    supernet: str = "mini",
+    weights: str | Path | None = None,
+    classes: Sequence[str] = (),
+    seed: int = 0,
+    strict: bool = False,
+    listeners: Sequence[Listener] = (),
+    started: float | None = None,
+) -> Run:
+    """Adapt a supernet to images, architecture and weights together, and write the front of networks to `out`.
+
+    An existing run with the same settings and data goes on where it was; a finished one is given back as it is.
+
+    Args:
+        data: a folder of class folders, an image-parquet file, a Hub name, `"digits"`, or arrays `(images, labels)`.
+        out: directory of the run.
+        budget: wall clock from start to finished report, as `"20m"`; 20 minutes unless told.
+        iterations: in place of a budget, and repeatable to the bit on one machine: number of iterations.
+        epochs: of adaptation per iteration, with `iterations`; 5 unless told.
+        objectives: one to three of `error`, `madds`, `params`.
+        require: limits on counts, as `"madds<5M"`.
+        supernet: name of the supernet.
+        weights: directory that `prepare` made, to start from its bodies.
+        classes: class names in the order wanted; the data's own unless told.
+        strict: stop at a picture that cannot be read, in place of skipping it.
+        listeners: called with every event.
+        started: `time.monotonic()` from which the budget counts; now unless told.
+
+    Raises:
+        UserError: for anything that the caller can mend, before work starts where that is possible.
+        Interrupted: at SIGINT or SIGTERM, after the state was saved.
+    """
+    settings = make_settings(
+        data, budget, iterations, epochs, objectives, require, supernet, weights, classes, seed, strict
+    )
+    return work(data, Path(out), settings, listeners, started)
+
+
+def make_settings(
+    data: Any, budget: str | None, iterations: int | None, epochs: int | None, objectives: Sequence[str],
+    require: Sequence[str], supernet: str, weights: str | Path | None, classes: Sequence[str], seed: int, strict: bool,
+) -> Settings:  # fmt: skip
+    """Settings with every default filled in; raises `UserError` for those that make no sense."""
+    if budget is not None and iterations is not None:
+        raise UserError("give --budget or --iterations, not both")
+    if epochs is not None and iterations is None:
+        raise UserError("--epochs goes with --iterations: a budget finds its own number")
+    for name, value in (("iterations", iterations), ("epochs", epochs)):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value}: give 1 or more")
+    if seed < 0:
+        raise UserError(f"--seed {seed}: give 0 or more")
+    make_family(supernet, 32)
+    parsed = parse_objectives(objectives)
+    for text in require:
+        parse_requirement(text)
+    if weights is not None:
+        Run(weights)
+    timed = iterations is None
+    return Settings(
+        data=data if isinstance(data, str) else str(data) if isinstance(data, Path) else "arrays",
+        supernet=supernet,
+        objectives=parsed,
+        requirements=tuple(require),
+        budget_s=parse_budget(budget or DEFAULT_BUDGET) if timed else None,
+        iterations=iterations,
+        epochs=None if timed else epochs or DEFAULT_EPOCHS,
+        weights=None if weights is None else str(weights),
+        seed=seed,
+        classes=tuple(classes),
+        strict=strict,
+    )
+
+
+def work(data: Any, directory: Path, settings: Settings, listeners: Sequence[Listener], started: float | None) -> Run:
+    """Begin a run or go on with it, to its end."""
+    watch = Watch(listeners, time.monotonic() if started is None else started)
+    path = Path(data) if isinstance(data, str | Path) else None
+    with watch.stoppable(), prepared_directory(directory, path) as exists:
+        dataset = read_data(data, settings, watch)
+        if exists:
+            run = Run(directory)
+            check_same_data(run, dataset)
+            if differences := run.settings.differences(settings):
+                raise UserError(
+                    f"{directory} is a run with other settings: {'; '.join(differences)}. Go on with it by "
+                    f"`naturalize resume {directory}`, or choose another --out"
+                )
+        else:
+            exact = exact_counts(settings, dataset)
+            space = make_family(settings.supernet, dataset.side).space
+            check_feasible([parse_requirement(text) for text in settings.requirements], exact, space)
+            run = create_run(directory, settings, dataset, watch)
+        return go_on(run, dataset, watch)
+
+
+def resume(
+    directory: str | Path,
+    *,
+    data: Any = None,
+    budget: str | None = None,
+    iterations: int | None = None,
+    listeners: Sequence[Listener] = (),
+    started: float | None = None,
+) -> Run:
+    """Go on with a run that was stopped; with a larger budget or more iterations also with a finished one.
+
+    Args:
+        data: where the images are now; where they were unless told.
+        budget, iterations: the new total. Nothing else of a run may change.
+    """
+    watch = Watch(listeners, time.monotonic() if started is None else started)
+    with opened(directory, watch) as run:
+        settings = run.settings
+        if budget is not None:
+            if settings.budget_s is None:
+                raise UserError(f"{directory} runs by iterations: give --iterations, as --iterations 6")
+            settings = replace(settings, budget_s=parse_budget(budget))
+        if iterations is not None:
+            if settings.iterations is None:
+                raise UserError(f"{directory} runs by a budget: give --budget, as --budget 40m")
+            if iterations < 1:
+                raise UserError(f"--iterations {iterations}: give 1 or more")
+            settings = replace(settings, iterations=iterations)
+        run = run.with_settings(settings)
+        return go_on(run, reopen_data(run, data, watch), watch)
+
+
+def finish(
+    directory: str | Path,
+    *,
+    data: Any = None,
+    listeners: Sequence[Listener] = (),
+) -> Run:
+    """End a stopped run as it is: the front of its last measured weights version is measured on test and written."""
+    watch = Watch(listeners, time.monotonic())
+    with opened(directory, watch) as run, attached(run, watch) as archive:
+        closed = archive.iterations()
+        if not closed:
+            raise UserError(f"nothing measured yet in {directory}: let it go on with `naturalize resume {directory}`")
+        version = closed[-1]["weights_version"]
+        if archive.decision("finished") != {"version": version}:
+            setting = open_setting(run, reopen_data(run, data, watch), archive, watch)
+            codes, values = measured_values(setting, version)
+            conclude(setting, Session(setting), version, codes, values)
+        report(run, watch)
+        return run
+
+
+def go_on(run: Run, dataset: Dataset, watch: Watch) -> Run:
+    """Do what is left of a run, then write its report."""
+    with attached(run, watch) as archive:
+        target = {"budget_s": run.settings.budget_s, "iterations": run.settings.iterations}
+        if archive.decision("done") == target:
+            watch.event("already finished")
+            if not (run.directory / "report.html").exists():
+                report(run, watch)
+            return run
+        watch.event("start", data=run.facts["data"]["name"], summary=dataset.summary(), settings=run.describe())
+        setting = open_setting(run, dataset, archive, watch)
+        try:
+            run_transfer(setting)
+            report(run, watch)
+        except Interrupted as stop:
+            watch.event("stopped", signal=stop.signum)
+            if (run.directory / "front.json").exists():
+                write_report(run.directory)
+            raise
+        finally:
+            watch.save_clock()
+        archive.record_decision("done", target)
+        watch.event("done")
+    return run
+
+
+def report(run: Run, watch: Watch) -> Path:
+    """Write the report of a run, as a phase of it."""
+    with watch.phase("report"):
+        return write_report(run.directory)
+
+
+@contextmanager
+def opened(directory: str | Path, watch: Watch) -> Iterator[Run]:
+    """An existing run, locked."""
+    run = Run(directory)
+    with watch.stoppable(), prepared_directory(run.directory, None):
+        yield run
+
+
+@contextmanager
+def attached(run: Run, watch: Watch) -> Iterator[Archive]:
+    """The run's archive for writing, the watch going on from its clock."""
+    archive = run.archive(read_only=False)
+    try:
+        watch.attach(run.directory / "events.jsonl", archive)
+        yield archive
+    finally:
+        archive.close()
+
+
+def read_data(data: Any, settings: Settings, watch: Watch) -> Dataset:
+    """Open a source as the settings say. Under a budget, refuses data whose reading alone would take half of it."""
+
+    def progress(phase: str, done: int, total: int) -> None:
+        watch.progress(phase, done, total)
+        if settings.budget_s is not None and watch.used_s > settings.budget_s / 2 and done < total:
+            needed = watch.used_s * total / max(1, done)
+            raise UserError(
+                f"reading {total:,} pictures takes about {needed / 60:.0f} minutes, more than half of the budget: "
+                f"give at least --budget {int(needed / 60 * 4) + 1}m"
+            )
+
+    with watch.phase("scan"):
+        return open_data(
+            data, classes=settings.classes or None, seed=settings.seed, strict=settings.strict, progress=progress
+        )
+
+
+def reopen_data(run: Run, data: Any, watch: Watch) -> Dataset:
+    """The data of a run, from where they are now; raises `UserError` where they are gone or others."""
+    if data is None:
+        kept = run.facts["data"]["source"]
+        if kept == "arrays":
+            raise UserError(
+                "the data of this run were arrays: resume it from Python with naturalize.resume(run, data=...)"
+            )
+        data = source_from(kept, run.directory)
+    dataset = read_data(data, run.settings, watch)
+    check_same_data(run, dataset)
+    return dataset
+
+
+def open_run(directory: str | Path) -> Run:
+    """A run, to read its front and to use its networks."""
+    return Run(directory)
+
+
+__all__ = ["finish", "open_run", "resume", "transfer"]

@@ -1,0 +1,248 @@
+"""The end of a run: the front is selected on validation, test is read once, networks and front.json are written."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from naturalize import __version__, rng
+from naturalize.archive import Context, Measurement
+from naturalize.data import Pixels
+from naturalize.export import Network, save_network
+from naturalize.files import write_bytes, write_json
+from naturalize.run.front import FORMAT
+from naturalize.run.run import card_of
+from naturalize.search import hypervolume, non_dominated, survive
+from naturalize.session import Session
+from naturalize.setting import Setting
+from naturalize.space import Architecture, Codes
+from naturalize.supernet import Subnet
+from naturalize.tasks import majority_error
+from naturalize.training.evaluate import logits_of
+
+WORST = 12
+REPORT_S = 3.0
+
+Floats = NDArray[np.float64]
+Front = dict[str, Any]
+
+
+def conclude(setting: Setting, session: Session, version: int, codes: Codes, values: Floats) -> None:
+    """Write the finished result of a weights version.
+
+    Args:
+        codes: architectures measured on validation under that version, `(n, d)`.
+        values: their objectives, `(n, m)`.
+    """
+    if session.version != version or not session.state["complete"]:
+        name = setting.run.checkpoints.version(version)
+        assert name is not None, "the last measured version is never pruned"
+        session.load(name)
+    codes = select(setting, codes, values)
+    front = front_of(setting, version, setting.supernet.family.space.architectures(codes))
+    kept = {"networks", "pictures"}
+    directory = setting.run.directory
+    for name in kept:
+        (directory / name).mkdir(exist_ok=True)
+    with setting.watch.phase("final", version=version):
+        measure_test(setting, front, version)
+    front["state"] = "finished"
+    front["notes"] = [note.message for note in setting.dataset.notes]
+    write_json(directory / "front.json", front)
+    named = {network["weights"] for network in front["networks"]}
+    named |= {Path(network["weights"]).with_suffix(".json").as_posix() for network in front["networks"]}
+    named |= {worst["picture"] for network in front["networks"] for worst in network["test_worst"] or []}
+    for name in kept:
+        for path in (directory / name).iterdir():
+            if path.relative_to(directory).as_posix() not in named:
+                path.unlink()
+    setting.archive.record_decision("finished", {"version": version})
+    setting.watch.event("finished", version=version, networks=len(front["networks"]))
+
+
+def write_stopped_front(setting: Setting) -> None:
+    """A validation front of the last weights version that was measured as a whole; nothing where there is none yet."""
+    closed = setting.archive.iterations()
+    finished = setting.archive.decision("finished")
+    if not closed or (finished is not None and finished["version"] >= closed[-1]["weights_version"]):
+        return
+    version = closed[-1]["weights_version"]
+    codes, values = measured_values(setting, version)
+    codes = codes[front_rows(values)]
+    front = front_of(setting, version, setting.supernet.family.space.architectures(codes))
+    write_json(setting.run.directory / "front.json", front)
+
+
+def measured_values(setting: Setting, version: int) -> tuple[Codes, Floats]:
+    """Architectures that meet the requirements and were measured under a version, `(n, d)`, and objectives `(n, m)`."""
+    found = setting.archive.measurements(Context("error", "default", "val", version))
+    good = [m for m in found.values() if m.status == "ok"]
+    codes = setting.supernet.family.space.codes([m.architecture for m in good])
+    error = np.array([m.value for m in good], dtype=np.float64)
+    feasible = np.ones(len(codes), dtype=bool)
+    for requirement in setting.requirements:
+        feasible &= requirement.met(setting.exact[requirement.objective](codes))
+    codes, error = codes[feasible], error[feasible]
+    return codes, objective_values(setting, codes, error)
+
+
+def objective_values(setting: Setting, codes: Codes, error: Floats) -> Floats:
+    """Objectives of architectures in the run's order. Shapes: `(n, d), (n,) -> (n, m)`."""
+    names = setting.run.settings.objectives
+    columns = [error if name == "error" else setting.exact[name](codes) for name in names]
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def reference_of(setting: Setting) -> list[float]:
+    """Hypervolume's reference point: the majority class's error, and 1.05 x the largest architecture for the rest."""
+    largest = setting.supernet.family.space.corners()[1:]
+    majority = majority_error(np.asarray(setting.error.images.labels))
+    names = setting.run.settings.objectives
+    return [majority if name == "error" else 1.05 * float(setting.exact[name](largest)[0]) for name in names]
+
+
+def hypervolume_of(setting: Setting, values: Floats) -> float:
+    """Hypervolume of objectives `(n, m)`, each divided by its reference value; in 0..1."""
+    return hypervolume(values, reference_of(setting))
+
+
+def front_rows(values: Floats) -> NDArray[np.int64]:
+    """Rows of the front, without repeats of equal values."""
+    rows = np.flatnonzero(non_dominated(values))
+    _, first = np.unique(values[rows], axis=0, return_index=True)
+    return rows[np.sort(first)]
+
+
+def select(setting: Setting, codes: Codes, values: Floats) -> Codes:
+    """The front; under a budget at most as many networks as there is time to test, spread along it."""
+    rows = front_rows(values)
+    budget = setting.run.settings.budget_s
+    if budget is not None and len(rows):
+        version = setting.archive.iterations()[-1]["weights_version"]
+        measured = setting.archive.measurements(Context("error", "default", "val", version)).values()
+        ratio = len(setting.dataset.splits["test"]) / (len(setting.error.images) * setting.error.images.views)
+        seconds = max(1e-3, float(np.mean([m.seconds for m in measured])) * max(0.2, ratio))
+        left = budget - setting.watch.used_s - REPORT_S
+        affordable = max(5, int(left / seconds))
+        if affordable < len(rows):
+            seed = rng.integer(setting.seed, "front", version)
+            rows = rows[np.sort(survive(values[rows], affordable, seed))]
+    return codes[rows]
+
+
+def front_of(setting: Setting, version: int, architectures: list[Architecture]) -> Front:
+    """front.json of networks measured on validation; what only the test split tells is null."""
+    run, dataset = setting.run, setting.dataset
+    found = setting.archive.measurements(Context("error", "default", "val", version))
+    networks = [network_of(setting, found[arch]) for arch in architectures]
+    facts = setting.archive.iterations()
+    names = ("iteration", "weights_version", "hypervolume", "networks")
+    return {
+        "format": FORMAT,
+        "naturalize": __version__,
+        "state": "stopped",
+        "supernet": run.settings.supernet,
+        "task": "default",
+        "weights_version": version,
+        "objectives": list(run.settings.objectives),
+        "requirements": list(run.settings.requirements),
+        "class_names": run.class_names,
+        "majority_error": {"val": majority_error(np.asarray(setting.error.images.labels)), "test": None},
+        "splits": {split: len(rows) for split, rows in dataset.splits.items()},
+        "val_views": setting.error.images.views,
+        "reference": reference_of(setting),
+        "hypervolume": [{name: fact[name] for name in names} for fact in facts],
+        "networks": sorted(networks, key=lambda network: network["madds"]),
+        "notes": [note.message for note in dataset.notes],
+    }
+
+
+def network_of(setting: Setting, measurement: Measurement) -> dict[str, Any]:
+    """One of the `networks` of front.json."""
+    arch = measurement.architecture
+    codes = np.array([arch.code])
+    detail = measurement.detail
+    return {
+        "architecture": arch.text,
+        "resolution": setting.error.resolution(arch),
+        "val_error": 100.0 * detail["wrong"] / detail["images"],
+        "val_images": detail["images"],
+        "val_error_views": measurement.value,
+        "test_error": None,
+        "test_images": None,
+        **{name: int(setting.exact[name](codes)[0]) for name in ("madds", "params")},
+        "weights": None,
+        "test_confusion": None,
+        "test_worst": None,
+    }
+
+
+def measure_test(setting: Setting, front: Front, version: int) -> None:
+    """Read the test split, fill in what it says of every network, and write the networks."""
+    watch, dataset = setting.watch, setting.dataset
+    dataset.scan_test(watch.progress)
+    rows = dataset.splits["test"]
+    front["splits"]["test"] = len(rows)
+    if len(rows):
+        front["majority_error"]["test"] = majority_error(dataset.labels[rows])
+    sides = sorted({network["resolution"] for network in front["networks"]})
+    pixels = Pixels(dataset, rows, sides, progress=watch.progress)
+    for number, network in enumerate(front["networks"]):
+        watch.progress("test", number, len(front["networks"]))
+        arch = setting.supernet.family.space.parse(network["architecture"])
+        subnet = setting.error.network(arch)
+        if len(rows):
+            test_one(setting, network, subnet, pixels, version, arch)
+        network["weights"] = f"networks/{arch.text}.safetensors"
+        card = {**card_of(setting.run, front, network), "spec": subnet.spec}
+        save_network(setting.run.directory / "networks", Network(subnet.cpu(), card))
+
+
+def test_one(
+    setting: Setting, network: dict[str, Any], subnet: Subnet, pixels: Pixels, version: int, arch: Architecture
+) -> None:
+    """One network's error, confusion matrix and worst pictures on the test split."""
+    start = setting.watch.used_s
+    rows, labels = np.arange(len(pixels)), np.asarray(pixels.labels)
+    logits = logits_of(subnet, pixels(rows, network["resolution"]), setting.error.device, setting.watch.progress)
+    index, probability = setting.task.predictions(logits)
+    predicted = index.numpy()
+    wrong = predicted != labels
+    network["test_error"] = 100.0 * int(wrong.sum()) / len(labels)
+    network["test_images"] = len(labels)
+    classes = len(setting.run.class_names)
+    confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    network["test_confusion"] = confusion.tolist()
+    worst = np.flatnonzero(wrong)[np.argsort(-probability.numpy()[wrong], kind="stable")][:WORST]
+    network["test_worst"] = [
+        {
+            "picture": write_picture(setting, pixels, row),
+            "path": setting.dataset.paths[pixels.indices[row]],
+            "class": setting.run.class_names[labels[row]],
+            "predicted": setting.run.class_names[predicted[row]],
+            "probability": round(float(probability[row]), 4),
+        }
+        for row in worst.tolist()
+    ]
+    context = Context("error", "default", "test", version)
+    detail = {"wrong": int(wrong.sum()), "images": len(labels), "views": 1}
+    seconds = setting.watch.used_s - start
+    setting.archive.record(context, Measurement(arch, network["test_error"], 0.0, "ok", seconds, detail))
+
+
+def write_picture(setting: Setting, pixels: Pixels, row: int) -> str:
+    """A picture as the networks see it, at the largest resolution of the front; its path in the run."""
+    name = f"pictures/{pixels.indices[row]}.png"
+    path = setting.run.directory / name
+    if not path.exists():
+        planes = pixels(np.array([row]), pixels.resolutions[-1])[0]
+        picture = Image.fromarray(planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0))
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        write_bytes(path, buffer.getvalue())
+    return name

@@ -1,0 +1,361 @@
+"""Neural Architecture Transfer (Lu et al., TPAMI 2021, Algorithm 1), and the steps it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, zip_longest
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import RegressorMixin
+
+from naturalize import predictor as predictors
+from naturalize import rng, schedule
+from naturalize.archive import Context, Measurement
+from naturalize.conclude import conclude, hypervolume_of, objective_values, write_stopped_front
+from naturalize.errors import Interrupted, UserError
+from naturalize.objectives.error import Chosen
+from naturalize.prepare import prepare
+from naturalize.schedule import Plan
+from naturalize.search import non_dominated, propose, survive
+from naturalize.session import Session
+from naturalize.setting import Setting, measure_costs
+from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
+from naturalize.training.adapt import Extent, cosine
+
+RATE = 0.05  # where the cosine of adaptation starts
+PAIRS = 150  # measurements that the predictor is fitted on, at most
+
+
+def transfer(setting: Setting) -> None:
+    """Alternate search and adaptation until the budget is spent. A fresh start and a resumed run take the same path.
+
+    Errors are compared under one weights version only: each iteration measures its whole archive anew.
+    """
+    archive, space = setting.archive, setting.supernet.family.space
+    nat = Transfer(setting)
+    nat.prepare()
+    for t in nat.iterations():
+        if not archive.members(t + 1):
+            measured = nat.measure(t)
+            survivors = nat.survive(measured, t)
+            predictor = nat.fit(measured, t)
+            candidates = nat.search(predictor, measured, t)
+            archive.set_members(t + 1, nat.merge(survivors, candidates))
+        p = distribution(space, space.codes(archive.members(t + 1)))
+        nat.adapt(p, t)
+    nat.conclude()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Members of an archive with finite values, all under one weights version.
+
+    Attributes:
+        codes: `(n, d)`.
+        error: `(n,)` in percent, the mean over views.
+        values: objectives in the run's order, `(n, m)`.
+        feasible: whether each meets the requirements, `(n,)`.
+    """
+
+    codes: Codes
+    error: NDArray[np.float64]
+    values: NDArray[np.float64]
+    feasible: NDArray[np.bool_]
+
+
+class Transfer:
+    """The steps of `transfer` on one run. What the clock decides is recorded, so that resuming repeats no decision."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.run = setting.run
+        self.settings = setting.run.settings
+        self.archive = setting.archive
+        self.watch = setting.watch
+        self.space = setting.supernet.family.space
+        self.session = Session(setting)
+        self.plan = self.make_plan() if self.settings.budget_s is not None else None
+        if self.plan is not None and self.plan.val_images < len(setting.error.images):
+            setting.error.images = Chosen(setting.error.images, self.chosen_rows(self.plan.val_images))
+
+    # the schedule -----------------------------------------------------------------------------------------------
+
+    def make_plan(self) -> Plan:
+        """The division of the budget: the recorded one, or a new one where there is none for this budget."""
+        budget = self.settings.budget_s
+        assert budget is not None
+        found = self.archive.decision(f"plan {budget:g}")
+        if found is not None:
+            return Plan(**found)
+        setting = self.setting
+        costs = measure_costs(setting)
+        share = schedule.PREPARATION if self.settings.weights is None else schedule.WARM_UP
+        plan = schedule.make_plan(
+            budget,
+            self.watch.used_s,
+            costs,
+            val_images=len(setting.error.images),
+            views=setting.error.images.views,
+            test_images=len(setting.dataset.splits["test"]),
+            fewest=setting.fewest,
+            preparation=share if self.session.version < 0 else 0.0,
+        )
+        self.archive.record_decision(f"plan {budget:g}", plan.record())
+        self.watch.event("plan", budget_s=budget, **plan.record())
+        return plan
+
+    def chosen_rows(self, n: int) -> NDArray[np.int64]:
+        """Fixed validation images for a budget that does not allow for all."""
+        order = rng.generator(self.setting.seed, "validation images").permutation(len(self.setting.error.images))
+        return np.sort(order[:n])
+
+    def iterations(self) -> Iterator[int]:
+        """Numbers of the iterations to do, from the one that is under way."""
+        t = self.session.version
+        while self.goes_on(t):
+            yield t
+            t += 1
+
+    def goes_on(self, t: int) -> bool:
+        """Whether iteration t takes place: by its number, or by the clock unless it has begun."""
+        if self.plan is None:
+            assert self.settings.iterations is not None
+            return t < self.settings.iterations
+        begun = bool(self.archive.members(t + 1)) or self.archive.decision(f"begin {t}") is not None
+        return t == 0 or begun or schedule.remaining_iterations(self.plan, self.watch.used_s) > 0
+
+    # the steps --------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Weights version 0, unless it is there."""
+        if self.session.version >= 0:
+            return
+        if self.plan is None:
+            assert self.settings.iterations is not None
+            assert self.settings.epochs is not None
+            epochs = max(1, self.settings.iterations * self.settings.epochs // 4)
+            extent = Extent(steps=epochs * self.setting.trainer.batches.per_epoch)
+        else:
+            seconds = self.archive.decide("prepare", lambda: self.plan.prepare_until - self.watch.used_s)  # type: ignore[union-attr]
+            extent = Extent(seconds=max(1.0, seconds))
+        prepare(self.session, extent)
+
+    def members(self, t: int) -> list[Architecture]:
+        """The archive at the start of an iteration; for the first: corners and uniform architectures."""
+        members = self.archive.members(t)
+        if members:
+            return members
+        n = schedule.INITIAL if self.plan is None else min(schedule.INITIAL, self.plan.members)
+        codes = initial_codes(self.setting, n)
+        corners = {tuple(row) for row in self.space.corners().tolist()}
+        origins = ["corner" if tuple(row) in corners else "uniform" for row in codes.tolist()]
+        self.archive.set_members(t, list(zip(self.space.architectures(codes), origins, strict=True)))
+        return self.archive.members(t)
+
+    def context(self, version: int) -> Context:
+        """Of every error that search and selection use."""
+        return Context("error", "default", "val", version)
+
+    def measure(self, t: int, until: float | None = None) -> Measured:
+        """One pass over the archive under weights version t: all of it, or what the clock allows.
+
+        Args:
+            until: second of the run's clock at which the pass ends, once it has its fewest measurements.
+        """
+        members = self.members(t)
+        context = self.context(t)
+        if self.plan is not None and until is None:
+            begin = self.archive.decide(f"begin {t}", lambda: self.watch.used_s)
+            until = begin + schedule.MEASURING * self.plan.iteration_s
+        known = self.archive.measurements(context)
+        with self.watch.phase("measure", iteration=t, version=t):
+            for number, arch in enumerate(members):
+                self.watch.progress("measure", number, len(members))
+                if arch in known:
+                    continue
+                late = until is not None and self.watch.used_s > until
+                if late and (number >= self.setting.fewest or self.archive.decision(f"measured {t}")):
+                    break
+                self.measure_one(arch, context)
+            self.archive.record_decision(f"measured {t}", True)
+        measured = self.measured(members, context)
+        self.close(t, measured)
+        return measured
+
+    def measure_one(self, arch: Architecture, context: Context) -> None:
+        """Measure one architecture and make the result durable."""
+        start = self.watch.used_s
+        result = self.setting.error.measure(np.array([arch.code]), context)
+        value, status = float(result.values[0]), result.status[0]
+        seconds = self.watch.used_s - start
+        measurement = Measurement(arch, value, float(result.spread[0]), status, seconds, result.details[0])
+        self.archive.record(context, measurement)
+
+    def measured(self, members: list[Architecture], context: Context) -> Measured:
+        """Members with a finite error in a context. Raises `UserError` where none has one."""
+        error = self.archive.values([context], members)
+        finite = np.isfinite(error)
+        if not finite.any():
+            raise UserError("no network could be measured: see the statuses in archive.sqlite")
+        codes, error = self.space.codes(members)[finite], error[finite]
+        exact = self.setting.exact
+        feasible = np.ones(len(codes), dtype=bool)
+        for requirement in self.setting.requirements:
+            feasible &= requirement.met(exact[requirement.objective](codes))
+        return Measured(codes, error, objective_values(self.setting, codes, error), feasible)
+
+    def close(self, t: int, measured: Measured) -> None:
+        """Record what an iteration's measuring pass came to, and tell."""
+        values = measured.values[measured.feasible]
+        front = int(non_dominated(values).sum()) if len(values) else 0
+        facts = {
+            "weights_version": t,
+            "hypervolume": hypervolume_of(self.setting, values),
+            "best_error": float(measured.error[measured.feasible].min()) if front else None,
+            "measured": len(measured.codes),
+            "networks": front,
+        }
+        self.archive.close_iteration(t, facts)
+        self.watch.event("iteration", iteration=t, **facts)
+
+    def survive(self, measured: Measured, t: int) -> Codes:
+        """Those kept, by reference directions, the front first; all that meet the requirements where they are few."""
+        feasible = np.flatnonzero(measured.feasible)
+        if self.plan is None:
+            keep = schedule.KEPT
+        else:
+            keep = max(self.setting.fewest, self.capacity(t)) // 2
+        chosen = survive(measured.values[feasible], keep, rng.integer(self.setting.seed, "survive", t))
+        return measured.codes[feasible[chosen]]
+
+    def capacity(self, t: int) -> int:
+        """Members that the next measuring pass has time for, by what the last one took."""
+        assert self.plan is not None
+        seconds = [m.seconds for m in self.archive.measurements(self.context(t)).values()]
+        affordable = int(schedule.MEASURING * self.plan.iteration_s / max(1e-3, float(np.mean(seconds))))
+        return int(self.archive.decide(f"capacity {t}", lambda: min(schedule.KEPT, affordable)))
+
+    def fit(self, measured: Measured, t: int) -> RegressorMixin:
+        """The predictor of this iteration, on pairs measured under its weights version."""
+        seed = rng.integer(self.setting.seed, "predictor", t)
+        pairs = survive(measured.values, PAIRS, seed)
+        x, y = self.space.scale(measured.codes[pairs]), measured.error[pairs]
+        with self.watch.phase("fit", iteration=t):
+            predictor = predictors.make(predictors.DEFAULT, seed).fit(x, y)
+            small = predictors.RBFEnsemble(n_members=50, random_state=seed)
+            tau = predictors.held_out_rank_correlation(small, x, y, seed)
+        self.watch.event("predictor", iteration=t, pairs=len(y), rank_correlation=None if np.isnan(tau) else tau)
+        return predictor
+
+    def search(self, predictor: RegressorMixin, measured: Measured, t: int) -> Codes:
+        """Candidates: not yet measured, meeting the requirements, spread along the predicted front."""
+        wanted = schedule.NEW if self.plan is None else max(self.setting.fewest, self.capacity(t)) // 2
+        with_error = "error" in self.settings.objectives
+        with self.watch.phase("search", iteration=t):
+            return propose(
+                self.space,
+                (lambda codes: predictor.predict(self.space.scale(codes))) if with_error else None,
+                self.setting.exact_objectives(),
+                measured.codes,
+                wanted,
+                requirements=self.setting.limits(),
+                seed=rng.integer(self.setting.seed, "search", t),
+                progress=self.watch.progress,
+            )
+
+    def merge(self, survivors: Codes, candidates: Codes) -> list[tuple[Architecture, str]]:
+        """Both, taking turns: a measuring pass that runs out of time has seen the best of each."""
+        kept = [(arch, "survivor") for arch in self.space.architectures(survivors)]
+        new = [(arch, "search") for arch in self.space.architectures(candidates)]
+        return [member for member in chain.from_iterable(zip_longest(kept, new)) if member is not None]
+
+    def adapt(self, p: NDArray[np.float64], t: int) -> None:
+        """Weights version t + 1: train on architectures drawn from p, along the next part of the cosine."""
+        start, end, steps, seconds = self.archive.decide(f"adapt {t}", lambda: self.adaptation(t))
+        draw = partial(drawn, self.space, p, self.setting.seed)
+        trainer = self.setting.trainer
+        extent = Extent(steps=steps, seconds=seconds)
+        rate = cosine(start, end, RATE)
+        self.session.train("adapt", t + 1, lambda first: trainer.adaptation_step(draw, first), extent, rate)
+
+    def adaptation(self, t: int) -> tuple[float, float, int | None, float | None]:
+        """Part of the learning-rate curve, and steps or seconds, of iteration t's adaptation."""
+        previous = self.archive.decision(f"adapt {t - 1}")
+        done = previous[1] if previous and previous[1] < 1.0 else 0.0
+        if self.plan is None:
+            assert self.settings.iterations is not None
+            assert self.settings.epochs is not None
+            start, end = schedule.cosine_part(done, self.settings.iterations - t)
+            return start, end, self.settings.epochs * self.setting.trainer.batches.per_epoch, None
+        now = self.watch.used_s
+        begin = self.archive.decision(f"begin {t}")
+        remaining = schedule.remaining_iterations(self.plan, begin)
+        finish = self.plan.final_from if remaining <= 1 else begin + (self.plan.final_from - begin) / remaining
+        start, end = schedule.cosine_part(done, remaining)
+        return start, end, None, max(1.0, finish - now)
+
+    def conclude(self) -> None:
+        """Measure the archive with the final weights, select its front on validation, then read the test split once."""
+        t = self.session.version
+        until = None
+        if self.plan is not None:
+            until = self.plan.final_from + (self.settings.budget_s - self.plan.final_from) / 2  # type: ignore[operator]
+        measured = self.measure(t, until)
+        conclude(self.setting, self.session, t, measured.codes[measured.feasible], measured.values[measured.feasible])
+
+
+def initial_codes(setting: Setting, n: int) -> Codes:
+    """Distinct architectures that meet the requirements: the corners, then uniform ones.
+
+    Where uniform ones hardly ever meet them, ever smaller ones are drawn: the elementwise least of several.
+    """
+    space, limits = setting.supernet.family.space, setting.limits()
+    generator = rng.generator(setting.seed, "initial archive")
+
+    def feasible(codes: Codes) -> Codes:
+        for count, limit in limits:
+            codes = codes[count(codes) <= limit]
+        return codes
+
+    found = feasible(space.corners())
+    n = min(n, space.size)
+    if not limits:
+        return unique_rows(np.concatenate([found, space.sample_distinct(n, generator)]))[:n]
+    for least_of in range(1, 12):
+        drawn = np.min([space.sample(4 * n + 100, generator) for _ in range(least_of)], axis=0)
+        found = unique_rows(np.concatenate([found, feasible(space.repair(drawn))]))
+        if len(found) >= n:
+            break
+    return found[:n]
+
+
+def distribution(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:
+    """Share of members with each option of each variable (NAT, section 3.4).
+
+    Args:
+        codes: of the members, `(n, d)`.
+
+    Returns:
+        `(d, k)`, rows sum to 1; column j is the share of code j, and k - 1 the largest code of all variables.
+    """
+    options = np.arange(int(space.upper.max()) + 1)
+    return (codes[:, :, None] == options).mean(axis=0)
+
+
+def drawn(space: SearchSpace, p: NDArray[np.float64], seed: int, step: int) -> Architecture:
+    """The architecture of a step: each variable from its row of p, what the rules forbid repaired."""
+    chance = rng.generator(seed, "draw", step).random(len(space))
+    codes = (chance[:, None] >= p.cumsum(axis=1)[:, :-1]).sum(axis=1)
+    return space.architectures(space.repair(codes[None]))[0]
+
+
+def run_transfer(setting: Setting) -> None:
+    """`transfer` that leaves a validation front when it is asked to stop."""
+    try:
+        transfer(setting)
+    except Interrupted:
+        write_stopped_front(setting)
+        raise

@@ -1,0 +1,118 @@
+"""The error of subnets: extract, calibrate on fixed training images, count wrong answers on fixed other images."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from naturalize.archive import Context
+from naturalize.objectives import Kind, Measured
+from naturalize.progress import Progress, silent
+from naturalize.space import Architecture, Codes
+from naturalize.supernet import Subnet, Supernet
+from naturalize.tasks import Classification
+from naturalize.training.calibrate import calibrate
+from naturalize.training.evaluate import logits_of
+
+
+class Images(Protocol):
+    """Pictures with labels, at any resolution and in one or more views: `data.Pixels`, or what a run keeps of them."""
+
+    views: int
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int: ...
+
+    def __call__(self, rows: NDArray[np.int64], resolution: int, view: int = 0) -> NDArray[np.uint8]: ...
+
+
+class Chosen:
+    """Some of other images, in their plain view."""
+
+    views = 1
+
+    def __init__(self, images: Images, rows: NDArray[np.int64]) -> None:
+        self.images = images
+        self.rows = rows
+        self.labels = images.labels[rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __call__(self, rows: NDArray[np.int64], resolution: int, view: int = 0) -> NDArray[np.uint8]:
+        return self.images(self.rows[rows], resolution, view)
+
+
+class Error:
+    """Percent of images answered wrongly, the mean over the views of each image.
+
+    A pure function of weights, architecture and images: the supernet's own statistics are neither read nor written.
+
+    Args:
+        calibration: fixed training images.
+        images: those to answer, with one or more views.
+    """
+
+    name = "error"
+    unit = "%"
+    kind: Kind = "measured"
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        task: Classification,
+        calibration: Images,
+        images: Images,
+        device: torch.device,
+        progress: Progress = silent,
+    ) -> None:
+        self.supernet = supernet
+        self.task = task
+        self.calibration = calibration
+        self.images = images
+        self.device = device
+        self.progress = progress
+
+    def network(self, arch: Architecture) -> Subnet:
+        """The architecture's subnet, calibrated, on the device."""
+        pixels = self.calibration(np.arange(len(self.calibration)), self.resolution(arch))
+        subnet = self.supernet.extract(arch).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return calibrate(subnet, torch.from_numpy(pixels).to(self.device))
+
+    def resolution(self, arch: Architecture) -> int:
+        """Input side in pixels."""
+        return self.supernet.family.resolutions[arch.code[0]]
+
+    def measure(self, codes: Codes, context: Context | None = None) -> Measured:
+        """See `Objective`. Details: `wrong` and `images`, counts on the plain view, and `views`."""
+        values: list[float] = []
+        status: list[str] = []
+        details: list[dict[str, Any]] = []
+        for arch in self.supernet.family.space.architectures(codes):
+            try:
+                wrong = self.wrong_by_view(arch)
+            except RuntimeError as error:  # as torch says that memory ran out
+                values.append(np.nan)
+                status.append(str(error).splitlines()[0][:200])
+                details.append({})
+                continue
+            values.append(100.0 * float(np.mean(wrong)) / len(self.images))
+            status.append("ok")
+            details.append({"wrong": int(wrong[0]), "images": len(self.images), "views": len(wrong)})
+        return Measured(np.array(values), np.zeros(len(values)), status, details)
+
+    def wrong_by_view(self, arch: Architecture) -> list[int]:
+        """Wrong answers among the images in each view."""
+        network = self.network(arch)
+        rows = np.arange(len(self.images))
+        labels = torch.from_numpy(np.asarray(self.images.labels))
+        answers = (self.answer(network, rows, arch, view) for view in range(self.images.views))
+        return [int(self.task.wrong(logits, labels).sum()) for logits in answers]
+
+    def answer(self, network: Subnet, rows: NDArray[np.int64], arch: Architecture, view: int = 0) -> Tensor:
+        """Logits `(len(rows), classes)` of the architecture's network on rows of the images."""
+        return logits_of(network, self.images(rows, self.resolution(arch), view), self.device, self.progress)

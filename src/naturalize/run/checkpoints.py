@@ -1,0 +1,106 @@
+"""Checkpoints: one directory each, weights and trainer state together, and a pointer that is renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from naturalize.errors import UserError
+from naturalize.files import room_on_disk, sync_directory, write_bytes, write_json, write_text
+
+
+class Checkpoints:
+    """The directory `supernet/` of a run. A checkpoint is whole before the pointer names it, and stays until pruned."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def names(self) -> list[str]:
+        """Whole checkpoints, the oldest first."""
+        if not self.directory.is_dir():
+            return []
+        return sorted(path.name for path in self.directory.iterdir() if path.is_dir() and path.name.isdigit())
+
+    def latest(self) -> str | None:
+        """The checkpoint that the pointer names, or None before the first."""
+        pointer = self.directory / "latest"
+        return pointer.read_text(encoding="utf-8").strip() if pointer.exists() else None
+
+    def save(self, weights: Mapping[str, Tensor], trainer: Mapping[str, Tensor], state: dict[str, Any]) -> str:
+        """Write a checkpoint and let the pointer name it. Weights that are not finite raise `UserError`."""
+        broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+        if broken:
+            raise UserError(
+                f"training diverged: {broken[0]} is no longer finite, so nothing was saved; "
+                f"the last whole checkpoint is {self.directory / (self.latest() or 'none')}"
+            )
+        name = f"{int((self.names() or ['-1'])[-1]) + 1:04d}"
+        beside = self.directory / f".{name}.new"
+        with room_on_disk(self.directory):
+            shutil.rmtree(beside, ignore_errors=True)
+            beside.mkdir(parents=True)
+            try:
+                write_bytes(beside / "weights.safetensors", save(own_memory(weights)))
+                write_bytes(beside / "trainer.safetensors", save(own_memory(trainer)))
+                write_json(beside / "state.json", state)
+                beside.rename(self.directory / name)
+            except BaseException:
+                shutil.rmtree(beside, ignore_errors=True)
+                raise
+            sync_directory(self.directory)
+            write_text(self.directory / "latest", name + os.linesep)
+        return name
+
+    def state(self, name: str) -> dict[str, Any]:
+        """What `save` was given as state."""
+        try:
+            return dict(json.loads((self.directory / name / "state.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise damaged(self.directory / name, error) from error
+
+    def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
+        """Weights, trainer tensors and state of a checkpoint. Raises `UserError` where it is damaged."""
+        directory = self.directory / name
+        try:
+            weights = load_file(directory / "weights.safetensors")
+            trainer = load_file(directory / "trainer.safetensors")
+        except (OSError, SafetensorError) as error:
+            raise damaged(directory, error) from error
+        return weights, trainer, self.state(name)
+
+    def version(self, version: int) -> str | None:
+        """The checkpoint that completed a weights version, if it is kept."""
+        for name in reversed(self.names()):
+            state = self.state(name)
+            if state["complete"] and state["version"] == version:
+                return name
+        return None
+
+    def prune(self, versions: Iterable[int]) -> None:
+        """Delete all but the latest and those that completed one of the given weights versions."""
+        kept = {self.latest(), *(self.version(version) for version in versions)}
+        for name in self.names():
+            if name not in kept:
+                shutil.rmtree(self.directory / name, ignore_errors=True)
+
+
+def own_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU, contiguous."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def damaged(directory: Path, error: Exception) -> UserError:
+    """The error for a checkpoint that cannot be read."""
+    return UserError(
+        f"checkpoint {directory} is damaged ({error}): put its files back from a copy, or write the name of an older "
+        f"checkpoint into {directory.parent / 'latest'}"
+    )

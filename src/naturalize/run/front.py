@@ -1,0 +1,70 @@
+"""front.json: the result of a run, read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from naturalize.errors import UserError
+from naturalize.objectives.requirement import Requirement
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class FrontNetwork:
+    """One network of a front; the fields are those of docs/formats.md."""
+
+    architecture: str
+    resolution: int
+    val_error: float
+    val_error_views: float
+    val_images: int
+    test_error: float | None
+    test_images: int | None
+    madds: int
+    params: int
+    weights: str | None
+
+
+def read_front(directory: Path) -> dict[str, Any]:
+    """The content of front.json. Raises `UserError` where nothing was measured yet, or a newer version wrote it."""
+    path = directory / "front.json"
+    try:
+        front = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        if not directory.is_dir():
+            raise UserError(f"{directory} does not exist: give the directory of a run") from error
+        if not any((directory / name).exists() for name in ("run.toml", "lock")):
+            raise UserError(f"{directory} is no run: it has no run.toml") from error
+        raise UserError(
+            f"nothing measured yet in {directory}: let it go on with `naturalize resume {directory}`"
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): write it anew with `naturalize finish {directory}`") from error
+    if front["format"] > FORMAT:
+        raise UserError(f"{path} was written by a newer naturalize (format {front['format']}, known is {FORMAT})")
+    return dict(front)
+
+
+def networks_of(front: dict[str, Any]) -> list[FrontNetwork]:
+    """The networks of a front, ascending in multiply-adds."""
+    names = FrontNetwork.__dataclass_fields__
+    return [FrontNetwork(**{name: network[name] for name in names}) for network in front["networks"]]
+
+
+def best(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement] = ()) -> FrontNetwork:
+    """The network with the lowest validation error that meets the requirements, the smaller one of equals.
+
+    Raises `UserError` where none meets them, with the nearest.
+    """
+    meeting = [n for n in networks if all(r.met(getattr(n, r.objective)) for r in requirements)]
+    if not meeting:
+        nearest = min(networks, key=lambda n: max(getattr(n, r.objective) / r.limit for r in requirements))
+        text = " and ".join(r.text for r in requirements)
+        has = ", ".join(f"{r.objective} {getattr(nearest, r.objective):,}" for r in requirements)
+        raise UserError(f"no network of the front meets {text}: the nearest is {nearest.architecture} with {has}")
+    return min(meeting, key=lambda n: (n.val_error_views, n.madds))

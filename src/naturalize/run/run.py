@@ -1,0 +1,235 @@
+"""`Run`: one run directory, opened to work on it or to read its result."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from naturalize.archive import Archive
+from naturalize.data import Preprocessing
+from naturalize.errors import UserError
+from naturalize.export import Network, load_network
+from naturalize.files import existing_parent, room_on_disk
+from naturalize.objectives.error import Error
+from naturalize.objectives.requirement import Requirement, parse_requirement
+from naturalize.run.checkpoints import Checkpoints
+from naturalize.run.front import FrontNetwork, best, networks_of, read_front
+from naturalize.run.lock import locked
+from naturalize.run.settings import Settings, duration, read_settings, write_settings
+from naturalize.run.stored import StoredPixels, load_pixels
+from naturalize.space import Architecture
+from naturalize.supernet import MobileNetV3, Supernet, make_family
+from naturalize.tasks import Classification
+
+LOCK_FILES = {"lock", "lock.json"}
+
+
+class Run:
+    """A run directory.
+
+    Attributes:
+        directory: where it is.
+        settings: what was asked for.
+        facts: tables of run.toml about data, network and machine, as docs/formats.md lists them.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self.settings, self.facts = read_settings(self.directory / "run.toml")
+        self.checkpoints = Checkpoints(self.directory / "supernet")
+
+    @classmethod
+    def create(cls, directory: Path, settings: Settings, facts: dict[str, dict[str, Any]]) -> Run:
+        """Write run.toml into a prepared directory and open it."""
+        write_settings(directory / "run.toml", settings, facts)
+        return cls(directory)
+
+    def with_settings(self, settings: Settings) -> Run:
+        """The same run with other settings, written down."""
+        if settings == self.settings:
+            return self
+        return Run.create(self.directory, settings, self.facts)
+
+    def describe(self) -> str:
+        """What it was asked to do, in one line."""
+        asked = self.settings
+        spend = (
+            f"budget {duration(asked.budget_s)}"
+            if asked.budget_s is not None
+            else f"{asked.iterations} iterations of {asked.epochs} epochs"
+        )
+        limits = f" with {', '.join(asked.requirements)}" if asked.requirements else ""
+        return f"{asked.supernet}, minimise {', '.join(asked.objectives)}{limits}, {spend}, seed {asked.seed}"
+
+    # what it works with ---------------------------------------------------------------------------------------------
+
+    @property
+    def family(self) -> MobileNetV3:
+        """The supernet's family, with the resolutions of this run."""
+        return make_family(self.settings.supernet, self.facts["data"]["side"])
+
+    @property
+    def class_names(self) -> list[str]:
+        """In the order of the logits."""
+        return list(self.facts["data"]["class_names"])
+
+    @property
+    def task(self) -> Classification:
+        """The one task, `default`."""
+        return Classification(len(self.class_names))
+
+    def new_supernet(self) -> Supernet:
+        """A supernet of this run's shape, with weights drawn by the seed."""
+        torch.manual_seed(self.settings.seed)
+        family, pixels = self.family, self.facts["pixels"]
+        return Supernet(family, {"default": self.task.heads(family)}, pixels["mean"], pixels["std"])
+
+    def stored(self, name: str) -> StoredPixels:
+        """The kept pictures `calibration` or `check`."""
+        return load_pixels(self.directory / "pixels.safetensors", name)
+
+    def archive(self, *, read_only: bool = True) -> Archive:
+        """The archive of the run."""
+        path = self.directory / "archive.sqlite"
+        if read_only and not path.exists():
+            raise UserError(f"nothing measured yet in {self.directory}: it has no archive.sqlite")
+        return Archive(path, self.family.space, read_only=read_only)
+
+    # the result -----------------------------------------------------------------------------------------------------
+
+    def front(self) -> list[FrontNetwork]:
+        """The networks of the front, ascending in multiply-adds. Raises `UserError` where nothing was measured yet."""
+        return networks_of(read_front(self.directory))
+
+    def best(self, require: str | Sequence[str] = ()) -> RunNetwork:
+        """The network with the lowest validation error that meets the requirements, as `"madds<5M"`."""
+        texts = [require] if isinstance(require, str) else list(require)
+        limits: list[Requirement] = [parse_requirement(text) for text in texts]
+        return RunNetwork(self, best(self.front(), limits))
+
+    def network(self, architecture: str) -> RunNetwork:
+        """The network of the front with that architecture string. Raises `UserError` where there is none."""
+        self.family.space.parse(architecture)
+        found = [network for network in self.front() if network.architecture == architecture]
+        if not found:
+            raise UserError(f"{architecture} is not on the front: `naturalize front {self.directory}` lists it")
+        return RunNetwork(self, found[0])
+
+    def load(self, network: FrontNetwork) -> Network:
+        """Weights and card of a network of the front; cut from the kept supernet where the run was stopped."""
+        if network.weights is not None:
+            return load_network(self.directory / network.weights)
+        front = read_front(self.directory)
+        arch = self.family.space.parse(network.architecture)
+        entry = next(n for n in front["networks"] if n["architecture"] == network.architecture)
+        return self.cut(arch, card_of(self, front, entry), front["weights_version"])
+
+    def cut(self, arch: Architecture, card: dict[str, Any], version: int) -> Network:
+        """A calibrated network out of the checkpoint that completed a weights version."""
+        name = self.checkpoints.version(version)
+        if name is None:
+            raise UserError(f"{self.directory} no longer holds the supernet of weights version {version}")
+        supernet = self.new_supernet()
+        supernet.load_state_dict(self.checkpoints.load(name)[0])
+        calibration = self.stored("calibration")
+        subnet = Error(supernet, self.task, calibration, calibration, torch.device("cpu")).network(arch)
+        return Network(subnet, {**card, "spec": subnet.spec})
+
+
+class RunNetwork:
+    """One network of a run's front, ready to be used.
+
+    Attributes:
+        measured: its numbers.
+    """
+
+    def __init__(self, run: Run, measured: FrontNetwork) -> None:
+        self.run = run
+        self.measured = measured
+
+    def load(self) -> Network:
+        """Weights and card."""
+        return self.run.load(self.measured)
+
+    def module(self) -> torch.nn.Module:
+        """A plain module in eval mode: pixels 0..255 `(n, channels, r, r)` to logits `(n, classes)`."""
+        return self.load().subnet.eval()
+
+
+def card_of(run: Run, front: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
+    """The card of a network of a front (docs/formats.md), without `spec`."""
+    pixels = run.facts["pixels"]
+    preprocessing = Preprocessing(
+        run.facts["data"]["channels"], entry["resolution"], tuple(pixels["mean"]), tuple(pixels["std"])
+    )
+    names = ("architecture", "resolution", "madds", "params", "val_error", "val_images", "test_error", "test_images")
+    return {
+        "format": 1,
+        "supernet": front["supernet"],
+        "task": front["task"],
+        "weights_version": front["weights_version"],
+        **{name: entry[name] for name in names},
+        "class_names": run.class_names,
+        "preprocessing": preprocessing.card(),
+    }
+
+
+# directories --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def prepared_directory(out: Path, data: Path | None) -> Iterator[bool]:
+    """Make and lock the directory of a run; yields whether it holds one already.
+
+    A directory that was made here and got no run.toml is removed again: bad data leaves nothing behind.
+
+    Args:
+        out: new, empty, or a run.
+        data: the folder or file of the images, which a run must stay out of; None where there is none.
+
+    Raises:
+        UserError: for a file, for a directory with other content, in or above the data, not writable, or in use.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file: give a directory for the run")
+    if data is not None and data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        raise UserError(f"--out {out} lies in the data {data}: choose a directory elsewhere")
+    exists = (out / "run.toml").exists()
+    if out.is_dir() and not exists:
+        others = sorted(path.name for path in out.iterdir() if path.name not in LOCK_FILES)
+        if others:
+            raise UserError(f"--out {out} exists and is no run (it holds {others[0]}): choose another directory")
+    parent = existing_parent(out)
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(f"--out {out} cannot be written (no permission in {parent}): choose another directory")
+    made = not out.exists()
+    with room_on_disk(out):
+        out.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(out):
+            yield exists
+    finally:
+        if made and not (out / "run.toml").exists():
+            shutil.rmtree(out, ignore_errors=True)
+
+
+def source_to(source: str, directory: Path) -> str:
+    """A data source as run.toml keeps it: a path relative to the run with `/`, or a name as it is."""
+    if not Path(source).exists():
+        return source
+    try:
+        return Path(os.path.relpath(Path(source).resolve(), directory.resolve())).as_posix()
+    except ValueError:  # another drive on Windows
+        return Path(source).resolve().as_posix()
+
+
+def source_from(kept: str, directory: Path) -> str:
+    """The inverse of `source_to`, from wherever the run is now."""
+    path = directory / kept
+    return os.path.relpath(path) if path.exists() else kept

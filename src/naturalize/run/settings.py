@@ -1,0 +1,112 @@
+"""What a run was asked to do, as it stands in run.toml; and how budgets are written."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from naturalize.errors import UserError
+from naturalize.files import write_text
+
+FORMAT = 1
+MINIMUM_BUDGET_S = 30.0
+UNITS_S = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The resolved configuration of a transfer. Exactly one of `budget_s` and `iterations` is given.
+
+    Attributes:
+        data: where the images come from, as the user named it.
+        classes: the class names in the user's order, or empty for the data's own.
+        epochs: per iteration, with `iterations`.
+        weights: the directory of a prepared supernet whose bodies to start from.
+    """
+
+    data: str
+    supernet: str = "mini"
+    objectives: tuple[str, ...] = ("error", "madds")
+    requirements: tuple[str, ...] = ()
+    budget_s: float | None = None
+    iterations: int | None = None
+    epochs: int | None = None
+    weights: str | None = None
+    seed: int = 0
+    classes: tuple[str, ...] = ()
+    strict: bool = False
+
+    def differences(self, other: Settings) -> list[str]:
+        """What differs, as `seed (0 there, 1 here)`: each a reason not to go on with a run of other settings."""
+        found = []
+        for f in fields(self):
+            if f.name == "data":
+                continue  # the same data may go by another path; their fingerprint is compared
+            mine, theirs = getattr(self, f.name), getattr(other, f.name)
+            if mine != theirs:
+                found.append(f"{f.name} ({shown(mine)} there, {shown(theirs)} here)")
+        return found
+
+
+def shown(value: object) -> str:
+    """A setting in words."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def write_settings(path: Path, settings: Settings, facts: dict[str, dict[str, Any]]) -> None:
+    """Write run.toml: settings, and tables of facts about data and machine."""
+    asked = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    asked = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
+    table = {"format": FORMAT, "transfer": {key: value for key, value in asked.items() if value is not None}, **facts}
+    write_text(path, tomli_w.dumps(table))
+
+
+def read_settings(path: Path) -> tuple[Settings, dict[str, Any]]:
+    """Settings and facts of a run.toml. Raises `UserError` where it is no such file, or a newer one."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        version = table.pop("format")
+        asked = table.pop("transfer")
+    except FileNotFoundError as error:
+        raise UserError(f"{path.parent} is no run: it has no run.toml") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
+        raise UserError(f"{path} is damaged ({error})") from error
+    if version > FORMAT:
+        raise UserError(
+            f"{path.parent} was made by a newer naturalize (format {version}, known is {FORMAT}): update it"
+        )
+    asked = {key: tuple(value) if isinstance(value, list) else value for key, value in asked.items()}
+    return Settings(**asked), table
+
+
+def parse_budget(text: str) -> float:
+    """Seconds of a budget as `90s`, `20m`, `1h30m` or `2d`. Raises `UserError` for anything else and below 30 s."""
+    compact = text.strip().lower()
+    parts = re.fullmatch(
+        r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", compact
+    )
+    if not compact or parts is None:
+        raise UserError(f"budget {text!r} is not understood: write a time with its unit, as 90s, 20m or 1h30m")
+    seconds = sum(float(number) * unit for number, unit in zip(parts.groups(), UNITS_S.values(), strict=True) if number)
+    if seconds < MINIMUM_BUDGET_S:
+        raise UserError(f"budget {text!r} is too short: the minimum is {MINIMUM_BUDGET_S:.0f}s, as --budget 2m")
+    if seconds > 366 * 86400:
+        raise UserError(f"budget {text!r} is longer than a year: write a time as 20m or 1h30m")
+    return seconds
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: `45s`, `2m 05s`, `1h 30m`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"

@@ -1,0 +1,63 @@
+"""Pictures that a run keeps, so that its networks can be cut, calibrated and checked without the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from naturalize import rng
+from naturalize.data import Pixels
+from naturalize.errors import UserError
+from naturalize.files import write_bytes
+
+CALIBRATION = 512
+CHECK = 128
+
+Bytes = NDArray[np.uint8]
+
+
+class StoredPixels:
+    """Fixed pictures at every resolution; called as `data.Pixels` are."""
+
+    views = 1
+
+    def __init__(self, by_resolution: Mapping[int, Bytes], labels: NDArray[np.int64]) -> None:
+        self.by_resolution = dict(by_resolution)
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __call__(self, rows: NDArray[np.int64], resolution: int, view: int = 0) -> Bytes:
+        """Pixels of rows, `(len(rows), channels, resolution, resolution)`."""
+        return self.by_resolution[resolution][rows]
+
+
+def store_pixels(path: Path, train: Pixels, val: Pixels, resolutions: Sequence[int], seed: int) -> None:
+    """Write calibration pictures (training) and check pictures (validation), drawn by the seed, at each resolution."""
+    arrays: dict[str, NDArray] = {}
+    for name, pixels, most in (("calibration", train, CALIBRATION), ("check", val, CHECK)):
+        rows = np.sort(rng.generator(seed, name).permutation(len(pixels))[:most])
+        arrays[f"{name}.labels"] = np.asarray(pixels.labels)[rows]
+        for resolution in resolutions:
+            arrays[f"{name}.{resolution}"] = np.ascontiguousarray(pixels(rows, resolution))
+    write_bytes(path, save(arrays))
+
+
+def load_pixels(path: Path, name: str) -> StoredPixels:
+    """`calibration` or `check` pictures of a run. Raises `UserError` where the file is damaged."""
+    try:
+        arrays = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is missing or damaged ({error}): networks cannot be cut without it") from error
+    by_resolution = {
+        int(key.split(".")[1]): array
+        for key, array in arrays.items()
+        if key.startswith(f"{name}.") and "labels" not in key
+    }
+    return StoredPixels(by_resolution, arrays[f"{name}.labels"])

@@ -1,0 +1,109 @@
+"""The trainings of a run: restored from the latest checkpoint, saved now and then, completed as weights versions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from naturalize.errors import Interrupted
+from naturalize.run import read_events
+from naturalize.setting import Setting
+from naturalize.training.adapt import Extent, Step, TrainingState
+
+SAVE_S = 30.0  # a kill loses no more training than this
+
+
+class Session:
+    """Trains the supernet of a run from one weights version to the next.
+
+    Version 0 is the prepared supernet, each adaptation adds one. Between versions, checkpoints hold a training that is
+    under way; opening a session takes up the latest of them.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.checkpoints = setting.run.checkpoints
+        self.state: dict[str, Any] = {"version": -1, "complete": True, "steps_before": 0}
+        self._saved = time.monotonic()
+        path = setting.run.directory / "events.jsonl"
+        self._told = {(e["version"], e["epoch"]) for e in read_events(path) if e.get("event") == "epoch"}
+        name = self.checkpoints.latest()
+        if name is not None:
+            self.load(name)
+
+    @property
+    def version(self) -> int:
+        """The weights version that was last completed."""
+        return int(self.state["version"])
+
+    def load(self, name: str) -> None:
+        """Take up a checkpoint: weights, momentum, place in its training."""
+        weights, momentum, self.state = self.checkpoints.load(name)
+        self.setting.supernet.load_state_dict(weights)
+        parameters = dict(self.setting.supernet.named_parameters())
+        for key, tensor in momentum.items():
+            parameter = parameters[key]
+            self.setting.trainer.optimizer.state[parameter]["momentum_buffer"] = tensor.to(parameter.device)
+
+    def train(
+        self, phase: str, version: int, steps: Callable[[int], Step], extent: Extent, rate: Callable[[float], float]
+    ) -> None:
+        """Train until a weights version is complete; nothing to do where it is.
+
+        Args:
+            phase: `prepare` or `adapt`.
+            steps: the number of the first step, counted over the whole run, to the step function.
+            rate: share of the extent done to learning rate.
+        """
+        if self.version >= version:
+            return
+        state = TrainingState() if self.state["complete"] else TrainingState(**self.state["training"])
+        first = self.state["steps_before"]
+        watch, trainer = self.setting.watch, self.setting.trainer
+        per_epoch = trainer.batches.per_epoch
+
+        def under_way() -> dict[str, Any]:
+            training = {"step": state.step, "seconds": state.seconds, "skipped": state.skipped}
+            return {"version": version - 1, "complete": False, "steps_before": first, "training": training}
+
+        def on_step(state: TrainingState, loss: float, rate: float) -> None:
+            epoch, place = divmod(state.step, per_epoch)
+            ends = extent.fraction(state) >= 1.0
+            if (place == 0 or ends) and (version, epoch) not in self._told:
+                self._told.add((version, epoch))
+                facts = {"loss": round(loss, 4), "rate": rate, "skipped": state.skipped}
+                watch.event("epoch", phase=phase, version=version, epoch=epoch, step=state.step, **facts)
+            if time.monotonic() - self._saved > SAVE_S:
+                self.save(under_way())
+            try:
+                watch.progress(phase, int(1000 * extent.fraction(state)), 1000)
+            except Interrupted:
+                self.save(under_way())
+                raise
+
+        with watch.phase(phase, iteration=version - 1, version=version):
+            trainer.run(steps(first), state, extent, rate, on_step)
+            self.save({"version": version, "complete": True, "steps_before": first + state.step})
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write a checkpoint; only the measured version before and what is under way are kept beside it."""
+        weights = self.setting.supernet.state_dict()
+        self.checkpoints.save(weights, self.momentum(), state)
+        self.state = state
+        closed = self.setting.archive.iterations()
+        self.checkpoints.prune([state["version"], *(facts["weights_version"] for facts in closed[-1:])])
+        self._saved = time.monotonic()
+
+    def momentum(self) -> dict[str, Tensor]:
+        """The optimiser's momentum by name of parameter."""
+        state = self.setting.trainer.optimizer.state
+        found: dict[str, Tensor] = {}
+        for name, parameter in self.setting.supernet.named_parameters():
+            buffer: torch.Tensor | None = state.get(parameter, {}).get("momentum_buffer")
+            if buffer is not None:
+                found[name] = buffer
+        return found

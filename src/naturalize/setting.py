@@ -1,0 +1,174 @@
+"""What a transfer works with, opened and put together: data, pictures, supernet, objectives, trainer."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from naturalize import rng
+from naturalize.archive import Archive
+from naturalize.data import Dataset, Pixels
+from naturalize.data.augment import Augment, should_flip
+from naturalize.data.pixels import statistics
+from naturalize.errors import UserError
+from naturalize.objectives.error import Error
+from naturalize.objectives.exact import Exact
+from naturalize.objectives.requirement import Requirement, parse_requirement
+from naturalize.run import Run, Settings, Watch, source_to
+from naturalize.run.stored import store_pixels
+from naturalize.schedule import Costs
+from naturalize.space import Codes
+from naturalize.supernet import Supernet, make_family
+from naturalize.tasks import Classification
+from naturalize.training.adapt import Trainer, make_optimizer
+from naturalize.training.batches import Batches, TrainingImages
+from naturalize.training.engine import allowed_cpus, make_fabric, quickest_thread_count
+
+FEW_IMAGES = 1500  # validation images below which each is measured in several views
+VIEWS = 5
+
+
+@dataclass
+class Setting:
+    """Everything that the steps of a transfer share. Made by `open_setting`."""
+
+    run: Run
+    watch: Watch
+    archive: Archive
+    dataset: Dataset
+    task: Classification
+    supernet: Supernet
+    trainer: Trainer
+    error: Error
+    exact: dict[str, Exact]
+    requirements: list[Requirement]
+
+    @property
+    def seed(self) -> int:
+        """Of every draw."""
+        return self.run.settings.seed
+
+    @property
+    def fewest(self) -> int:
+        """Measurements that a predictor needs at least: two for each variable that it learns from."""
+        return 2 * self.supernet.family.space.free
+
+    def limits(self) -> list[tuple[Exact, float]]:
+        """Requirements as the search takes them: a count and the largest value allowed."""
+        return [
+            (self.exact[r.objective], np.nextafter(r.limit, 0) if r.exclusive else r.limit) for r in self.requirements
+        ]
+
+    def exact_objectives(self) -> list[Exact]:
+        """The counts among the objectives, in their order."""
+        return [self.exact[name] for name in self.run.settings.objectives if name in self.exact]
+
+
+def exact_counts(settings: Settings, dataset: Dataset) -> dict[str, Exact]:
+    """The exact objectives for a supernet on a data set."""
+    family = make_family(settings.supernet, dataset.side)
+    task = Classification(len(dataset.class_names))
+    return {name: Exact(name, family, task, dataset.channels) for name in ("madds", "params")}
+
+
+def create_run(directory: Path, settings: Settings, dataset: Dataset, watch: Watch) -> Run:
+    """Write a new run: statistics and kept pictures, then run.toml, which makes it one."""
+    family = make_family(settings.supernet, dataset.side)
+    views = VIEWS if len(dataset.splits["val"]) < FEW_IMAGES else 1
+    train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress)
+    val = Pixels(dataset, dataset.splits["val"], family.resolutions, progress=watch.progress)
+    mean, std = statistics(train)
+    store_pixels(directory / "pixels.safetensors", train, val, family.resolutions, settings.seed)
+    facts: dict[str, dict[str, Any]] = {
+        "data": {
+            "name": dataset.name,
+            "source": source_to(dataset.source, directory),
+            "fingerprint": dataset.fingerprint,
+            "class_names": list(dataset.class_names),
+            "channels": dataset.channels,
+            "side": dataset.side,
+            "splits": {split: len(rows) for split, rows in dataset.splits.items()},
+            "notes": [note.message for note in dataset.notes],
+        },
+        "pixels": {
+            "resolutions": list(family.resolutions),
+            "mean": list(mean),
+            "std": list(std),
+            "flip": should_flip(dataset),
+            "views": views,
+        },
+        "machine": {
+            "python": platform.python_version(),
+            "system": platform.platform(terse=True),
+            "cpus": allowed_cpus(),
+            **{name: version(name) for name in ("torch", "numpy", "pymoo", "scikit-learn", "pillow")},
+        },
+    }
+    return Run.create(directory, settings, facts)
+
+
+def check_same_data(run: Run, dataset: Dataset) -> None:
+    """Refuse to go on with other data than the run began with."""
+    if dataset.fingerprint != run.facts["data"]["fingerprint"]:
+        raise UserError(
+            f"the data are not those that {run.directory} began with (files, classes or splits have changed): "
+            "put them back, or start a new run with another --out"
+        )
+
+
+def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> Setting:
+    """Put a run's parts together; the supernet has the seed's weights until a checkpoint is loaded."""
+    family, task = run.family, run.task
+    batch = 64 if len(dataset.splits["train"]) < 10_000 else 128
+    fabric = make_fabric()
+    torch.set_num_threads(allowed_cpus())
+    supernet = run.new_supernet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet))
+    train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress)
+    views = run.facts["pixels"]["views"]
+    val = Pixels(dataset, dataset.splits["val"], family.resolutions, views, progress=watch.progress)
+    images = TrainingImages(train, Augment(run.facts["pixels"]["flip"]), run.settings.seed)
+    batches = Batches(len(train), min(batch, len(train)), run.settings.seed)
+    return Setting(
+        run=run,
+        watch=watch,
+        archive=archive,
+        dataset=dataset,
+        task=task,
+        supernet=supernet,
+        trainer=Trainer(fabric, wrapped, optimizer, task, images, batches),
+        error=Error(supernet, task, run.stored("calibration"), val, fabric.device, watch.progress),
+        exact={name: Exact(name, family, task, dataset.channels) for name in ("madds", "params")},
+        requirements=[parse_requirement(text) for text in run.settings.requirements],
+    )
+
+
+def measure_costs(setting: Setting) -> Costs:
+    """Time a few random networks, and choose the number of threads on the way."""
+    family = setting.supernet.family
+    codes: Codes = family.space.sample(4, rng.generator(setting.seed, "costs"))
+    archs = family.space.architectures(codes)
+    error = setting.error
+    step = setting.trainer.adaptation_step(lambda number: archs[number % len(archs)], 0)
+    setting.trainer.supernet.train()
+    threads = quickest_thread_count(lambda: [step(number) for number in range(len(archs))])
+    setting.trainer.optimizer.zero_grad(set_to_none=True)
+    rows = np.arange(min(len(error.images), 256))
+    network_s = image_s = 0.0
+    for arch in archs:
+        start = time.perf_counter()
+        network = error.network(arch)
+        cut = time.perf_counter()
+        error.answer(network, rows, arch)
+        network_s += (cut - start) / len(archs)
+        image_s += (time.perf_counter() - cut) / len(archs) / len(rows)
+    setting.watch.event("machine", threads=threads, image_ms=1e3 * image_s, network_ms=1e3 * network_s)
+    read_test_s = 0.0 if not setting.dataset.given_test else 1e-3 * len(setting.dataset.splits["test"])
+    return Costs(image_s, network_s, search_s=2.5, read_test_s=read_test_s)

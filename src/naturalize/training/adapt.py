@@ -1,0 +1,188 @@
+"""Training loops of a supernet: adaptation (one architecture a batch) and preparation (sandwich rule)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from naturalize.errors import UserError
+from naturalize.space import Architecture
+from naturalize.supernet import Supernet
+from naturalize.tasks import Classification
+from naturalize.training.batches import Batches, TrainingImages
+
+Step = Callable[[int], Tensor]  # number of a step within its training to its loss, gradients accumulated
+
+MOMENTUM = 0.9
+WEIGHT_DECAY = 3e-4
+PATIENCE = 20  # batches in a row with a loss that is not finite, before training gives up
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How long a training lasts: in steps, or in seconds of its own wall clock. Exactly one is given."""
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    def fraction(self, state: TrainingState) -> float:
+        """How much of it is done, 0 to 1."""
+        if self.steps is not None:
+            return min(1.0, state.step / max(1, self.steps))
+        assert self.seconds is not None
+        return min(1.0, state.seconds / max(1e-9, self.seconds))
+
+
+@dataclass
+class TrainingState:
+    """Where a training stands; saved with each checkpoint.
+
+    Attributes:
+        step: steps done in this training.
+        seconds: its wall clock so far, in seconds.
+        skipped: batches without an update, since their loss was not finite.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    skipped: int = 0
+    in_a_row: int = field(default=0, repr=False)
+
+
+class OnStep(Protocol):
+    """Called after every step: reports, saves, and may raise to stop."""
+
+    def __call__(self, state: TrainingState, loss: float, rate: float) -> None: ...
+
+
+@dataclass
+class Trainer:
+    """What all trainings of a supernet share: the wrapped supernet, its optimiser, its images.
+
+    Attributes:
+        fabric: device and precision.
+        supernet, optimizer: as Fabric wrapped them.
+    """
+
+    fabric: Fabric
+    supernet: Supernet
+    optimizer: torch.optim.Optimizer
+    task: Classification
+    images: TrainingImages
+    batches: Batches
+
+    def run(
+        self,
+        step: Step,
+        state: TrainingState,
+        extent: Extent,
+        rate: Callable[[float], float],
+        on_step: OnStep,
+    ) -> None:
+        """Train until the extent is spent.
+
+        The learning rate follows the fraction done, so a longer step or a slower machine ends on the same curve.
+        """
+        self.supernet.train()
+        started = time.perf_counter() - state.seconds
+        while (fraction := extent.fraction(state)) < 1.0:
+            now = rate(fraction)
+            for group in self.optimizer.param_groups:
+                group["lr"] = now
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = float(step(state.step))
+            self.update(loss, state)
+            state.step += 1
+            state.seconds = time.perf_counter() - started
+            on_step(state, loss, now)
+
+    def update(self, loss: float, state: TrainingState) -> None:
+        """One step of the optimiser, unless the loss is not finite: then the weights stay as they are."""
+        if math.isfinite(loss):
+            self.optimizer.step()
+            state.in_a_row = 0
+            return
+        state.skipped += 1
+        state.in_a_row += 1
+        if state.in_a_row >= PATIENCE:
+            raise UserError(
+                f"the training loss was not finite for {PATIENCE} batches in a row: the last saved weights are whole; "
+                "look at the data with `naturalize check`"
+            )
+
+    def adaptation_step(self, draw: Callable[[int], Architecture], first: int) -> Step:
+        """One architecture a batch, drawn from the archive's distribution (NAT, section 3.4).
+
+        Args:
+            draw: number of a step over the whole run to the architecture that it trains.
+            first: number of this adaptation's first step.
+        """
+
+        def step(number: int) -> Tensor:
+            arch = draw(first + number)
+            images, labels = self.batch(first + number, arch)
+            loss = self.task.loss(self.supernet(images, arch), labels)
+            self.fabric.backward(loss)
+            return loss.detach()
+
+        return step
+
+    def sandwich_step(self, draw: Callable[[int], Sequence[Architecture]], first: int) -> Step:
+        """The largest learns from the labels, the others from the largest (Yu et al., BigNAS, ECCV 2020).
+
+        One backward per forward: summing losses before a backward breaks data-parallel training with unused weights.
+
+        Args:
+            draw: number of a step over the whole run to its architectures, the largest first.
+            first: number of this training's first step.
+        """
+
+        def step(number: int) -> Tensor:
+            teacher: Tensor | None = None
+            for arch in draw(first + number):
+                images, labels = self.batch(first + number, arch)
+                logits = self.supernet(images, arch)
+                if teacher is None:
+                    loss = self.task.loss(logits, labels)
+                    teacher, shown = logits.detach(), loss.detach()
+                else:
+                    loss = self.task.distillation_loss(logits, teacher)
+                self.fabric.backward(loss)
+            return shown
+
+        return step
+
+    def batch(self, step: int, arch: Architecture) -> tuple[Tensor, Tensor]:
+        """Images at the architecture's resolution, and labels, of a step."""
+        resolution = self.supernet.family.resolutions[arch.code[0]]
+        return self.images(self.batches.rows(step), resolution, step, self.supernet.normalize)
+
+
+def make_optimizer(supernet: nn.Module) -> torch.optim.SGD:
+    """SGD with Nesterov momentum (NAT, section 4.3); weight decay on weights, not on norms, biases and kernel maps."""
+    decayed = [p for name, p in supernet.named_parameters() if name.endswith("weight")]
+    plain = [p for name, p in supernet.named_parameters() if not name.endswith("weight")]
+    groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.SGD(groups, lr=0.0, momentum=MOMENTUM, nesterov=True)
+
+
+def cosine(start: float, end: float, peak: float) -> Callable[[float], float]:
+    """The part from `start` to `end`, both in 0..1, of a cosine that falls from `peak` to zero over 0..1."""
+
+    def rate(fraction: float) -> float:
+        position = start + (end - start) * fraction
+        return peak * 0.5 * (1.0 + math.cos(math.pi * position))
+
+    return rate
+
+
+def warm_up(rate: Callable[[float], float], share: float) -> Callable[[float], float]:
+    """`rate`, but rising linearly from zero over the first `share`."""
+    return lambda fraction: rate(fraction) * min(1.0, (fraction + 1e-3) / share)
