@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from naturalize.errors import UserError, unknown
 from naturalize.export.network import CARD_FORMAT, Card, Network, load_network, save_network
 from naturalize.export.onnx_file import onnx_files, onnx_needs
 from naturalize.export.onnx_model import OnnxModel
-from naturalize.export.torch_file import open_torch, torch_files, torch_needs
+from naturalize.export.torch_file import Run, open_torch, run_of, torch_files, torch_needs
 from naturalize.files import room_on_disk, write_bytes
 
 __all__ = [
@@ -32,8 +31,6 @@ __all__ = [
     "load_network",
     "save_network",
 ]
-
-Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 BATCH = 64
 TOLERANCE = 1e-3  # of the largest logit; rounding is below 1e-5, a wrong graph far above
@@ -131,12 +128,13 @@ def export(
     if not overwrite:
         refuse_others(files)
     with room_on_disk(to):
-        to.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(to.parent)
         with tempfile.TemporaryDirectory(prefix=f".{to.name}.", dir=to.parent) as beside:
             for path, content in files.items():
                 (Path(beside) / path.name).write_bytes(content)
             logits = in_batches(kind.open(Path(beside) / to.name), check.pixels)
-    max_difference = compare(to, logits, in_batches(plain_run(network), check.pixels))
+    subnet = copy.deepcopy(network.subnet).cpu().eval()  # the file has the stored statistics, so has its measure
+    max_difference = compare(to, logits, in_batches(run_of(subnet), check.pixels))
     for path, content in reversed(files.items()):  # the file itself last: where it is, all is
         write_bytes(path, content)
     error = 100.0 * float(np.mean(logits.argmax(1) != check.labels))
@@ -155,22 +153,19 @@ def format_of(to: Path, format: str | None) -> str:
     return found
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory and those above it. Raises `UserError` where a file is in the way."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"{path} is no directory, so nothing can be written in it") from error
+
+
 def refuse_others(files: dict[Path, bytes]) -> None:
     """Raise `UserError` for a file that is there with other content than the one to write."""
     for path, content in files.items():
         if path.exists() and (not path.is_file() or path.read_bytes() != content):
             raise UserError(f"{path} is there already, with other content: choose another name, or allow to overwrite")
-
-
-def plain_run(network: Network) -> Run:
-    """The network itself as a function from pixels to logits: on the CPU, with its stored statistics."""
-    subnet = copy.deepcopy(network.subnet).cpu().eval()
-
-    @torch.inference_mode()
-    def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return subnet(torch.from_numpy(pixels)).numpy()
-
-    return run
 
 
 def in_batches(run: Run, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -13,10 +13,12 @@ from PIL import Image, ImageOps
 model = onnxruntime.InferenceSession(__file__.replace("_example.py", ".onnx"), providers=["CPUExecutionProvider"])
 metadata = model.get_modelmeta().custom_metadata_map
 class_names, preprocessing = json.loads(metadata["class_names"]), json.loads(metadata["preprocessing"])
+_, channels, side, _ = model.get_inputs()[0].shape
+resample = Image.Resampling[preprocessing.get("resample", "bilinear").upper()]
 
 
 def pixels(path: str) -> np.ndarray:
-    """What the network takes, uint8 `(channels, r, r)`, as in training; normalisation is inside the network."""
+    """What the network takes, uint8 `(channels, side, side)`, as in training; normalisation is inside the network."""
     picture = ImageOps.exif_transpose(Image.open(path))
     if picture.mode.startswith("I"):  # 16 bits a pixel
         picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
@@ -26,9 +28,8 @@ def pixels(path: str) -> np.ndarray:
         see_through = picture.convert("RGBA")
         picture = Image.new("RGB", picture.size, "white")
         picture.paste(see_through, mask=see_through.getchannel("A"))
-    side, filter = preprocessing["resolution"], Image.Resampling[preprocessing["resample"].upper()]
-    values = np.asarray(picture.convert(preprocessing["mode"]).resize((side, side), filter))
-    return np.ascontiguousarray(values.reshape(side, side, -1).transpose(2, 0, 1))
+    picture = picture.convert("RGB").convert("L" if channels == 1 else "RGB").resize((side, side), resample)
+    return np.ascontiguousarray(np.asarray(picture).reshape(side, side, channels).transpose(2, 0, 1))
 
 
 if __name__ == "__main__":

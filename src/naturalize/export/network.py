@@ -37,6 +37,7 @@ def save_network(directory: Path, network: Network) -> Path:
     """
     card = network.card
     path = directory / f"{card['architecture']}.safetensors"
+    directory.mkdir(parents=True, exist_ok=True)
     metadata = {"weights_version": str(card["weights_version"])}
     write_bytes(path, safetensors.torch.save(weights_of(network.subnet), metadata))
     write_json(card_path(path), card)

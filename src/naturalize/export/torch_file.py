@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from naturalize.errors import UserError
 from naturalize.export.network import Network, weights_of
+
+Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 MODULE = "model.py"
 
@@ -33,17 +36,21 @@ def torch_files(network: Network, name: str, opset: int | None) -> dict[str, byt
 
 def torch_needs(opset: int | None) -> str:
     """What the file needs to run."""
-    return f"PyTorch 1.13 or newer, and {MODULE} beside it"
+    return f"PyTorch 2.0 or newer, and {MODULE} beside it"
 
 
-def open_torch(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+def open_torch(path: Path) -> Run:
     """The exported network as its consumers run it: by the source beside it."""
     spec = importlib.util.spec_from_file_location("naturalize_exported_model", path.with_name(MODULE))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    subnet = module.load(str(path))
+    return run_of(module.load(str(path)))
+
+
+def run_of(subnet: nn.Module) -> Run:
+    """A plain network as a function of arrays: uint8 pixels `(n, channels, r, r)` to logits `(n, classes)`."""
 
     @torch.inference_mode()
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,0 +1,94 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from small_networks import check_of
+
+from naturalize.errors import UserError
+from naturalize.export import Network, load_network, save_network
+
+
+def test_a_saved_network_loads_with_the_same_outputs_and_card(tmp_path: Path, large: Network) -> None:
+    loaded = load_network(save_network(tmp_path, large))
+    pixels = torch.from_numpy(check_of(large).pixels)
+    assert torch.equal(loaded.subnet(pixels), large.subnet(pixels))
+    assert loaded.card == large.card
+    assert not loaded.subnet.training
+
+
+def test_x10_the_file_holds_the_networks_own_numbers_and_a_header(tmp_path: Path, small: Network) -> None:
+    path = save_network(tmp_path, small)
+    floats = [*small.subnet.parameters(), *(b for b in small.subnet.buffers() if b.is_floating_point())]
+    normalization = sum(value.numel() for value in small.subnet.normalize.buffers())  # that is in the card
+    numbers = sum(value.numel() for value in floats) - normalization
+    header = 8 + int.from_bytes(path.read_bytes()[:8], "little")
+    assert path.stat().st_size == header + 4 * numbers
+
+
+def test_x10_slices_of_shared_weights_are_saved_alone(tmp_path: Path, small: Network, large: Network) -> None:
+    sliced = load_network(save_network(tmp_path, small))
+    weight = sliced.subnet.head.classifier.weight
+    weight.data = torch.cat([weight.data, torch.ones(1000, weight.shape[1])])[: len(weight)]
+    before = save_network(tmp_path / "plain", small).read_bytes()
+    assert save_network(tmp_path / "sliced", sliced).read_bytes() == before
+
+
+def test_x12_a_moved_network_loads(tmp_path: Path, small: Network) -> None:
+    path = save_network(tmp_path / "networks", small)
+    assert str(tmp_path).encode() not in path.read_bytes() + path.with_suffix(".json").read_bytes()
+    shutil.move(tmp_path / "networks", tmp_path / "elsewhere")
+    load_network(tmp_path / "elsewhere" / path.name)
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a tensor in sight", None])
+def test_damaged_weights_are_named(tmp_path: Path, small: Network, damage: bytes | None) -> None:
+    path = save_network(tmp_path, small)
+    path.write_bytes(path.read_bytes()[:-100] if damage is None else damage)
+    with pytest.raises(UserError, match=path.name):
+        load_network(path)
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"format": 1}', '{"format": "one"}'])
+def test_damaged_cards_are_named(tmp_path: Path, small: Network, damage: str) -> None:
+    path = save_network(tmp_path, small)
+    path.with_suffix(".json").write_text(damage)
+    with pytest.raises(UserError, match=f"{path.stem}.json"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+def test_a_missing_file_is_named(tmp_path: Path, small: Network, suffix: str) -> None:
+    path = save_network(tmp_path, small)
+    path.with_suffix(suffix).unlink()
+    with pytest.raises(UserError, match=path.name):
+        load_network(path)
+
+
+def change(path: Path, **values: object) -> None:
+    card = json.loads(path.with_suffix(".json").read_text()) | values
+    path.with_suffix(".json").write_text(json.dumps(card))
+
+
+def test_a_newer_format_asks_for_an_update(tmp_path: Path, small: Network) -> None:
+    path = save_network(tmp_path, small)
+    change(path, format=2)
+    with pytest.raises(UserError, match="newer than this naturalize"):
+        load_network(path)
+
+
+def test_weights_are_not_paired_with_the_card_of_another_version(tmp_path: Path, small: Network) -> None:
+    path = save_network(tmp_path, small)
+    change(path, weights_version=4)
+    with pytest.raises(UserError, match="different versions"):
+        load_network(path)
+
+
+def test_weights_are_not_paired_with_the_card_of_another_network(
+    tmp_path: Path, small: Network, large: Network
+) -> None:
+    path = save_network(tmp_path, small)
+    change(path, spec=large.card["spec"])
+    with pytest.raises(UserError, match="other weights"):
+        load_network(path)
