@@ -78,6 +78,7 @@ def front_figure(front: dict[str, Any]) -> Figure:
         val["marker"] = {
             "size": size + 3,
             "color": shades,
+            "line": {"color": "@soft", "width": 1},
             "colorscale": "Viridis",
             "colorbar": {
                 "title": {"text": words(colour), "side": "right"},
@@ -109,14 +110,20 @@ def front_figure(front: dict[str, Any]) -> Figure:
     )
     numbers = [number for number in x if number is not None and number > 0]
     log = bool(numbers) and len(numbers) == len(x) and max(numbers) > WIDE * min(numbers)
-    axis: Figure = {"title": {"text": words(across) + (", log scale" if log else "")}, "tickformat": _ticks(numbers)}
+    # Around a single point Plotly would draw a scale of thousandths.
+    scale: Figure = {"rangemode": "tozero"} if len(networks) == 1 else {}
+    axis: Figure = {
+        **scale,
+        "title": {"text": words(across) + (", log scale" if log else "")},
+        "tickformat": _ticks(numbers),
+    }
     if log:
         axis |= {"type": "log", "dtick": "D2" if max(numbers) < 100 * min(numbers) else 1}
     return {
         "data": traces,
         "layout": {
             "xaxis": axis,
-            "yaxis": {"title": {"text": "error"}, "ticksuffix": " %"},
+            "yaxis": {**scale, "title": {"text": "error"}, "ticksuffix": " %"},
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
             "hovermode": "closest",
             "height": 460,

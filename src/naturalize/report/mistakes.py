@@ -87,7 +87,7 @@ def packed_confusions(front: dict[str, Any], limit: int) -> tuple[str, bool]:
     while True:
         packed = [None if matrix is None else _sparse(matrix, pairs) for matrix in matrices]
         content = json.dumps([None if entry is None else entry[0] for entry in packed], separators=(",", ":")).encode()
-        text = base64.b64encode(zlib.compress(content, 9)).decode()
+        text = base64.b64encode(zlib.compress(content)).decode()
         if len(text) <= limit or pairs < 10:
             return text, all(entry is None or entry[1] for entry in packed)
         pairs = min(pairs, int(max(np.count_nonzero(m) for m in matrices if m is not None))) // 2

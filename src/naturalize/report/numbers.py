@@ -9,7 +9,7 @@ def count(value: float) -> str:
     """1.2 M, 0.21 M, 34 k, 870: two or three figures and a unit."""
     for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         # 0.21 M rather than 210 k: tables of millions stay in one unit.
-        if value >= (1e5 if unit == "M" else factor):
+        if value >= (1e5 if unit == "M" else 0.9995 * factor):
             return f"{_figures(value / factor)}{SPACE}{unit}"
     return _figures(value)
 
@@ -49,4 +49,4 @@ def _figures(value: float) -> str:
     """Two figures after the first non-zero ones are enough: 0.21, 6.1, 61, 612."""
     if value == int(value) and value < 1000:
         return str(int(value))
-    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+    return f"{value:.2f}" if value < 0.995 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"

@@ -47,14 +47,11 @@ function pairs(confusion) {
     .sort((a, b) => b.count - a.count);
 }
 
-function showErrors(confusion, mistakes) {
+function showErrors(network, confusion, mistakes) {
   const { classes, images } = data;
-  const seen = images.map((n, i) => [i, n]).filter(([, n]) => n > 0);
-  const total = seen.reduce((sum, [, n]) => sum + n, 0);
-  const right = seen.reduce((sum, [i]) => sum + confusion.right[i], 0);
-  const balanced = seen.reduce((sum, [i, n]) => sum + 1 - confusion.right[i] / n, 0) / (seen.length || 1);
-  place("errors").textContent = `${share(total - right, total)} of ${number(total)} test images are wrong; ` +
-    `balanced error, every class counting the same, is ${share(balanced, 1)}.`;
+  const total = images.reduce((sum, n) => sum + n, 0);
+  place("errors").textContent = `${network.error} of ${number(total)} test images are wrong; ` +
+    `balanced error, every class counting the same, is ${network.balanced}.`;
   const taken = new Map();
   for (const pair of mistakes) {
     const list = taken.get(pair.true) ?? taken.set(pair.true, []).get(pair.true);
@@ -69,7 +66,7 @@ function showErrors(confusion, mistakes) {
     cell.textContent = share(images[i] - confusion.right[i], images[i]);
     if (rate(row) > 0) {
       const bar = document.createElement("span");
-      bar.style.width = `calc((100% - 4.4rem) * ${rate(row)})`;
+      bar.style.width = `calc((100% - 5.4rem) * ${rate(row)})`;
       cell.prepend(bar);
     }
     most.textContent = (taken.get(i) ?? []).join(", ");
@@ -125,9 +122,9 @@ function showMatrix(confusion, mistakes) {
     ...(kept.length <= 20 ? { text: texts, texttemplate: "%{text}" } : {}),
   });
   const top = Math.max(10, ...wrong.flat().filter((value) => value !== null));
-  const ticks = { tickvals: kept.map((_, k) => k), ticktext: kept.map((i) => cut(classes[i])), showticklabels: named, showgrid: false };
+  const ticks = { tickvals: kept.map((_, k) => k), ticktext: kept.map((i) => cut(classes[i])), showticklabels: named, ticks: named ? "outside" : "", showgrid: false };
   const room = place("confusion").clientWidth;
-  const side = Math.min(room, Math.max(260, kept.length * (named ? 30 : 8)) + (named ? 130 : 30));
+  const side = Math.min(room - 40, Math.max(260, kept.length * (named ? 30 : 8)) + (named ? 130 : 30));
   return draw("confusion", {
     data: [heat(right, "@right", 100), heat(wrong, "@wrong", top)],
     layout: {
@@ -151,7 +148,7 @@ function showWorst(worst) {
     } else element("div", "not kept", figure, "none");
     const caption = element("figcaption", "", figure);
     element("strong", `${one.class} → ${one.predicted}`, caption);
-    if (typeof one.probability === "number") caption.append(` ${(100 * one.probability).toFixed(0)}\u00a0%`);
+    if (typeof one.probability === "number") caption.append(one.probability > 0.995 ? " >\u00a099\u00a0%" : ` ${(100 * one.probability).toFixed(0)}\u00a0%`);
     element("br", "", caption);
     element("small", one.path, caption);
   }
@@ -176,7 +173,7 @@ function choose(index) {
   const confusion = confusions[index];
   if (confusion) {
     const mistakes = pairs(confusion);
-    showErrors(confusion, mistakes);
+    showErrors(network, confusion, mistakes);
     showPairs(mistakes);
     showMatrix(confusion, mistakes);
   }

@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import json
+import os
 import re
 from collections.abc import Sequence
 from importlib import resources
@@ -70,9 +71,10 @@ def write_report(run_directory: Path) -> Path:
         "allPairs": all_pairs,
         "networks": [
             {
-                "title": _title(network),
                 "x": value(network, axes(front)[0]),
                 "y": network.get("val_error"),
+                "error": percent(network.get("test_error")),
+                "balanced": percent(balanced_error(network)),
                 "warnings": warnings(front, network),
                 "worst": network.get("test_worst") or [],
             }
@@ -204,10 +206,13 @@ def _head(front: dict[str, Any], run_directory: Path) -> str:
 def _front(front: dict[str, Any]) -> str:
     across, colour = axes(front)
     shade = f"; colour is {html.escape(words(colour))}" if colour else ""
+    if len(front["networks"]) == 1:
+        lead = f"One network is better than all others in every objective{shade}."
+    else:
+        lead = f"No network is better than another in everything{shade}. Click on one to see where it fails."
     return f"""<section>
 <h2>The front</h2>
-<p class="lead">No network of the front is better than another in everything{shade}. Click on one to see where it
-fails.</p>
+<p class="lead">{lead}</p>
 <div id="front" class="plot" role="img" aria-label="Error over {html.escape(words(across))} of every network; the table
 below holds the same numbers"></div>
 </section>"""
@@ -230,12 +235,12 @@ def _networks(front: dict[str, Any], run_directory: Path) -> str:
         ]
         if has_test:
             cells += [_with_spread(network, "test"), percent(balanced_error(network))]
-        command = _command(front, network, run_directory)
+        spans = [f"<span>{html.escape(part)}</span>" for part in _command(front, network, run_directory)]
         architecture = html.escape(str(network.get("architecture")))
         rows.append(
             f'<tr data-network="{index}" title="architecture {architecture}">'
             + "".join(f"<td>{cell}</td>" for cell in cells)
-            + f'<td class="command">{f"<code>{html.escape(command)}</code>" if command else "–"}</td></tr>'
+            + f'<td class="command">{_code(spans)}</td></tr>'
         )
     return f"""<section>
 <h2>The networks</h2>
@@ -390,7 +395,7 @@ def _webp(content: bytes) -> bytes:
 def _library() -> str:
     """Plotly's script. Its links (logo, attributions of maps, none of which show here) lose their scheme, so that a
     search of the page for addresses of the outside finds none."""
-    return re.sub(r'\b(src|href)="https?://', r'\1="//', get_plotlyjs())
+    return re.sub(r"""\b(src|href)=(["'])https?://""", r"\1=\2//", get_plotlyjs())
 
 
 def _asset(name: str) -> str:
@@ -408,7 +413,9 @@ def _has_test(front: dict[str, Any]) -> bool:
 
 def _run_name(run_directory: Path) -> str:
     """As the user gave it where that is relative; of an absolute path the last part, since pages are passed on."""
-    return run_directory.resolve().name if run_directory.is_absolute() else run_directory.as_posix()
+    name = run_directory.resolve().name if run_directory.is_absolute() else run_directory.as_posix()
+    # In an ASCII locale, Python holds the bytes of other letters as surrogates, which no file can.
+    return os.fsencode(name).decode(errors="replace")
 
 
 def _title(network: dict[str, Any]) -> str:
@@ -438,14 +445,19 @@ def _limit(name: str, number: float) -> str:
     return f"{number!r}ms" if name.startswith("latency") else f"{number!r}"
 
 
-def _command(front: dict[str, Any], network: dict[str, Any], run_directory: Path) -> str | None:
+def _command(front: dict[str, Any], network: dict[str, Any], run_directory: Path) -> list[str]:
+    """The words of a command that exports `network`, by where a line may break; none where no command does."""
     limits = requirements(front, network)
     if limits is None:
-        return None
+        return []
     name = _run_name(run_directory)
     # Double quotes serve the shells of all three systems; a quoted name with more than spaces is beyond all of them.
     run = name if re.fullmatch(r"[\w./+-]+", name) else f'"{name}"'
-    return " ".join(["naturalize export", run, *(f'--require "{limit}"' for limit in limits)])
+    return [f"naturalize export {run}", *(f'--require "{limit}"' for limit in limits)]
+
+
+def _code(spans: list[str]) -> str:
+    return f"<code>{' '.join(spans)}</code>" if spans else "–"
 
 
 def _flat(table: dict[str, Any], above: str = "") -> list[tuple[str, str]]:

@@ -1,0 +1,232 @@
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_up import NAMES, made_up_front, stopped, write_run
+from PIL import Image
+
+from naturalize.errors import UserError
+from naturalize.report import front_svg, write_report
+from naturalize.report.numbers import count, duration, percent
+from naturalize.report.report import best_network, headline, requirements
+
+
+def data_of(page: str) -> dict[str, Any]:
+    """What the page's script reads."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, flags=re.S)
+    assert found is not None
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+def own(page: str) -> str:
+    """The page without Plotly's script."""
+    return page[: page.index("plotly.js v")] + page[page.rindex("</script>\n<script>") :]
+
+
+def test_P01_page_needs_nothing_from_outside(tmp_path: Path) -> None:
+    page = write_report(write_run(tmp_path / "run", made_up_front())).read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)=\\?["']?https?:""", page)
+    assert not re.search(r"https?://|@import|url\(", own(page))
+
+
+def test_P02_page_of_300_networks_and_100_classes_is_below_8_MB_with_one_library(tmp_path: Path) -> None:
+    front = made_up_front(300, [f"class {i}" for i in range(100)], per_class=50)
+    run = write_run(tmp_path / "run", front)
+    noise = np.random.default_rng(0)
+    for n in range(16):  # pictures that PNG cannot make smaller: 16 of 1 MB each
+        large = Image.fromarray(noise.integers(0, 255, (600, 600, 3), dtype=np.uint8))
+        large.save(run / "pictures" / f"{n}.png", compress_level=0)
+    page = write_report(run).read_bytes()
+    assert len(page) < 8_000_000
+    assert page.count(b"plotly.js v") == 1
+    data = data_of(page.decode())
+    assert data["allPairs"]
+    assert data["pictures"]
+    packed = json.loads(zlib.decompress(base64.b64decode(data["confusions"])))
+    assert len(packed) == 300
+    for kept, network in zip(packed, front["networks"], strict=True):
+        confusion = np.diag(kept["right"])
+        confusion[kept["true"], kept["predicted"]] = kept["count"]
+        assert (confusion == network["test_confusion"]).all()
+
+
+def test_P05_run_without_a_front_says_nothing_measured_yet(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing measured yet"):
+        write_report(tmp_path)
+    write_run(tmp_path / "empty", made_up_front() | {"networks": []})
+    with pytest.raises(UserError, match="nothing measured yet"):
+        write_report(tmp_path / "empty")
+    with pytest.raises(UserError, match="no such directory"):
+        write_report(tmp_path / "absent")
+
+
+def test_P06_T04_page_shows_where_a_network_fails_and_what_a_majority_hides(tmp_path: Path) -> None:
+    front = made_up_front(2, ["cat", "dog"])
+    front["majority_error"] = {"val": 3.0, "test": 100 * 6 / 206}
+    for network, confusion in zip(front["networks"], ([[200, 0], [6, 0]], [[200, 0], [0, 6]]), strict=True):
+        network["test_confusion"] = confusion
+        network["test_images"] = 206
+        network["test_error"] = 100 * (1 - np.trace(confusion) / 206)
+    page = write_report(write_run(tmp_path / "run", front)).read_text(encoding="utf-8")
+    for heading in ("Error by class", "Confusion matrix", "Worst test images", '<select id="choice">'):
+        assert heading in page
+    assert re.search(r"always answering the most frequent class is 2.9.% wrong", page)
+    blind, seeing = data_of(page)["networks"]
+    assert blind["balanced"] == percent(50)
+    assert any("explains the accuracy" in warning for warning in blind["warnings"])
+    assert any("hides rare classes" in warning for warning in blind["warnings"])
+    assert "Never recognised: dog." in blind["warnings"]
+    assert seeing["warnings"] == []
+    assert len(seeing["worst"]) == 12
+    uris = data_of(page)["pictures"]
+    picture = base64.b64decode(uris[seeing["worst"][0]["picture"]].removeprefix("data:image/png;base64,"))
+    assert picture == (tmp_path / "run" / seeing["worst"][0]["picture"]).read_bytes()
+
+
+def test_P07_report_is_made_from_what_is_whole(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", made_up_front())
+    events = run / "events.jsonl"
+    events.write_bytes(
+        events.read_bytes()[:-9] + b'\n\xff\n[1]\n{"event": "phase", "phase": "scan", "seconds": "x"}\n{"ev'
+    )
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "reading the data" in page
+    assert "6\u00a0min 41\u00a0s" in page  # prepare
+    assert "final networks" not in page  # the line that was cut
+    for lost in ("events.jsonl", "run.toml", "report.html", "pictures/0.png"):
+        (run / lost).unlink()
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "Not recorded." in page
+    assert "No readable run.toml." in page
+
+
+def test_I05_names_are_escaped_and_the_page_is_utf_8_in_an_ascii_locale(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "猫 <i>", made_up_front())
+    code = "import sys, pathlib; from naturalize.report import write_report; write_report(pathlib.Path(sys.argv[1]))"
+    ascii_only = {
+        **os.environ,
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONIOENCODING": "ascii",
+        "PYTHONCOERCECLOCALE": "0",
+    }
+    subprocess.run([sys.executable, "-c", code, run.name], cwd=tmp_path, env=ascii_only, check=True)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert data_of(page)["classes"] == NAMES
+    for name in ("café", "猫", "a b", "x,y", "&quot;q&quot;", "&lt;i&gt;"):
+        assert f'<th scope="row">{name}</th>' in page
+    assert "<i>" not in own(page)
+    assert "<b>.gif" not in own(page)
+    assert list(run.glob(".*.new")) == []
+
+
+def test_no_name_can_end_the_script_that_holds_it(tmp_path: Path) -> None:
+    evil = "</script><script>alert(1)</script><!--"
+    front = made_up_front(2, [evil, "b"])
+    front["networks"][0]["test_worst"][0]["picture"] = "pictures/../../secret.png"
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    page = write_report(write_run(tmp_path / "run", front)).read_text(encoding="utf-8")
+    assert "alert(1)</script>" not in page
+    assert data_of(page)["classes"][0] == evil
+    assert "pictures/../../secret.png" not in data_of(page)["pictures"]
+
+
+def test_stopped_run_says_so_and_shows_validation_numbers(tmp_path: Path) -> None:
+    page = write_report(write_run(tmp_path / "run", stopped(made_up_front()))).read_text(encoding="utf-8")
+    assert "This run was stopped before its end." in page
+    assert "validation error 5.0\u00a0% to 22.0\u00a0%" in page
+    assert [trace["name"] for trace in data_of(page)["front"]["data"]] == ["validation", "chosen below"]
+    assert "balanced test error" not in page
+
+
+@pytest.mark.parametrize(
+    ("objectives", "across", "colour"),
+    [
+        (["error"], "multiply-adds", None),
+        (["error", "params"], "parameters", None),
+        (["error", "madds", "latency:cpu"], "multiply-adds", "latency:cpu (ms)"),
+    ],
+)
+def test_front_is_drawn_for_one_two_and_three_objectives(
+    tmp_path: Path, objectives: list[str], across: str, colour: str | None
+) -> None:
+    front = made_up_front(1 if len(objectives) == 1 else 9) | {"objectives": objectives}
+    page = write_report(write_run(tmp_path / "run", front)).read_text(encoding="utf-8")
+    figure = data_of(page)["front"]
+    validation = figure["data"][0]
+    assert figure["layout"]["xaxis"]["title"]["text"].startswith(across)
+    assert validation["marker"].get("colorbar", {}).get("title", {}).get("text") == colour
+    assert validation["y"] == [network["val_error"] for network in front["networks"]]
+    assert ("latency:cpu (ms)</th>" in page) == (colour is not None)
+
+
+def test_a_thousand_classes_keep_the_most_frequent_confusions(tmp_path: Path) -> None:
+    front = made_up_front(2, [f"class {i}" for i in range(1000)], per_class=12)
+    page = write_report(write_run(tmp_path / "run", front)).read_text(encoding="utf-8")
+    packed = json.loads(zlib.decompress(base64.b64decode(data_of(page)["confusions"])))
+    confusion = np.asarray(front["networks"][0]["test_confusion"])
+    largest = (confusion - np.diag(np.diag(confusion))).max()
+    assert not data_of(page)["allPairs"]
+    assert max(packed[0]["count"]) == largest
+    assert packed[0]["right"] == np.diag(confusion).tolist()
+
+
+def test_export_commands_single_out_their_network() -> None:
+    front = made_up_front(4)
+    assert requirements(front, front["networks"][3]) == []
+    assert requirements(front, front["networks"][1]) == [f"madds<={front['networks'][1]['madds']}"]
+    front["networks"][2]["val_error_views"] = 50.0  # better networks are smaller: no limit can name this one
+    assert requirements(front, front["networks"][2]) is None
+    front["objectives"] = ["error", "latency:cpu"]
+    assert requirements(front, front["networks"][0]) == ["latency:cpu<=0.31ms"]
+
+
+def test_headline_says_it_in_plain_words() -> None:
+    front = made_up_front()
+    assert re.fullmatch(
+        r"9 networks from 0.20.M to 6.0.M multiply-adds; test error \d+.\d.% to \d+.\d.%", headline(front)
+    )
+    assert re.fullmatch(r"1 network of 0.20.M multiply-adds; test error \d+.\d.%", headline(made_up_front(1)))
+    assert best_network(front) == 8
+
+
+def test_svg_of_a_front_is_whole_and_escaped() -> None:
+    from xml.etree import ElementTree
+
+    for front in (made_up_front(), made_up_front(1), stopped(made_up_front()) | {"objectives": ["error", "<b>"]}):
+        for network in front["networks"]:
+            network["<b>"] = network["params"]
+        root = ElementTree.fromstring(front_svg(front))
+        assert len(root.findall("{http://www.w3.org/2000/svg}circle")) == len(front["networks"])
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (count(212_000), "0.21 M"),
+        (count(6_104_560), "6.1 M"),
+        (count(61_045_600), "61 M"),
+        (count(999_960_000), "1.0 G"),
+        (count(34_200), "34 k"),
+        (count(870), "870"),
+        (percent(12.345), "12.3 %"),
+        (percent(0.254), "0.25 %"),
+        (percent(0.0), "0.0 %"),
+        (percent(None), "–"),
+        (duration(3.21), "3.2 s"),
+        (duration(59.7), "1 min 00 s"),
+        (duration(185), "3 min 05 s"),
+        (duration(7620), "2 h 07 min"),
+    ],
+)
+def test_numbers_read_as_people_write_them(text: str, wanted: str) -> None:
+    assert text.replace("\u00a0", " ") == wanted
