@@ -66,9 +66,9 @@ def made_up_front(networks: int = 9, class_names: list[str] | None = None, per_c
         "majority_error": {"val": 100 - 100 / classes, "test": 100 - 100 / classes},
         "splits": {"train": 4 * images, "val": images // 2, "test": images},
         "val_views": 1,
-        "reference": [100.0, 8e6],
+        "reference": [83.3, 8e6],
         "hypervolume": [
-            {"iteration": i, "weights_version": i, "hypervolume": 6.9e8 - 2e8 / (i + 1), "networks": 4 + i}
+            {"iteration": i, "weights_version": i, "hypervolume": 0.86 - 0.25 / (i + 1), "networks": 4 + i}
             for i in range(7)
         ],
         "networks": made,
@@ -97,6 +97,7 @@ def write_run(directory: Path, front: dict[str, Any]) -> Path:
     phases = [("scan", 3.2), ("prepare", 401.0)]
     phases += [(name, s) for _ in range(6) for name, s in (("search", 9.5), ("measure", 31.0), ("adapt", 64.0))]
     events: list[dict[str, Any]] = [{"event": "start", "time": "2026-01-01T00:00:00Z", "used_s": 0.0}]
+    events.append({"event": "predictor", "pairs": 140, "rank_correlation": 0.834, "used_s": 0.0})
     used = 0.0
     for name, seconds in [*phases, ("final", 41.0)]:
         used += seconds + 0.2

@@ -102,6 +102,7 @@ def test_P07_report_is_made_from_what_is_whole(tmp_path: Path) -> None:
     assert "reading the data" in page
     assert "6\u00a0min 41\u00a0s" in page  # prepare
     assert "final networks" not in page  # the line that was cut
+    assert "fitted on 140 measurements; rank correlation on held-out networks 0.83." in page
     for lost in ("events.jsonl", "run.toml", "report.html", "pictures/0.png"):
         (run / lost).unlink()
     page = write_report(run).read_text(encoding="utf-8")

@@ -119,7 +119,7 @@ function showMatrix(confusion, mistakes) {
   const heat = (values, colour, top) => ({
     type: "heatmap", z: values, hovertext: hover(values), hoverinfo: "text", hoverongaps: false, showscale: false,
     zmin: 0, zmax: top, colorscale: [[0, "rgba(128,128,128,0.06)"], [1, colour]], xgap: named ? 1 : 0, ygap: named ? 1 : 0,
-    ...(kept.length <= 20 ? { text: texts, texttemplate: "%{text}" } : {}),
+    ...(kept.length <= 20 ? { text: texts, texttemplate: "%{text}", textfont: { color: "@text" } } : {}),
   });
   const top = Math.max(10, ...wrong.flat().filter((value) => value !== null));
   const ticks = { tickvals: kept.map((_, k) => k), ticktext: kept.map((i) => cut(classes[i])), showticklabels: named, ticks: named ? "outside" : "", showgrid: false };

@@ -33,6 +33,7 @@ PHASES = {
     "scan": "reading the data",
     "prepare": "preparing the supernet",
     "measure": "measuring networks",
+    "fit": "fitting the predictor",
     "search": "searching",
     "adapt": "adapting the weights",
     "final": "final networks and test",
@@ -54,7 +55,7 @@ def write_report(run_directory: Path) -> Path:
         _front(front),
         _networks(front, run_directory),
         _network(front, chosen),
-        _making(front, phase_seconds(read_events(run_directory))),
+        _making(front, read_events(run_directory)),
         _settings(read_settings(run_directory)),
         _notes(front),
     ]
@@ -295,7 +296,8 @@ def _network(front: dict[str, Any], chosen: int) -> str:
 </section>"""
 
 
-def _making(front: dict[str, Any], seconds: dict[str, float]) -> str:
+def _making(front: dict[str, Any], events: list[dict[str, Any]]) -> str:
+    seconds = phase_seconds(events)
     total = sum(seconds.values())
     rows = "".join(
         f'<tr><th scope="row">{html.escape(PHASES.get(phase, phase))}</th><td>{duration(s)}</td>'
@@ -316,8 +318,8 @@ def _making(front: dict[str, Any], seconds: dict[str, float]) -> str:
     )
     against = f" within the reference point ({html.escape(reference)})" if reference else ""
     curve = (
-        f"""<p class="lead">What the front dominates{against}; more is better. Each value holds for the weights of
-its iteration.</p>
+        f"""<p class="lead">Share of the space{against} that the front dominates; more is better. Each value holds for
+the weights of its iteration.{_predictor(events)}</p>
 <div id="hypervolume" class="plot" role="img" aria-label="Hypervolume over iterations"></div>"""
         if has_steps
         else "<p>Not recorded.</p>"
@@ -329,6 +331,16 @@ its iteration.</p>
 <div><h3>Where the time went</h3>{times}</div>
 </div>
 </section>"""
+
+
+def _predictor(events: list[dict[str, Any]]) -> str:
+    """How much the last predictor knew and how well it ranked, for who wonders how many measurements are enough."""
+    fits = [event for event in events if event.get("event") == "predictor" and isinstance(event.get("pairs"), int)]
+    if not fits:
+        return ""
+    ranks = fits[-1].get("rank_correlation")
+    how_well = f"; rank correlation on held-out networks {ranks:.2f}" if isinstance(ranks, int | float) else ""
+    return f" The predictor of error was last fitted on {plural(fits[-1]['pairs'], 'measurement')}{how_well}."
 
 
 def _settings(settings: dict[str, Any]) -> str:
