@@ -25,6 +25,8 @@ Function = Callable[[Codes], Floats]
 
 POPULATION = 100
 GENERATIONS = 40
+"""Measured on the OFA space, error and MAdds: with the true error 40 generations reach 98% of the hypervolume of 100;
+with predicted error, 250 measurements in all, 20, 40 and 80 end alike (0.901, 0.898, 0.903 of the best known)."""
 
 
 def propose(

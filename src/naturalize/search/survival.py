@@ -102,7 +102,7 @@ def ranges(values: Floats) -> tuple[Floats, Floats]:
     unit = np.where(magnitude > 0, magnitude, 1)
     for part in (values, values[non_dominated(values)]):
         span = np.ptp(part, axis=0)
-        unit = np.where(span > NOISE * magnitude, span, unit)
+        unit = np.where(span > NOISE * np.abs(part).max(axis=0), span, unit)
     return values.min(axis=0), unit
 
 
