@@ -1,3 +1,25 @@
-"""naturalize: Neural Architecture Transfer (Lu et al., TPAMI 2021) as a library and a command line tool."""
+"""naturalize: Neural Architecture Transfer (Lu et al., TPAMI 2021) as a library and a command line tool.
 
-__version__ = "0.1.0"
+import naturalize
+run = naturalize.transfer("photos/", "runs/photos", budget="20m")
+model = run.best("madds<5M").module()
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from naturalize.version import __version__
+
+if TYPE_CHECKING:
+    from naturalize.api import check, export, finish, open_run, predict, prepare, resume, transfer
+
+FUNCTIONS = ("check", "export", "finish", "open_run", "predict", "prepare", "resume", "transfer")
+__all__ = ["__version__", "check", "export", "finish", "open_run", "predict", "prepare", "resume", "transfer"]
+
+
+def __getattr__(name: str) -> Any:
+    """Functions are imported when first used: `import naturalize` stays quick, and works without torch."""
+    if name not in FUNCTIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from naturalize import api
+
+    return getattr(api, name)

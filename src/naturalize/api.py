@@ -9,18 +9,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from naturalize.archive import Archive
 from naturalize.conclude import conclude, measured_values
 from naturalize.data import Dataset, open_data
+from naturalize.data.augment import should_flip
 from naturalize.errors import Interrupted, UserError
-from naturalize.nat import run_transfer
+from naturalize.export import Check, Exported
+from naturalize.export import export as export_file
+from naturalize.nat import prepare_only, run_transfer
 from naturalize.objectives import parse_objectives
 from naturalize.objectives.requirement import check_feasible, parse_requirement
+from naturalize.predicting import Prediction, open_model
+from naturalize.predicting import predict as predict_with
 from naturalize.report import write_report
 from naturalize.run import Run, Settings, Watch, parse_budget, prepared_directory, source_from
 from naturalize.run.watch import Listener
 from naturalize.session import Session
-from naturalize.setting import check_same_data, create_run, exact_counts, open_setting
+from naturalize.setting import batch_size, check_same_data, create_run, exact_counts, open_setting, views_of
 from naturalize.supernet import make_family
 
 DEFAULT_BUDGET = "20m"
@@ -68,15 +75,26 @@ def transfer(
         Interrupted: at SIGINT or SIGTERM, after the state was saved.
     """
     settings = make_settings(
-        data, budget, iterations, epochs, objectives, require, supernet, weights, classes, seed, strict
-    )
+        data, budget, iterations, epochs, objectives=objectives, require=require, supernet=supernet, weights=weights,
+        classes=classes, seed=seed, strict=strict,
+    )  # fmt: skip
     return work(data, Path(out), settings, listeners, started)
 
 
 def make_settings(
-    data: Any, budget: str | None, iterations: int | None, epochs: int | None, objectives: Sequence[str],
-    require: Sequence[str], supernet: str, weights: str | Path | None, classes: Sequence[str], seed: int, strict: bool,
-) -> Settings:  # fmt: skip
+    data: Any,
+    budget: str | None,
+    iterations: int | None,
+    epochs: int | None,
+    *,
+    objectives: Sequence[str] = ("error", "madds"),
+    require: Sequence[str] = (),
+    supernet: str = "mini",
+    weights: str | Path | None = None,
+    classes: Sequence[str] = (),
+    seed: int = 0,
+    strict: bool = False,
+) -> Settings:
     """Settings with every default filled in; raises `UserError` for those that make no sense."""
     if budget is not None and iterations is not None:
         raise UserError("give --budget or --iterations, not both")
@@ -190,14 +208,17 @@ def go_on(run: Run, dataset: Dataset, watch: Watch) -> Run:
         target = {"budget_s": run.settings.budget_s, "iterations": run.settings.iterations}
         if archive.decision("done") == target:
             watch.event("already finished")
-            if not (run.directory / "report.html").exists():
+            if run.settings.goal == "transfer" and not (run.directory / "report.html").exists():
                 report(run, watch)
             return run
         watch.event("start", data=run.facts["data"]["name"], summary=dataset.summary(), settings=run.describe())
         setting = open_setting(run, dataset, archive, watch)
         try:
-            run_transfer(setting)
-            report(run, watch)
+            if run.settings.goal == "prepare":
+                prepare_only(setting)
+            else:
+                run_transfer(setting)
+                report(run, watch)
         except Interrupted as stop:
             watch.event("stopped", signal=stop.signum)
             if (run.directory / "front.json").exists():
@@ -267,9 +288,109 @@ def reopen_data(run: Run, data: Any, watch: Watch) -> Dataset:
     return dataset
 
 
+def prepare(
+    data: Any,
+    out: str | Path,
+    *,
+    supernet: str = "mini",
+    budget: str | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    listeners: Sequence[Listener] = (),
+    started: float | None = None,
+) -> Run:
+    """Train a supernet by the sandwich rule and leave it in `out`, for `transfer(..., weights=out)`.
+
+    Args:
+        budget: wall clock in all; 20 minutes unless told.
+        epochs: in place of a budget, and repeatable to the bit on one machine.
+    """
+    if budget is not None and epochs is not None:
+        raise UserError("give --budget or --epochs, not both")
+    settings = make_settings(data, budget, None if epochs is None else 1, epochs, supernet=supernet, seed=seed)
+    return work(data, Path(out), replace(settings, goal="prepare"), listeners, started)
+
+
+def check(
+    data: Any,
+    *,
+    classes: Sequence[str] = (),
+    seed: int = 0,
+    strict: bool = False,
+    listeners: Sequence[Listener] = (),
+) -> list[str]:
+    """What is understood of the data, test pictures included, and what a transfer would choose; in lines of text."""
+    watch = Watch(listeners, time.monotonic())
+    with watch.stoppable():
+        dataset = open_data(
+            data, classes=classes or None, seed=seed, strict=strict, scan_test=True, progress=watch.progress
+        )
+    return [*dataset.summary(), *class_counts(dataset), *choices(dataset)]
+
+
+def export(
+    run: str | Path | Run,
+    to: str | Path,
+    *,
+    format: str | None = None,
+    require: Sequence[str] = (),
+    architecture: str | None = None,
+    opset: int | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Write one network of a run as a file that needs nothing of naturalize, checked before it gets its name.
+
+    Args:
+        to: the file, `.onnx` or `.pt`.
+        require, architecture: which network: the best that meets the limits, or one by its string.
+        opset: of ONNX, 13 to 17.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    chosen = run.network(architecture) if architecture is not None else run.best(require)
+    stored = run.stored("check")
+    pixels = stored(np.arange(len(stored)), chosen.measured.resolution)
+    return export_file(chosen.load(), Path(to), format, Check(pixels, stored.labels), opset=opset, overwrite=overwrite)
+
+
+def predict(model: str | Path, pictures: Sequence[str | Path], *, require: Sequence[str] = ()) -> Iterator[Prediction]:
+    """Classify pictures; one row a file, in a stable order. See `predicting.predict`."""
+    return predict_with(open_model(Path(model), require), [Path(picture) for picture in pictures])
+
+
+def class_counts(dataset: Dataset) -> list[str]:
+    """A line for each class, up to 30 of them: its pictures in each split."""
+    counts = dataset.counts()
+    width = max(len(name) for name in dataset.class_names[:30])
+    lines = [
+        f"  {name:<{width}}  " + ", ".join(f"{split} {counts[split][name]:,}" for split in counts)
+        for name in dataset.class_names[:30]
+    ]
+    more = len(dataset.class_names) - 30
+    return [*lines, f"  and {more} more classes"] if more > 0 else lines
+
+
+def choices(dataset: Dataset) -> list[str]:
+    """What a transfer would choose for the data, unless told otherwise."""
+    family = make_family("mini", dataset.side)
+    settings = make_settings("", None, None, None)
+    counts = exact_counts(settings, dataset)
+    smallest, largest = (counts["madds"](family.space.corners()) / 1e6).tolist()
+    sides = ", ".join(map(str, family.resolutions))
+    flips = "with" if should_flip(dataset) else "without"
+    views = views_of(dataset)
+    finer = f", each in {views} slightly shifted views" if views > 1 else ""
+    return [
+        f"would choose: supernet mini, {family.space.size:.1e} architectures of {smallest:.2f} to {largest:.1f} M "
+        f"multiply-adds at {sides} px",
+        f"would train {flips} mirrored pictures, in batches of about {batch_size(len(dataset.splits['train']))}; "
+        f"would validate on {len(dataset.splits['val']):,} pictures{finer}",
+        f"would minimise error and madds within a budget of {DEFAULT_BUDGET}",
+    ]
+
+
 def open_run(directory: str | Path) -> Run:
     """A run, to read its front and to use its networks."""
     return Run(directory)
 
 
-__all__ = ["finish", "open_run", "resume", "transfer"]
+__all__ = ["check", "export", "finish", "open_run", "predict", "prepare", "resume", "transfer"]

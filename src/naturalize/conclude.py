@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from naturalize import __version__, rng
+from naturalize import rng
 from naturalize.archive import Context, Measurement
 from naturalize.data import Pixels
 from naturalize.export import Network, save_network
@@ -24,6 +24,7 @@ from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
 from naturalize.training.evaluate import logits_of
+from naturalize.version import __version__
 
 WORST = 12
 REPORT_S = 3.0

@@ -352,6 +352,19 @@ def drawn(space: SearchSpace, p: NDArray[np.float64], seed: int, step: int) -> A
     return space.architectures(space.repair(codes[None]))[0]
 
 
+def prepare_only(setting: Setting) -> None:
+    """Weights version 0 with all of the budget, and the error of the corners, for `naturalize prepare`."""
+    session = Session(setting)
+    settings, watch = setting.run.settings, setting.watch
+    if settings.budget_s is None:
+        extent = Extent(steps=(settings.epochs or 1) * setting.trainer.batches.per_epoch)
+    else:
+        extent = Extent(seconds=max(1.0, 0.95 * settings.budget_s - watch.used_s))
+    prepare(session, extent, curve=1.0)
+    smallest, largest = setting.error.measure(setting.supernet.family.space.corners()).values.tolist()
+    watch.event("prepared", smallest_error=smallest, largest_error=largest)
+
+
 def run_transfer(setting: Setting) -> None:
     """`transfer` that leaves a validation front when it is asked to stop."""
     try:

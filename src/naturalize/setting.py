@@ -81,7 +81,6 @@ def exact_counts(settings: Settings, dataset: Dataset) -> dict[str, Exact]:
 def create_run(directory: Path, settings: Settings, dataset: Dataset, watch: Watch) -> Run:
     """Write a new run: statistics and kept pictures, then run.toml, which makes it one."""
     family = make_family(settings.supernet, dataset.side)
-    views = VIEWS if len(dataset.splits["val"]) < FEW_IMAGES else 1
     train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress)
     val = Pixels(dataset, dataset.splits["val"], family.resolutions, progress=watch.progress)
     mean, std = statistics(train)
@@ -102,7 +101,7 @@ def create_run(directory: Path, settings: Settings, dataset: Dataset, watch: Wat
             "mean": list(mean),
             "std": list(std),
             "flip": should_flip(dataset),
-            "views": views,
+            "views": views_of(dataset),
         },
         "machine": {
             "python": platform.python_version(),
@@ -112,6 +111,16 @@ def create_run(directory: Path, settings: Settings, dataset: Dataset, watch: Wat
         },
     }
     return Run.create(directory, settings, facts)
+
+
+def views_of(dataset: Dataset) -> int:
+    """Views of each validation image: several where images are few, since one of them would be a coarse step."""
+    return VIEWS if len(dataset.splits["val"]) < FEW_IMAGES else 1
+
+
+def batch_size(images: int) -> int:
+    """Training images in a batch."""
+    return min(images, 64 if images < 10_000 else 128)
 
 
 def check_same_data(run: Run, dataset: Dataset) -> None:
@@ -126,16 +135,18 @@ def check_same_data(run: Run, dataset: Dataset) -> None:
 def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> Setting:
     """Put a run's parts together; the supernet has the seed's weights until a checkpoint is loaded."""
     family, task = run.family, run.task
-    batch = 64 if len(dataset.splits["train"]) < 10_000 else 128
     fabric = make_fabric()
     torch.set_num_threads(allowed_cpus())
-    supernet = run.new_supernet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    supernet = run.new_supernet()
+    if run.settings.weights is not None and run.checkpoints.latest() is None:
+        load_bodies(supernet, Run(run.settings.weights))
+    supernet = supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet))
     train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress)
     views = run.facts["pixels"]["views"]
     val = Pixels(dataset, dataset.splits["val"], family.resolutions, views, progress=watch.progress)
     images = TrainingImages(train, Augment(run.facts["pixels"]["flip"]), run.settings.seed)
-    batches = Batches(len(train), min(batch, len(train)), run.settings.seed)
+    batches = Batches(len(train), batch_size(len(train)), run.settings.seed)
     return Setting(
         run=run,
         watch=watch,
@@ -148,6 +159,30 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> 
         exact={name: Exact(name, family, task, dataset.channels) for name in ("madds", "params")},
         requirements=[parse_requirement(text) for text in run.settings.requirements],
     )
+
+
+def load_bodies(supernet: Supernet, prepared: Run) -> None:
+    """Copy the bodies of a prepared supernet, and the heads but for their classifiers, which stay new.
+
+    Raises `UserError` for another supernet, and for other input channels.
+    """
+    name = prepared.checkpoints.latest()
+    if name is None:
+        raise UserError(f"--weights {prepared.directory} holds no supernet yet: finish its preparation first")
+    if prepared.settings.supernet != supernet.family.name:
+        raise UserError(
+            f"--weights {prepared.directory} holds {prepared.settings.supernet}, not {supernet.family.name}: "
+            f"give --supernet {prepared.settings.supernet}"
+        )
+    channels = prepared.facts["data"]["channels"]
+    if channels != supernet.channels:
+        raise UserError(
+            f"--weights {prepared.directory} were trained on pictures of {channels} channels, the data have "
+            f"{supernet.channels}: prepare a supernet on pictures of the same kind"
+        )
+    weights = prepared.checkpoints.load(name)[0]
+    kept = {key: tensor for key, tensor in weights.items() if ".classifier." not in key}
+    supernet.load_state_dict(kept, strict=False)
 
 
 def measure_costs(setting: Setting) -> Costs:

@@ -21,10 +21,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from naturalize import __version__
 from naturalize.errors import UserError
 from naturalize.export.network import Network
 from naturalize.supernet import subnet as plain
+from naturalize.version import __version__
 
 PIXELS, LOGITS = "pixels", "logits"
 CARD, CLASS_NAMES, PREPROCESSING = "naturalize", "class_names", "preprocessing"

@@ -65,6 +65,8 @@ class Run:
             else f"{asked.iterations} iterations of {asked.epochs} epochs"
         )
         limits = f" with {', '.join(asked.requirements)}" if asked.requirements else ""
+        if asked.goal == "prepare":
+            return f"{asked.supernet}, preparation alone, {spend}, seed {asked.seed}"
         return f"{asked.supernet}, minimise {', '.join(asked.objectives)}{limits}, {spend}, seed {asked.seed}"
 
     # what it works with ---------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ class Settings:
         data: where the images come from, as the user named it.
         classes: the class names in the user's order, or empty for the data's own.
         epochs: per iteration, with `iterations`.
+        goal: `transfer`, or `prepare` for a supernet alone.
         weights: the directory of a prepared supernet whose bodies to start from.
     """
 
@@ -36,6 +37,7 @@ class Settings:
     budget_s: float | None = None
     iterations: int | None = None
     epochs: int | None = None
+    goal: str = "transfer"
     weights: str | None = None
     seed: int = 0
     classes: tuple[str, ...] = ()

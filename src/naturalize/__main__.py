@@ -1,0 +1,5 @@
+"""`python -m naturalize`."""
+
+from naturalize.cli import main
+
+main()

@@ -1,0 +1,329 @@
+"""The command line: parse, call `naturalize.api`, print. torch is imported only where a command needs it."""
+
+from __future__ import annotations
+
+import time
+
+STARTED = time.monotonic()
+
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING, Annotated  # noqa: E402
+
+import typer  # noqa: E402
+
+from naturalize.errors import Interrupted, UserError  # noqa: E402
+from naturalize.version import __version__  # noqa: E402
+
+if TYPE_CHECKING:
+    from naturalize.run import Run
+
+app = typer.Typer(
+    name="naturalize",
+    help="Adapt a weight-sharing supernet, architecture and weights together, to your own images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[str, typer.Argument(help="Folder of class folders, image-parquet file, Hub name, or `digits`.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
+Budget = Annotated[str | None, typer.Option(help="Wall clock from start to finished report, as 90s, 20m or 1h30m.")]
+Iterations = Annotated[int | None, typer.Option(help="In place of a budget; repeatable to the bit on one machine.")]
+DataNow = Annotated[str | None, typer.Option("--data", help="Where the images are now, if they were moved.")]
+Require = Annotated[list[str] | None, typer.Option(help="Upper limit on a count, as 'madds<5M'. May be repeated.")]
+Supernet = Annotated[str, typer.Option(help="mini, ofa-mbv3, ofa-mbv3-w1.0 or ofa-mbv3-w1.2.")]
+Classes = Annotated[str | None, typer.Option(help="Class names in the order wanted, with commas between.")]
+Seed = Annotated[int, typer.Option(help="Of every random draw.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read.")]
+
+
+def main() -> None:
+    """The entry point of the command `naturalize`: one line and a code for everything that a user can mend."""
+    for stream in (sys.stdout, sys.stderr):  # names that the terminal's encoding lacks are escaped, not a crash
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        app()
+    except UserError as error:
+        fail(str(error), error.exit_code)
+    except Interrupted as stop:
+        fail(f"stopped by signal {stop.signum}; the state is saved: go on with `naturalize resume`", stop.exit_code)
+    except KeyboardInterrupt:
+        fail("stopped", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(0) from None
+
+
+def fail(message: str, code: int) -> None:
+    """Print one line and leave."""
+    print("naturalize: " + " ".join(message.split("\n")), file=sys.stderr, flush=True)
+    raise SystemExit(code)
+
+
+def version(asked: bool) -> None:
+    """Print the version and leave."""
+    if asked:
+        print(f"naturalize {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    asked: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Adapt a weight-sharing supernet, architecture and weights together, to your own images.
+
+    \b
+    Start here:
+      naturalize check photos/
+      naturalize transfer photos/ --budget 20m --out runs/photos
+      naturalize export runs/photos --require "madds<5M" --to model.onnx
+    """
+
+
+@app.command()
+def transfer(
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="Directory of the run; runs/NAME unless told.")] = None,
+    budget: Budget = None,
+    iterations: Iterations = None,
+    epochs: Annotated[int | None, typer.Option(help="Of adaptation per iteration, with --iterations.")] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option("--objective", "-o", help="One to three of error, madds, params; error and madds unless told."),
+    ] = None,
+    require: Require = None,
+    supernet: Supernet = "mini",
+    weights: Annotated[Path | None, typer.Option(help="Directory made by `prepare`, to start from.")] = None,
+    classes: Classes = None,
+    seed: Seed = 0,
+    strict: Strict = False,
+) -> None:
+    """Search architectures and adapt weights to your images; gives a front of networks that are ready to deploy.
+
+    \b
+    Examples:
+      naturalize transfer photos/ --budget 20m --out runs/photos
+      naturalize transfer digits --budget 3m --out runs/digits
+      naturalize transfer cifar10-train.parquet --require "madds<5M" -o error -o madds -o params
+      naturalize transfer photos/ --iterations 3 --epochs 5 --seed 1
+
+    The same command on an existing run goes on where it was.
+    """
+    from naturalize import api
+    from naturalize.terminal import Terminal
+
+    out = out or Path("runs") / (Path(data).stem or "run")
+    with Terminal() as terminal:
+        run = api.transfer(
+            data, out, budget=budget, iterations=iterations, epochs=epochs, objectives=objective or ("error", "madds"),
+            require=require or (), supernet=supernet, weights=weights, classes=split_names(classes), seed=seed,
+            strict=strict, listeners=[terminal], started=STARTED,
+        )  # fmt: skip
+    show(run)
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def resume(
+    context: typer.Context,
+    run: RunPath,
+    budget: Annotated[str | None, typer.Option(help="New total budget, as 40m.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="New total of iterations.")] = None,
+    data: DataNow = None,
+) -> None:
+    """Go on with a run after a stop of any kind; with a larger total also with a finished one.
+
+    \b
+    Examples:
+      naturalize resume runs/photos
+      naturalize resume runs/photos --budget 40m
+      naturalize resume runs/photos --data /mnt/photos
+    """
+    from naturalize import api
+    from naturalize.terminal import Terminal
+
+    if context.args:
+        raise UserError(
+            f"resume cannot change {context.args[0]}: only --budget, --iterations and --data may change; "
+            "start a new run with another --out for the rest"
+        )
+    with Terminal() as terminal:
+        found = api.resume(run, data=data, budget=budget, iterations=iterations, listeners=[terminal], started=STARTED)
+    show(found)
+
+
+@app.command()
+def finish(run: RunPath, data: DataNow = None) -> None:
+    """End a stopped run as it is: measure its front on the test split and write networks and report.
+
+    \b
+    Example:
+      naturalize finish runs/photos
+    """
+    from naturalize import api
+    from naturalize.terminal import Terminal
+
+    with Terminal() as terminal:
+        found = api.finish(run, data=data, listeners=[terminal])
+    show(found)
+
+
+@app.command()
+def front(
+    run: RunPath, as_json: Annotated[bool, typer.Option("--json", help="Print front.json in place of a table.")] = False
+) -> None:
+    """The networks of a run: resolution, counts, validation and test error.
+
+    \b
+    Examples:
+      naturalize front runs/photos
+      naturalize front runs/photos --json
+    """
+    from naturalize.run import networks_of, read_front
+    from naturalize.terminal import console, front_table
+
+    found = read_front(run)
+    if as_json:
+        print((run / "front.json").read_text(encoding="utf-8"), end="")
+        return
+    console().print(front_table(networks_of(found)))
+    if found["state"] == "stopped":
+        print(
+            f"stopped: no test error yet; go on with `naturalize resume {run}` or end it with `naturalize finish {run}`"
+        )
+
+
+@app.command()
+def export(
+    run: RunPath,
+    to: Annotated[Path, typer.Option(help="File to write.")],
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="onnx or torch; by the file's suffix unless told.")
+    ] = None,
+    require: Require = None,
+    architecture: Annotated[str | None, typer.Option(help="A network of the front by its string.")] = None,
+    opset: Annotated[int | None, typer.Option(help="ONNX operator set, 13 to 17; 13 unless told.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write one network as a file that needs nothing of naturalize; it is re-run and checked before it gets its name.
+
+    \b
+    Examples:
+      naturalize export runs/photos --to model.onnx
+      naturalize export runs/photos --require "madds<5M" --format onnx --to model.onnx
+      naturalize export runs/photos --architecture 10656256455426 --to model.pt
+    """
+    from naturalize import api
+
+    done = api.export(
+        run, to, format=file_format, require=require or (), architecture=architecture, opset=opset, overwrite=overwrite
+    )
+    print(f"wrote {done.path} ({done.bytes / 1e6:.2f} MB; needs {done.needs})")
+    for path in done.files[1:]:
+        print(f"wrote {path}")
+    print(
+        f"checked on {done.images} validation images: error {done.error:.2f}%, "
+        f"largest difference of a logit {done.max_difference:.1e}"
+    )
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="An exported .onnx file, or the directory of a run.")],
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files and folders.")],
+    require: Require = None,
+) -> None:
+    """Classify pictures: one row a file, with tabs between path, class and probability.
+
+    \b
+    Examples:
+      naturalize predict model.onnx holiday/
+      naturalize predict runs/photos a.jpg b.png --require "madds<1M"
+    """
+    from naturalize import api
+
+    failed = 0
+    for row in api.predict(model, pictures, require=require or ()):
+        if row.error is not None:
+            failed += 1
+            print(f"{row.path}\terror\t{row.error}")
+        else:
+            print(f"{row.path}\t{row.name}\t{row.probability:.4f}")
+    if failed:
+        raise UserError(f"{failed} of the pictures could not be read; their rows say why")
+
+
+@app.command()
+def check(data: Data, classes: Classes = None, seed: Seed = 0, strict: Strict = False) -> None:
+    """What naturalize understands of your data, and what it would choose; nothing is trained or written.
+
+    \b
+    Examples:
+      naturalize check photos/
+      naturalize check cifar10-train.parquet
+    """
+    from naturalize import api
+    from naturalize.terminal import Terminal
+
+    with Terminal() as terminal:
+        lines = api.check(data, classes=split_names(classes), seed=seed, strict=strict, listeners=[terminal])
+    for line in lines:
+        print(line)
+
+
+@app.command()
+def prepare(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Directory for the supernet.")],
+    supernet: Supernet = "mini",
+    budget: Budget = None,
+    epochs: Annotated[int | None, typer.Option(help="In place of a budget; repeatable to the bit.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Train a supernet by the sandwich rule, for later transfers to start from.
+
+    \b
+    Examples:
+      naturalize prepare cifar100-train.parquet --supernet mini --budget 2h --out supernets/mini
+      naturalize transfer photos/ --weights supernets/mini --budget 20m
+    """
+    from naturalize import api
+    from naturalize.terminal import Terminal
+
+    with Terminal() as terminal:
+        api.prepare(
+            data, out, supernet=supernet, budget=budget, epochs=epochs, seed=seed, listeners=[terminal], started=STARTED
+        )
+    print(f"supernet in {out}: start a transfer from it with --weights {out}")
+
+
+@app.command()
+def report(run: RunPath) -> None:
+    """Write report.html anew: one page with the front, the settings and what the networks get wrong.
+
+    \b
+    Example:
+      naturalize report runs/photos
+    """
+    from naturalize.report import write_report
+
+    print(f"wrote {write_report(run)}")
+
+
+def show(run: Run) -> None:
+    """The front of a run as a table, and where the rest is."""
+    from naturalize.terminal import console, front_table
+
+    console().print(front_table(run.front()))
+    print(f"report: {run.directory / 'report.html'}")
+    print(f'export one: naturalize export {run.directory} --require "madds<..." --to model.onnx')
+
+
+def split_names(text: str | None) -> list[str]:
+    """Names between commas."""
+    return [name.strip() for name in text.split(",")] if text else []

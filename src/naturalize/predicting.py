@@ -1,0 +1,85 @@
+"""Prediction: pictures in, class names out, from an exported file or from a run; one preprocessing for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from naturalize.data import Preprocessing, list_images, read_picture
+from naturalize.errors import UserError
+from naturalize.export import OnnxModel
+from naturalize.run import Run
+from naturalize.training.evaluate import logits_of
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with its card: pixels uint8 `(n, channels, r, r)` to logits `(n, classes)`."""
+
+    card: dict[str, Any]
+    logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one file: a class name and its probability, or why the file could not be read."""
+
+    path: str
+    name: str | None
+    probability: float | None
+    error: str | None
+
+
+def open_model(path: Path, require: Sequence[str] = ()) -> Model:
+    """An exported ONNX file, or the best network of a run. Raises `UserError` for anything else."""
+    if path.is_dir():
+        network = Run(path).best(require).load()
+        subnet = network.subnet.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return Model(network.card, lambda pixels: logits_of(subnet, pixels, torch.device("cpu")).numpy())
+    if require:
+        raise UserError(f"--require chooses among the networks of a run; {path} is one network")
+    if not path.exists():
+        raise UserError(f"{path}: no such file or run")
+    onnx = OnnxModel(path)
+    return Model(onnx.card, onnx)
+
+
+def predict(model: Model, pictures: Sequence[Path]) -> Iterator[Prediction]:
+    """One row a file, in a stable order; a file that cannot be read has a row that says why.
+
+    Raises `UserError` where there is nothing to classify.
+    """
+    files = [file for picture in pictures for file in list_images(picture)]
+    if not files:
+        raise UserError(f"no pictures in {', '.join(map(str, pictures))}")
+    preprocessing = Preprocessing.from_card(model.card["preprocessing"])
+    names = model.card["class_names"]
+    for start in range(0, len(files), BATCH):
+        some = files[start : start + BATCH]
+        read = [pixels_of(path, preprocessing) for _, path in some]
+        good = [pixels for pixels in read if not isinstance(pixels, UserError)]
+        logits = iter(model.logits(np.stack(good)) if good else np.empty(0, dtype=np.float32))
+        for (shown, _), pixels in zip(some, read, strict=True):
+            if isinstance(pixels, UserError):
+                yield Prediction(shown, None, None, str(pixels))
+                continue
+            scores = next(logits).astype(np.float64)
+            chances = np.exp(scores - scores.max())
+            best = int(scores.argmax())
+            yield Prediction(shown, names[best], float(chances[best] / chances.sum()), None)
+
+
+def pixels_of(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | UserError:
+    """The pixels of a file, or why it cannot be read."""
+    try:
+        return preprocessing(read_picture(path))
+    except UserError as error:
+        return error

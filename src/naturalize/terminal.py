@@ -1,0 +1,157 @@
+"""Progress for people: a live line on a terminal, plain steady lines anywhere else."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from naturalize.run.front import FrontNetwork
+from naturalize.run.settings import duration
+
+PLAIN_S = 10.0  # between plain lines
+PHASES = {
+    "scan": "reading pictures",
+    "pixels": "resizing pictures",
+    "prepare": "preparing the supernet",
+    "measure": "measuring networks",
+    "evaluate": "measuring networks",
+    "search": "searching",
+    "adapt": "adapting the supernet",
+    "test": "testing the front",
+}
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that does not break paths, and writes plain text where there is no terminal."""
+    return Console(stderr=stderr, soft_wrap=True, highlight=False, no_color=True if "NO_COLOR" in os.environ else None)
+
+
+class Terminal:
+    """Listens to the events of a run. Use as a context manager, so that the live line is taken away at the end."""
+
+    def __init__(self) -> None:
+        self.console = console(stderr=True)
+        self.live = self.console.is_terminal and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+        self.progress: Progress | None = None
+        self.task: TaskID | None = None
+        self.budget_s: float | None = None
+        self.iteration = ""
+        self._plain = 0.0
+        self._shown = ""
+
+    def __enter__(self) -> Terminal:
+        if self.live:
+            columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[left]}"))
+            self.progress = Progress(*columns, console=self.console, transient=True)
+            self.progress.start()
+            self.task = self.progress.add_task("starting", total=1000, left="")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Show one event."""
+        shows = getattr(self, "on_" + event["event"].replace(" ", "_"), None)
+        if shows is not None:
+            shows(event)
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self.console.print(escape(text))
+
+    def left(self, used_s: float) -> str:
+        """Time left, in words."""
+        if self.budget_s is None:
+            return f"{duration(used_s)} so far"
+        return f"{duration(max(0.0, self.budget_s - used_s))} left"
+
+    def on_progress(self, event: dict[str, Any]) -> None:
+        """The live line, or a plain one every now and then."""
+        if event["phase"] == "evaluate":
+            return  # its measurement tells
+        text = PHASES.get(event["phase"], event["phase"])
+        share = event["done"] / max(1, event["total"])
+        if self.progress is not None and self.task is not None:
+            description = f"{self.iteration}{text}"
+            self.progress.update(
+                self.task, description=description, completed=1000 * share, left=self.left(event["used_s"])
+            )
+        elif time.monotonic() - self._plain > PLAIN_S:
+            self._plain = time.monotonic()
+            self.say(f"  {self.iteration}{text}: {100 * share:.0f}%, {self.left(event['used_s'])}")
+
+    def on_start(self, event: dict[str, Any]) -> None:
+        """What was understood, before anything is trained."""
+        for line in event["summary"]:
+            self.say(line)
+        self.say(event["settings"])
+
+    def on_plan(self, event: dict[str, Any]) -> None:
+        """How the budget is divided."""
+        self.budget_s = event["budget_s"]
+        preparing = event["prepare_until"] - event["used_s"]
+        before = f"{duration(preparing)} of preparation, then " if preparing > 1 else ""
+        count = event["iterations"]
+        self.say(
+            f"plan: {before}about {count} iteration{'s' * (count != 1)} of {duration(event['iteration_s'])}, "
+            f"each measuring about {event['members']} networks on {event['val_images']:,} validation images, "
+            f"then {duration(event['budget_s'] - event['final_from'])} for the final measurement"
+        )
+
+    def on_iteration(self, event: dict[str, Any]) -> None:
+        """What a measuring pass came to."""
+        number = event["iteration"]
+        error = "-" if event["best_error"] is None else f"{event['best_error']:.2f}%"
+        self.iteration = f"iteration {number + 1}, best error {error}, hypervolume {event['hypervolume']:.4f}: "
+        self.say(
+            f"iteration {number}: {event['measured']} networks measured, {event['networks']} on the front, best error "
+            f"{error}, hypervolume {event['hypervolume']:.4f}, {self.left(event['used_s'])}"
+        )
+
+    def on_predictor(self, event: dict[str, Any]) -> None:
+        """How far the predictor can be trusted."""
+        tau = event["rank_correlation"]
+        told = "not defined" if tau is None else f"{tau:.2f}"
+        self.say(f"predictor: {event['pairs']} measurements, held-out rank correlation {told}")
+
+    def on_prepared(self, event: dict[str, Any]) -> None:
+        """How good the supernet's corners are."""
+        self.say(f"validation error: largest {event['largest_error']:.2f}%, smallest {event['smallest_error']:.2f}%")
+
+    def on_already_finished(self, event: dict[str, Any]) -> None:
+        """Nothing to do."""
+        self.say("finished already; give more with `naturalize resume RUN --budget 40m`")
+
+
+def front_table(networks: list[FrontNetwork]) -> Table:
+    """The networks of a front, for a terminal."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("architecture", "px", "MAdds", "params", "val error", "test error"):
+        table.add_column(name, justify="left" if name == "architecture" else "right", no_wrap=True)
+    for network in networks:
+        test = "-" if network.test_error is None else f"{network.test_error:.2f}%"
+        table.add_row(
+            network.architecture,
+            str(network.resolution),
+            quantity(network.madds),
+            quantity(network.params),
+            f"{network.val_error:.2f}%",
+            test,
+        )
+    return table
+
+
+def quantity(number: float) -> str:
+    """A count for people: `213 K`, `6.67 M`."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
+        if number >= unit:
+            return f"{number / unit:.3g} {name}"
+    return f"{number:g}"
