@@ -15,6 +15,8 @@ from naturalize.data.parts import (
     Found,
     Note,
     Part,
+    as_path,
+    as_text,
     in_natural_order,
     natural_key,
     printable,
@@ -25,7 +27,7 @@ from naturalize.errors import UserError
 
 def accepts(source: Any) -> bool:
     """Whether the source is a folder."""
-    return isinstance(source, str | os.PathLike) and Path(source).expanduser().is_dir()
+    return isinstance(source, str | os.PathLike) and as_path(source).is_dir()
 
 
 def find(source: Any) -> Found:
@@ -37,7 +39,7 @@ def find(source: Any) -> Found:
     Raises:
         UserError: no classes, one class only, or folders of which it is not clear whether they are splits.
     """
-    root = Path(source).expanduser().absolute()
+    root = as_path(source)
     below = _Folders(root)
     splits = {"train": root}
     if below.split_folders and not _are_classes(root, below):
@@ -50,7 +52,7 @@ def find(source: Any) -> Found:
     class_names = in_natural_order(collected.class_names)
     if len(class_names) < 2:
         raise _one_class(root, splits["train"], class_names)
-    return Found(printable(root.name), str(root), class_names, parts, collected.notes())
+    return Found(printable(root.resolve().name), as_text(str(root)), class_names, parts, collected.notes())
 
 
 class _Folders:
@@ -84,7 +86,7 @@ def _splits(root: Path, below: _Folders) -> dict[str, Path]:
         splits[split] = root / name
     if "train" not in splits:
         raise UserError(f"{root} holds {shortened(below.split_folders)} but no train folder: add one")
-    for folder in splits.values():
+    for folder in (splits[split] for split in SPLITS if split in splits):
         if not _Folders(folder).names:
             raise UserError(f"no class folders under {folder.name}/: sort the pictures of {folder} into one per class")
     return splits
@@ -113,7 +115,7 @@ class _Collected:
             else:
                 class_name = printable(entry.name)
                 self.class_names.add(class_name)
-                below = walk(Path(entry.path), shown)
+                below = walk(Path(entry.path), shown, self.root)
                 found += [(picture, class_name) for picture in below.pictures]
                 self.hidden += below.hidden
                 self.others += below.others
@@ -132,7 +134,7 @@ class _Collected:
         kinds = [
             ("ignored", self.hidden, "item", "hidden or left by the system, ignored"),
             ("ignored", self.others, "file", "not a picture in a class folder, ignored"),
-            ("link", self.loops, "link", "to a folder that was already entered, not followed"),
+            ("link", self.loops, "link", "to a folder that is in the data already, not followed"),
             ("nested", self.deeper, "picture", "deeper than the class folder, taken into its class"),
         ]
         return [Note(kind, left_out(names, noun, why), tuple(names)) for kind, names, noun, why in kinds if names]

@@ -1,10 +1,12 @@
 """Reader for data sets of the Hugging Face Hub, through its library and its download cache."""
 
+import contextlib
 import os
 import re
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -30,18 +32,17 @@ def find(source: Any) -> Found:
     name, _, configuration = source.partition(":")
     online = os.environ.get("HF_HUB_OFFLINE", "0").upper() not in ("1", "ON", "YES", "TRUE") and _reachable()
     import datasets
-    import huggingface_hub
 
-    if not online:  # its retries would take half a minute before they give up
-        datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = True
-    datasets.disable_progress_bars()
     try:
-        loaded = datasets.load_dataset(name, configuration or None)
-    except Exception as error:  # its errors are of many kinds; all mean that there is no data set to work with
-        where = "no file or folder of that name is here, and the Hub" + (
-            "" if online else " (out of reach, cache only)"
-        )
-        raise UserError(f"{source}: {where} says: {' '.join(str(error).split())}") from error
+        with contextlib.nullcontext() if online else _cache_only():
+            loaded = datasets.load_dataset(name, configuration or None)
+    except Exception as error:  # of many kinds, all of which mean that there is nothing to work with
+        if online:
+            raise UserError(f"{source}: no such file or folder, and the Hub says: {_one_line(error)}") from error
+        raise UserError(
+            f"{source} is no file or folder, nor in the download cache, and the Hub is out of reach: "
+            "check the name and the network"
+        ) from error
     tables: dict[str, list[_Loaded]] = {}
     ignored = []
     for split in loaded:
@@ -66,6 +67,24 @@ class _Loaded:
 
     def column(self, name: str) -> pa.ChunkedArray:
         return self._table[name]
+
+
+@contextlib.contextmanager
+def _cache_only() -> Iterator[None]:
+    """Keeps the Hub's library off the network, where its retries take half a minute before they give up."""
+    from datasets import config
+    from huggingface_hub import constants
+
+    before = config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _reachable() -> bool:

@@ -8,7 +8,13 @@ from pathlib import Path
 from PIL import Image
 
 from naturalize.data.decode import FORMATS
-from naturalize.data.parts import counted, natural_key, printable, shortened
+from naturalize.data.parts import (
+    as_path,
+    counted,
+    natural_key,
+    printable,
+    shortened,
+)
 from naturalize.errors import UserError
 
 SUFFIXES = frozenset(
@@ -54,12 +60,14 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
         raise UserError(f"{folder} cannot be listed: {error.strerror}") from error
 
 
-def walk(folder: Path, name: str) -> Walk:
+def walk(folder: Path, name: str, root: Path) -> Walk:
     """Everything below `folder`, whose own name is `name` (or empty).
 
-    Links are followed and belong where the link sits. A real folder is entered once, so that links in a circle end.
+    Links are followed, and what they lead to belongs where the link sits. Not followed are links to folders of the data
+    set itself, `root`, whose pictures have their place already, and to a folder that was entered: circles end.
     """
     below = Walk()
+    real_root = root.resolve()
     entered: set[tuple[int, int]] = set()
 
     def enter(folder: Path, prefix: str) -> None:
@@ -72,6 +80,8 @@ def walk(folder: Path, name: str) -> Walk:
             shown = prefix + printable(entry.name)
             if is_hidden(entry.name):
                 below.hidden.append(shown)
+            elif entry.is_dir() and entry.is_symlink() and Path(entry.path).resolve().is_relative_to(real_root):
+                below.loops.append(shown)
             elif entry.is_dir():
                 enter(Path(entry.path), f"{shown}/")
             elif not is_picture(entry.name):
@@ -98,12 +108,12 @@ def list_images(path: str | os.PathLike[str]) -> list[tuple[str, Path]]:
     Raises:
         UserError: nothing is there, or no picture.
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     if path.is_file():
         return [(printable(path.name), path)]
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder")
-    pictures = walk(path, "").pictures
+    pictures = walk(path, "", path).pictures
     if not pictures:
         raise UserError(f"{path} holds no pictures ({suffixes_in_words()})")
     return [(picture.name, picture.path) for picture in sorted(pictures, key=lambda picture: natural_key(picture.name))]

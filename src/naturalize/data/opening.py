@@ -15,7 +15,15 @@ from naturalize.data.dataset import Dataset, Entry, unreadable_notes
 from naturalize.data.decode import UnreadablePicture
 from naturalize.data.listing import SUFFIXES, left_out
 from naturalize.data.machine import pixel_budget
-from naturalize.data.parts import SPLITS, Found, Note, counted, shortened
+from naturalize.data.parts import (
+    SPLITS,
+    Found,
+    Note,
+    as_path,
+    counted,
+    printable,
+    shortened,
+)
 from naturalize.data.scan import Room, scan
 from naturalize.data.splits import cut
 from naturalize.errors import UserError, unknown
@@ -104,7 +112,7 @@ def _find(source: Any) -> Found:
             return reader.find(source)
     if not isinstance(source, str | os.PathLike):
         raise UserError(f"data of type {type(source).__name__}: give a path, a name, or arrays (X, y)")
-    path = Path(source).expanduser()
+    path = as_path(source)
     if path.suffix.lower() in ARCHIVES and path.is_file():
         raise UserError(f"{source} is an archive: unpack it and give the folder")
     if path.exists():
@@ -133,7 +141,7 @@ def _drop_empty_splits(found: Found) -> None:
 def _class_names(found: Found, wanted: Sequence[str] | None) -> tuple[str, ...]:
     """The classes in order: those wanted, or those that have pictures to train on."""
     if wanted is not None:
-        return _as_wanted(found, tuple(map(str, wanted)))
+        return _as_wanted(found, tuple(printable(str(name)) for name in wanted))
     trained = set(found.parts["train"].labels)
     for split, part in found.parts.items():
         if untrained := [name for name in found.class_names if name in set(part.labels) - trained]:

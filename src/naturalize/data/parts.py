@@ -1,9 +1,11 @@
 """What readers hand over before any picture is opened."""
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from PIL import Image
 
@@ -77,9 +79,22 @@ def in_natural_order(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(names), key=natural_key))
 
 
+def as_text(name: str) -> str:
+    """A name as the system gave it, its bytes read as UTF-8 whatever the locale; other text as it is."""
+    try:
+        return os.fsencode(name).decode(errors="surrogateescape")
+    except UnicodeEncodeError:  # never was a name in this locale
+        return name
+
+
+def as_path(source: str | os.PathLike[str]) -> Path:
+    """The absolute path that a user or a file of ours names; it undoes `as_text`."""
+    return Path(os.fsdecode(os.fspath(source).encode(errors="surrogateescape"))).expanduser().absolute()
+
+
 def printable(name: str) -> str:
-    """A file's name in composed Unicode, with what no terminal or UTF-8 file can hold written as escapes."""
-    composed = unicodedata.normalize("NFC", name)
+    """A name in composed Unicode, with what no terminal or UTF-8 file can hold written as escapes."""
+    composed = unicodedata.normalize("NFC", as_text(name))
     return composed if composed.isprintable() else ascii(composed)[1:-1]
 
 

@@ -25,8 +25,10 @@ Bytes = NDArray[np.uint8]
 class Preprocessing:
     """What training, calibration, validation, prediction, reports and exports do to a picture, training's noise apart.
 
-    Decode (`read_picture`), convert to grey or RGB, resize the whole picture to r x r without cropping (bilinear, with
-    antialiasing, as Pillow does it). The network then takes (value - mean) / std.
+    Decode (`read_picture`), convert to grey or RGB, resize the whole picture to r x r without cropping: Pillow's
+    bilinear filter with antialiasing, along rows, then along columns. Pillow alone would choose which comes first by
+    the picture's form, and its versions choose differently, by a grey level here and there. The network then takes
+    (value - mean) / std.
 
     Args:
         channels: 1 or 3.
@@ -42,7 +44,8 @@ class Preprocessing:
     def __call__(self, picture: Image.Image) -> Bytes:
         """The pixels of a picture, shape `(channels, r, r)`."""
         side = self.resolution
-        pixels = np.asarray(picture.convert("L" if self.channels == 1 else "RGB").resize((side, side), FILTER))
+        plain = picture.convert("L" if self.channels == 1 else "RGB")
+        pixels = np.asarray(plain.resize((side, plain.height), FILTER).resize((side, side), FILTER))
         return np.ascontiguousarray(pixels.reshape(side, side, self.channels).transpose(2, 0, 1))
 
     def card(self) -> dict[str, Any]:
@@ -56,7 +59,8 @@ class Preprocessing:
             "steps": [
                 "turn upright by the orientation tag, lay transparency on white, take 16-bit grey / 256",
                 "convert to grey (ITU-R 601)" if self.channels == 1 else "convert to RGB",
-                f"resize the whole picture to {self.resolution}x{self.resolution}, bilinear with antialiasing (Pillow)",
+                f"resize the whole picture along rows, then along columns, to {self.resolution}x{self.resolution} "
+                "(Pillow's BILINEAR, which is antialiased)",
             ],
         }
 
@@ -146,10 +150,10 @@ class Pixels:
 
 
 def _resized(planes: Bytes, side: int, box: tuple[float, float, float, float] | None = None) -> Bytes:
-    """Pictures of one size, `(n, c, h, w) -> (n, c, side, side)`, to the bit as Pillow resizes each alone.
+    """Pictures of one size, `(n, c, h, w) -> (n, c, side, side)`, to the bit as `Preprocessing` makes them one by one.
 
-    Pillow resizes along rows, rounds, then along columns. All rows of all pictures are one tall picture to the first
-    pass, and all columns to the second, so that two calls serve a whole stack of small pictures.
+    All rows of all pictures are one tall picture to the first pass, and all columns to the second, so that two calls
+    serve a whole stack of small pictures.
 
     Args:
         planes: `(n, c, h, w)`.

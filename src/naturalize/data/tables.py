@@ -17,7 +17,18 @@ from PIL import Image
 from naturalize.data.decode import UnreadablePicture, read_picture
 from naturalize.data.listing import left_out
 from naturalize.data.machine import pixel_budget
-from naturalize.data.parts import SPELLINGS, SPLITS, Found, Note, Part, in_natural_order, printable, shortened
+from naturalize.data.parts import (
+    SPELLINGS,
+    SPLITS,
+    Found,
+    Note,
+    Part,
+    as_path,
+    as_text,
+    in_natural_order,
+    printable,
+    shortened,
+)
 from naturalize.errors import UserError
 
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather")
@@ -27,7 +38,7 @@ LABEL_NAMES = ("label", "labels", "class", "target", "category")
 
 def accepts(source: Any) -> bool:
     """Whether the source is a table, a folder of tables, or the common beginning of names of tables."""
-    return isinstance(source, str | os.PathLike) and bool(_files(Path(source).expanduser()))
+    return isinstance(source, str | os.PathLike) and bool(_files(as_path(source)))
 
 
 def find(source: Any) -> Found:
@@ -39,7 +50,7 @@ def find(source: Any) -> Found:
     Raises:
         UserError: several data sets in one folder, or columns of which it is not clear what they are.
     """
-    path = Path(source).expanduser().absolute()
+    path = as_path(source)
     files = _files(path)
     root = path if path.is_dir() else path.parent
     if path.is_file():
@@ -56,11 +67,11 @@ def find(source: Any) -> Found:
             raise UserError(f"{path} holds {' and '.join(by_split)} but no train file: add one")
         by_split = {"train": next(iter(by_split.values()))}  # one table, whatever its name: it will be cut
     notes = []
-    if len(by_split) > 1 and path.is_file():
-        beside = [file.name for split in ("val", "test") for file in by_split.get(split, [])]
+    if len(files) > 1 and path.is_file():
+        beside = [file.name for file in files if file != path]
         notes.append(Note("split", f"{shortened(beside)} beside {path.name} taken as well", tuple(beside)))
     tables = {split: [_Table(file) for file in by_split[split]] for split in SPLITS if split in by_split}
-    return found_in(stems[0] or printable(root.name), str(path), tables, notes)
+    return found_in(stems[0] or printable(root.resolve().name), as_text(str(path)), tables, notes)
 
 
 class _Table:
@@ -244,12 +255,12 @@ def _files(path: Path) -> list[Path]:
 
 
 def _with_siblings(path: Path) -> list[Path]:
-    """A train table with the tables of the same name for the other splits beside it; any other table alone."""
+    """A train table with its other shards and the other splits of the same name beside it; any other table alone."""
     if _split_of(Path(path.name)) != "train":
         return [path]
     same = [file for file in _files(path.parent) if file.parent == path.parent]
     same = [file for file in same if _stem(Path(file.name)) == _stem(Path(path.name))]
-    return [file for file in same if file == path or _split_of(Path(file.name)) in ("val", "test")]
+    return [file for file in same if _split_of(Path(file.name))]
 
 
 def _split_of(path: Path) -> str | None:

@@ -1,0 +1,189 @@
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pictures import Fx, picture
+from PIL import Image
+
+from naturalize.data import Pixels, Preprocessing, UnreadablePicture, decode, open_data, read_picture
+from naturalize.errors import UserError
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def values(image: Image.Image) -> NDArray[Any]:
+    return np.asarray(image)
+
+
+def test_D13_the_first_of_several_pictures_is_used_and_the_suffix_does_not_matter(fx: Fx) -> None:
+    photos = fx("photos", 4, "cat", "dog")
+    first, second = picture("first", 0), picture("second", 0)
+    first.save(photos / "cat" / "m.jpg", format="MPO", save_all=True, append_images=[second])
+    (photos / "dog" / "really.jpg").write_bytes(encoded(first, "PNG"))
+    dataset = open_data(photos, strict=True)
+    multi = values(dataset.picture(dataset.paths.index("cat/m.jpg"))).astype(int)
+    assert abs(multi.mean((0, 1)) - values(first).mean((0, 1))).max() < 3
+    assert values(dataset.picture(dataset.paths.index("dog/really.jpg"))).tolist() == values(first).tolist()
+
+
+def test_D17_a_huge_picture_is_named_with_the_limit_and_the_guard_stays_on(fx: Fx) -> None:
+    photos = fx("photos", 4, "cat", "dog")
+    Image.new("1", (14000, 14000)).save(photos / "cat" / "big.png")
+    dataset = open_data(photos)
+    [note] = [note for note in dataset.notes if note.kind == "skipped"]
+    assert "cat/big.png (more than 179 million pixels, the limit: scale it down)" in note.message
+    assert Image.MAX_IMAGE_PIXELS is not None
+
+
+def test_D17_the_limit_holds_where_the_application_switched_pillows_guard_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    monkeypatch.setattr(decode, "PIXELS_LIMIT", 100)
+    with pytest.raises(UnreadablePicture, match="the limit"):
+        read_picture(encoded(Image.new("L", (11, 10)), "PNG"))
+
+
+def test_D18_transparent_palettes_are_laid_on_white_without_warnings(fx: Fx) -> None:
+    photos = fx("photos", 4, "cat", "dog")
+    palette = Image.new("P", (8, 8), 0)
+    palette.putpalette([255, 0, 0, 0, 255, 0])
+    palette.paste(1, (0, 0, 4, 8))
+    for name in ("cat", "dog"):
+        palette.save(photos / name / "p.png", transparency=bytes([0, 255]))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        dataset = open_data(photos)
+        Pixels(dataset, dataset.splits["train"], [8])(slice(None), 8)
+    assert not caught
+    pixels = dataset.pixels(dataset.paths.index("cat/p.png"))
+    assert pixels[0, 0].tolist() == [0, 255, 0]
+    assert pixels[0, 7].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_D18_transparency_of_any_mode_is_laid_on_white(mode: str) -> None:
+    read = read_picture(encoded(Image.new("RGBA", (4, 4), (10, 10, 10, 0)).convert(mode), "PNG"))
+    assert values(read).min() == 255
+    assert read.mode == ("L" if mode == "LA" else "RGB")
+
+
+def test_D20_16_bit_grey_is_scaled_by_its_depth_in_png_and_tiff_alike(tmp_path: Path) -> None:
+    deep = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
+    seen = [values(read_picture(encoded(Image.fromarray(deep), kind))) for kind in ("PNG", "TIFF", "PPM")]
+    for grey in seen:
+        assert grey.tolist() == (deep // 256).tolist()
+    big_endian = Image.fromarray(deep.astype(">u2"))
+    assert values(read_picture(encoded(big_endian, "TIFF"))).tolist() == (deep // 256).tolist()
+    for name, level in (("dark", 20000), ("bright", 40000)):
+        (tmp_path / name).mkdir()
+        for index in range(3):
+            level_of_this = np.full((8, 8), level + index, np.uint16)
+            level_of_this[0, 0] = 256 * index
+            Image.fromarray(level_of_this).save(tmp_path / name / f"{index}.png")
+    dataset = open_data(tmp_path)
+    assert dataset.channels == 1
+    means = [dataset.pixels(index)[4, 4, 0] for index in range(6)]
+    assert means == [156] * 3 + [78] * 3
+
+
+def test_D21_tiff_is_read_and_float_only_within_0_and_1(tmp_path: Path) -> None:
+    plain = values(picture("x", 1))
+    assert values(read_picture(encoded(Image.fromarray(plain), "TIFF"))).tolist() == plain.tolist()
+    ramp = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    assert values(read_picture(encoded(Image.fromarray(ramp), "TIFF"))).tolist() == np.round(ramp * 255).tolist()
+    path = tmp_path / "f.tif"
+    path.write_bytes(encoded(Image.fromarray(ramp * 90), "TIFF"))
+    with pytest.raises(UnreadablePicture, match=r"f\.tif cannot be read: floating-point pixels outside 0\.\.1"):
+        read_picture(path)
+    with pytest.raises(UnreadablePicture, match="32-bit integer"):
+        read_picture(encoded(Image.fromarray(ramp.astype(np.int32)), "TIFF"))
+
+
+def test_D22_cmyk_red_is_red() -> None:
+    data = encoded(Image.new("CMYK", (64, 48), (0, 255, 255, 0)), "JPEG")
+    red = values(read_picture(data))[24, 32].astype(int)
+    assert abs(red - [255, 0, 0]).max() < 8
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_D23_the_orientation_tag_gives_the_same_pixels_as_turning_them(tag: int) -> None:
+    image = picture("cat", 1)
+    exif = Image.Exif()
+    exif[0x112] = tag
+    upright = {6: Image.Transpose.ROTATE_270, 8: Image.Transpose.ROTATE_90, 3: Image.Transpose.ROTATE_180}
+    upright |= {2: Image.Transpose.FLIP_LEFT_RIGHT, 4: Image.Transpose.FLIP_TOP_BOTTOM}
+    upright |= {5: Image.Transpose.TRANSPOSE, 7: Image.Transpose.TRANSVERSE}
+    turned = image.transpose(upright[tag]) if tag in upright else image
+    tagged = read_picture(encoded(image, "PNG", exif=exif))
+    assert values(tagged).tolist() == values(turned).tolist()
+    prepare = Preprocessing(3, 24)
+    assert prepare(tagged).tolist() == prepare(turned).tolist()
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_a_damaged_tag_does_not_make_a_picture_unreadable() -> None:
+    data = encoded(picture("cat", 1), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 40)
+    assert read_picture(data).size == (64, 48)
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(200)
+
+
+def test_D25_heic_is_counted_with_what_to_install_and_a_class_of_it_alone_is_an_error(
+    fx: Fx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    photos = fx("photos", 4, "cat", "dog")
+    for index in range(12):
+        (photos / "cat" / f"{index}.heic").write_bytes(HEIC)
+    dataset = open_data(photos)
+    assert "12 HEIC files skipped: install pillow-heif" in "\n".join(dataset.summary())
+    for path in (photos / "cat").glob("*.jpg"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"no readable picture left of cat: .*install pillow-heif"):
+        open_data(photos)
+
+
+def test_D25_avif_is_read_where_pillow_can() -> None:
+    Image.init()
+    if "AVIF" not in Image.SAVE:
+        pytest.skip("this Pillow has no AVIF")
+    assert read_picture(encoded(picture("cat", 1), "AVIF")).size == (64, 48)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "LA", "RGBA"])
+def test_every_mode_becomes_grey_or_rgb(mode: str) -> None:
+    image = picture("cat", 1).convert(mode)
+    read = read_picture(encoded(image, "TIFF"))
+    assert read.mode == ("L" if mode in ("1", "L", "LA") else "RGB")
+    assert read.size == (64, 48)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "empty file"),
+        (b"hello, world", "not a picture in a known format"),
+        (encoded(picture("cat", 1), "JPEG")[:400], "damaged"),
+        (encoded(picture("cat", 1), "PNG")[:400], "damaged"),
+        (encoded(picture("cat", 1), "GIF")[:300], "damaged"),
+        (encoded(picture("cat", 1), "WEBP")[:400], "cannot be read"),
+        (encoded(picture("cat", 1), "TIFF")[:400], "cannot be read"),
+    ],
+)
+def test_damaged_pictures_are_named(data: bytes, says: str) -> None:
+    with pytest.raises(UnreadablePicture, match=r"^this one cannot be read") as caught:
+        read_picture(data, "this one")
+    assert says in str(caught.value)
+
+
+def test_postscript_is_not_run() -> None:
+    with pytest.raises(UnreadablePicture, match="not a picture in a known format"):
+        read_picture(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")

@@ -1,0 +1,155 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pictures import SHARED, Fx, needs_shared, picture
+from PIL import Image
+
+from naturalize.data import Dataset, Pixels, Preprocessing, open_data, read_picture, statistics
+from naturalize.errors import Interrupted
+
+RESOLUTIONS = (8, 23, 48, 64, 100)
+
+
+@pytest.fixture(params=["L", "RGB"])
+def mixed(tmp_path: Path, request: pytest.FixtureRequest) -> Dataset:
+    """Pictures of many sizes, several of each, grey or in colour."""
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for index, size in enumerate([(64, 48), (48, 64), (64, 48), (8, 8), (1, 1), (64, 48), (300, 5), (7, 260)]):
+            image = picture(f"{name}{index}", index, size).convert(request.param)
+            image.save(tmp_path / name / f"{index}.png")
+    return open_data(tmp_path)
+
+
+@pytest.mark.parametrize("limit", [None, 0, 40_000])
+def test_pixels_are_what_preprocessing_makes_held_or_not(mixed: Dataset, limit: int | None) -> None:
+    rows = np.arange(len(mixed.labels))[::-1]
+    pixels = Pixels(mixed, rows, RESOLUTIONS, memory_limit=limit)
+    assert pixels.labels.tolist() == mixed.labels[rows].tolist()
+    for resolution in RESOLUTIONS:
+        prepare = Preprocessing(mixed.channels, resolution)
+        made = pixels(slice(None), resolution)
+        assert made.dtype == np.uint8
+        assert made.flags["C_CONTIGUOUS"]
+        for row, index in enumerate(rows):
+            assert np.array_equal(made[row], prepare(mixed.picture(index)))
+        some = np.array([5, 0, 5])
+        assert np.array_equal(pixels(some, resolution), made[some])
+
+
+def test_deployment_sees_what_training_saw(fx: Fx) -> None:
+    photos = fx("photos", 3, "cat", "dog")
+    dataset = open_data(photos)
+    pixels = Pixels(dataset, range(len(dataset.labels)), [24])
+    prepare = Preprocessing(dataset.channels, 24)
+    for index, name in enumerate(dataset.paths):
+        assert np.array_equal(prepare(read_picture(photos / name)), pixels([index], 24)[0])
+
+
+def test_D31_the_ends_of_a_long_picture_are_seen(tmp_path: Path) -> None:
+    for name, colour in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
+        (tmp_path / name).mkdir()
+        for index in range(3):
+            strip = Image.new("RGB", (400, 40), (index, 128, 128))
+            strip.paste(colour, (0, 0, 20, 40))
+            strip.save(tmp_path / name / f"{index}.png")
+    dataset = open_data(tmp_path)
+    left = Pixels(dataset, range(6), [32])(slice(None), 32)[:, :, :, 0].astype(int)
+    reddish = left[:, 0].mean(-1) > left[:, 2].mean(-1)
+    assert [dataset.class_names[label] == "red" for label in dataset.labels] == reddish.tolist()
+
+
+def test_D32_pictures_of_one_pixel_get_through(mixed: Dataset) -> None:
+    index = next(index for index in range(len(mixed.labels)) if mixed.picture(index).size == (1, 1))
+    tiny = Pixels(mixed, [index], [16], views=9)
+    for view in range(9):
+        assert np.array_equal(tiny([0], 16, view), np.broadcast_to(tiny([0], 16)[:, :, :1, :1], tiny([0], 16).shape))
+
+
+@pytest.mark.parametrize("limit", [None, 0])
+def test_views_are_the_picture_moved_by_a_sixteenth(tmp_path: Path, limit: int | None) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for index in range(3):
+            values: NDArray[np.uint8] = np.zeros((32, 64), np.uint8)
+            values[:] = np.arange(64) * 3 + index
+            values += np.arange(32, dtype=np.uint8)[:, None]
+            Image.fromarray(values if name == "cat" else values[:, ::-1].copy()).save(tmp_path / name / f"{index}.png")
+    dataset = open_data(tmp_path)
+    pixels = Pixels(dataset, range(6), [32], views=9, memory_limit=limit)
+    plain = pixels([0], 32).astype(int)[0, 0]
+    inner = slice(4, -4)
+    right_of, below = 3 * 4, 2  # what a sixteenth of 64 columns, of 32 rows, adds to the ramp
+    expected = {1: -right_of, 2: right_of, 3: -below, 4: below, 8: right_of + below}
+    for view, step in expected.items():
+        moved = pixels([0], 32, view).astype(int)[0, 0]
+        assert abs((moved - plain)[inner, inner] - step).max() <= 1
+    assert len({pixels([0], 32, view).tobytes() for view in range(9)}) == 9
+
+
+def test_views_are_the_same_held_or_not(mixed: Dataset) -> None:
+    held = Pixels(mixed, range(len(mixed.labels)), [20, 40], views=9)
+    made = Pixels(mixed, range(len(mixed.labels)), [20, 40], views=9, memory_limit=0)
+    for resolution in (20, 40):
+        for view in range(9):
+            assert np.array_equal(held(slice(3, 9), resolution, view), made(slice(3, 9), resolution, view))
+
+
+def test_statistics_are_those_of_the_largest_resolution(mixed: Dataset) -> None:
+    pixels = Pixels(mixed, mixed.splits["train"], [8, 24])
+    mean, deviation = statistics(pixels)
+    values = pixels(slice(None), 24).astype(float)
+    assert np.allclose(mean, values.mean((0, 2, 3)))
+    assert np.allclose(deviation, values.std((0, 2, 3)))
+
+
+def test_statistics_of_one_colour_do_not_divide_by_zero() -> None:
+    X: NDArray[np.uint8] = np.full((6, 8, 8), 7, np.uint8)
+    X[:, 0, 0] = np.arange(6)
+    _, deviation = statistics(Pixels(open_data((X, [0, 1] * 3)), range(6), [8]))
+    assert deviation == (1.0,)
+
+
+def test_a_card_is_json_and_gives_the_preprocessing_back() -> None:
+    prepare = Preprocessing(3, 48, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
+    card = json.loads(json.dumps(prepare.card()))
+    assert Preprocessing.from_card(card) == prepare
+    assert card["channels"] == 3
+
+
+def test_making_pixels_reports_and_can_be_stopped(mixed: Dataset) -> None:
+    calls: list[tuple[str, int, int]] = []
+    Pixels(mixed, range(16), [8], progress=lambda *call: calls.append(call))
+    assert calls == [("pixels", 16, 16)]
+
+    def stop(phase: str, done: int, total: int) -> None:
+        raise Interrupted(2)
+
+    with pytest.raises(Interrupted):
+        Pixels(mixed, range(16), [8], progress=stop)
+
+
+def test_the_data_room_does_not_import_torch_or_datasets() -> None:
+    code = """
+import sys, naturalize.data
+naturalize.data.open_data("digits")
+print({"torch", "datasets"} & {*sys.modules})
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+@needs_shared
+@pytest.mark.slow
+@pytest.mark.skipif(os.getloadavg()[0] > 1, reason="the machine is busy, so that a time says nothing")
+def test_cifar10_takes_seconds() -> None:
+    start = time.monotonic()
+    dataset = open_data(SHARED / "cifar10")
+    Pixels(dataset, dataset.splits["train"], (16, 20, 24, 32))
+    assert time.monotonic() - start < 40

@@ -1,0 +1,207 @@
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
+from pictures import SHARED, needs_shared, picture
+
+from naturalize.data import open_data, tables
+from naturalize.errors import UserError
+
+
+def jpeg(class_name: str, number: int) -> bytes:
+    buffer = io.BytesIO()
+    picture(class_name, number).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+LABELS = ["cat", "dog"] * 4
+JPEGS = [jpeg(name, index) for index, name in enumerate(LABELS)]
+
+
+def write(path: Path, **columns: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def write_images(path: Path, names: list[str], labels: list[int]) -> Path:
+    """As Hugging Face `datasets` writes it, with the names of a ClassLabel."""
+    rows = {"image": [picture(names[label], index) for index, label in enumerate(labels)], "label": labels}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Dataset.from_dict(rows, Features(image=Image(), label=ClassLabel(names=names))).to_parquet(path)
+    return path
+
+
+def test_D33_bytes_paths_and_plain_binary_are_read_alike(tmp_path: Path) -> None:
+    for index, content in enumerate(JPEGS):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "images" / f"{index}.jpg").write_bytes(content)
+    paths = [f"images/{index}.jpg" for index in range(len(JPEGS))]
+    columns: dict[str, list[Any]] = {
+        "bytes": [{"bytes": content} for content in JPEGS],
+        "path": [{"path": path} for path in paths],
+        "null": [{"bytes": None, "path": path} for path in paths],
+        "empty": [{"bytes": b"", "path": path} for path in paths],
+        "binary": list(JPEGS),
+        "text": list(paths),
+    }
+    opened = [
+        open_data(write(tmp_path / f"{name}.parquet", image=column, label=LABELS)) for name, column in columns.items()
+    ]
+    for dataset in opened:
+        assert dataset.class_names == ("cat", "dog")
+        assert len(dataset.labels) == len(JPEGS)
+    assert len({dataset.fingerprint for dataset in opened}) == 1
+
+
+def test_D33_rows_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    images = [{"bytes": content, "path": None} for content in [*JPEGS, *JPEGS]]
+    images[3]["bytes"] = None  # type: ignore[assignment]
+    images[5] = None  # type: ignore[call-overload]
+    labels: list[str | None] = [*LABELS, *LABELS]
+    labels[0] = None
+    dataset = open_data(write(tmp_path / "x.parquet", image=images, label=labels))
+    assert len(dataset.labels) == 16 - 3
+    noted = {path for note in dataset.notes if note.kind == "skipped" for path in note.paths}
+    assert noted == {"train[0]", "train[3]", "train[5]"}
+
+
+def test_a_missing_file_of_a_row_is_named(tmp_path: Path) -> None:
+    rows = [{"bytes": content, "path": ""} for content in JPEGS] + [{"bytes": None, "path": "gone.jpg"}]
+    dataset = open_data(write(tmp_path / "x.parquet", image=rows, label=[*LABELS, "cat"]))
+    assert "train[8] (gone.jpg) (no such file)" in "\n".join(dataset.summary())
+
+
+def test_names_of_a_classlabel_keep_their_order(tmp_path: Path) -> None:
+    path = write_images(tmp_path / "x.parquet", ["zebra", "ant", "bee"], [0, 1, 0, 1, 0, 1])
+    dataset = open_data(path)
+    assert dataset.class_names == ("zebra", "ant")
+    assert "1 class without pictures left out: bee" in "\n".join(dataset.summary())
+    assert open_data(path, classes=["bee", "ant", "zebra"]).class_names == ("bee", "ant", "zebra")
+
+
+@pytest.mark.parametrize("labels", [[1, 10, 2, 1, 10, 2], [1.0, 10.0, 2.0, 1.0, 10.0, 2.0], ["1", "10", "2"] * 2])
+def test_labels_without_names_are_in_natural_order(tmp_path: Path, labels: list[Any]) -> None:
+    assert open_data(write(tmp_path / "x.parquet", img=JPEGS[:6], y=labels)).class_names == ("1", "2", "10")
+
+
+def test_categories_of_pandas_are_labels(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.parquet", image=JPEGS, label=pa.array(LABELS).dictionary_encode())
+    assert open_data(path).class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("form", ["x-train.parquet", "x", ".", "x-train.parquet alone"])
+def test_D06_the_test_table_beside_a_train_table_is_used_and_said(tmp_path: Path, form: str) -> None:
+    write_images(tmp_path / "x-train.parquet", ["cat", "dog"], [0, 1] * 10)
+    if "alone" in form:
+        write_images(tmp_path / "xy-test.parquet", ["cat", "dog"], [0, 1] * 4)
+        dataset = open_data(tmp_path / "x-train.parquet")
+        assert not dataset.given_test
+        return
+    write_images(tmp_path / "x-test.parquet", ["cat", "dog"], [0, 1] * 4)
+    write_images(tmp_path / "x-validation.parquet", ["cat", "dog"], [0, 1] * 3)
+    dataset = open_data(tmp_path / form)
+    assert dataset.given == {"train": 20, "val": 6, "test": 8}
+    assert ("beside x-train.parquet taken as well" in "\n".join(dataset.summary())) == (form == "x-train.parquet")
+
+
+def test_D06_pictures_of_a_given_test_table_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_images(tmp_path / "x-train.parquet", ["cat", "dog"], [0, 1] * 5)
+    write_images(tmp_path / "x-test.parquet", ["cat", "dog"], [0, 1] * 4)
+    asked: list[tuple[str, str]] = []
+    column = tables._Table.column
+    monkeypatch.setattr(
+        tables._Table, "column", lambda self, name: asked.append((self.path.name, name)) or column(self, name)
+    )
+    dataset = open_data(tmp_path / "x-train.parquet")
+    assert set(asked) == {("x-train.parquet", "label"), ("x-train.parquet", "image"), ("x-test.parquet", "label")}
+    dataset.scan_test()
+    assert ("x-test.parquet", "image") in asked
+
+
+def test_shards_and_folders_name_splits(tmp_path: Path) -> None:
+    for split, number in (("train", 2), ("test", 1)):
+        for shard in range(number):
+            name = f"{split}-0000{shard}-of-0000{number}.parquet"
+            write_images(tmp_path / "repo" / "data" / name, ["cat", "dog"], [0, 1] * 4)
+            write_images(tmp_path / "converted" / split / f"000{shard}.parquet", ["cat", "dog"], [0, 1] * 4)
+    for folder in ("repo", "converted"):
+        dataset = open_data(tmp_path / folder)
+        assert dataset.given == {"train": 16, "test": 8}
+        assert dataset.name == folder
+    assert open_data(tmp_path / "repo" / "data" / "train-00000-of-00002.parquet").given == {"train": 16, "test": 8}
+
+
+def test_arrow_files_of_save_to_disk_are_read(tmp_path: Path) -> None:
+    parts = {
+        split: Dataset.from_parquet(str(write_images(tmp_path / f"{split}.parquet", ["cat", "dog"], [0, 1] * 4)))
+        for split in ("train", "test")
+    }
+    DatasetDict(parts).save_to_disk(tmp_path / "saved")
+    dataset = open_data(tmp_path / "saved")
+    assert dataset.given == {"train": 8, "test": 8}
+    assert dataset.class_names == ("cat", "dog")
+
+
+def test_several_data_sets_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
+    write_images(tmp_path / "x-train.parquet", ["cat", "dog"], [0, 1] * 4)
+    write_images(tmp_path / "y-train.parquet", ["cat", "dog"], [0, 1] * 4)
+    with pytest.raises(UserError, match=r"several data sets \(x, y\): name one, as .*x"):
+        open_data(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"a": JPEGS, "b": JPEGS, "label": LABELS}, r"several columns that could be the pictures \(a, b\)"),
+        ({"image": JPEGS, "x": LABELS, "y": LABELS}, r"several columns that could be the labels \(x, y\): rename"),
+        ({"image": JPEGS}, r"no column of labels \(its columns are image\)"),
+        ({"label": LABELS}, r"no column of pictures"),
+        ({"image": JPEGS, "label": [0.5] * 8}, "a class is a whole number or a name"),
+    ],
+)
+def test_columns_that_are_not_clear_are_refused(tmp_path: Path, columns: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        open_data(write(tmp_path / "x.parquet", **columns))
+
+
+def test_usual_names_decide_between_columns(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.parquet", image=JPEGS, thumbnail=JPEGS, label=LABELS, width=[64] * 8)
+    assert open_data(path).class_names == ("cat", "dog")
+
+
+def test_a_damaged_table_is_named(tmp_path: Path) -> None:
+    for suffix in ("parquet", "arrow"):
+        (tmp_path / f"x.{suffix}").write_bytes(b"no table at all")
+        with pytest.raises(UserError, match=f"x.{suffix} cannot be read as a table"):
+            open_data(tmp_path / f"x.{suffix}")
+
+
+def test_a_table_larger_than_the_memory_is_mapped_from_the_download_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_images(tmp_path / "x.parquet", ["cat", "dog"], [0, 1] * 4)
+    before = open_data(path).fingerprint
+    monkeypatch.setattr(tables, "pixel_budget", lambda: 0)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    assert open_data(path).fingerprint == before
+    shutil.rmtree(tmp_path / "cache")
+
+
+@needs_shared
+def test_masks_are_no_labels() -> None:
+    with pytest.raises(UserError, match=r"columns that could be the pictures|no column of labels"):
+        open_data(SHARED / "camvid-train.parquet")
+
+
+@needs_shared
+def test_D36_the_copy_in_oxford_pets_stays_on_one_side() -> None:
+    dataset = open_data(SHARED / "oxford_pets-train.parquet")
+    assert dataset.given == {"train": 1480, "test": 370}
+    [copies] = [note.paths for note in dataset.notes if note.kind == "duplicate"]
+    assert len(copies) == 1
