@@ -1,0 +1,45 @@
+"""What tests share: where the project's real data are, small supernets, learnable pictures."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with real data beside a checkout; tests that need it are skipped where it is not."""
+    if not SHARED.is_dir():
+        pytest.skip("the real data of ../shared/data are not here")
+    return SHARED
+
+
+def make_pictures(root: Path, n: int, *names: str, size: tuple[int, int] = (64, 48)) -> Path:
+    """n learnable JPEGs for each class: a hue of its own under coloured specks."""
+    hues = {name: tuple(random.Random(name).randrange(40, 216) for _ in "rgb") for name in names}
+    for name in names:
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in range(n):
+            draw = random.Random(f"{name}{i}")
+            picture = Image.new("RGB", size, hues[name])
+            for _ in range(40):
+                place = (draw.randrange(size[0]), draw.randrange(size[1]))
+                picture.putpixel(place, tuple(draw.randrange(256) for _ in "rgb"))
+            picture.save(root / name / f"{i:03d}.jpg")
+    return root
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of two learnable classes, 20 pictures each."""
+    return make_pictures(tmp_path / "photos", 20, "cat", "dog")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator that is the same in every run."""
+    return np.random.default_rng(0)

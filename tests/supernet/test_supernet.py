@@ -1,0 +1,120 @@
+"""Elastic networks: the two verbs agree, nothing is active, bodies are picked by width."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from naturalize.supernet import Supernet, make_family
+from naturalize.tasks import Classification
+
+
+def make_supernet(name, classes=6, channels=3, side=32):
+    torch.manual_seed(0)
+    family = make_family(name, side)
+    task = Classification(classes)
+    supernet = Supernet(family, {"default": task.heads(family)}, [120.0] * channels, [60.0] * channels)
+    with torch.no_grad():  # maps, statistics and norms that are not their neutral starting values
+        for parameter_name, parameter in supernet.named_parameters():
+            if ".maps." in parameter_name or parameter_name.endswith(("gamma", "beta")):
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        for buffer_name, buffer in supernet.named_buffers():
+            if "running" in buffer_name:
+                buffer.add_(0.2 * torch.rand_like(buffer))
+    return supernet
+
+
+MINI = make_supernet("mini")
+
+
+def outputs(supernet, arch, pixels):
+    with torch.no_grad():
+        return supernet(supernet.normalize(pixels), arch), supernet.extract(arch)(pixels)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_extract_equals_forward_for_random_architectures(seed, training):
+    space = MINI.family.space
+    (arch,) = space.architectures(space.sample(1, np.random.default_rng(seed)))
+    side = MINI.family.resolutions[arch.code[0]]
+    pixels = torch.randint(0, 256, (4, 3, side, side), generator=torch.Generator().manual_seed(seed % 1000))
+    shared, plain = outputs(MINI.train(training), arch, pixels)
+    torch.testing.assert_close(plain, shared, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_extract_equals_forward_in_both_ofa_bodies(training, rng):
+    supernet = make_supernet("ofa-mbv3", channels=1).train(training)
+    codes = supernet.family.space.sample(2, rng)
+    codes[:, 1] = [0, 1]
+    for arch in supernet.family.space.architectures(codes):
+        shared, plain = outputs(supernet, arch, torch.randint(0, 256, (2, 1, 64, 64)))
+        torch.testing.assert_close(plain, shared, atol=1e-4, rtol=1e-5)
+
+
+def test_smaller_kernels_are_the_mapped_centre_of_larger_ones():
+    conv = MINI.bodies["0"].stages[0][0].depthwise
+    centre = conv.weight[:, :, 1:4, 1:4].reshape(-1, 9)
+    expected = (centre @ conv.maps["5to3"].T).reshape(-1, 1, 3, 3)
+    channels = conv.weight.shape[0]
+    torch.testing.assert_close(conv.slice(channels, channels, 3).weight, expected)
+    torch.testing.assert_close(conv.slice(channels, channels, 5).weight, conv.weight)
+
+
+def test_an_architecture_trains_only_what_it_uses(rng):
+    supernet = make_supernet("mini").train()
+    smallest = supernet.family.space.architectures(supernet.family.space.corners())[0]
+    supernet(torch.randn(4, 3, 20, 20), smallest).sum().backward()
+    body = supernet.bodies["0"]
+    assert body.stages[0][1].expand.weight.grad is None
+    used = smallest.code[2]
+    assert used == 1
+    grad = body.stages[0][0].expand.weight.grad
+    assert grad[32:].abs().sum() == 0
+    assert grad[:32].abs().sum() > 0
+
+
+def test_width_picks_the_body_and_the_other_gets_no_gradient(rng):
+    supernet = make_supernet("ofa-mbv3").train()
+    code = list(supernet.family.space.corners()[0])
+    code[1] = 1
+    arch = supernet.family.space.architecture(code)
+    supernet(torch.randn(2, 3, 64, 64), arch).sum().backward()
+    assert all(p.grad is None for p in supernet.bodies["0"].parameters())
+    assert supernet.bodies["1"].stem.weight.grad is not None
+
+
+def test_training_never_writes_the_supernets_statistics():
+    supernet = make_supernet("mini").train()
+    before = {name: buffer.clone() for name, buffer in supernet.named_buffers()}
+    arch = supernet.family.space.architectures(supernet.family.space.corners())[1]
+    supernet(torch.randn(4, 3, 32, 32), arch)
+    for name, buffer in supernet.named_buffers():
+        assert torch.equal(buffer, before[name]), name
+
+
+def test_fixed_width_spaces_keep_the_published_strings():
+    for name, width in (("ofa-mbv3-w1.0", 0), ("ofa-mbv3-w1.2", 1)):
+        space = make_family(name, 224).space
+        assert {row[1] for row in space.corners().tolist()} == {width}
+        assert len(space.strings(space.corners())[0]) == 23
+        assert space.free == 21
+
+
+def test_bf16_mixed_precision_takes_architectures_through_fabric(rng):
+    from lightning_fabric import Fabric
+
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    supernet = make_supernet("mini")
+    wrapped = fabric.setup(supernet)
+    arch = supernet.family.space.architectures(supernet.family.space.sample(1, rng))[0]
+    assert wrapped(torch.randn(4, 3, 20, 20), arch).shape == (4, 6)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_T05_any_number_of_classes(classes):
+    supernet = make_supernet("mini", classes=classes)
+    arch = supernet.family.space.architectures(supernet.family.space.corners())[0]
+    assert supernet.extract(arch).eval()(torch.zeros(2, 3, 20, 20)).shape == (2, classes)
