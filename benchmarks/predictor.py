@@ -2,9 +2,9 @@
 
     python benchmarks/predictor.py
 
-Prints two tables and writes results/predictor.json. The second needs ../shared/data/ofa-mbv3-w1.0-imagenet.csv, measured
-accuracies of OFA subnets (IntelLabs DyNAS-T), and is left out without it. Protocol: for seed s the permutation of
-`numpy.random.default_rng(s)`; training rows are its first n, test rows those after the first 400; seeds 0 to 9.
+Prints two tables and writes results/predictor.json. The second needs ../shared/data/ofa-mbv3-w1.0-imagenet.csv,
+measured accuracies of OFA subnets (IntelLabs DyNAS-T), and is left out without it. Protocol: for seed s the permutation
+of `numpy.random.default_rng(s)`; training rows are its first n, test rows those after the first 400; seeds 0 to 9.
 """
 
 import csv
@@ -104,9 +104,7 @@ def main() -> None:
     print(f"500 members, 21 variables, median of {REPEATS}, {machine}")
     for name in (name for name in times if f"{name}, one by one" in times):
         alone = times[f"{name}, one by one"]
-        print(
-            f"  {name:20}  {times[name]:8.4f} s   one by one {alone:8.4f} s   {alone / times[name]:6.1f} times faster"
-        )
+        print(f"  {name:20}  {times[name]:8.4f} s   one by one {alone:8.4f} s   ratio {alone / times[name]:5.1f}")
     result: dict[str, object] = {"machine": machine, "members": 500, "seconds": times}
     if ACCURACIES.exists():
         result["kendall_tau"] = table = ranking()

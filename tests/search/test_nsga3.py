@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from naturalize.predictor import RBFEnsemble
 from naturalize.search import hypervolume, non_dominated, propose
-from naturalize.search.nsga3 import Evaluations
 from naturalize.space import Codes, SearchSpace, Variable, unique_rows
 
 TRUTH = Path(__file__).parents[3] / "shared" / "data" / "ofa-mbv3-w1.0-truth.npz"
@@ -27,7 +26,7 @@ def warnings_are_errors() -> Iterator[None]:
 
 
 def ofa_space(resolutions: int = 17) -> SearchSpace:
-    """The paper's space at width 1.0: resolution, width, five stages of four layers of which the last two may be absent."""
+    """The paper's space at width 1.0: resolution, width, five stages of four layers, the last two of them optional."""
     layers = [Variable(f"stage {s} layer {p}", int(p < 3), 9) for s in range(1, 6) for p in range(1, 5)]
     rules = [(2 + 4 * s + 3, 2 + 4 * s + 2) for s in range(5)]
     return SearchSpace("ofa", [Variable("resolution", 0, resolutions - 1), Variable("width", 0, 0), *layers], rules)
@@ -49,9 +48,8 @@ def madds(codes: Codes) -> Floats:
 
 def error(codes: Codes) -> Floats:
     """Like error in percent: falls with the root of everything that costs."""
-    return (
-        60 - 4 * np.sqrt(codes[:, 2:] / 9).sum(axis=1) / 2 - codes[:, 0] / 4 + 0.1 * kernels(codes)[:, ::3].sum(axis=1)
-    )
+    layers = 0.1 * kernels(codes)[:, ::3].sum(axis=1) - 2 * np.sqrt(codes[:, 2:] / 9).sum(axis=1)
+    return 60 + layers - codes[:, 0] / 4
 
 
 def archive_of(space: SearchSpace, n: int = 100) -> Codes:
@@ -128,11 +126,11 @@ def test_S07_a_space_of_one_and_a_space_that_is_almost_exhausted() -> None:
     assert propose(one, None, [cost], np.empty((0, 2)), 4, seed=0).tolist() == [[0, 0]]
     assert propose(one, None, [cost], one.corners()[:1], 4, seed=0).shape == (0, 2)
 
-    space = small_space(15, 15, 20)
+    space = small_space(6, 6, 6)
     everything = archive_of(space, space.size)
-    proposed = propose(space, cost, [lambda codes: -cost(codes)], everything[:-3], 10, population=20, seed=0)
+    proposed = propose(space, cost, [], everything[:-3], 10, population=4, generations=1, seed=0)
     assert_new(space, proposed, everything[:-3])
-    assert len(proposed) <= 3
+    assert len(proposed) == 3
 
 
 def test_S07_a_space_that_is_looked_at_in_full_gives_the_true_front() -> None:
@@ -198,10 +196,8 @@ def test_requirements_are_met_by_all_and_searched_for() -> None:
 
 def test_nothing_is_proposed_where_nothing_meets_the_requirement() -> None:
     space, archive = ofa_space(), archive_of(ofa_space())
-    assert propose(space, error, [madds], archive, 5, requirements=[(madds, 1.0)], generations=4, seed=0).shape == (
-        0,
-        22,
-    )
+    proposed = propose(space, error, [madds], archive, 5, requirements=[(madds, 1.0)], generations=4, seed=0)
+    assert proposed.shape == (0, 22)
 
 
 def test_a_requirement_reached_exactly_is_met() -> None:
@@ -254,15 +250,10 @@ def test_every_architecture_is_evaluated_once() -> None:
 
     def counted(codes: Codes) -> Floats:
         asked.extend(map(tuple, codes.tolist()))
-        return error(codes)
+        return codes.sum(axis=1).astype(float)
 
-    propose(ofa_space(), counted, [madds], archive_of(ofa_space()), 20, generations=10, seed=0)
-    assert len(set(asked)) == len(asked)
-
-    evaluations = Evaluations([counted], [])
-    codes = archive_of(small_space(5, 5, 5), 10)[[0, 1, 1, 0]]
-    evaluations(np.pad(codes, ((0, 0), (0, 1)), constant_values=1))
-    assert len(evaluations.codes) == 2
+    propose(small_space(6, 6, 6), counted, [], np.empty((0, 3)), 20, population=5, seed=0)
+    assert len(set(asked)) == len(asked) > 20
 
 
 def true_error() -> Callable[[Codes], Floats]:
@@ -293,10 +284,9 @@ def true_error() -> Callable[[Codes], Floats]:
 def test_on_the_real_landscape_the_search_beats_random_sampling_of_as_many() -> None:
     error_of, space = true_error(), ofa_space(resolutions=1)
     generations, population = 20, 50
-    reference = [30, float(madds(space.corners())[1])]
 
     def reached(codes: Codes) -> float:
-        return hypervolume(np.column_stack([error_of(codes) - 18, madds(codes)]), [12, reference[1]])
+        return hypervolume(np.column_stack([error_of(codes) - 18, madds(codes)]), [12, madds(space.corners())[1]])
 
     for seed in range(3):
         rng = np.random.default_rng(seed)
