@@ -77,6 +77,7 @@ def test_D34_what_could_be_two_things_is_refused(X: Any, says: str) -> None:
         ((COLOUR, np.zeros(12, int)), "one class only"),
         ((COLOUR[:0], Y[:0]), "no labelled pictures"),
         (7, "type int"),
+        ("arrays", "pass the same arrays again"),
     ],
 )
 def test_arrays_that_do_not_fit_are_named(source: Any, says: str) -> None:

@@ -122,6 +122,15 @@ def test_D09_a_class_list_fixes_the_order(fx: Fx) -> None:
         open_data(photos, classes=["dog", "cat", "bird"])
     with pytest.raises(UserError, match="lacks dog"):
         open_data(photos, classes=["cat"])
+    (photos / "owl").mkdir()
+    for path in (photos / "dog").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="one class only, cat"):
+        open_data(photos, classes=["cat", "dog", "owl"])
+
+
+def test_D09_a_class_is_named_once(fx: Fx) -> None:
+    photos = fx("photos", 4, "cat", "dog")
     with pytest.raises(UserError, match="names cat twice"):
         open_data(photos, classes=["cat", "dog", "cat"])
 

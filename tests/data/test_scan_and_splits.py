@@ -53,6 +53,15 @@ def test_D16_empty_files_are_named_and_a_class_of_them_is_an_error(fx: Fx) -> No
         open_data(photos)
 
 
+def test_D16_a_val_split_that_loses_all_its_files_is_an_error(fx: Fx) -> None:
+    fx("d/train", 8, "cat", "dog")
+    root = fx("d/val", 1, "cat", "dog").parent
+    for path in (root / "val").rglob("*.jpg"):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"no readable picture left in val: .*val/cat/000\.jpg"):
+        open_data(root)
+
+
 def test_D30_every_class_with_two_images_is_in_train_and_val(fx: Fx) -> None:
     photos = fx("photos", 20, "cat", "dog")
     fx("photos", 1, "owl")

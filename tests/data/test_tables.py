@@ -85,6 +85,15 @@ def test_names_of_a_classlabel_keep_their_order(tmp_path: Path) -> None:
     assert open_data(path, classes=["bee", "ant", "zebra"]).class_names == ("bee", "ant", "zebra")
 
 
+def test_D01_a_test_table_that_numbers_classes_otherwise_is_matched_by_name(tmp_path: Path) -> None:
+    write_images(tmp_path / "x-train.parquet", ["cat", "dog"], [0, 1] * 5)
+    test = write_images(tmp_path / "x-test.parquet", ["dog", "cat"], [0, 0, 0, 1])
+    assert open_data(tmp_path / "x").counts()["test"] == {"cat": 1, "dog": 3}
+    write_images(test, ["dog", "owl"], [0, 1])
+    with pytest.raises(UserError, match="test holds owl, which train does not"):
+        open_data(tmp_path / "x")
+
+
 @pytest.mark.parametrize("labels", [[1, 10, 2, 1, 10, 2], [1.0, 10.0, 2.0, 1.0, 10.0, 2.0], ["1", "10", "2"] * 2])
 def test_labels_without_names_are_in_natural_order(tmp_path: Path, labels: list[Any]) -> None:
     assert open_data(write(tmp_path / "x.parquet", img=JPEGS[:6], y=labels)).class_names == ("1", "2", "10")
@@ -114,9 +123,9 @@ def test_D06_pictures_of_a_given_test_table_are_not_read(tmp_path: Path, monkeyp
     write_images(tmp_path / "x-train.parquet", ["cat", "dog"], [0, 1] * 5)
     write_images(tmp_path / "x-test.parquet", ["cat", "dog"], [0, 1] * 4)
     asked: list[tuple[str, str]] = []
-    column = tables._Table.column
+    column = tables._File.column
     monkeypatch.setattr(
-        tables._Table, "column", lambda self, name: asked.append((self.path.name, name)) or column(self, name)
+        tables._File, "column", lambda self, name: asked.append((self.path.name, name)) or column(self, name)
     )
     dataset = open_data(tmp_path / "x-train.parquet")
     assert set(asked) == {("x-train.parquet", "label"), ("x-train.parquet", "image"), ("x-test.parquet", "label")}

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from naturalize.data.decode import UnreadablePicture
-from naturalize.data.listing import left_out
-from naturalize.data.parts import SPLITS, Note, Part, counted, shortened
+from naturalize.data.parts import SPLITS, Note, Part, counted, left_out, shortened
 from naturalize.data.scan import Room, Seen, scan
 from naturalize.errors import UserError
 from naturalize.progress import Progress, silent
@@ -61,14 +60,14 @@ class Dataset:
     name: str
     source: str
     class_names: tuple[str, ...]
-    labels: NDArray[np.int64]
-    splits: dict[str, NDArray[np.int64]]
+    labels: NDArray[np.int64] = field(repr=False)
+    splits: dict[str, NDArray[np.int64]] = field(repr=False)
     given: dict[str, int]
-    paths: tuple[str, ...]
+    paths: tuple[str, ...] = field(repr=False)
     channels: int
     side: int
     fingerprint: str
-    notes: tuple[Note, ...]
+    notes: tuple[Note, ...] = field(repr=False)
     entries: list[Entry] = field(repr=False)
     room: Room = field(repr=False)
 

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from naturalize.data.decode import read_picture
-from naturalize.data.listing import Picture, entries, is_hidden, is_picture, left_out, suffixes_in_words, walk
+from naturalize.data.listing import Picture, entries, is_hidden, is_picture, suffixes_in_words, walk
 from naturalize.data.parts import (
     SPELLINGS,
     SPLITS,
@@ -18,6 +18,7 @@ from naturalize.data.parts import (
     as_path,
     as_text,
     in_natural_order,
+    left_out,
     natural_key,
     printable,
     shortened,

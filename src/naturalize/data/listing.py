@@ -1,20 +1,13 @@
 """Which files below a folder are pictures."""
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
 
 from naturalize.data.decode import FORMATS
-from naturalize.data.parts import (
-    as_path,
-    counted,
-    natural_key,
-    printable,
-    shortened,
-)
+from naturalize.data.parts import as_path, natural_key, printable
 from naturalize.errors import UserError
 
 SUFFIXES = frozenset(
@@ -122,9 +115,3 @@ def list_images(path: str | os.PathLike[str]) -> list[tuple[str, Path]]:
 def suffixes_in_words() -> str:
     """The file types that are looked for."""
     return "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, HEIC, JPEG 2000 or PNM files"
-
-
-def left_out(names: Iterable[str], noun: str, why: str) -> str:
-    """One line on files that were not taken: how many, why, the first few names."""
-    names = list(names)
-    return f"{counted(len(names), noun)} {why}: {shortened(names)}"

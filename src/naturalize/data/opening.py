@@ -13,17 +13,9 @@ import numpy as np
 from naturalize.data import arrays, folder, hub, tables
 from naturalize.data.dataset import Dataset, Entry, unreadable_notes
 from naturalize.data.decode import UnreadablePicture
-from naturalize.data.listing import SUFFIXES, left_out
+from naturalize.data.listing import SUFFIXES
 from naturalize.data.machine import pixel_budget
-from naturalize.data.parts import (
-    SPLITS,
-    Found,
-    Note,
-    as_path,
-    counted,
-    printable,
-    shortened,
-)
+from naturalize.data.parts import SPLITS, Found, Note, as_path, counted, left_out, printable, shortened
 from naturalize.data.scan import Room, scan
 from naturalize.data.splits import cut
 from naturalize.errors import UserError, unknown
@@ -107,6 +99,8 @@ def _find(source: Any) -> Found:
         if Path("digits").exists():
             found.notes.append(Note("ignored", "digits are scikit-learn's: write ./digits for the folder of that name"))
         return found
+    if isinstance(source, str) and source == "arrays":
+        raise UserError("these data came as arrays from Python: pass the same arrays again")
     for reader in READERS:
         if reader.accepts(source):
             return reader.find(source)
@@ -140,9 +134,11 @@ def _drop_empty_splits(found: Found) -> None:
 
 def _class_names(found: Found, wanted: Sequence[str] | None) -> tuple[str, ...]:
     """The classes in order: those wanted, or those that have pictures to train on."""
+    trained = set(found.parts["train"].labels)
+    if len(trained) < 2:
+        raise UserError(f"{found.source} holds pictures of one class only, {trained.pop()}: two or more are needed")
     if wanted is not None:
         return _as_wanted(found, tuple(printable(str(name)) for name in wanted))
-    trained = set(found.parts["train"].labels)
     for split, part in found.parts.items():
         if untrained := [name for name in found.class_names if name in set(part.labels) - trained]:
             raise UserError(
@@ -153,10 +149,7 @@ def _class_names(found: Found, wanted: Sequence[str] | None) -> tuple[str, ...]:
     if empty:
         message = f"{counted(len(empty), 'class')} without pictures left out: {shortened(empty)}"
         found.notes.append(Note("empty", message, tuple(empty)))
-    names = tuple(name for name in found.class_names if name in trained)
-    if len(names) < 2:
-        raise UserError(f"{found.source} holds pictures of one class only, {names[0]}: two or more are needed")
-    return names
+    return tuple(name for name in found.class_names if name in trained)
 
 
 def _as_wanted(found: Found, wanted: tuple[str, ...]) -> tuple[str, ...]:
@@ -205,6 +198,8 @@ def _check_unreadable(
     had, has = (set(labels) for labels in (found.parts["train"].labels, (entry.label for entry in entries["train"])))
     if lost := [name for name in class_names if name in had - has]:
         raise UserError(f"no readable picture left of {shortened(lost)}: {message}")
+    if "val" in entries and not entries["val"]:
+        raise UserError(f"no readable picture left in val: {message}")
     damaged = sum(error.package is None for error in unreadable)
     total = len(unreadable) + sum(len(part) for split, part in entries.items() if split != "test")
     if damaged > max(FEW, FEW_SHARE * total):

@@ -108,3 +108,8 @@ def counted(number: int, noun: str) -> str:
     """The number with its noun: 1 picture, 2 pictures, 3 classes."""
     plural = noun + ("es" if noun.endswith("s") else "s")
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+def left_out(names: Sequence[str], noun: str, why: str) -> str:
+    """One line on files that were not taken: how many, why, the first few names."""
+    return f"{counted(len(names), noun)} {why}: {shortened(names)}"

@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from naturalize.data.decode import UnreadablePicture, read_picture
-from naturalize.data.listing import left_out
 from naturalize.data.machine import pixel_budget
 from naturalize.data.parts import (
     SPELLINGS,
@@ -26,6 +25,7 @@ from naturalize.data.parts import (
     as_path,
     as_text,
     in_natural_order,
+    left_out,
     printable,
     shortened,
 )
@@ -70,12 +70,23 @@ def find(source: Any) -> Found:
     if len(files) > 1 and path.is_file():
         beside = [file.name for file in files if file != path]
         notes.append(Note("split", f"{shortened(beside)} beside {path.name} taken as well", tuple(beside)))
-    tables = {split: [_Table(file) for file in by_split[split]] for split in SPLITS if split in by_split}
+    tables = {split: [_File(file) for file in by_split[split]] for split in SPLITS if split in by_split}
     return found_in(stems[0] or printable(root.resolve().name), as_text(str(path)), tables, notes)
 
 
-class _Table:
-    """One table file. Columns are read when they are asked for."""
+class Table(Protocol):
+    """A table of a split. `size` is in bytes; paths in it are relative to `folder`."""
+
+    schema: pa.Schema
+    size: int
+    folder: Path
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A column, read when it is asked for."""
+
+
+class _File:
+    """A parquet or Arrow file as a `Table`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -103,8 +114,8 @@ class _Table:
         return pq.read_table(self.path, columns=[name])[name]
 
 
-def found_in(name: str, source: str, tables: Mapping[str, Sequence[Any]], notes: list[Note]) -> Found:
-    """A data set of tables by split. A table has `schema`, `size` in bytes, `folder` of relative paths, `column(name)`.
+def found_in(name: str, source: str, tables: Mapping[str, Sequence[Table]], notes: list[Note]) -> Found:
+    """A data set of tables by split.
 
     Raises:
         UserError: no or several candidates for the columns of pictures and labels, or labels that are no classes.
@@ -114,7 +125,7 @@ def found_in(name: str, source: str, tables: Mapping[str, Sequence[Any]], notes:
     image = _one_column(source, "pictures", IMAGE_NAMES, _image_columns(schema, features), schema.names)
     candidates = [column for column in schema.names if column != image]
     label = _one_column(source, "labels", LABEL_NAMES, _label_columns(schema, features, candidates), schema.names)
-    declared = tuple(printable(str(known)) for known in features.get(label, {}).get("names", ()))
+    declared = _declared_names(schema, label)
     parts, notes = {}, list(notes)
     for split, members in tables.items():
         names: list[str] = []
@@ -127,10 +138,11 @@ def found_in(name: str, source: str, tables: Mapping[str, Sequence[Any]], notes:
                 raise UserError(
                     f"{source}: the {split} table has no columns {image} and {label} as the train table has"
                 )
+            own = _declared_names(table.schema, label)  # a test table may number the same names otherwise
             for row, value in enumerate(table.column(label).to_pylist()):
                 shown = f"{split}[{number}]"
                 number += 1
-                class_name = _class_name(value, declared, f"{source}: {label} of {shown}")
+                class_name = _class_name(value, own, f"{source}: {label} of {shown}")
                 if class_name is None:
                     unlabelled.append(shown)
                 else:
@@ -143,14 +155,14 @@ def found_in(name: str, source: str, tables: Mapping[str, Sequence[Any]], notes:
             )
         sizes = [members[member].size for member, _ in rows]
         parts[split] = Part(names, labels, sizes, _Pictures(members, image, rows, names))
-    observed = (class_name for part in parts.values() for class_name in part.labels)
-    return Found(name, source, declared or in_natural_order(observed), parts, notes)
+    observed = {class_name for part in parts.values() for class_name in part.labels}
+    return Found(name, source, declared + in_natural_order(observed - set(declared)), parts, notes)
 
 
 class _Pictures:
     """Decodes rows; the column of pictures is read when the first is asked for, which a given test never is early."""
 
-    def __init__(self, tables: Sequence[Any], column: str, rows: list[tuple[int, int]], names: list[str]) -> None:
+    def __init__(self, tables: Sequence[Table], column: str, rows: list[tuple[int, int]], names: list[str]) -> None:
         self._tables = tables
         self._column = column
         self._rows = rows
@@ -171,7 +183,7 @@ class _Pictures:
         if content:
             return read_picture(content, self._names[index])
         if path:
-            return read_picture(Path(self._tables[member].folder, path), f"{self._names[index]} ({path})")
+            return read_picture(self._tables[member].folder / path, f"{self._names[index]} ({path})")
         raise UnreadablePicture(self._names[index], "no bytes and no path")
 
 
@@ -182,6 +194,11 @@ def _features(schema: pa.Schema) -> dict[str, Any]:
     except (KeyError, ValueError, TypeError):
         return {}
     return {name: feature for name, feature in (features or {}).items() if isinstance(feature, dict)}
+
+
+def _declared_names(schema: pa.Schema, label: str) -> tuple[str, ...]:
+    """The names of a ClassLabel, in its order; none for other columns."""
+    return tuple(printable(str(name)) for name in _features(schema).get(label, {}).get("names", ()))
 
 
 def _image_columns(schema: pa.Schema, features: dict[str, Any]) -> list[str]:
