@@ -1,7 +1,7 @@
 """What training adds to a batch: random crops, flips and cutouts.
 
-By hand rather than by Kornia, whose crop is a loop over the pictures of the batch: for 128 pictures of 3x32x32 its three
-steps took 5.3 ms or more on two CPU threads, these 1.3, and these leave torch's global generator alone.
+By hand rather than by Kornia, whose crop is a loop over the pictures of the batch: for 128 pictures of 3x32x32 its
+three steps took 5.3 ms or more on two CPU threads, these 1.3, and these leave torch's global generator alone.
 """
 
 import torch
