@@ -67,7 +67,7 @@ def propose(
     Raises:
         ValueError: without any objective, and when a function gives a value that is not finite.
     """
-    objectives = [*([error_of] if error_of else []), *exact]
+    objectives = [*exact] if error_of is None else [error_of, *exact]
     if not objectives:
         raise ValueError("a search needs at least one objective")
     evaluations = Evaluations(objectives, requirements)
