@@ -206,4 +206,4 @@ def measure_costs(setting: Setting) -> Costs:
         image_s += (time.perf_counter() - cut) / len(archs) / len(rows)
     setting.watch.event("machine", threads=threads, image_ms=1e3 * image_s, network_ms=1e3 * network_s)
     read_test_s = 0.0 if not setting.dataset.given_test else 1e-3 * len(setting.dataset.splits["test"])
-    return Costs(image_s, network_s, search_s=2.5, read_test_s=read_test_s)
+    return Costs(image_s, network_s, search_s=1.5, read_test_s=read_test_s)

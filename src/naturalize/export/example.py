@@ -28,7 +28,8 @@ def pixels(path: str) -> np.ndarray:
         see_through = picture.convert("RGBA")
         picture = Image.new("RGB", picture.size, "white")
         picture.paste(see_through, mask=see_through.getchannel("A"))
-    picture = picture.convert("RGB").convert("L" if channels == 1 else "RGB").resize((side, side), resample)
+    picture = picture.convert("RGB").convert("L" if channels == 1 else "RGB")
+    picture = picture.resize((side, picture.height), resample).resize((side, side), resample)
     return np.ascontiguousarray(np.asarray(picture).reshape(side, side, channels).transpose(2, 0, 1))
 
 
