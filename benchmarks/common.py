@@ -1,0 +1,58 @@
+"""What the benchmark scripts share: transfers by the real command line, and results as small JSON files."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+SHARED = HERE.parents[1] / "shared" / "data"
+
+Front = dict[str, Any]
+
+
+def machine() -> dict[str, Any]:
+    """The machine and the libraries that figures were measured with."""
+    import torch
+
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cpus": cpus, "processor": processor(), "python": platform.python_version(), "torch": torch.__version__}
+
+
+def processor() -> str:
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def transfer(data: str | Path, out: Path, *options: str) -> tuple[Front, float]:
+    """Run `naturalize transfer` in a process of its own; its front and its wall clock in seconds.
+
+    A run that is finished already is not repeated, so a benchmark that was stopped goes on where it was.
+    """
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "naturalize", "transfer", str(data), "--out", str(out), *options]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return read_front(out), time.perf_counter() - start
+
+
+def read_front(run: Path) -> Front:
+    """front.json of a run."""
+    return json.loads((run / "front.json").read_text(encoding="utf-8"))
+
+
+def best(front: Front) -> dict[str, Any]:
+    """The network with the lowest validation error, the smaller one of equals."""
+    return min(front["networks"], key=lambda network: (network["val_error_views"], network["madds"]))
+
+
+def write(name: str, result: dict[str, Any]) -> None:
+    """Write results/NAME.json, with the machine."""
+    path = HERE / "results" / f"{name}.json"
+    path.write_text(json.dumps({"machine": machine(), **result}, indent=1) + "\n", encoding="utf-8")
+    print(f"\nwrote {path.relative_to(HERE.parent)}")

@@ -1,0 +1,140 @@
+"""The same budget spent three ways: Neural Architecture Transfer, the Once-for-All way, adaptation to uniform draws.
+
+    python benchmarks/three_ways.py digits --budget 3m --seeds 5 --runs /tmp/three
+    python benchmarks/three_ways.py cifar10 --images 5000 --budget 3m --seeds 5 --runs /tmp/three-cifar
+
+- nat: `naturalize transfer` as it is.
+- ofa: all training goes into preparation; then one search, whose candidates are measured with those weights.
+- uniform: as nat, but adaptation draws architectures uniformly, not from the archive's distribution.
+
+Paired seeds: the same data splits, starting weights and batches. Compared is the hypervolume of the final front on the
+test split, with one reference point for all. Printed are all seeds, the medians, and the mean paired ratio to nat.
+"""
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+import numpy as np
+from common import SHARED, Front, read_front, write
+
+from naturalize import api, nat, rng
+from naturalize.conclude import conclude, measured_values
+from naturalize.nat import Transfer
+from naturalize.search import hypervolume
+from naturalize.setting import Setting
+from naturalize.space import Codes, SearchSpace
+
+Transfers = Callable[[Setting], None]
+
+
+def once_for_all(setting: Setting) -> None:
+    """Preparation with all the training time, then one search under its weights."""
+    archive, space = setting.archive, setting.supernet.family.space
+    steps = Transfer(setting)
+    assert steps.plan is not None
+    measuring = nat.schedule.MEASURING * steps.plan.iteration_s
+    steps.plan = dataclasses.replace(steps.plan, prepare_until=steps.plan.final_from - measuring - 3)
+    steps.prepare()
+    measured = steps.measure(0, setting.watch.used_s + measuring)
+    predictor = steps.fit(measured, 0)
+    candidates = steps.search(predictor, measured, 0)
+    budget = setting.run.settings.budget_s or 0.0
+    until = steps.plan.final_from + (budget - steps.plan.final_from) / 2
+    for arch in space.architectures(candidates):
+        if setting.watch.used_s > until:
+            break
+        steps.measure_one(arch, steps.context(0))
+    steps.close(0, steps.measured(list(archive.measurements(steps.context(0))), steps.context(0)))
+    codes, values = measured_values(setting, 0)
+    conclude(setting, steps.session, 0, codes, values)
+
+
+def uniformly(space: SearchSpace, codes: Codes) -> np.ndarray:
+    """In place of the archive's distribution: that of uniform architectures."""
+    return archive_distribution(space, space.sample(20_000, rng.generator(0, "uniform distribution")))
+
+
+archive_distribution = nat.distribution
+
+
+def with_uniform_draws(setting: Setting) -> None:
+    """`nat.transfer` with the distribution exchanged."""
+    nat.distribution = uniformly
+    try:
+        nat.transfer(setting)
+    finally:
+        nat.distribution = archive_distribution
+
+
+WAYS: dict[str, Transfers] = {"nat": nat.transfer, "ofa": once_for_all, "uniform": with_uniform_draws}
+
+
+def data_of(name: str, images: int) -> Any:
+    """`digits`, or a seeded part of one of the shared sets with its whole test split."""
+    if name == "digits":
+        return "digits"
+    from datasets import load_dataset
+
+    files = {split: str(SHARED / f"{name}-{split}.parquet") for split in ("train", "test")}
+    loaded = load_dataset("parquet", data_files=files)
+    order = np.random.default_rng(0).permutation(len(loaded["train"]))[:images]
+    column = next(c for c in ("image", "img") if c in loaded["train"].column_names)
+    label = next(c for c in ("label", "labels", "fine_label") if c in loaded["train"].column_names)
+    names = loaded["train"].features[label].names
+    parts = {}
+    for split, rows in (("train", order), ("test", range(len(loaded["test"])))):
+        chosen = loaded[split].select(rows)
+        pixels = np.stack([np.asarray(image.convert("RGB")) for image in chosen[column]])
+        parts[split] = (pixels, np.array([names[i] for i in chosen[label]]))
+    return parts
+
+
+def run_one(way: str, data: Any, budget: str, seed: int, out: Path) -> Front:
+    """One run, unless its front is there."""
+    if not (out / "report.html").exists():
+        api.run_transfer = WAYS[way]  # type: ignore[assignment]
+        api.transfer(data, out, budget=budget, seed=seed, listeners=(), started=time.monotonic())
+    return read_front(out)
+
+
+def test_hypervolume(front: Front, reference: list[float]) -> float:
+    """Of the front's networks, by test error and multiply-adds."""
+    return hypervolume([[n["test_error"], n["madds"]] for n in front["networks"]], reference)
+
+
+def main() -> None:
+    """Run, print and write the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--budget", default="3m")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--runs", type=Path, required=True)
+    asked = parser.parse_args()
+    data = data_of(asked.data, asked.images)
+    fronts: dict[str, list[Front]] = {way: [] for way in WAYS}
+    for seed in range(asked.seeds):
+        for way in WAYS:
+            fronts[way].append(run_one(way, data, asked.budget, seed, asked.runs / f"{way}-{seed}"))
+    every = [front for found in fronts.values() for front in found]
+    reference = [max(f["majority_error"]["test"] for f in every), max(f["reference"][1] for f in every)]
+    volumes = {way: [test_hypervolume(front, reference) for front in found] for way, found in fronts.items()}
+    print(f"{asked.data}, budget {asked.budget}: hypervolume on test")
+    for way, found in volumes.items():
+        ratios = [one / other for one, other in zip(found, volumes["nat"], strict=True)]
+        spread = stdev(ratios) if len(ratios) > 1 else 0.0
+        print(
+            f"{way:>8}  " + "  ".join(f"{v:.4f}" for v in found) + f"  median {median(found):.4f}"
+            f"  ratio to nat {mean(ratios):.4f} (sd {spread:.4f})"
+        )
+    rounded = {way: [round(v, 5) for v in found] for way, found in volumes.items()}
+    write(f"three-ways-{asked.data}", {"budget": asked.budget, "reference": reference, "hypervolume": rounded})
+
+
+if __name__ == "__main__":
+    main()
