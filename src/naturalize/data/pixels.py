@@ -54,6 +54,9 @@ class Preprocessing:
             **asdict(self),
             "mean": list(self.mean),
             "std": list(self.std),
+            "mode": "L" if self.channels == 1 else "RGB",
+            "resample": "bilinear",
+            "crop": "none",
             "layout": "NCHW",
             "range": "0..255",
             "steps": [
