@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from naturalize.errors import UserError, unknown
 from naturalize.objectives import KINDS
-from naturalize.objectives.exact import Exact
 from naturalize.space import Codes, SearchSpace
+
+if TYPE_CHECKING:  # reading a requirement needs no torch
+    from naturalize.objectives.exact import Exact
 
 MULTIPLES = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
 
