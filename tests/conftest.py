@@ -1,6 +1,7 @@
 """What tests share: where the project's real data are, small supernets, learnable pictures."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,12 @@ def make_pictures(root: Path, n: int, *names: str, size: tuple[int, int] = (64, 
                 picture.putpixel(place, tuple(draw.randrange(256) for _ in "rgb"))
             picture.save(root / name / f"{i:03d}.jpg")
     return root
+
+
+@pytest.fixture(scope="session")
+def picture_maker() -> Callable[..., Path]:
+    """`make_pictures`."""
+    return make_pictures
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from naturalize.data.augment import should_flip
 from naturalize.errors import Interrupted, UserError
 from naturalize.export import Check, Exported
 from naturalize.export import export as export_file
+from naturalize.files import write_json
 from naturalize.nat import prepare_only, run_transfer
 from naturalize.objectives import parse_objectives
 from naturalize.objectives.requirement import check_feasible, parse_requirement
@@ -29,6 +30,7 @@ from naturalize.run.watch import Listener
 from naturalize.session import Session
 from naturalize.setting import batch_size, check_same_data, create_run, exact_counts, open_setting, views_of
 from naturalize.supernet import make_family
+from naturalize.terminal import Terminal
 
 DEFAULT_BUDGET = "20m"
 DEFAULT_EPOCHS = 5
@@ -48,7 +50,7 @@ def transfer(
     classes: Sequence[str] = (),
     seed: int = 0,
     strict: bool = False,
-    listeners: Sequence[Listener] = (),
+    listeners: Sequence[Listener] | None = None,
     started: float | None = None,
 ) -> Run:
     """Adapt a supernet to images, architecture and weights together, and write the front of networks to `out`.
@@ -67,7 +69,7 @@ def transfer(
         weights: directory that `prepare` made, to start from its bodies.
         classes: class names in the order wanted; the data's own unless told.
         strict: stop at a picture that cannot be read, in place of skipping it.
-        listeners: called with every event.
+        listeners: called with every event; progress on stderr where None, silence where empty.
         started: `time.monotonic()` from which the budget counts; now unless told.
 
     Raises:
@@ -78,7 +80,18 @@ def transfer(
         data, budget, iterations, epochs, objectives=objectives, require=require, supernet=supernet, weights=weights,
         classes=classes, seed=seed, strict=strict,
     )  # fmt: skip
-    return work(data, Path(out), settings, listeners, started)
+    with heard(listeners) as hearing:
+        return work(data, Path(out), settings, hearing, started)
+
+
+@contextmanager
+def heard(listeners: Sequence[Listener] | None) -> Iterator[Sequence[Listener]]:
+    """The listeners, or progress on stderr where none were given."""
+    if listeners is not None:
+        yield listeners
+        return
+    with Terminal() as terminal:
+        yield [terminal]
 
 
 def make_settings(
@@ -117,7 +130,7 @@ def make_settings(
         supernet=supernet,
         objectives=parsed,
         requirements=tuple(require),
-        budget_s=parse_budget(budget or DEFAULT_BUDGET) if timed else None,
+        budget_s=parse_budget(DEFAULT_BUDGET if budget is None else budget) if timed else None,
         iterations=iterations,
         epochs=None if timed else epochs or DEFAULT_EPOCHS,
         weights=None if weights is None else str(weights),
@@ -132,19 +145,23 @@ def work(data: Any, directory: Path, settings: Settings, listeners: Sequence[Lis
     watch = Watch(listeners, time.monotonic() if started is None else started)
     path = Path(data) if isinstance(data, str | Path) else None
     with watch.stoppable(), prepared_directory(directory, path) as exists:
+        run = Run(directory) if exists else None
+        if run is not None and (differences := run.settings.differences(settings)):
+            raise UserError(
+                f"{directory} is a run with other settings: {'; '.join(differences)}. Go on with it by "
+                f"`naturalize resume {directory}`, or choose another --out"
+            )
+        if run is not None:
+            check_checkpoint(run)
         dataset = read_data(data, settings, watch)
-        if exists:
-            run = Run(directory)
+        if run is not None:
             check_same_data(run, dataset)
-            if differences := run.settings.differences(settings):
-                raise UserError(
-                    f"{directory} is a run with other settings: {'; '.join(differences)}. Go on with it by "
-                    f"`naturalize resume {directory}`, or choose another --out"
-                )
         else:
             exact = exact_counts(settings, dataset)
             space = make_family(settings.supernet, dataset.side).space
             check_feasible([parse_requirement(text) for text in settings.requirements], exact, space)
+            lists = {split: [dataset.paths[row] for row in rows] for split, rows in dataset.splits.items()}
+            write_json(directory / "splits.json", lists)
             run = create_run(directory, settings, dataset, watch)
         return go_on(run, dataset, watch)
 
@@ -155,7 +172,7 @@ def resume(
     data: Any = None,
     budget: str | None = None,
     iterations: int | None = None,
-    listeners: Sequence[Listener] = (),
+    listeners: Sequence[Listener] | None = None,
     started: float | None = None,
 ) -> Run:
     """Go on with a run that was stopped; with a larger budget or more iterations also with a finished one.
@@ -164,8 +181,8 @@ def resume(
         data: where the images are now; where they were unless told.
         budget, iterations: the new total. Nothing else of a run may change.
     """
-    watch = Watch(listeners, time.monotonic() if started is None else started)
-    with opened(directory, watch) as run:
+    with heard(listeners) as hearing, opened(directory, hearing, started) as (run, watch):
+        check_checkpoint(run)
         settings = run.settings
         if budget is not None:
             if settings.budget_s is None:
@@ -177,24 +194,27 @@ def resume(
             if iterations < 1:
                 raise UserError(f"--iterations {iterations}: give 1 or more")
             settings = replace(settings, iterations=iterations)
-        run = run.with_settings(settings)
-        return go_on(run, reopen_data(run, data, watch), watch)
+        dataset = reopen_data(run, data, watch)  # before anything of the run is changed
+        return go_on(run.with_settings(settings), dataset, watch)
 
 
 def finish(
     directory: str | Path,
     *,
     data: Any = None,
-    listeners: Sequence[Listener] = (),
+    listeners: Sequence[Listener] | None = None,
 ) -> Run:
     """End a stopped run as it is: the front of its last measured weights version is measured on test and written."""
-    watch = Watch(listeners, time.monotonic())
-    with opened(directory, watch) as run, attached(run, watch) as archive:
+    with (
+        heard(listeners) as hearing,
+        opened(directory, hearing) as (run, watch),
+        attached(run, watch) as archive,
+    ):
         closed = archive.iterations()
         if not closed:
             raise UserError(f"nothing measured yet in {directory}: let it go on with `naturalize resume {directory}`")
         version = closed[-1]["weights_version"]
-        if archive.decision("finished") != {"version": version}:
+        if archive.decision("finished") != {"version": version} or not has_front(run):
             setting = open_setting(run, reopen_data(run, data, watch), archive, watch)
             codes, values = measured_values(setting, version)
             conclude(setting, Session(setting), version, codes, values)
@@ -202,12 +222,19 @@ def finish(
         return run
 
 
+def check_checkpoint(run: Run) -> None:
+    """Raise `UserError` for a damaged checkpoint, before the data are read for nothing."""
+    name = run.checkpoints.latest()
+    if name is not None:
+        run.checkpoints.load(name)
+
+
 def go_on(run: Run, dataset: Dataset, watch: Watch) -> Run:
     """Do what is left of a run, then write its report."""
     with attached(run, watch) as archive:
         target = {"budget_s": run.settings.budget_s, "iterations": run.settings.iterations}
-        if archive.decision("done") == target:
-            watch.event("already finished")
+        if archive.decision("done") == target and (run.settings.goal == "prepare" or has_front(run)):
+            watch.event("already finished", run=str(run.directory), **target)
             if run.settings.goal == "transfer" and not (run.directory / "report.html").exists():
                 report(run, watch)
             return run
@@ -237,12 +264,23 @@ def report(run: Run, watch: Watch) -> Path:
         return write_report(run.directory)
 
 
+def has_front(run: Run) -> bool:
+    """Whether front.json is there and whole."""
+    try:
+        return bool(run.front())
+    except UserError:
+        return False
+
+
 @contextmanager
-def opened(directory: str | Path, watch: Watch) -> Iterator[Run]:
-    """An existing run, locked."""
+def opened(
+    directory: str | Path, listeners: Sequence[Listener], started: float | None = None
+) -> Iterator[tuple[Run, Watch]]:
+    """An existing run, locked, and the watch of the work on it."""
     run = Run(directory)
+    watch = Watch(listeners, time.monotonic() if started is None else started)
     with watch.stoppable(), prepared_directory(run.directory, None):
-        yield run
+        yield run, watch
 
 
 @contextmanager
@@ -296,7 +334,7 @@ def prepare(
     budget: str | None = None,
     epochs: int | None = None,
     seed: int = 0,
-    listeners: Sequence[Listener] = (),
+    listeners: Sequence[Listener] | None = None,
     started: float | None = None,
 ) -> Run:
     """Train a supernet by the sandwich rule and leave it in `out`, for `transfer(..., weights=out)`.
@@ -308,7 +346,8 @@ def prepare(
     if budget is not None and epochs is not None:
         raise UserError("give --budget or --epochs, not both")
     settings = make_settings(data, budget, None if epochs is None else 1, epochs, supernet=supernet, seed=seed)
-    return work(data, Path(out), replace(settings, goal="prepare"), listeners, started)
+    with heard(listeners) as hearing:
+        return work(data, Path(out), replace(settings, goal="prepare"), hearing, started)
 
 
 def check(
@@ -317,14 +356,15 @@ def check(
     classes: Sequence[str] = (),
     seed: int = 0,
     strict: bool = False,
-    listeners: Sequence[Listener] = (),
+    listeners: Sequence[Listener] | None = None,
 ) -> list[str]:
     """What is understood of the data, test pictures included, and what a transfer would choose; in lines of text."""
-    watch = Watch(listeners, time.monotonic())
-    with watch.stoppable():
-        dataset = open_data(
-            data, classes=classes or None, seed=seed, strict=strict, scan_test=True, progress=watch.progress
-        )
+    with heard(listeners) as hearing:
+        watch = Watch(hearing, time.monotonic())
+        with watch.stoppable():
+            dataset = open_data(
+                data, classes=classes or None, seed=seed, strict=strict, scan_test=True, progress=watch.progress
+            )
     return [*dataset.summary(), *class_counts(dataset), *choices(dataset)]
 
 

@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from naturalize.run.front import FrontNetwork
-from naturalize.run.settings import duration
+from naturalize.run import FrontNetwork, duration
 
 PLAIN_S = 10.0  # between plain lines
+FIRST_S = 2.0  # before the first: what is over sooner needs none
 PHASES = {
     "scan": "reading pictures",
     "pixels": "resizing pictures",
@@ -42,8 +42,7 @@ class Terminal:
         self.task: TaskID | None = None
         self.budget_s: float | None = None
         self.iteration = ""
-        self._plain = 0.0
-        self._shown = ""
+        self._plain: float | None = None
 
     def __enter__(self) -> Terminal:
         if self.live:
@@ -84,8 +83,12 @@ class Terminal:
             self.progress.update(
                 self.task, description=description, completed=1000 * share, left=self.left(event["used_s"])
             )
-        elif time.monotonic() - self._plain > PLAIN_S:
-            self._plain = time.monotonic()
+            return
+        now = time.monotonic()
+        if self._plain is None:
+            self._plain = now - PLAIN_S + FIRST_S
+        if now - self._plain > PLAIN_S:
+            self._plain = now
             self.say(f"  {self.iteration}{text}: {100 * share:.0f}%, {self.left(event['used_s'])}")
 
     def on_start(self, event: dict[str, Any]) -> None:
@@ -128,7 +131,9 @@ class Terminal:
 
     def on_already_finished(self, event: dict[str, Any]) -> None:
         """Nothing to do."""
-        self.say("finished already; give more with `naturalize resume RUN --budget 40m`")
+        budget, iterations = event["budget_s"], event["iterations"]
+        more = f"--budget {round(budget / 30)}m" if budget is not None else f"--iterations {2 * iterations}"
+        self.say(f"finished already; for more: naturalize resume {event['run']} {more}")
 
 
 def front_table(networks: list[FrontNetwork]) -> Table:

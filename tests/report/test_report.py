@@ -60,12 +60,15 @@ def test_P02_page_of_300_networks_and_100_classes_is_below_8_MB_with_one_library
 
 
 def test_P05_run_without_a_front_says_nothing_measured_yet(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no run"):
+        write_report(tmp_path)
+    (tmp_path / "run.toml").touch()
     with pytest.raises(UserError, match="nothing measured yet"):
         write_report(tmp_path)
     write_run(tmp_path / "empty", made_up_front() | {"networks": []})
-    with pytest.raises(UserError, match="nothing measured yet"):
+    with pytest.raises(UserError, match="no networks"):
         write_report(tmp_path / "empty")
-    with pytest.raises(UserError, match="no such directory"):
+    with pytest.raises(UserError, match="does not exist"):
         write_report(tmp_path / "absent")
 
 

@@ -6,14 +6,18 @@ import time
 
 STARTED = time.monotonic()
 
+import os  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import TYPE_CHECKING, Annotated  # noqa: E402
+from typing import TYPE_CHECKING, Annotated, Any  # noqa: E402
 
 import typer  # noqa: E402
 
 from naturalize.errors import Interrupted, UserError  # noqa: E402
 from naturalize.version import __version__  # noqa: E402
+
+# Threads of torch that have nothing to do sleep in place of spinning: on a busy machine a run is ten times as fast.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from naturalize.run import Run
@@ -28,7 +32,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Data = Annotated[str, typer.Argument(help="Folder of class folders, image-parquet file, Hub name, or `digits`.")]
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # of the click that this typer brings
+
+Data = Annotated[
+    str, typer.Argument(metavar="DATA", help="Folder of class folders, image-parquet file, Hub name, or `digits`.")
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
 Budget = Annotated[str | None, typer.Option(help="Wall clock from start to finished report, as 90s, 20m or 1h30m.")]
 Iterations = Annotated[int | None, typer.Option(help="In place of a budget; repeatable to the bit on one machine.")]
@@ -45,21 +53,36 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # names that the terminal's encoding lacks are escaped, not a crash
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        app()
+        code = app(sys.argv[1:] or ["--help"], prog_name="naturalize", standalone_mode=False)
+        if code:
+            fail("stopped", code)
     except UserError as error:
         fail(str(error), error.exit_code)
+    except UsageError as error:
+        fail(usage(error), 2)
     except Interrupted as stop:
         fail(f"stopped by signal {stop.signum}; the state is saved: go on with `naturalize resume`", stop.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         fail("stopped", 130)
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(0) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        fail(f"{error.filename}: {error.strerror}", 2)
+
+
+def usage(error: Any) -> str:
+    """What is wrong with the options of a command, and where it is told how they are written."""
+    command = error.ctx.command_path if error.ctx is not None else "naturalize"
+    message = str(error.format_message()).strip().rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}: see `{command} --help`"
 
 
 def fail(message: str, code: int) -> None:
     """Print one line and leave."""
-    print("naturalize: " + " ".join(message.split("\n")), file=sys.stderr, flush=True)
+    print("naturalize: " + " ".join(line.strip() for line in message.splitlines()), file=sys.stderr, flush=True)
     raise SystemExit(code)
 
 
@@ -115,11 +138,12 @@ def transfer(
 
     The same command on an existing run goes on where it was.
     """
-    from naturalize import api
     from naturalize.terminal import Terminal
 
     out = out or Path("runs") / (Path(data).stem or "run")
     with Terminal() as terminal:
+        from naturalize import api
+
         run = api.transfer(
             data, out, budget=budget, iterations=iterations, epochs=epochs, objectives=objective or ("error", "madds"),
             require=require or (), supernet=supernet, weights=weights, classes=split_names(classes), seed=seed,
@@ -144,7 +168,6 @@ def resume(
       naturalize resume runs/photos --budget 40m
       naturalize resume runs/photos --data /mnt/photos
     """
-    from naturalize import api
     from naturalize.terminal import Terminal
 
     if context.args:
@@ -153,6 +176,8 @@ def resume(
             "start a new run with another --out for the rest"
         )
     with Terminal() as terminal:
+        from naturalize import api
+
         found = api.resume(run, data=data, budget=budget, iterations=iterations, listeners=[terminal], started=STARTED)
     show(found)
 
@@ -165,10 +190,11 @@ def finish(run: RunPath, data: DataNow = None) -> None:
     Example:
       naturalize finish runs/photos
     """
-    from naturalize import api
     from naturalize.terminal import Terminal
 
     with Terminal() as terminal:
+        from naturalize import api
+
         found = api.finish(run, data=data, listeners=[terminal])
     show(found)
 
@@ -267,10 +293,11 @@ def check(data: Data, classes: Classes = None, seed: Seed = 0, strict: Strict = 
       naturalize check photos/
       naturalize check cifar10-train.parquet
     """
-    from naturalize import api
     from naturalize.terminal import Terminal
 
     with Terminal() as terminal:
+        from naturalize import api
+
         lines = api.check(data, classes=split_names(classes), seed=seed, strict=strict, listeners=[terminal])
     for line in lines:
         print(line)
@@ -292,10 +319,11 @@ def prepare(
       naturalize prepare cifar100-train.parquet --supernet mini --budget 2h --out supernets/mini
       naturalize transfer photos/ --weights supernets/mini --budget 20m
     """
-    from naturalize import api
     from naturalize.terminal import Terminal
 
     with Terminal() as terminal:
+        from naturalize import api
+
         api.prepare(
             data, out, supernet=supernet, budget=budget, epochs=epochs, seed=seed, listeners=[terminal], started=STARTED
         )

@@ -154,11 +154,13 @@ def format_of(to: Path, format: str | None) -> str:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory and those above it. Raises `UserError` where a file is in the way."""
+    """Make a directory and those above it. Raises `UserError` where that cannot be, as where a file is in the way."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"{path} is no directory, so nothing can be written in it") from error
+    except FileNotFoundError as error:  # as /proc says
+        raise UserError(f"{path} cannot be made: choose another directory") from error
 
 
 def refuse_others(files: dict[Path, bytes]) -> None:

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from naturalize.errors import UserError
-
-FORMAT = 1
+from naturalize import run
 
 
 def read_front(run_directory: Path) -> dict[str, Any]:
@@ -18,23 +16,7 @@ def read_front(run_directory: Path) -> dict[str, Any]:
 
     Raises `UserError` where there is nothing to report on.
     """
-    if not run_directory.is_dir():
-        raise UserError(f"{run_directory} is no run directory: there is no such directory")
-    path = run_directory / "front.json"
-    try:
-        front = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(
-            f"nothing measured yet: {run_directory} holds no front.json; `naturalize resume` goes on with a run"
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): `naturalize resume` writes it anew") from error
-    if not isinstance(front, dict) or not isinstance(front.get("format"), int):
-        raise UserError(f"{path} is not the result of a run: it names no format")
-    if front["format"] > FORMAT:
-        raise UserError(f"{path} has format {front['format']}, newer than this naturalize: install a newer one")
-    if not front.get("networks"):
-        raise UserError(f"nothing measured yet: {path} holds no network; `naturalize resume` goes on with a run")
+    front = run.read_front(run_directory)
     for network in front["networks"]:
         # An array at once: a thousand classes make a million numbers, which lists would convert again at each use.
         if network.get("test_confusion") is not None:

@@ -1,9 +1,13 @@
 """A run directory: settings, lock, archive, checkpoints, result. `Run` opens one; see docs/formats.md for the files."""
 
+from typing import TYPE_CHECKING, Any
+
 from naturalize.run.front import FrontNetwork, best, networks_of, read_front
-from naturalize.run.run import Run, prepared_directory, source_from, source_to
 from naturalize.run.settings import Settings, duration, parse_budget
 from naturalize.run.watch import Watch, read_events
+
+if TYPE_CHECKING:
+    from naturalize.run.run import Run, prepared_directory, source_from, source_to
 
 __all__ = [
     "FrontNetwork",
@@ -20,3 +24,12 @@ __all__ = [
     "source_from",
     "source_to",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs torch is imported when first used: settings and fronts are read, and progress begins, without it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from naturalize.run import run
+
+    return getattr(run, name)

@@ -12,6 +12,7 @@ from naturalize.errors import UserError
 from naturalize.objectives.requirement import Requirement
 
 FORMAT = 1
+STATES = ("finished", "stopped")
 
 
 @dataclass(frozen=True)
@@ -34,20 +35,26 @@ def read_front(directory: Path) -> dict[str, Any]:
     """The content of front.json. Raises `UserError` where nothing was measured yet, or a newer version wrote it."""
     path = directory / "front.json"
     try:
-        front = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        front = dict(json.loads(path.read_text(encoding="utf-8")))
+        version = front["format"]
+        if version > FORMAT:
+            raise UserError(
+                f"{path} was written by a newer naturalize (format {version}, known is {FORMAT}): update it"
+            )
+        if front["state"] not in STATES or not networks_of(front):
+            raise ValueError("no networks")
+    except (FileNotFoundError, NotADirectoryError) as error:
         if not directory.is_dir():
-            raise UserError(f"{directory} does not exist: give the directory of a run") from error
+            what = "is a file" if directory.exists() else "does not exist"
+            raise UserError(f"{directory} {what}: give the directory of a run") from error
         if not any((directory / name).exists() for name in ("run.toml", "lock")):
             raise UserError(f"{directory} is no run: it has no run.toml") from error
         raise UserError(
             f"nothing measured yet in {directory}: let it go on with `naturalize resume {directory}`"
         ) from error
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}): write it anew with `naturalize finish {directory}`") from error
-    if front["format"] > FORMAT:
-        raise UserError(f"{path} was written by a newer naturalize (format {front['format']}, known is {FORMAT})")
-    return dict(front)
+    return front
 
 
 def networks_of(front: dict[str, Any]) -> list[FrontNetwork]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from naturalize.errors import UserError
-from naturalize.files import write_json
+from naturalize.files import room_on_disk, write_json
 
 
 @contextmanager
@@ -25,7 +25,8 @@ def locked(directory: Path) -> Iterator[None]:
     card = directory / "lock.json"
     lock = FileLock(directory / "lock")
     try:
-        lock.acquire(timeout=0)
+        with room_on_disk(directory):
+            lock.acquire(timeout=0)
     except Timeout as error:
         owner = read_owner(card)
         raise UserError(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +27,7 @@ from naturalize.space import Architecture
 from naturalize.supernet import MobileNetV3, Supernet, make_family
 from naturalize.tasks import Classification
 
-LOCK_FILES = {"lock", "lock.json"}
+BEGINNINGS = ("splits.json", "pixels.safetensors", "run.toml")  # written in this order; the last makes it a run
 
 
 class Run:
@@ -189,7 +189,7 @@ def card_of(run: Run, front: dict[str, Any], entry: dict[str, Any]) -> dict[str,
 def prepared_directory(out: Path, data: Path | None) -> Iterator[bool]:
     """Make and lock the directory of a run; yields whether it holds one already.
 
-    A directory that was made here and got no run.toml is removed again: bad data leaves nothing behind.
+    What is no run in the end is removed again: bad data leave nothing behind.
 
     Args:
         out: new, empty, or a run.
@@ -204,21 +204,39 @@ def prepared_directory(out: Path, data: Path | None) -> Iterator[bool]:
         raise UserError(f"--out {out} lies in the data {data}: choose a directory elsewhere")
     exists = (out / "run.toml").exists()
     if out.is_dir() and not exists:
-        others = sorted(path.name for path in out.iterdir() if path.name not in LOCK_FILES)
+        others = sorted(path.name for path in out.iterdir() if not is_beginning(path))
         if others:
             raise UserError(f"--out {out} exists and is no run (it holds {others[0]}): choose another directory")
     parent = existing_parent(out)
     if not os.access(parent, os.W_OK | os.X_OK):
         raise UserError(f"--out {out} cannot be written (no permission in {parent}): choose another directory")
-    made = not out.exists()
-    with room_on_disk(out):
-        out.mkdir(parents=True, exist_ok=True)
+    made = [path for path in (out, *out.parents) if not path.exists()]
+    try:
+        with room_on_disk(out):
+            out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be made ({error.strerror}): choose another directory") from error
     try:
         with locked(out):
-            yield exists
+            try:
+                yield exists
+            finally:
+                if not (out / "run.toml").exists():
+                    for path in [path for path in out.iterdir() if is_beginning(path)]:
+                        with contextlib.suppress(OSError):
+                            path.unlink()
     finally:
-        if made and not (out / "run.toml").exists():
-            shutil.rmtree(out, ignore_errors=True)
+        with contextlib.suppress(OSError):  # one that is not empty stays, and those above it
+            for path in made:
+                path.rmdir()
+
+
+def is_beginning(path: Path) -> bool:
+    """Whether a file is one that a process leaves that was killed before its directory had become a run."""
+    if path.name in ("lock", "lock.json"):
+        return True
+    ours = any(path.name == name or path.name.startswith(f".{name}.") for name in BEGINNINGS)
+    return ours and path.with_name("lock").exists()
 
 
 def source_to(source: str, directory: Path) -> str:

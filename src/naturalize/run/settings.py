@@ -14,6 +14,7 @@ from naturalize.errors import UserError
 from naturalize.files import write_text
 
 FORMAT = 1
+FACTS = ("data", "pixels", "machine")  # tables of run.toml beside the settings
 MINIMUM_BUDGET_S = 30.0
 UNITS_S = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
@@ -75,17 +76,21 @@ def read_settings(path: Path) -> tuple[Settings, dict[str, Any]]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         version = table.pop("format")
+        if version > FORMAT:
+            raise UserError(
+                f"{path.parent} was made by a newer naturalize (format {version}, known is {FORMAT}): update it"
+            )
         asked = table.pop("transfer")
-    except FileNotFoundError as error:
+        if lacking := [name for name in FACTS if not isinstance(table.get(name), dict)]:
+            raise ValueError(f"it lacks {', '.join(lacking)}")
+        asked = {key: tuple(value) if isinstance(value, list) else value for key, value in asked.items()}
+        return Settings(**asked), table
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not path.parent.exists():
+            raise UserError(f"{path.parent} does not exist: give the directory of a run") from error
         raise UserError(f"{path.parent} is no run: it has no run.toml") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
-        raise UserError(f"{path} is damaged ({error})") from error
-    if version > FORMAT:
-        raise UserError(
-            f"{path.parent} was made by a newer naturalize (format {version}, known is {FORMAT}): update it"
-        )
-    asked = {key: tuple(value) if isinstance(value, list) else value for key, value in asked.items()}
-    return Settings(**asked), table
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is damaged ({error}): put it back from a copy, or start a new run") from error
 
 
 def parse_budget(text: str) -> float:
