@@ -26,6 +26,7 @@ from naturalize.predicting import Prediction, open_model
 from naturalize.predicting import predict as predict_with
 from naturalize.report import write_report
 from naturalize.run import Run, Settings, Watch, parse_budget, prepared_directory, source_from
+from naturalize.run.run import RunNetwork
 from naturalize.run.watch import Listener
 from naturalize.session import Session
 from naturalize.setting import batch_size, check_same_data, create_run, exact_counts, open_setting, views_of
@@ -43,8 +44,8 @@ def transfer(
     budget: str | None = None,
     iterations: int | None = None,
     epochs: int | None = None,
-    objectives: Sequence[str] = ("error", "madds"),
-    require: Sequence[str] = (),
+    objectives: str | Sequence[str] = ("error", "madds"),
+    require: str | Sequence[str] = (),
     supernet: str = "mini",
     weights: str | Path | None = None,
     classes: Sequence[str] = (),
@@ -100,8 +101,8 @@ def make_settings(
     iterations: int | None,
     epochs: int | None,
     *,
-    objectives: Sequence[str] = ("error", "madds"),
-    require: Sequence[str] = (),
+    objectives: str | Sequence[str] = ("error", "madds"),
+    require: str | Sequence[str] = (),
     supernet: str = "mini",
     weights: str | Path | None = None,
     classes: Sequence[str] = (),
@@ -119,8 +120,9 @@ def make_settings(
     if seed < 0:
         raise UserError(f"--seed {seed}: give 0 or more")
     make_family(supernet, 32)
-    parsed = parse_objectives(objectives)
-    for text in require:
+    parsed = parse_objectives(as_list(objectives))
+    requirements = tuple(as_list(require))
+    for text in requirements:
         parse_requirement(text)
     if weights is not None:
         Run(weights)
@@ -129,7 +131,7 @@ def make_settings(
         data=data if isinstance(data, str) else str(data) if isinstance(data, Path) else "arrays",
         supernet=supernet,
         objectives=parsed,
-        requirements=tuple(require),
+        requirements=requirements,
         budget_s=parse_budget(DEFAULT_BUDGET if budget is None else budget) if timed else None,
         iterations=iterations,
         epochs=None if timed else epochs or DEFAULT_EPOCHS,
@@ -373,7 +375,7 @@ def export(
     to: str | Path,
     *,
     format: str | None = None,
-    require: Sequence[str] = (),
+    require: str | Sequence[str] = (),
     architecture: str | None = None,
     opset: int | None = None,
     overwrite: bool = False,
@@ -386,15 +388,32 @@ def export(
         opset: of ONNX, 13 to 17.
     """
     run = run if isinstance(run, Run) else Run(run)
-    chosen = run.network(architecture) if architecture is not None else run.best(require)
+    chosen = run.network(architecture) if architecture is not None else run.best(as_list(require))
     stored = run.stored("check")
     pixels = stored(np.arange(len(stored)), chosen.measured.resolution)
     return export_file(chosen.load(), Path(to), format, Check(pixels, stored.labels), opset=opset, overwrite=overwrite)
 
 
-def predict(model: str | Path, pictures: Sequence[str | Path], *, require: Sequence[str] = ()) -> Iterator[Prediction]:
-    """Classify pictures; one row a file, in a stable order. See `predicting.predict`."""
-    return predict_with(open_model(Path(model), require), [Path(picture) for picture in pictures])
+def predict(
+    model: str | Path | Run | RunNetwork,
+    pictures: str | Path | Sequence[str | Path],
+    *,
+    require: str | Sequence[str] = (),
+) -> Iterator[Prediction]:
+    """Classify pictures; one row a file, in a stable order. See `predicting.predict`.
+
+    Args:
+        model: an exported ONNX file, a run or its directory, or a network of a run, as `run.best("madds<5M")`.
+        pictures: files and folders.
+        require: of a run: which network, the best that meets the limits.
+    """
+    paths = [pictures] if isinstance(pictures, str | Path) else pictures
+    return predict_with(open_model(model, as_list(require)), [Path(path) for path in paths])
+
+
+def as_list(texts: str | Sequence[str]) -> list[str]:
+    """One text, or several."""
+    return [texts] if isinstance(texts, str) else list(texts)
 
 
 def class_counts(dataset: Dataset) -> list[str]:

@@ -12,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from naturalize.data import Preprocessing, list_images, read_picture
+from naturalize.data.parts import printable
 from naturalize.errors import UserError
 from naturalize.export import OnnxModel
 from naturalize.run import Run
+from naturalize.run.run import RunNetwork
 from naturalize.training.evaluate import logits_of
 
 BATCH = 32
@@ -38,12 +40,15 @@ class Prediction:
     error: str | None
 
 
-def open_model(path: Path, require: Sequence[str] = ()) -> Model:
-    """An exported ONNX file, or the best network of a run. Raises `UserError` for anything else."""
-    if path.is_dir():
-        network = Run(path).best(require).load()
-        subnet = network.subnet.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return Model(network.card, lambda pixels: logits_of(subnet, pixels, torch.device("cpu")).numpy())
+def open_model(source: str | Path | Run | RunNetwork, require: Sequence[str] = ()) -> Model:
+    """An exported ONNX file, a network of a run, or the best one of a run. Raises `UserError` for anything else."""
+    if isinstance(source, str | Path) and Path(source).is_dir():
+        source = Run(source)
+    if isinstance(source, Run):
+        return model_of(source.best(require))
+    if isinstance(source, RunNetwork):
+        return model_of(source)
+    path = Path(source)
     if require:
         raise UserError(f"--require chooses among the networks of a run; {path} is one network")
     if not path.exists():
@@ -52,14 +57,21 @@ def open_model(path: Path, require: Sequence[str] = ()) -> Model:
     return Model(onnx.card, onnx)
 
 
+def model_of(chosen: RunNetwork) -> Model:
+    """A network of a run, calculated as in its measurement: predictions on the same files come to the same error."""
+    network = chosen.load()
+    subnet = network.subnet.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Model(network.card, lambda pixels: logits_of(subnet, pixels, torch.device("cpu")).numpy())
+
+
 def predict(model: Model, pictures: Sequence[Path]) -> Iterator[Prediction]:
     """One row a file, in a stable order; a file that cannot be read has a row that says why.
 
     Raises `UserError` where there is nothing to classify.
     """
-    files = [file for picture in pictures for file in list_images(picture)]
-    if not files:
-        raise UserError(f"no pictures in {', '.join(map(str, pictures))}")
+    if not pictures:
+        raise UserError("no pictures to classify: give files or folders")
+    files = [file for picture in pictures for file in files_of(picture)]
     preprocessing = Preprocessing.from_card(model.card["preprocessing"])
     names = model.card["class_names"]
     for start in range(0, len(files), BATCH):
@@ -75,6 +87,15 @@ def predict(model: Model, pictures: Sequence[Path]) -> Iterator[Prediction]:
             chances = np.exp(scores - scores.max())
             best = int(scores.argmax())
             yield Prediction(shown, names[best], float(chances[best] / chances.sum()), None)
+
+
+def files_of(picture: Path) -> list[tuple[str, Path]]:
+    """Files that a path stands for, each with what to call it: the path as it was given, and what lies below it."""
+    given = printable(picture.as_posix())
+    found = list_images(picture)
+    return (
+        found if given == "." else [(given if picture.is_file() else f"{given}/{name}", path) for name, path in found]
+    )
 
 
 def pixels_of(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | UserError:

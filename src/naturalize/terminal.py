@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 
 from naturalize.run import FrontNetwork, duration
 
@@ -136,22 +136,18 @@ class Terminal:
         self.say(f"finished already; for more: naturalize resume {event['run']} {more}")
 
 
-def front_table(networks: list[FrontNetwork]) -> Table:
-    """The networks of a front, for a terminal."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("architecture", "px", "MAdds", "params", "val error", "test error"):
-        table.add_column(name, justify="left" if name == "architecture" else "right", no_wrap=True)
+def front_table(networks: Sequence[FrontNetwork]) -> list[str]:
+    """The networks of a front, in lines of text: nothing is cut off, however narrow the terminal."""
+    rows = [("architecture", "px", "MAdds", "params", "val error", "test error")]
     for network in networks:
         test = "-" if network.test_error is None else f"{network.test_error:.2f}%"
-        table.add_row(
-            network.architecture,
-            str(network.resolution),
-            quantity(network.madds),
-            quantity(network.params),
-            f"{network.val_error:.2f}%",
-            test,
-        )
-    return table
+        counts = str(network.resolution), quantity(network.madds), quantity(network.params)
+        rows.append((network.architecture, *counts, f"{network.val_error:.2f}%", test))
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return [
+        "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))])
+        for row in rows
+    ]
 
 
 def quantity(number: float) -> str:

@@ -1,11 +1,12 @@
 """Commands, and one finished run that many tests share."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import Done, Finished, Quick, naturalize
+from commands import ASCII, Done, Finished, Quick, naturalize
 
 from naturalize.cli import main
 
@@ -29,10 +30,10 @@ def quick(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, picture_maker: Callable[..., Path]) -> Finished:
-    """One iteration on two classes of tiny pictures; made once."""
+    """One iteration on three classes of tiny pictures, with names and a locale that break careless programs."""
     root = tmp_path_factory.mktemp("finished")
-    picture_maker(root / "photos", 60, "cat", "dog", size=(16, 12))
-    arguments = ["photos", "--iterations", "1", "--epochs", "1", "--out", "run"]
-    done = naturalize("transfer", *arguments, cwd=root)
+    picture_maker(root / "photos", 30, "café", "a b", "<i>", size=(16, 12))
+    arguments = ["photos", "--iterations", "1", "--epochs", "1", "--out", "läufe/x,y"]
+    done = naturalize("transfer", *arguments, cwd=root, env=os.environ | ASCII)
     assert done.code == 0, done.err
-    return Finished(root / "photos", root / "run", arguments, done)
+    return Finished(root / "photos", root / "läufe/x,y", arguments, done)

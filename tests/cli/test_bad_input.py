@@ -359,7 +359,7 @@ def test_a_file_that_is_no_model(photos: Path, quick: Quick, content: bytes) -> 
 def test_R15_another_command_on_the_run_is_refused_naming_what_differs(
     finished: Finished, quick: Quick, monkeypatch: pytest.MonkeyPatch, options: list[str], words: list[str]
 ) -> None:
-    monkeypatch.chdir(finished.directory.parent)
+    monkeypatch.chdir(finished.directory.parents[1])
     before = content_of(finished.directory)
     assert_refused(quick("transfer", *finished.arguments, *options), *words)
     assert content_of(finished.directory) == before
@@ -368,7 +368,7 @@ def test_R15_another_command_on_the_run_is_refused_naming_what_differs(
 def test_R15_other_data_are_refused(
     finished: Finished, quick: Quick, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, picture_maker: Maker
 ) -> None:
-    monkeypatch.chdir(finished.directory.parent)
+    monkeypatch.chdir(finished.directory.parents[1])
     others = picture_maker(tmp_path / "others", 8, "cat", "dog", size=(16, 12))
     before = content_of(finished.directory)
     assert_refused(quick("transfer", others, *finished.arguments[1:]), "the data are not those that")

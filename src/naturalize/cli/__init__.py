@@ -6,7 +6,6 @@ import time
 
 STARTED = time.monotonic()
 
-import os  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Annotated, Any  # noqa: E402
@@ -15,9 +14,6 @@ import typer  # noqa: E402
 
 from naturalize.errors import Interrupted, UserError  # noqa: E402
 from naturalize.version import __version__  # noqa: E402
-
-# Threads of torch that have nothing to do sleep in place of spinning: on a busy machine a run is ten times as fast.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from naturalize.run import Run
@@ -211,13 +207,13 @@ def front(
       naturalize front runs/photos --json
     """
     from naturalize.run import networks_of, read_front
-    from naturalize.terminal import console, front_table
+    from naturalize.terminal import front_table
 
     found = read_front(run)
     if as_json:
         print((run / "front.json").read_text(encoding="utf-8"), end="")
         return
-    console().print(front_table(networks_of(found)))
+    print("\n".join(front_table(networks_of(found))))
     if found["state"] == "stopped":
         print(
             f"stopped: no test error yet; go on with `naturalize resume {run}` or end it with `naturalize finish {run}`"
@@ -281,7 +277,8 @@ def predict(
         else:
             print(f"{row.path}\t{row.name}\t{row.probability:.4f}")
     if failed:
-        raise UserError(f"{failed} of the pictures could not be read; their rows say why")
+        why = "its row says" if failed == 1 else "their rows say"
+        raise UserError(f"{failed} of the pictures could not be read: {why} why")
 
 
 @app.command()
@@ -345,9 +342,9 @@ def report(run: RunPath) -> None:
 
 def show(run: Run) -> None:
     """The front of a run as a table, and where the rest is."""
-    from naturalize.terminal import console, front_table
+    from naturalize.terminal import front_table
 
-    console().print(front_table(run.front()))
+    print("\n".join(front_table(run.front())))
     print(f"report: {run.directory / 'report.html'}")
     print(f'export one: naturalize export {run.directory} --require "madds<..." --to model.onnx')
 
