@@ -1,4 +1,7 @@
-"""What a user calls: the commands as functions. The command line only parses, calls these and prints."""
+"""What a user calls: the commands as functions. The command line only parses, calls these and prints.
+
+What only training needs is imported where it is used: it takes seconds, which predicting and exporting do without.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,19 @@ from typing import Any
 import numpy as np
 
 from naturalize.archive import Archive
-from naturalize.conclude import conclude, measured_values
 from naturalize.data import Dataset, open_data
 from naturalize.data.augment import should_flip
 from naturalize.errors import Interrupted, UserError
 from naturalize.export import Check, Exported
 from naturalize.export import export as export_file
 from naturalize.files import write_json
-from naturalize.nat import prepare_only, run_transfer
 from naturalize.objectives import parse_objectives
 from naturalize.objectives.requirement import check_feasible, parse_requirement
-from naturalize.predicting import Prediction, open_model
-from naturalize.predicting import predict as predict_with
+from naturalize.predicting import Prediction, open_model, predict_with
 from naturalize.report import write_report
 from naturalize.run import Run, Settings, Watch, parse_budget, prepared_directory, source_from
 from naturalize.run.run import RunNetwork
 from naturalize.run.watch import Listener
-from naturalize.session import Session
-from naturalize.setting import batch_size, check_same_data, create_run, exact_counts, open_setting, views_of
 from naturalize.supernet import make_family
 from naturalize.terminal import Terminal
 
@@ -144,6 +142,8 @@ def make_settings(
 
 def work(data: Any, directory: Path, settings: Settings, listeners: Sequence[Listener], started: float | None) -> Run:
     """Begin a run or go on with it, to its end."""
+    from naturalize.setting import check_same_data, create_run, exact_counts
+
     watch = Watch(listeners, time.monotonic() if started is None else started)
     path = Path(data) if isinstance(data, str | Path) else None
     with watch.stoppable(), prepared_directory(directory, path) as exists:
@@ -207,6 +207,10 @@ def finish(
     listeners: Sequence[Listener] | None = None,
 ) -> Run:
     """End a stopped run as it is: the front of its last measured weights version is measured on test and written."""
+    from naturalize.conclude import conclude, measured_values
+    from naturalize.session import Session
+    from naturalize.setting import open_setting
+
     with (
         heard(listeners) as hearing,
         opened(directory, hearing) as (run, watch),
@@ -233,6 +237,9 @@ def check_checkpoint(run: Run) -> None:
 
 def go_on(run: Run, dataset: Dataset, watch: Watch) -> Run:
     """Do what is left of a run, then write its report."""
+    from naturalize.nat import prepare_only, run_transfer
+    from naturalize.setting import open_setting
+
     with attached(run, watch) as archive:
         target = {"budget_s": run.settings.budget_s, "iterations": run.settings.iterations}
         if archive.decision("done") == target and (run.settings.goal == "prepare" or has_front(run)):
@@ -316,6 +323,8 @@ def read_data(data: Any, settings: Settings, watch: Watch) -> Dataset:
 
 def reopen_data(run: Run, data: Any, watch: Watch) -> Dataset:
     """The data of a run, from where they are now; raises `UserError` where they are gone or others."""
+    from naturalize.setting import check_same_data
+
     if data is None:
         kept = run.facts["data"]["source"]
         if kept == "arrays":
@@ -323,6 +332,9 @@ def reopen_data(run: Run, data: Any, watch: Watch) -> Dataset:
                 "the data of this run were arrays: resume it from Python with naturalize.resume(run, data=...)"
             )
         data = source_from(kept, run.directory)
+        a_path = kept.startswith("..") or Path(kept).is_absolute()  # as `source_to` writes paths, and no name
+        if a_path and not Path(data).exists():
+            raise UserError(f"the images are no longer at {data}: say where they are now, as --data photos/")
     dataset = read_data(data, run.settings, watch)
     check_same_data(run, dataset)
     return dataset
@@ -400,7 +412,7 @@ def predict(
     *,
     require: str | Sequence[str] = (),
 ) -> Iterator[Prediction]:
-    """Classify pictures; one row a file, in a stable order. See `predicting.predict`.
+    """Classify pictures; one row a file, in a stable order. See `predicting.predict_with`.
 
     Args:
         model: an exported ONNX file, a run or its directory, or a network of a run, as `run.best("madds<5M")`.
@@ -430,6 +442,8 @@ def class_counts(dataset: Dataset) -> list[str]:
 
 def choices(dataset: Dataset) -> list[str]:
     """What a transfer would choose for the data, unless told otherwise."""
+    from naturalize.setting import batch_size, exact_counts, views_of
+
     family = make_family("mini", dataset.side)
     settings = make_settings("", None, None, None)
     counts = exact_counts(settings, dataset)

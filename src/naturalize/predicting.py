@@ -64,7 +64,7 @@ def model_of(chosen: RunNetwork) -> Model:
     return Model(network.card, lambda pixels: logits_of(subnet, pixels, torch.device("cpu")).numpy())
 
 
-def predict(model: Model, pictures: Sequence[Path]) -> Iterator[Prediction]:
+def predict_with(model: Model, pictures: Sequence[Path]) -> Iterator[Prediction]:
     """One row a file, in a stable order; a file that cannot be read has a row that says why.
 
     Raises `UserError` where there is nothing to classify.

@@ -34,6 +34,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory, picture_maker: Callable[.
     root = tmp_path_factory.mktemp("finished")
     picture_maker(root / "photos", 30, "café", "a b", "<i>", size=(16, 12))
     arguments = ["photos", "--iterations", "1", "--epochs", "1", "--out", "läufe/x,y"]
-    done = naturalize("transfer", *arguments, cwd=root, env=os.environ | ASCII)
+    done = naturalize("transfer", *arguments, cwd=root, env=os.environ | ASCII, small=True)
     assert done.code == 0, done.err
     return Finished(root / "photos", root / "läufe/x,y", arguments, done)
