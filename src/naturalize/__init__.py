@@ -12,18 +12,30 @@ from typing import TYPE_CHECKING, Any
 # processors (8.3 s against 0.2 s, two threads on two busy processors). Read when torch is loaded, so it comes first.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from naturalize.errors import UserError
 from naturalize.version import __version__
 
 if TYPE_CHECKING:
-    from naturalize.api import check, export, finish, open_run, predict, prepare, resume, transfer
+    from naturalize.api import Run, check, export, finish, open_run, predict, prepare, resume, transfer
 
-FUNCTIONS = ("check", "export", "finish", "open_run", "predict", "prepare", "resume", "transfer")
-__all__ = ["__version__", "check", "export", "finish", "open_run", "predict", "prepare", "resume", "transfer"]
+__all__ = [
+    "Run",
+    "UserError",
+    "__version__",
+    "check",
+    "export",
+    "finish",
+    "open_run",
+    "predict",
+    "prepare",
+    "resume",
+    "transfer",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Functions are imported when first used: `import naturalize` stays quick, and works without torch."""
-    if name not in FUNCTIONS:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from naturalize import api
 

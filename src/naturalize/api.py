@@ -466,4 +466,4 @@ def open_run(directory: str | Path) -> Run:
     return Run(directory)
 
 
-__all__ = ["check", "export", "finish", "open_run", "predict", "prepare", "resume", "transfer"]
+__all__ = ["Run", "check", "export", "finish", "open_run", "predict", "prepare", "resume", "transfer"]

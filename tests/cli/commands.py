@@ -30,10 +30,11 @@ class Done:
 def one_thread() -> None:
     """Keep a process on one CPU: tiny networks gain nothing from more."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {allowed[os.getpid() % len(allowed)]})
 
 
-SMALL = "from naturalize import schedule; schedule.INITIAL, schedule.NEW = 40, 10; "
+SMALL = "from naturalize import schedule; schedule.INITIAL, schedule.NEW = 30, 8; "
 
 
 def naturalize(
