@@ -18,8 +18,8 @@ from naturalize.archive import Archive
 from naturalize.data import Dataset, open_data
 from naturalize.data.augment import should_flip
 from naturalize.errors import Interrupted, UserError
-from naturalize.export import Check, Exported
-from naturalize.export import export as export_file
+from naturalize.exporting import Check, Exported
+from naturalize.exporting import export as export_file
 from naturalize.files import write_json
 from naturalize.objectives import parse_objectives
 from naturalize.objectives.requirement import check_feasible, parse_requirement

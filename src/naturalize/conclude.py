@@ -13,7 +13,7 @@ from PIL import Image
 from naturalize import rng
 from naturalize.archive import Context, Measurement
 from naturalize.data import Pixels
-from naturalize.export import Network, save_network
+from naturalize.exporting import Network, save_network
 from naturalize.files import write_bytes, write_json
 from naturalize.run.front import FORMAT
 from naturalize.run.run import card_of

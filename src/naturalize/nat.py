@@ -17,7 +17,7 @@ from naturalize.archive import Context, Measurement
 from naturalize.conclude import conclude, hypervolume_of, objective_values, write_stopped_front
 from naturalize.errors import Interrupted, UserError
 from naturalize.objectives.error import Chosen
-from naturalize.prepare import prepare
+from naturalize.preparing import prepare
 from naturalize.schedule import Plan
 from naturalize.search import non_dominated, propose, survive
 from naturalize.session import Session

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from naturalize.data import Preprocessing, list_images, read_picture
 from naturalize.data.parts import printable
 from naturalize.errors import UserError
-from naturalize.export import OnnxModel
+from naturalize.exporting import OnnxModel
 from naturalize.run import Run
 from naturalize.run.run import RunNetwork
 from naturalize.training.evaluate import logits_of

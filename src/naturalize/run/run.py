@@ -14,7 +14,7 @@ import torch
 from naturalize.archive import Archive
 from naturalize.data import Preprocessing
 from naturalize.errors import UserError
-from naturalize.export import Network, load_network
+from naturalize.exporting import Network, load_network
 from naturalize.files import existing_parent, room_on_disk
 from naturalize.objectives.error import Error
 from naturalize.objectives.requirement import Requirement, parse_requirement

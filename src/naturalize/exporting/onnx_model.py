@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from naturalize.data.machine import available_threads
 from naturalize.errors import UserError
-from naturalize.export.network import Card, parse_card
-from naturalize.export.onnx_file import CARD, LOGITS, PIXELS
+from naturalize.exporting.network import Card, parse_card
+from naturalize.exporting.onnx_file import CARD, LOGITS, PIXELS
 
 QUIET = 4  # onnxruntime logs what it also raises, unless only fatal errors are logged
 

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from small_networks import CLASS_NAMES, check_of, make_supernet, network_of
 
 from naturalize.errors import UserError
-from naturalize.export import FORMATS, Check, Network, OnnxModel, export
+from naturalize.exporting import FORMATS, Check, Network, OnnxModel, export
 from naturalize.supernet import Supernet, make_family
 
 TARGETS = ["model.onnx", "model.pt"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_networks import make_supernet, network_of
 
-from naturalize.export import Network
+from naturalize.exporting import Network
 from naturalize.supernet import Supernet, make_family
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from naturalize.data import Preprocessing
-from naturalize.export import Check, Network
+from naturalize.exporting import Check, Network
 from naturalize.space import Architecture
 from naturalize.supernet import MobileNetV3, Supernet
 from naturalize.tasks import Classification

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from naturalize.errors import UserError
-from naturalize.export.network import Network, weights_of
+from naturalize.exporting.network import Network, weights_of
 
 Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 

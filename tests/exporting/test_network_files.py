@@ -7,7 +7,7 @@ import torch
 from small_networks import check_of
 
 from naturalize.errors import UserError
-from naturalize.export import Network, load_network, save_network
+from naturalize.exporting import Network, load_network, save_network
 
 
 def test_a_saved_network_loads_with_the_same_outputs_and_card(tmp_path: Path, large: Network) -> None:

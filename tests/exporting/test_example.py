@@ -9,7 +9,7 @@ from PIL import Image
 from small_networks import CLASS_NAMES, check_of, make_supernet, network_of
 
 from naturalize.data import Preprocessing, read_picture
-from naturalize.export import OnnxModel, export
+from naturalize.exporting import OnnxModel, export
 from naturalize.supernet import make_family
 
 RNG = np.random.default_rng(0)

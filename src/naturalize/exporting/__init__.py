@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from naturalize.errors import UserError, unknown
-from naturalize.export.network import CARD_FORMAT, Card, Network, load_network, save_network
-from naturalize.export.onnx_file import onnx_files, onnx_needs
-from naturalize.export.onnx_model import OnnxModel
-from naturalize.export.torch_file import Run, open_torch, run_of, torch_files, torch_needs
+from naturalize.exporting.network import CARD_FORMAT, Card, Network, load_network, save_network
+from naturalize.exporting.onnx_file import onnx_files, onnx_needs
+from naturalize.exporting.onnx_model import OnnxModel
+from naturalize.exporting.torch_file import Run, open_torch, run_of, torch_files, torch_needs
 from naturalize.files import room_on_disk, write_bytes
 
 __all__ = [
