@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import naturalize  # noqa: F401  (before torch, whose threads it makes sleep while they wait)
+
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
 
 
