@@ -19,7 +19,7 @@ from naturalize.run.front import FORMAT
 from naturalize.run.run import card_of
 from naturalize.search import hypervolume, non_dominated, survive
 from naturalize.session import Session
-from naturalize.setting import Setting
+from naturalize.setting import READ_S, RESIZE_S, Setting
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
@@ -27,24 +27,28 @@ from naturalize.training.evaluate import logits_of
 from naturalize.version import __version__
 
 WORST = 12
-REPORT_S = 3.0
+LATE_TESTING = 0.05  # of a budget, for the test of a run that was resumed when its time was over
 
 Floats = NDArray[np.float64]
 Front = dict[str, Any]
 
 
-def conclude(setting: Setting, session: Session, version: int, codes: Codes, values: Floats) -> None:
+def conclude(
+    setting: Setting, session: Session, version: int, codes: Codes, values: Floats, until: float | None = None
+) -> None:
     """Write the finished result of a weights version.
 
     Args:
         codes: architectures measured on validation under that version, `(n, d)`.
         values: their objectives, `(n, m)`.
+        until: second of the run's clock at which the front should be tested; where that is too soon for all of it, as
+            many networks as there is time for, spread along it. What comes too late gets a share of the budget.
     """
     if session.version != version or not session.state["complete"]:
         name = setting.run.checkpoints.version(version)
         assert name is not None, "the last measured version is never pruned"
         session.load(name)
-    codes = select(setting, codes, values)
+    codes = select(setting, version, codes, values, until)
     front = front_of(setting, version, setting.supernet.family.space.architectures(codes))
     kept = {"networks", "pictures"}
     directory = setting.run.directory
@@ -119,20 +123,20 @@ def front_rows(values: Floats) -> NDArray[np.int64]:
     return rows[np.sort(first)]
 
 
-def select(setting: Setting, codes: Codes, values: Floats) -> Codes:
-    """The front; under a budget at most as many networks as there is time to test, spread along it."""
+def select(setting: Setting, version: int, codes: Codes, values: Floats, until: float | None) -> Codes:
+    """The front; at most as many networks, spread along it, as can be tested until a second of the run's clock."""
     rows = front_rows(values)
-    budget = setting.run.settings.budget_s
-    if budget is not None and len(rows):
-        version = setting.archive.iterations()[-1]["weights_version"]
-        measured = setting.archive.measurements(Context("error", "default", "val", version)).values()
-        ratio = len(setting.dataset.splits["test"]) / (len(setting.error.images) * setting.error.images.views)
-        seconds = max(1e-3, float(np.mean([m.seconds for m in measured])) * max(0.2, ratio))
-        left = budget - setting.watch.used_s - REPORT_S
-        affordable = max(5, int(left / seconds))
-        if affordable < len(rows):
-            seed = rng.integer(setting.seed, "front", version)
-            rows = rows[np.sort(survive(values[rows], affordable, seed))]
+    if until is None or not len(rows):
+        return codes[rows]
+    test = len(setting.dataset.splits["test"])
+    measured = setting.archive.measurements(Context("error", "default", "val", version)).values()
+    ratio = test / (len(setting.error.images) * setting.error.images.views)
+    seconds = max(1e-3, float(np.mean([m.seconds for m in measured])) * max(0.2, ratio))
+    reading_s = test * (READ_S if setting.dataset.given_test else RESIZE_S)
+    left = max(until - setting.watch.used_s - reading_s, LATE_TESTING * until)
+    affordable = max(1, int(left / seconds))
+    if affordable < len(rows):
+        rows = rows[np.sort(survive(values[rows], affordable, rng.integer(setting.seed, "front", version)))]
     return codes[rows]
 
 

@@ -13,15 +13,20 @@ from naturalize.errors import UserError
 
 
 @contextlib.contextmanager
-def room_on_disk(path: Path) -> Iterator[None]:
-    """Turn 'no space left' and 'not permitted' into one line that names the path and what is free there."""
+def room_on_disk(path: Path, need: int | None = None) -> Iterator[None]:
+    """Turn 'no space left' and 'not permitted' into one line that names the path and what is free there.
+
+    Args:
+        need: bytes that are being written, where that is known.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(existing_parent(path)).free / 1e6
+            needed = "" if need is None else f"{need / 1e6:.1f} MB needed, "
             raise UserError(
-                f"the disk of {path} is full ({free:.1f} MB free): free some space, then `naturalize resume`"
+                f"the disk of {path} is full ({needed}{free:.1f} MB free): free some space, then `naturalize resume`"
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise UserError(f"{path} cannot be written ({error.strerror}): choose another --out") from error
@@ -39,7 +44,7 @@ def existing_parent(path: Path) -> Path:
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` in one step: a reader, or a crash, sees the old content or the new, nothing between."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    with room_on_disk(path):
+    with room_on_disk(path, len(content)):
         try:
             with beside.open("wb") as file:
                 file.write(content)
@@ -47,8 +52,18 @@ def write_bytes(path: Path, content: bytes) -> None:
                 os.fsync(file.fileno())
             beside.replace(path)
             sync_directory(path.parent)
-        finally:
+        except BaseException:
             beside.unlink(missing_ok=True)
+            raise
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Delete what a process that was killed had begun to write; for one who holds the run's lock."""
+    for path in directory.glob(".*.new"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

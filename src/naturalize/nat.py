@@ -16,12 +16,11 @@ from naturalize import rng, schedule
 from naturalize.archive import Context, Measurement
 from naturalize.conclude import conclude, hypervolume_of, objective_values, write_stopped_front
 from naturalize.errors import Interrupted, UserError
-from naturalize.objectives.error import Chosen
 from naturalize.preparing import prepare
 from naturalize.schedule import Plan
 from naturalize.search import non_dominated, propose, survive
 from naturalize.session import Session
-from naturalize.setting import Setting, measure_costs
+from naturalize.setting import CHOSEN_IMAGES, Setting, choose_threads, measure_costs
 from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
 from naturalize.training.adapt import Extent, cosine
 
@@ -78,8 +77,6 @@ class Transfer:
         self.space = setting.supernet.family.space
         self.session = Session(setting)
         self.plan = self.make_plan() if self.settings.budget_s is not None else None
-        if self.plan is not None and self.plan.val_images < len(setting.error.images):
-            setting.error.images = Chosen(setting.error.images, self.chosen_rows(self.plan.val_images))
 
     # the schedule -----------------------------------------------------------------------------------------------
 
@@ -88,9 +85,10 @@ class Transfer:
         budget = self.settings.budget_s
         assert budget is not None
         found = self.archive.decision(f"plan {budget:g}")
-        if found is not None:
-            return Plan(**found)
         setting = self.setting
+        if found is not None:
+            choose_threads(setting)
+            return Plan(**found)
         costs = measure_costs(setting)
         share = schedule.PREPARATION if self.settings.weights is None else schedule.WARM_UP
         plan = schedule.make_plan(
@@ -102,15 +100,12 @@ class Transfer:
             test_images=len(setting.dataset.splits["test"]),
             fewest=setting.fewest,
             preparation=share if self.session.version < 0 else 0.0,
+            images_chosen=self.archive.decision(CHOSEN_IMAGES) is not None,
         )
+        setting.choose_images(self.archive.decide(CHOSEN_IMAGES, lambda: plan.val_images))
         self.archive.record_decision(f"plan {budget:g}", plan.record())
         self.watch.event("plan", budget_s=budget, **plan.record())
         return plan
-
-    def chosen_rows(self, n: int) -> NDArray[np.int64]:
-        """Fixed validation images for a budget that does not allow for all."""
-        order = rng.generator(self.setting.seed, "validation images").permutation(len(self.setting.error.images))
-        return np.sort(order[:n])
 
     def iterations(self) -> Iterator[int]:
         """Numbers of the iterations to do, from the one that is under way."""
@@ -120,12 +115,26 @@ class Transfer:
             t += 1
 
     def goes_on(self, t: int) -> bool:
-        """Whether iteration t takes place: by its number, or by the clock unless it has begun."""
+        """Whether iteration t takes place: by its number, or by the clock unless it has begun.
+
+        Where time has become too short to measure, one last adaptation on the same members takes the learning rate to
+        zero.
+        """
         if self.plan is None:
             assert self.settings.iterations is not None
             return t < self.settings.iterations
         begun = bool(self.archive.members(t + 1)) or self.archive.decision(f"begin {t}") is not None
-        return t == 0 or begun or schedule.remaining_iterations(self.plan, self.watch.used_s) > 0
+        if t == 0 or begun:
+            return True
+        left = self.plan.final_from - self.watch.used_s
+        if schedule.remaining_iterations(self.plan, self.watch.used_s) > 0 and schedule.has_time_to_measure(
+            left, self.setting.fewest, self.seconds_each(t - 1)
+        ):
+            return True
+        if self.archive.decision(f"adapt {t - 1}")[1] < 1.0:
+            self.archive.set_members(t + 1, [(arch, "survivor") for arch in self.archive.members(t)])
+            return True
+        return False
 
     # the steps --------------------------------------------------------------------------------------------------
 
@@ -140,7 +149,7 @@ class Transfer:
             extent = Extent(steps=epochs * self.setting.trainer.batches.per_epoch)
         else:
             seconds = self.archive.decide("prepare", lambda: self.plan.prepare_until - self.watch.used_s)  # type: ignore[union-attr]
-            extent = Extent(seconds=max(1.0, seconds))
+            extent = Extent(seconds=max(1.0, seconds), until=self.plan.prepare_until)
         prepare(self.session, extent)
 
     def members(self, t: int) -> list[Architecture]:
@@ -159,31 +168,50 @@ class Transfer:
         """Of every error that search and selection use."""
         return Context("error", "default", "val", version)
 
-    def measure(self, t: int, until: float | None = None) -> Measured:
-        """One pass over the archive under weights version t: all of it, or what the clock allows.
-
-        Args:
-            until: second of the run's clock at which the pass ends, once it has its fewest measurements.
-        """
+    def measure(self, t: int, final: bool = False) -> Measured:
+        """One pass over the archive under weights version t: all of it, or what the clock allows."""
         members = self.members(t)
         context = self.context(t)
-        if self.plan is not None and until is None:
-            begin = self.archive.decide(f"begin {t}", lambda: self.watch.used_s)
-            until = begin + schedule.MEASURING * self.plan.iteration_s
+        if self.plan is not None and not final:
+            self.archive.decide(f"begin {t}", lambda: self.watch.used_s)
         known = self.archive.measurements(context)
         with self.watch.phase("measure", iteration=t, version=t):
             for number, arch in enumerate(members):
                 self.watch.progress("measure", number, len(members))
                 if arch in known:
                     continue
-                late = until is not None and self.watch.used_s > until
-                if late and (number >= self.setting.fewest or self.archive.decision(f"measured {t}")):
+                if number and self.watch.used_s > self.measuring_until(t, number, final):
                     break
                 self.measure_one(arch, context)
             self.archive.record_decision(f"measured {t}", True)
         measured = self.measured(members, context)
         self.close(t, measured)
         return measured
+
+    def measuring_until(self, t: int, number: int, final: bool) -> float:
+        """Second of the run's clock at which the measuring pass t ends, once it has measured a number of members.
+
+        The predictor needs its fewest; the final pass does without, and ends early enough to read the test split at
+        the speed that the machine has by now.
+        """
+        if self.plan is None:
+            return np.inf
+        if final:
+            return float(self.settings.budget_s - self.plan.end_s * self.slowness(t))  # type: ignore[operator]
+        if number < self.setting.fewest and not self.archive.decision(f"measured {t}"):
+            return self.plan.final_from
+        return float(self.archive.decision(f"begin {t}") + self.plan.measuring_s)
+
+    def slowness(self, t: int) -> float:
+        """How many times as long as planned a measurement takes by now; at least 1."""
+        assert self.plan is not None
+        return max(1.0, self.seconds_each(t) / self.plan.measure_s)
+
+    def seconds_each(self, t: int) -> float:
+        """Mean duration of a measurement under weights version t; as planned where there is none."""
+        assert self.plan is not None
+        seconds = [m.seconds for m in self.archive.measurements(self.context(t)).values()]
+        return float(np.mean(seconds)) if seconds else self.plan.measure_s
 
     def measure_one(self, arch: Architecture, context: Context) -> None:
         """Measure one architecture and make the result durable."""
@@ -234,8 +262,7 @@ class Transfer:
     def capacity(self, t: int) -> int:
         """Members that the next measuring pass has time for, by what the last one took."""
         assert self.plan is not None
-        seconds = [m.seconds for m in self.archive.measurements(self.context(t)).values()]
-        affordable = int(schedule.MEASURING * self.plan.iteration_s / max(1e-3, float(np.mean(seconds))))
+        affordable = int(self.plan.measuring_s / max(1e-3, self.seconds_each(t)))
         return int(self.archive.decide(f"capacity {t}", lambda: min(schedule.KEPT, affordable)))
 
     def fit(self, measured: Measured, t: int) -> RegressorMixin:
@@ -274,37 +301,40 @@ class Transfer:
 
     def adapt(self, p: NDArray[np.float64], t: int) -> None:
         """Weights version t + 1: train on architectures drawn from p, along the next part of the cosine."""
-        start, end, steps, seconds = self.archive.decide(f"adapt {t}", lambda: self.adaptation(t))
+        start, end, steps, seconds, until = self.archive.decide(f"adapt {t}", lambda: self.adaptation(t))
         draw = partial(drawn, self.space, p, self.setting.seed)
         trainer = self.setting.trainer
-        extent = Extent(steps=steps, seconds=seconds)
+        extent = Extent(steps, seconds, until)
         rate = cosine(start, end, RATE)
         self.session.train("adapt", t + 1, lambda first: trainer.adaptation_step(draw, first), extent, rate)
 
-    def adaptation(self, t: int) -> tuple[float, float, int | None, float | None]:
-        """Part of the learning-rate curve, and steps or seconds, of iteration t's adaptation."""
+    def adaptation(self, t: int) -> tuple[float, float, int | None, float | None, float | None]:
+        """Of iteration t's adaptation: part of the learning-rate curve, then steps, or seconds and when they end."""
         previous = self.archive.decision(f"adapt {t - 1}")
         done = previous[1] if previous and previous[1] < 1.0 else 0.0
         if self.plan is None:
             assert self.settings.iterations is not None
             assert self.settings.epochs is not None
             start, end = schedule.cosine_part(done, self.settings.iterations - t)
-            return start, end, self.settings.epochs * self.setting.trainer.batches.per_epoch, None
+            return start, end, self.settings.epochs * self.setting.trainer.batches.per_epoch, None, None
         now = self.watch.used_s
         begin = self.archive.decision(f"begin {t}")
-        remaining = schedule.remaining_iterations(self.plan, begin)
+        remaining = 1 if begin is None else schedule.remaining_iterations(self.plan, begin)
         finish = self.plan.final_from if remaining <= 1 else begin + (self.plan.final_from - begin) / remaining
         start, end = schedule.cosine_part(done, remaining)
-        return start, end, None, max(1.0, finish - now)
+        return start, end, None, max(1.0, finish - now), finish
 
     def conclude(self) -> None:
         """Measure the archive with the final weights, select its front on validation, then read the test split once."""
         t = self.session.version
+        if self.archive.decision("finished") == {"version": t} and (self.run.directory / "front.json").exists():
+            return
+        measured = self.measure(t, final=True)
+        codes, values = measured.codes[measured.feasible], measured.values[measured.feasible]
         until = None
-        if self.plan is not None:
-            until = self.plan.final_from + (self.settings.budget_s - self.plan.final_from) / 2  # type: ignore[operator]
-        measured = self.measure(t, until)
-        conclude(self.setting, self.session, t, measured.codes[measured.feasible], measured.values[measured.feasible])
+        if self.plan is not None and self.settings.budget_s is not None:
+            until = self.settings.budget_s - schedule.REPORT_S * self.slowness(t)
+        conclude(self.setting, self.session, t, codes, values, until)
 
 
 def initial_codes(setting: Setting, n: int) -> Codes:

@@ -14,12 +14,18 @@ INITIAL, NEW, KEPT = 100, 50, 300
 # shares of a budget
 PREPARATION = 0.4  # of what the reserve leaves; at most half of the budget by contract
 WARM_UP = 0.1  # in place of it where the bodies bring weights
-MEASURING = 0.25  # of an iteration
+MEASURING = 0.25  # of an iteration, at most unless the fewest measurements take longer
+ADAPTING_OF_REST = 0.4  # of all that preparation leaves, at least where the fewest measurements allow it
 LEAST_MEASURING = 0.1  # of what is left, for the smallest measuring pass; images are left out until it fits
+ADAPTING = 0.6  # of an iteration, at least, where there are several
+LATE_MEASURING = 0.6  # of what is left, at most, for the fewest measurements of a last iteration
 OVERHEAD = 0.07  # of an iteration, at most, for the search
 MOST_ITERATIONS = 30
 FEWEST_IMAGES = 100
+REPORT_S = 2.5
 FRONT = 16  # networks that the reserve expects to read the test split
+TESTING = 0.1  # of what is left at the start, at most, for them: where it is too little, fewer networks are tested
+LEAST_LEFT = 0.6  # of what is left at the start, however slowly the test split is read
 
 
 @dataclass(frozen=True)
@@ -51,17 +57,23 @@ class Plan:
         prepare_until: when preparation ends.
         iterations: how many are expected.
         iteration_s: length of each.
+        measuring_s: of an iteration, for its measuring pass.
         final_from: when the last adaptation must be over.
         val_images: validation images that a measurement answers.
         members: architectures that one measuring pass is expected to hold.
+        measure_s: expected of one measurement.
+        end_s: reserve for reading the test split and for the report.
     """
 
     prepare_until: float
     iterations: int
     iteration_s: float
+    measuring_s: float
     final_from: float
     val_images: int
     members: int
+    measure_s: float
+    end_s: float
 
     def record(self) -> dict[str, Any]:
         """As a JSON value."""
@@ -70,7 +82,7 @@ class Plan:
 
 def make_plan(
     budget_s: float, used_s: float, costs: Costs, *, val_images: int, views: int, test_images: int, fewest: int,
-    preparation: float,
+    preparation: float, images_chosen: bool = False,
 ) -> Plan:  # fmt: skip
     """Divide what is left of a budget.
 
@@ -78,36 +90,50 @@ def make_plan(
         views: of each validation image; 1 is assumed where images have to be left out.
         fewest: measurements of a pass, at least.
         preparation: share of what the reserve leaves.
+        images_chosen: the validation images stay as they are, since some were measured already.
     """
-    report_s = 2.5 + 0.02 * budget_s
-    test_s = costs.read_test_s + FRONT * costs.measure_s(test_images)
-    left = max(1.0, budget_s - used_s - report_s - test_s)
+    free = max(1.0, budget_s - used_s)
+    one_test_s = costs.measure_s(test_images)
+    test_s = costs.read_test_s + max(one_test_s, min(FRONT * one_test_s, TESTING * free))
+    end_s = min(REPORT_S + min(0.02 * budget_s, 12.0) + test_s, (1 - LEAST_LEFT) * free)
+    left = free - end_s
     affordable = (LEAST_MEASURING * left / fewest - costs.network_s) / costs.image_s
     images = val_images * views
-    if affordable < images:
+    if affordable < images and not images_chosen:
         images = int(min(val_images, max(affordable, FEWEST_IMAGES)))
         val_images = images
     measure_s = costs.measure_s(images)
-    final_s = max(fewest * measure_s, 0.06 * left)
-    left = max(1.0, left - final_s)
+    final_s = min(max(fewest * measure_s, min(0.06 * left, KEPT * measure_s)), 0.25 * left)
+    left -= final_s
     preparing = min(preparation * left, 0.5 * budget_s)
     adapting = left - preparing
-    shortest = max((fewest * measure_s + costs.search_s) / 0.4, costs.search_s / OVERHEAD)
+    shortest = max((fewest * measure_s + costs.search_s) / (1 - ADAPTING), costs.search_s / OVERHEAD)
     iterations = max(1, min(MOST_ITERATIONS, int(adapting / shortest)))
-    members = max(fewest, min(KEPT, int(MEASURING * adapting / iterations / measure_s)))
+    iteration_s = adapting / iterations
+    spare_s = iteration_s - costs.search_s - ADAPTING_OF_REST * (budget_s - used_s - preparing) / iterations
+    measuring_s = max(fewest * measure_s, min(MEASURING * iteration_s, spare_s))
+    members = max(fewest, min(KEPT, int(measuring_s / measure_s)))
     return Plan(
         prepare_until=used_s + preparing,
         iterations=iterations,
-        iteration_s=adapting / iterations,
+        iteration_s=iteration_s,
+        measuring_s=measuring_s,
         final_from=used_s + preparing + adapting,
         val_images=val_images,
         members=members,
+        measure_s=measure_s,
+        end_s=end_s,
     )
 
 
 def remaining_iterations(plan: Plan, used_s: float) -> int:
     """Iterations that still fit, by the clock: 0 when less than half of one is left."""
     return max(0, round((plan.final_from - used_s) / plan.iteration_s))
+
+
+def has_time_to_measure(left_s: float, fewest: int, measure_s: float) -> bool:
+    """Whether the fewest measurements leave time to adapt before the final measurement, at the speed of now."""
+    return fewest * measure_s <= LATE_MEASURING * left_s
 
 
 def cosine_part(done: float, remaining: int) -> tuple[float, float]:

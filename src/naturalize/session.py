@@ -62,6 +62,7 @@ class Session:
         if self.version >= version:
             return
         state = TrainingState() if self.state["complete"] else TrainingState(**self.state["training"])
+        extent = extent.resumed(state, self.setting.watch.used_s)
         first = self.state["steps_before"]
         watch, trainer = self.setting.watch, self.setting.trainer
         per_epoch = trainer.batches.per_epoch

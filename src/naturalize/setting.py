@@ -18,13 +18,14 @@ from naturalize.data import Dataset, Pixels
 from naturalize.data.augment import Augment, should_flip
 from naturalize.data.pixels import statistics
 from naturalize.errors import UserError
-from naturalize.objectives.error import Error
+from naturalize.files import remove_leftovers
+from naturalize.objectives.error import Chosen, Error
 from naturalize.objectives.exact import Exact
 from naturalize.objectives.requirement import Requirement, parse_requirement
 from naturalize.run import Run, Settings, Watch, source_to
 from naturalize.run.stored import store_pixels
 from naturalize.schedule import Costs
-from naturalize.space import Codes
+from naturalize.space import Architecture
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
 from naturalize.training.adapt import Trainer, make_optimizer
@@ -33,6 +34,8 @@ from naturalize.training.engine import allowed_cpus, make_fabric, quickest_threa
 
 FEW_IMAGES = 1500  # validation images below which each is measured in several views
 VIEWS = 5
+SEARCH_S, READ_S, RESIZE_S = 2.0, 1e-3, 2e-4  # to fit and search; to read a picture; to resize one that was read
+CHOSEN_IMAGES = "validation images"  # decision: how many are answered; never changes, so that errors stay comparable
 
 
 @dataclass
@@ -59,6 +62,12 @@ class Setting:
     def fewest(self) -> int:
         """Measurements that a predictor needs at least: two for each variable that it learns from."""
         return 2 * self.supernet.family.space.free
+
+    def choose_images(self, n: int) -> None:
+        """Answer n of the validation images, in one view, where a budget does not allow for all; the same n always."""
+        if n < len(self.error.images):
+            order = rng.generator(self.seed, "validation images").permutation(len(self.error.images))
+            self.error.images = Chosen(self.error.images, np.sort(order[:n]))
 
     def limits(self) -> list[tuple[Exact, float]]:
         """Requirements as the search takes them: a count and the largest value allowed."""
@@ -134,6 +143,8 @@ def check_same_data(run: Run, dataset: Dataset) -> None:
 
 def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> Setting:
     """Put a run's parts together; the supernet has the seed's weights until a checkpoint is loaded."""
+    remove_leftovers(run.directory)
+    remove_leftovers(run.checkpoints.directory)
     family, task = run.family, run.task
     fabric = make_fabric()
     torch.set_num_threads(allowed_cpus())
@@ -147,7 +158,7 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> 
     val = Pixels(dataset, dataset.splits["val"], family.resolutions, views, progress=watch.progress)
     images = TrainingImages(train, Augment(run.facts["pixels"]["flip"]), run.settings.seed)
     batches = Batches(len(train), batch_size(len(train)), run.settings.seed)
-    return Setting(
+    setting = Setting(
         run=run,
         watch=watch,
         archive=archive,
@@ -159,6 +170,10 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> 
         exact={name: Exact(name, family, task, dataset.channels) for name in ("madds", "params")},
         requirements=[parse_requirement(text) for text in run.settings.requirements],
     )
+    chosen = archive.decision(CHOSEN_IMAGES)
+    if chosen is not None:
+        setting.choose_images(chosen)
+    return setting
 
 
 def load_bodies(supernet: Supernet, prepared: Run) -> None:
@@ -185,16 +200,32 @@ def load_bodies(supernet: Supernet, prepared: Run) -> None:
     supernet.load_state_dict(kept, strict=False)
 
 
+def choose_threads(setting: Setting) -> int:
+    """Take the number of threads with which a few random networks train fastest, at present."""
+    archs = random_networks(setting)
+    step = setting.trainer.adaptation_step(lambda number: archs[number], 0)
+    setting.trainer.supernet.train()
+
+    def work() -> None:
+        for number in range(len(archs)):
+            setting.watch.check()
+            step(number)
+
+    threads = quickest_thread_count(work)
+    setting.trainer.optimizer.zero_grad(set_to_none=True)
+    return threads
+
+
+def random_networks(setting: Setting) -> list[Architecture]:
+    """Those by which the machine is timed."""
+    space = setting.supernet.family.space
+    return space.architectures(space.sample(4, rng.generator(setting.seed, "costs")))
+
+
 def measure_costs(setting: Setting) -> Costs:
     """Time a few random networks, and choose the number of threads on the way."""
-    family = setting.supernet.family
-    codes: Codes = family.space.sample(4, rng.generator(setting.seed, "costs"))
-    archs = family.space.architectures(codes)
-    error = setting.error
-    step = setting.trainer.adaptation_step(lambda number: archs[number % len(archs)], 0)
-    setting.trainer.supernet.train()
-    threads = quickest_thread_count(lambda: [step(number) for number in range(len(archs))])
-    setting.trainer.optimizer.zero_grad(set_to_none=True)
+    archs, error = random_networks(setting), setting.error
+    threads = choose_threads(setting)
     rows = np.arange(min(len(error.images), 256))
     network_s = image_s = 0.0
     for arch in archs:
@@ -205,5 +236,5 @@ def measure_costs(setting: Setting) -> Costs:
         network_s += (cut - start) / len(archs)
         image_s += (time.perf_counter() - cut) / len(archs) / len(rows)
     setting.watch.event("machine", threads=threads, image_ms=1e3 * image_s, network_ms=1e3 * network_s)
-    read_test_s = 0.0 if not setting.dataset.given_test else 1e-3 * len(setting.dataset.splits["test"])
-    return Costs(image_s, network_s, search_s=1.5, read_test_s=read_test_s)
+    per_picture_s = READ_S if setting.dataset.given_test else RESIZE_S
+    return Costs(image_s, network_s, SEARCH_S, per_picture_s * len(setting.dataset.splits["test"]))

@@ -28,7 +28,8 @@ class Checkpoints:
         """Whole checkpoints, the oldest first."""
         if not self.directory.is_dir():
             return []
-        return sorted(path.name for path in self.directory.iterdir() if path.is_dir() and path.name.isdigit())
+        found = [path.name for path in self.directory.iterdir() if path.is_dir() and path.name.isdigit()]
+        return sorted(found, key=int)
 
     def latest(self) -> str | None:
         """The checkpoint that the pointer names, or None before the first."""
@@ -36,12 +37,12 @@ class Checkpoints:
         return pointer.read_text(encoding="utf-8").strip() if pointer.exists() else None
 
     def save(self, weights: Mapping[str, Tensor], trainer: Mapping[str, Tensor], state: dict[str, Any]) -> str:
-        """Write a checkpoint and let the pointer name it. Weights that are not finite raise `UserError`."""
-        broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+        """Write a checkpoint and let the pointer name it. Weights or momentum not finite raise `UserError`."""
+        broken = [name for tensors in (weights, trainer) for name, t in tensors.items() if not torch.isfinite(t).all()]
         if broken:
             raise UserError(
-                f"training diverged: {broken[0]} is no longer finite, so nothing was saved; "
-                f"the last whole checkpoint is {self.directory / (self.latest() or 'none')}"
+                f"training diverged: {broken[0]} is no longer finite, so nothing was saved; look at the pictures with "
+                f"`naturalize check`. {self.kept()}"
             )
         name = f"{int((self.names() or ['-1'])[-1]) + 1:04d}"
         beside = self.directory / f".{name}.new"
@@ -59,6 +60,11 @@ class Checkpoints:
             sync_directory(self.directory)
             write_text(self.directory / "latest", name + os.linesep)
         return name
+
+    def kept(self) -> str:
+        """The last whole checkpoint, in words."""
+        latest = self.latest()
+        return "No checkpoint was written yet" if latest is None else f"The last whole one is {self.directory / latest}"
 
     def state(self, name: str) -> dict[str, Any]:
         """What `save` was given as state."""

@@ -17,6 +17,8 @@ from naturalize.files import write_bytes
 
 CALIBRATION = 512
 CHECK = 128
+MOST_BYTES = 256e6  # of one kind at all resolutions: large pictures are kept in smaller numbers, but at least LEAST
+LEAST = 64
 
 Bytes = NDArray[np.uint8]
 
@@ -41,7 +43,10 @@ class StoredPixels:
 def store_pixels(path: Path, train: Pixels, val: Pixels, resolutions: Sequence[int], seed: int) -> None:
     """Write calibration pictures (training) and check pictures (validation), drawn by the seed, at each resolution."""
     arrays: dict[str, NDArray] = {}
-    for name, pixels, most in (("calibration", train, CALIBRATION), ("check", val, CHECK)):
+    picture = train.dataset.channels * sum(side * side for side in resolutions)
+    affordable = max(LEAST, int(MOST_BYTES / picture))
+    for name, pixels, wanted in (("calibration", train, CALIBRATION), ("check", val, CHECK)):
+        most = min(wanted, affordable)
         rows = np.sort(rng.generator(seed, name).permutation(len(pixels))[:most])
         arrays[f"{name}.labels"] = np.asarray(pixels.labels)[rows]
         for resolution in resolutions:

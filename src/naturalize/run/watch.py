@@ -48,6 +48,10 @@ class Watch:
         """Go on from the seconds that the archive holds, and write events, the earlier ones too, to `path`."""
         self.path, self.archive = path, archive
         self._base_s = archive.used_s
+        written = path.read_bytes() if path.exists() else b""
+        if written and not written.endswith(b"\n"):  # a crash cut the last line: the next must not be lost with it
+            with room_on_disk(path), path.open("ab") as file:
+                file.write(b"\n")
         self._append(self._early)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -27,10 +27,18 @@ PATIENCE = 20  # batches in a row with a loss that is not finite, before trainin
 
 @dataclass(frozen=True)
 class Extent:
-    """How long a training lasts: in steps, or in seconds of its own wall clock. Exactly one is given."""
+    """How long a training lasts: in steps, or in seconds of its own wall clock. Exactly one of the two is given.
+
+    Attributes:
+        until: with `seconds`, second of the run's clock at which it should end. A training that was interrupted has
+            less time left than its extent says, since starting again takes some.
+        pace: seconds of the extent that pass in a second of wall clock.
+    """
 
     steps: int | None = None
     seconds: float | None = None
+    until: float | None = None
+    pace: float = 1.0
 
     def fraction(self, state: TrainingState) -> float:
         """How much of it is done, 0 to 1."""
@@ -39,6 +47,13 @@ class Extent:
         assert self.seconds is not None
         return min(1.0, state.seconds / max(1e-9, self.seconds))
 
+    def resumed(self, state: TrainingState, used_s: float) -> Extent:
+        """The extent of a training that is taken up again: it goes on along the same curve, and ends when it should."""
+        if self.seconds is None or self.until is None or state.step == 0:
+            return self
+        left = max(1.0, self.until - used_s)
+        return replace(self, pace=max(1.0, (self.seconds - state.seconds) / left))
+
 
 @dataclass
 class TrainingState:
@@ -46,7 +61,7 @@ class TrainingState:
 
     Attributes:
         step: steps done in this training.
-        seconds: its wall clock so far, in seconds.
+        seconds: of its extent that have passed.
         skipped: batches without an update, since their loss was not finite.
     """
 
@@ -91,7 +106,7 @@ class Trainer:
         The learning rate follows the fraction done, so a longer step or a slower machine ends on the same curve.
         """
         self.supernet.train()
-        started = time.perf_counter() - state.seconds
+        last = time.perf_counter()
         while (fraction := extent.fraction(state)) < 1.0:
             now = rate(fraction)
             for group in self.optimizer.param_groups:
@@ -100,7 +115,9 @@ class Trainer:
             loss = float(step(state.step))
             self.update(loss, state)
             state.step += 1
-            state.seconds = time.perf_counter() - started
+            now_s = time.perf_counter()
+            state.seconds += (now_s - last) * extent.pace
+            last = now_s
             on_step(state, loss, now)
 
     def update(self, loss: float, state: TrainingState) -> None:

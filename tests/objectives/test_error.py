@@ -1,0 +1,91 @@
+"""Errors of subnets are a pure function of weights, architecture and images. Row T12 of the cases."""
+
+import numpy as np
+import pytest
+import torch
+
+from naturalize.objectives.error import Chosen, Error
+from naturalize.supernet import Supernet, make_family
+from naturalize.tasks import Classification
+
+
+class Pictures:
+    """n pictures with a bright band where their label says; called as `data.Pixels` are."""
+
+    views = 2
+
+    def __init__(self, n, seed=0):
+        self.labels = np.arange(n) % 3
+        self.seed = seed
+        self.asked = 0
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __call__(self, rows, resolution, view=0):
+        self.asked += 1
+        images = np.random.default_rng(self.seed + view).integers(0, 100, (len(self), 1, resolution, resolution))
+        for place, label in enumerate(self.labels.tolist()):
+            images[place, 0, label * 2 : label * 2 + 2] += 120
+        return images[rows].astype(np.uint8)
+
+
+@pytest.fixture
+def supernet():
+    torch.manual_seed(0)
+    family = make_family("mini", 8)
+    return Supernet(family, {"default": Classification(3).heads(family)}, [100.0], [60.0])
+
+
+@pytest.fixture
+def error(supernet):
+    return Error(supernet, Classification(3), Pictures(12), Pictures(20, seed=7), torch.device("cpu"))
+
+
+def test_T12_measuring_A_then_B_then_A_gives_A_again_and_changes_nothing(supernet, error):
+    before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
+    a, b = supernet.family.space.corners()[:, None]
+    first, other, again = error.measure(a), error.measure(b), error.measure(a)
+    assert first.values.tolist() == again.values.tolist()
+    assert first.details == again.details
+    assert error.measure(np.concatenate([b, a])).values.tolist() == [other.values[0], first.values[0]]
+    for name, tensor in supernet.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_T12_networks_are_calibrated_on_training_pictures_and_answer_the_same_twice(supernet, error):
+    arch = supernet.family.space.architectures(supernet.family.space.corners()[1:])[0]
+    error.images.asked = 0
+    one, two = error.network(arch), error.network(arch)
+    assert error.images.asked == 0
+    for (name, tensor), other in zip(one.state_dict().items(), two.state_dict().values(), strict=True):
+        assert torch.equal(tensor, other), name
+    assert not torch.equal(one.stem.norm.running_mean, torch.zeros_like(one.stem.norm.running_mean))
+
+
+def test_an_error_is_a_share_of_images_over_views(supernet, error):
+    found = error.measure(supernet.family.space.corners())
+    assert found.status == ["ok", "ok"]
+    for value, detail in zip(found.values, found.details, strict=True):
+        assert 0 <= value <= 100
+        assert detail["images"] == 20
+        assert detail["views"] == 2
+        assert 0 <= detail["wrong"] <= 20
+
+
+def test_what_cannot_be_measured_gets_a_status_and_no_value(supernet, error, monkeypatch):
+    def fail(arch):
+        raise RuntimeError("out of memory\nand more")
+
+    monkeypatch.setattr(error, "network", fail)
+    found = error.measure(supernet.family.space.corners())
+    assert found.status == ["out of memory"] * 2
+    assert np.isnan(found.values).all()
+
+
+def test_chosen_images_are_a_part_of_the_others():
+    whole = Pictures(20)
+    part = Chosen(whole, np.array([3, 5, 8]))
+    assert len(part) == 3
+    assert part.labels.tolist() == whole.labels[[3, 5, 8]].tolist()
+    assert np.array_equal(part(np.array([1, 2]), 8), whole(np.array([5, 8]), 8))

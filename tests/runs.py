@@ -1,0 +1,129 @@
+"""Small real runs of the command line in processes of their own, and what they leave, for comparison."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from PIL import Image
+from safetensors.numpy import load_file
+
+COMMAND = [sys.executable, str(Path(__file__).with_name("small_command.py"))]
+SMALL = ["--iterations", "2", "--epochs", "6", "--seed", "1"]
+
+
+def grey_pictures(root: Path, n: int = 20, names: str = "abc") -> Path:
+    """n learnable grey pictures of 8 x 8 for each class: a bright band over noise."""
+    draw = np.random.default_rng(0)
+    for number, name in enumerate(names):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for index in range(n):
+            values = draw.integers(0, 120, (8, 8)).astype(np.uint8)
+            values[2 * number : 2 * number + 3] += 120
+            Image.fromarray(values).save(root / name / f"{index:03d}.png")
+    return root
+
+
+def start(*arguments: object, signals: str = "") -> subprocess.Popen[str]:
+    """Begin a command in a session of its own."""
+    environment = {**os.environ, "SIGNALS": signals}
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], env=environment, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def command(*arguments: object, signals: str = "", code: int = 0) -> str:
+    """Run a command to its end; what it printed. Its exit code must be the given one, and no child may be left."""
+    process = start(*arguments, signals=signals)
+    out, err = process.communicate(timeout=280)
+    assert process.returncode == code, f"exit {process.returncode}, not {code}: {out[-2000:]}{err[-4000:]}"
+    assert not session_of(process.pid)
+    assert "Traceback" not in err
+    return out + err
+
+
+def session_of(pid: int) -> list[int]:
+    """Processes of the session that a process led."""
+    found = []
+    for other in psutil.pids():
+        try:
+            if os.getsid(other) == pid and psutil.Process(other).status() != psutil.STATUS_ZOMBIE:
+                found.append(other)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def events(run: Path, name: str | None = None) -> list[dict[str, Any]]:
+    """The events of a run, of one name unless told otherwise."""
+    lines = (run / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    return [event for event in map(json.loads, lines) if name in (None, event["event"])]
+
+
+def rates(run: Path) -> list[tuple[Any, ...]]:
+    """The learning rate of every epoch, and what it came to."""
+    names = ("phase", "version", "epoch", "step", "rate", "loss")
+    return [tuple(event[name] for name in names) for event in events(run, "epoch")]
+
+
+def rows(run: Path, query: str) -> list[tuple[Any, ...]]:
+    """What the archive of a run answers."""
+    archive = sqlite3.connect(f"file:{run / 'archive.sqlite'}?mode=ro", uri=True, timeout=30)
+    try:
+        return archive.execute(query).fetchall()
+    finally:
+        archive.close()
+
+
+MEASUREMENTS = (
+    "SELECT text, objective, task, split, version, value, spread, status, detail FROM measurements "
+    "JOIN architectures ON id = architecture"
+)
+
+
+def measured(run: Path) -> set[tuple[Any, ...]]:
+    """Every measurement in a run's archive, but for how long it took."""
+    return set(rows(run, MEASUREMENTS)) if (run / "archive.sqlite").exists() else set()
+
+
+def left_by(run: Path) -> dict[str, Any]:
+    """All that two runs of the same seed must have in common, to the bit."""
+    latest = (run / "supernet" / "latest").read_text().strip()
+    weights = {
+        file: {name: array.tobytes() for name, array in load_file(run / "supernet" / latest / file).items()}
+        for file in ("weights.safetensors", "trainer.safetensors")
+    }
+    networks = {path.name: path.read_bytes() for path in sorted((run / "networks").iterdir())}
+    return {
+        "architectures": rows(run, "SELECT text, origin, iteration FROM architectures ORDER BY id"),
+        "members": rows(run, "SELECT iteration, place, architecture FROM members ORDER BY iteration, place"),
+        "measurements": rows(run, MEASUREMENTS + " ORDER BY version, split, id"),
+        "iterations": rows(run, "SELECT number, facts FROM iterations ORDER BY number"),
+        "weights": weights,
+        "networks": networks,
+        "front": json.loads((run / "front.json").read_text(encoding="utf-8")),
+        "rates": rates(run),
+    }
+
+
+def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Like ==, but names what differs, and does not print weights."""
+    differing = [name for name in one if one[name] != other[name]]
+    assert not differing, [(name, one[name], other[name]) for name in differing if name not in ("weights", "networks")]
+
+
+def wait_until(condition: Any, seconds: float = 120.0) -> None:
+    """Wait for something that another process does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)

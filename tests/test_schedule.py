@@ -1,0 +1,169 @@
+"""The division of a budget, on machines of every speed. Rows C01 and C05 of the cases."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from naturalize import schedule
+from naturalize.schedule import Costs, cosine_part, make_plan, remaining_iterations
+from naturalize.training.adapt import cosine
+
+budgets = st.floats(30, 36_000)
+machines = st.builds(
+    Costs,
+    image_s=st.floats(5e-6, 0.05),
+    network_s=st.floats(2e-3, 2.0),
+    search_s=st.floats(0.3, 10),
+    read_test_s=st.floats(0, 20),
+)
+problems = st.fixed_dictionaries(
+    {
+        "val_images": st.integers(2, 20_000),
+        "views": st.sampled_from([1, 5]),
+        "test_images": st.integers(0, 50_000),
+        "fewest": st.integers(20, 44),
+        "preparation": st.sampled_from([schedule.PREPARATION, schedule.WARM_UP, 0.0]),
+    }
+)
+
+
+@given(budgets, machines, problems)
+@settings(max_examples=400, deadline=None)
+def test_a_plan_keeps_its_promises(budget, costs, problem):
+    used = min(8.0, 0.3 * budget)
+    plan = make_plan(budget, used, costs, **problem)
+    assert plan.prepare_until - used <= 0.5 * budget
+    assert used <= plan.prepare_until < plan.final_from < budget
+    assert plan.end_s > 0
+    assert plan.final_from + plan.end_s <= budget
+    assert plan.iterations >= 1
+    assert plan.iterations * plan.iteration_s == pytest.approx(plan.final_from - plan.prepare_until)
+    assert 1 <= plan.val_images <= problem["val_images"]
+    assert problem["fewest"] <= plan.members <= max(schedule.KEPT, problem["fewest"])
+
+
+@given(budgets, machines, problems)
+@settings(max_examples=400, deadline=None)
+def test_adaptation_gets_at_least_40_percent_of_what_preparation_leaves_where_measuring_allows_it(
+    budget, costs, problem
+):
+    used = min(8.0, 0.1 * budget)
+    plan = make_plan(budget, used, costs, **problem)
+    fewest_s = problem["fewest"] * plan.measure_s
+    ends = plan.end_s + costs.search_s + 2 * fewest_s
+    left = budget - plan.prepare_until
+    if ends > 0.4 * left:
+        return  # what must be measured, tested and written leaves no room
+    adapting = plan.iterations * (plan.iteration_s - plan.measuring_s - costs.search_s)
+    assert adapting >= 0.4 * left
+
+
+class Machine:
+    """Acts a transfer out by the rules of `nat` on a clock of its own, `slower` times as slow from a moment on."""
+
+    def __init__(self, budget, costs, problem, used, slower_from=float("inf"), slower=1.0):
+        self.budget, self.costs, self.problem = budget, costs, problem
+        self.clock, self.slower_from, self.slower = used, slower_from, slower
+        self.rate = None
+        self.adapted = 0.0
+        self.plan = make_plan(budget, used, costs, **problem)
+
+    def spend(self, seconds):
+        """Work that takes so many seconds on the machine as it was when it was timed."""
+        self.clock += seconds * (self.slower if self.clock >= self.slower_from else 1.0)
+
+    def measure(self, members, fewest, until, hard):
+        """Returns the mean seconds of a measurement."""
+        start, number = self.clock, 0
+        while number < members:
+            if number and self.clock > (until if number >= fewest else hard):
+                break
+            self.spend(self.plan.measure_s)
+            number += 1
+        return (self.clock - start) / number
+
+    def run(self):
+        plan, fewest = self.plan, self.problem["fewest"]
+        self.clock = max(self.clock, plan.prepare_until)
+        t, done, members, each = 0, 0.0, plan.members, plan.measure_s
+        while True:
+            remaining = remaining_iterations(plan, self.clock)
+            left = plan.final_from - self.clock
+            measures = t == 0 or (remaining > 0 and schedule.has_time_to_measure(left, fewest, each))
+            if not measures and done >= 1:
+                break
+            begin = self.clock
+            if measures:
+                each = self.measure(members, fewest, begin + plan.measuring_s, plan.final_from)
+                members = max(fewest, min(schedule.KEPT, int(plan.measuring_s / each)))
+                self.spend(self.costs.search_s)
+            else:
+                remaining = 1
+            start, done = cosine_part(done, remaining)
+            finish = plan.final_from if remaining <= 1 else begin + (plan.final_from - begin) / remaining
+            seconds = max(1.0, finish - self.clock)
+            self.adapted += seconds
+            self.clock += seconds
+            self.rate = cosine(start, done, 0.05)(1.0)
+            t += 1
+        slow = max(1.0, each / plan.measure_s)
+        end = self.budget - plan.end_s * slow
+        slow = max(1.0, self.measure(members, 1, end, end) / plan.measure_s)
+        one = self.costs.measure_s(self.problem["test_images"])
+        until = self.budget - schedule.REPORT_S * slow
+        left = max(until - self.clock - self.costs.read_test_s, 0.05 * until)
+        networks = max(1, min(30, int(left / (one * slow))))
+        self.spend(self.costs.read_test_s + networks * one + schedule.REPORT_S)
+        return self
+
+
+def is_reasonable(budget, costs, problem):
+    """Whether reading the test split, testing one network and measuring a few fit the budget at all, with slack."""
+    plan = make_plan(budget, 8.0, costs, **problem)
+    must = 3 * (costs.read_test_s + costs.measure_s(problem["test_images"]) + schedule.REPORT_S)
+    return must < 0.3 * budget and 3 * (problem["fewest"] * plan.measure_s + costs.search_s) < 0.3 * budget
+
+
+@given(budgets, machines, problems, st.floats(1, 3), st.floats(0, 1))
+@settings(max_examples=400, deadline=None)
+def test_C01_a_run_ends_in_time_also_beside_a_busy_neighbour(budget, costs, problem, slower, when):
+    if not is_reasonable(budget, costs, problem):
+        return
+    machine = Machine(budget, costs, problem, 8.0, when * budget, slower).run()
+    assert machine.clock <= budget + max(0.1 * budget, 15)
+
+
+@given(budgets, machines, problems, st.floats(1, 3), st.floats(0, 1))
+@settings(max_examples=400, deadline=None)
+@example(60.0, Costs(1e-4, 0.02, 2.0, 0.0), {"val_images": 300, "views": 5, "test_images": 360, "fewest": 26, "preparation": 0.4}, 1.0, 1.0)  # fmt: skip # noqa: E501
+def test_C05_the_learning_rate_ends_at_zero_whatever_the_clock_does(budget, costs, problem, slower, when):
+    machine = Machine(budget, costs, problem, 8.0, when * budget, slower).run()
+    assert machine.rate == pytest.approx(0.0, abs=1e-9)
+    assert machine.adapted >= 1.0
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=30))
+def test_the_cosine_is_continuous_over_adaptations_however_many_are_expected(expected):
+    done, previous = 0.0, 0.05
+    for remaining in expected:
+        start, end = cosine_part(done, remaining)
+        rate = cosine(start, end, 0.05)
+        assert rate(0.0) == pytest.approx(previous)
+        assert rate(1.0) <= rate(0.0) + 1e-12
+        done, previous = end, rate(1.0)
+        assert end <= 1.0 + 1e-12
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 30])
+def test_C05_adaptations_by_number_end_at_zero(count):
+    done = 0.0
+    for t in range(count):
+        _, done = cosine_part(done, count - t)
+    assert done == pytest.approx(1.0)
+
+
+def test_validation_images_that_were_chosen_stay_chosen():
+    costs = Costs(image_s=0.01, network_s=0.1, search_s=2.0, read_test_s=0.0)
+    problem = {"val_images": 5000, "views": 1, "test_images": 100, "fewest": 26, "preparation": 0.4}
+    assert make_plan(60, 5, costs, **problem).val_images < 5000
+    assert make_plan(60, 5, costs, **problem, images_chosen=True).val_images == 5000

@@ -1,0 +1,166 @@
+"""Training loops: extents, rates, one backward per forward, losses that are not finite. Rows T03 and T15."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+from small_setting import Pictures, make_error, make_supernet, make_trainer, tensors
+
+from naturalize.errors import UserError
+from naturalize.preparing import sandwich, uniform
+from naturalize.run.checkpoints import Checkpoints
+from naturalize.supernet import make_family
+from naturalize.training.adapt import Extent, TrainingState, cosine, warm_up
+
+
+@pytest.fixture
+def supernet():
+    return make_supernet()
+
+
+@pytest.fixture
+def trainer(supernet):
+    return make_trainer(supernet, Pictures(24))
+
+
+def drawn(supernet):
+    return lambda step: uniform(supernet.family.space, 0, step)
+
+
+def quiet(state, loss, rate):
+    pass
+
+
+def test_T03_training_lowers_the_loss_and_takes_as_many_steps_as_asked(supernet, trainer):
+    losses, rates = [], []
+    state = TrainingState()
+
+    def on_step(state, loss, rate):
+        losses.append(loss)
+        rates.append(rate)
+
+    step = trainer.adaptation_step(drawn(supernet), 0)
+    trainer.run(step, state, Extent(steps=40), cosine(0.0, 1.0, 0.05), on_step)
+    assert state.step == len(losses) == 40
+    assert 0 < np.mean(losses[-10:]) < np.mean(losses[:10])
+    assert rates[0] == 0.05
+    assert rates[-1] < 0.002
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_an_extent_in_seconds_ends_by_the_clock_and_the_rate_follows_it(supernet, trainer):
+    rates, state = [], TrainingState()
+    start = time.perf_counter()
+    step = trainer.adaptation_step(drawn(supernet), 0)
+    trainer.run(step, state, Extent(seconds=1.0), cosine(0.0, 1.0, 0.05), lambda s, loss, rate: rates.append(rate))
+    assert 1.0 <= time.perf_counter() - start < 4.0
+    assert rates[-1] < rates[0]
+    assert state.seconds >= 1.0
+
+
+def test_R10_a_training_that_goes_on_late_keeps_its_curve_and_ends_when_it_should():
+    state = TrainingState(step=10, seconds=40.0)
+    extent = Extent(seconds=100.0, until=230.0)
+    late = extent.resumed(state, used_s=200.0)
+    assert late.fraction(state) == extent.fraction(state) == 0.4
+    assert late.pace == pytest.approx(2.0)
+    assert extent.resumed(TrainingState(), used_s=200.0) == extent
+    assert extent.resumed(state, used_s=999.0).pace == 60.0
+    assert extent.resumed(state, used_s=100.0).pace == 1.0
+    assert Extent(steps=5).resumed(state, 0.0) == Extent(steps=5)
+
+
+def test_a_warm_up_rises_to_the_curve():
+    rate = warm_up(cosine(0.0, 0.5, 0.1), 0.1)
+    assert 0 < rate(0.0) < 0.01
+    assert rate(0.05) < rate(0.1)
+    assert rate(0.5) == cosine(0.0, 0.5, 0.1)(0.5)
+
+
+def test_a_sandwich_has_one_backward_for_each_forward_largest_first(supernet, trainer, monkeypatch):
+    calls = []
+    backward, forward = trainer.fabric.backward, supernet.forward
+    monkeypatch.setattr(trainer.fabric, "backward", lambda loss: (calls.append("backward"), backward(loss)))
+    monkeypatch.setattr(supernet, "forward", lambda x, arch, task="default": (calls.append(arch), forward(x, arch))[1])
+    space = supernet.family.space
+    trainer.sandwich_step(lambda step: sandwich(space, 0, step), 0)(0)
+    smallest, largest = space.architectures(space.corners())
+    assert [call == "backward" for call in calls] == [False, True] * 4
+    assert calls[0] == largest
+    assert calls[2] == smallest
+
+
+def test_bodies_take_turns_in_a_sandwich():
+    space = make_family("ofa-mbv3", 224).space
+    for step in range(4):
+        archs = sandwich(space, 0, step)
+        assert {arch.code[1] for arch in archs} == {step % 2}
+
+
+def test_resuming_steps_goes_on_with_what_an_unbroken_training_draws(supernet):
+    whole = make_trainer(supernet, Pictures(24))
+    whole.run(whole.adaptation_step(drawn(supernet), 5), TrainingState(), Extent(steps=6), lambda f: 0.05, quiet)
+    other = make_supernet()
+    parts = make_trainer(other, Pictures(24))
+    state = TrainingState()
+    step = parts.adaptation_step(drawn(other), 5)
+    parts.run(step, state, Extent(steps=3), lambda f: 0.05, quiet)
+    parts.run(step, state, Extent(steps=6), lambda f: 0.05, quiet)
+    for (name, one), two in zip(tensors(supernet).items(), tensors(other).values(), strict=True):
+        assert torch.equal(one, two), name
+
+
+def test_T15_a_huge_rate_stops_with_a_message_and_never_reaches_a_checkpoint(supernet, trainer, tmp_path):
+    checkpoints = Checkpoints(tmp_path / "supernet")
+    checkpoints.save(tensors(supernet), {}, {"version": 0, "complete": True})
+
+    def save_every_step(state, loss, rate):
+        checkpoints.save(supernet.state_dict(), {}, {"version": 0, "complete": False})
+
+    step = trainer.adaptation_step(drawn(supernet), 0)
+    with pytest.raises(UserError, match=r"diverged|not finite"):
+        trainer.run(step, TrainingState(), Extent(steps=200), lambda fraction: 1e30, save_every_step)
+    weights = checkpoints.load(checkpoints.latest())[0]
+    assert all(torch.isfinite(tensor).all() for tensor in weights.values())
+
+
+def test_T15_a_batch_that_is_not_finite_is_skipped_and_counted(supernet, trainer):
+    good = trainer.adaptation_step(drawn(supernet), 0)
+
+    def step(number):
+        loss = good(number)
+        return loss * math.inf if number == 1 else loss
+
+    state = TrainingState()
+    seen = []
+    trainer.run(step, state, Extent(steps=3), lambda fraction: 0.01, lambda *_: seen.append(tensors(supernet)))
+    assert (state.step, state.skipped, state.in_a_row) == (3, 1, 0)
+    assert all(torch.equal(seen[0][name], seen[1][name]) for name in seen[0])
+    assert any(not torch.equal(seen[1][name], seen[2][name]) for name in seen[0])
+    assert all(torch.isfinite(tensor).all() for tensor in supernet.state_dict().values())
+
+
+def test_T13_training_labels_alone_decide_what_is_learnt(supernet):
+    """Those of training shuffled: errors at chance. Those of validation: the same, with the loss as before."""
+
+    def error_after(train_labels=None, val_labels=None):
+        net = make_supernet()
+        pictures = Pictures(32, 0, train_labels)
+        trainer = make_trainer(net, pictures)
+        losses = []
+        step = trainer.adaptation_step(drawn(net), 0)
+        trainer.run(step, TrainingState(), Extent(steps=60), cosine(0, 1, 0.05), lambda s, loss, r: losses.append(loss))
+        error = make_error(net, pictures, Pictures(30, 1, val_labels))
+        return float(np.mean(losses[-10:])), error.measure(net.family.space.corners()[1:]).values[0]
+
+    shuffled = np.random.default_rng(0).integers(0, 3, 32)
+    loss, error = error_after()
+    other = error_after(val_labels=shuffled[:30])
+    assert error < 20
+    assert other[0] == loss
+    assert other[1] > 40
+    worse = error_after(train_labels=shuffled)
+    assert worse[0] > loss
+    assert worse[1] > 40
