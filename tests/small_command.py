@@ -2,8 +2,8 @@
 
     python small_command.py transfer DATA ...
 
-The environment variable `SIGNALS` lists points as `phase:call:signal`, with commas between: at that call of `progress` in
-that phase the process gets that signal, as from outside. `signal` is a name such as SIGKILL.
+The environment variable `SIGNALS` lists points as `phase:call:signal`, with commas between: at that call of `progress`
+in that phase the process gets that signal, as from outside. `signal` is a name such as SIGKILL.
 """
 
 import os
@@ -17,7 +17,7 @@ from naturalize.cli import main
 from naturalize.run import Watch
 
 schedule.INITIAL, schedule.NEW = 12, 6
-session.SAVE_S = 0.0  # a checkpoint after every step
+session.SAVE_S = float(os.environ.get("SAVE_S", "0"))  # a checkpoint after every step unless told
 
 points = {
     (phase, int(call)): getattr(signal, name)
