@@ -138,7 +138,7 @@ def test_T09_a_script_without_a_main_guard_works(tmp_path: Path) -> None:
         "import numpy as np\n"
         "import naturalize\n"
         "from naturalize import schedule\n"
-        "schedule.INITIAL, schedule.NEW = 24, 6\n"
+        "schedule.INITIAL, schedule.NEW = 14, 4\n"
         "labels = np.arange(40) % 2\n"
         "images = (labels[:, None, None] * 90 + np.arange(64).reshape(8, 8)).astype(np.uint8)\n"
         "images[:, 0, 0] = np.arange(40)\n"

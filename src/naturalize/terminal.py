@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -41,12 +42,13 @@ class Terminal:
         self.progress: Progress | None = None
         self.task: TaskID | None = None
         self.budget_s: float | None = None
-        self.iteration = ""
+        self.reached: list[str] = []
         self._plain: float | None = None
 
     def __enter__(self) -> Terminal:
         if self.live:
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[left]}"))
+            bar = BarColumn(bar_width=20 if self.console.width >= 60 else 8)
+            columns = (TextColumn("{task.description}"), bar, TextColumn("{task.fields[left]}"))
             self.progress = Progress(*columns, console=self.console, transient=True)
             self.progress.start()
             self.task = self.progress.add_task("starting", total=1000, left="")
@@ -62,8 +64,12 @@ class Terminal:
         if shows is not None:
             shows(event)
 
-    def say(self, text: str) -> None:
-        """A line that stays."""
+    def say(self, text: str, wrap: bool = True) -> None:
+        """A line that stays; a terminal gets it broken between words, unless it is to be copied, a file as one line."""
+        if self.live and wrap:
+            text = textwrap.fill(
+                text, self.console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+            )
         self.console.print(escape(text))
 
     def left(self, used_s: float) -> str:
@@ -78,18 +84,25 @@ class Terminal:
             return  # its measurement tells
         text = PHASES.get(event["phase"], event["phase"])
         share = event["done"] / max(1, event["total"])
+        left = self.left(event["used_s"])
         if self.progress is not None and self.task is not None:
-            description = f"{self.iteration}{text}"
-            self.progress.update(
-                self.task, description=description, completed=1000 * share, left=self.left(event["used_s"])
-            )
+            left = self.with_reached(left, self.console.width - len(text) - 24)
+            self.progress.update(self.task, description=text, completed=1000 * share, left=left)
             return
         now = time.monotonic()
         if self._plain is None:
             self._plain = now - PLAIN_S + FIRST_S
         if now - self._plain > PLAIN_S:
             self._plain = now
-            self.say(f"  {self.iteration}{text}: {100 * share:.0f}%, {self.left(event['used_s'])}")
+            self.say(f"  {text}: {100 * share:.0f}%, {left}")
+
+    def with_reached(self, left: str, room: int) -> str:
+        """The time left, and as much of what was reached so far as there is room for."""
+        for piece in self.reached:
+            if len(left) + len(piece) + 2 > room:
+                break
+            left = f"{left}, {piece}"
+        return left
 
     def on_start(self, event: dict[str, Any]) -> None:
         """What was understood, before anything is trained."""
@@ -113,7 +126,7 @@ class Terminal:
         """What a measuring pass came to."""
         number = event["iteration"]
         error = "-" if event["best_error"] is None else f"{event['best_error']:.2f}%"
-        self.iteration = f"iteration {number + 1}, best error {error}, hypervolume {event['hypervolume']:.4f}: "
+        self.reached = [f"iteration {number}", f"best error {error}", f"hypervolume {event['hypervolume']:.4f}"]
         self.say(
             f"iteration {number}: {event['measured']} networks measured, {event['networks']} on the front, best error "
             f"{error}, hypervolume {event['hypervolume']:.4f}, {self.left(event['used_s'])}"
@@ -133,7 +146,7 @@ class Terminal:
         """Nothing to do."""
         budget, iterations = event["budget_s"], event["iterations"]
         more = f"--budget {round(budget / 30)}m" if budget is not None else f"--iterations {2 * iterations}"
-        self.say(f"finished already; for more: naturalize resume {event['run']} {more}")
+        self.say(f"finished already; for more: naturalize resume {event['run']} {more}", wrap=False)
 
 
 def front_table(networks: Sequence[FrontNetwork]) -> list[str]:

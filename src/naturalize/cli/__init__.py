@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="naturalize",
-    help="Adapt a weight-sharing supernet, architecture and weights together, to your own images.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -34,13 +33,23 @@ Data = Annotated[
     str, typer.Argument(metavar="DATA", help="Folder of class folders, image-parquet file, Hub name, or `digits`.")
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
-Budget = Annotated[str | None, typer.Option(help="Wall clock from start to finished report, as 90s, 20m or 1h30m.")]
-Iterations = Annotated[int | None, typer.Option(help="In place of a budget; repeatable to the bit on one machine.")]
-DataNow = Annotated[str | None, typer.Option("--data", help="Where the images are now, if they were moved.")]
-Require = Annotated[list[str] | None, typer.Option(help="Upper limit on a count, as 'madds<5M'. May be repeated.")]
-Supernet = Annotated[str, typer.Option(help="mini, ofa-mbv3, ofa-mbv3-w1.0 or ofa-mbv3-w1.2.")]
-Classes = Annotated[str | None, typer.Option(help="Class names in the order wanted, with commas between.")]
-Seed = Annotated[int, typer.Option(help="Of every random draw.")]
+Budget = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Wall clock from start to finished report, as 90s, 20m or 1h30m.")
+]
+Iterations = Annotated[
+    int | None, typer.Option(metavar="N", help="In place of a budget; repeatable to the bit on one machine.")
+]
+DataNow = Annotated[
+    str | None, typer.Option("--data", metavar="DATA", help="Where the images are now, if they were moved.")
+]
+Require = Annotated[
+    list[str] | None, typer.Option(metavar="LIMIT", help="Upper limit on a count, as 'madds<5M'. May be repeated.")
+]
+Supernet = Annotated[str, typer.Option(metavar="NAME", help="mini, ofa-mbv3, ofa-mbv3-w1.0 or ofa-mbv3-w1.2.")]
+Classes = Annotated[
+    str | None, typer.Option(metavar="NAMES", help="Class names in the order wanted, with commas between.")
+]
+Seed = Annotated[int, typer.Option(metavar="N", help="Of every random draw.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read.")]
 
 
@@ -105,20 +114,31 @@ def options(
     """
 
 
-@app.command()
+@app.command(short_help="Adapt a supernet to your images: a front of networks to deploy.")
 def transfer(
     data: Data,
-    out: Annotated[Path | None, typer.Option(help="Directory of the run; runs/NAME unless told.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory of the run; runs/NAME unless told.")
+    ] = None,
     budget: Budget = None,
     iterations: Iterations = None,
-    epochs: Annotated[int | None, typer.Option(help="Of adaptation per iteration, with --iterations.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(metavar="N", help="Of adaptation per iteration, with --iterations.")
+    ] = None,
     objective: Annotated[
         list[str] | None,
-        typer.Option("--objective", "-o", help="One to three of error, madds, params; error and madds unless told."),
+        typer.Option(
+            "--objective",
+            "-o",
+            metavar="NAME",
+            help="One to three of error, madds, params; error and madds unless told.",
+        ),
     ] = None,
     require: Require = None,
     supernet: Supernet = "mini",
-    weights: Annotated[Path | None, typer.Option(help="Directory made by `prepare`, to start from.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory made by `prepare`, to start from.")
+    ] = None,
     classes: Classes = None,
     seed: Seed = 0,
     strict: Strict = False,
@@ -148,12 +168,15 @@ def transfer(
     show(run)
 
 
-@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@app.command(
+    short_help="Go on with a run after a stop of any kind, or with more budget.",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
 def resume(
     context: typer.Context,
     run: RunPath,
-    budget: Annotated[str | None, typer.Option(help="New total budget, as 40m.")] = None,
-    iterations: Annotated[int | None, typer.Option(help="New total of iterations.")] = None,
+    budget: Annotated[str | None, typer.Option(metavar="TIME", help="New total budget, as 40m.")] = None,
+    iterations: Annotated[int | None, typer.Option(metavar="N", help="New total of iterations.")] = None,
     data: DataNow = None,
 ) -> None:
     """Go on with a run after a stop of any kind; with a larger total also with a finished one.
@@ -178,7 +201,7 @@ def resume(
     show(found)
 
 
-@app.command()
+@app.command(short_help="End a stopped run as it is: test its front, write its networks.")
 def finish(run: RunPath, data: DataNow = None) -> None:
     """End a stopped run as it is: measure its front on the test split and write networks and report.
 
@@ -195,7 +218,7 @@ def finish(run: RunPath, data: DataNow = None) -> None:
     show(found)
 
 
-@app.command()
+@app.command(short_help="Print the networks of a run.")
 def front(
     run: RunPath, as_json: Annotated[bool, typer.Option("--json", help="Print front.json in place of a table.")] = False
 ) -> None:
@@ -220,16 +243,18 @@ def front(
         )
 
 
-@app.command()
+@app.command(short_help="Write one network as an ONNX or PyTorch file.")
 def export(
     run: RunPath,
-    to: Annotated[Path, typer.Option(help="File to write.")],
+    to: Annotated[Path, typer.Option(metavar="FILE", help="File to write.")],
     file_format: Annotated[
-        str | None, typer.Option("--format", help="onnx or torch; by the file's suffix unless told.")
+        str | None, typer.Option("--format", metavar="NAME", help="onnx or torch; by the file's suffix unless told.")
     ] = None,
     require: Require = None,
-    architecture: Annotated[str | None, typer.Option(help="A network of the front by its string.")] = None,
-    opset: Annotated[int | None, typer.Option(help="ONNX operator set, 13 to 17; 13 unless told.")] = None,
+    architecture: Annotated[
+        str | None, typer.Option(metavar="STRING", help="A network of the front by its string.")
+    ] = None,
+    opset: Annotated[int | None, typer.Option(metavar="N", help="ONNX operator set, 13 to 17; 13 unless told.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write one network as a file that needs nothing of naturalize; it is re-run and checked before it gets its name.
@@ -254,10 +279,10 @@ def export(
     )
 
 
-@app.command()
+@app.command(short_help="Classify pictures.")
 def predict(
-    model: Annotated[Path, typer.Argument(help="An exported .onnx file, or the directory of a run.")],
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files and folders.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An exported .onnx file, or the directory of a run.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES", help="Picture files and folders.")],
     require: Require = None,
 ) -> None:
     """Classify pictures: one row a file, with tabs between path, class and probability.
@@ -281,7 +306,7 @@ def predict(
         raise UserError(f"{failed} of the pictures could not be read: {why} why")
 
 
-@app.command()
+@app.command(short_help="Say what is understood of your data; trains nothing.")
 def check(data: Data, classes: Classes = None, seed: Seed = 0, strict: Strict = False) -> None:
     """What naturalize understands of your data, and what it would choose; nothing is trained or written.
 
@@ -300,13 +325,15 @@ def check(data: Data, classes: Classes = None, seed: Seed = 0, strict: Strict = 
         print(line)
 
 
-@app.command()
+@app.command(short_help="Train a supernet for later transfers to start from.")
 def prepare(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Directory for the supernet.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory for the supernet.")],
     supernet: Supernet = "mini",
     budget: Budget = None,
-    epochs: Annotated[int | None, typer.Option(help="In place of a budget; repeatable to the bit.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(metavar="N", help="In place of a budget; repeatable to the bit.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Train a supernet by the sandwich rule, for later transfers to start from.
@@ -327,7 +354,7 @@ def prepare(
     print(f"supernet in {out}: start a transfer from it with --weights {out}")
 
 
-@app.command()
+@app.command(short_help="Write the HTML page of a run anew.")
 def report(run: RunPath) -> None:
     """Write report.html anew: one page with the front, the settings and what the networks get wrong.
 

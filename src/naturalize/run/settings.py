@@ -51,8 +51,10 @@ class Settings:
             if f.name == "data":
                 continue  # the same data may go by another path; their fingerprint is compared
             mine, theirs = getattr(self, f.name), getattr(other, f.name)
+            if f.name == "budget_s":
+                mine, theirs = (None if budget is None else duration(budget) for budget in (mine, theirs))
             if mine != theirs:
-                found.append(f"{f.name} ({shown(mine)} there, {shown(theirs)} here)")
+                found.append(f"{f.name.removesuffix('_s')} ({shown(mine)} there, {shown(theirs)} here)")
         return found
 
 
