@@ -16,14 +16,14 @@ from naturalize import rng
 from naturalize.archive import Archive
 from naturalize.data import Dataset, Pixels
 from naturalize.data.augment import Augment, should_flip
-from naturalize.data.pixels import statistics
+from naturalize.data.pixels import STATISTICS_PICTURES, statistics
 from naturalize.errors import UserError
 from naturalize.files import remove_leftovers
 from naturalize.objectives.error import Chosen, Error
 from naturalize.objectives.exact import Exact
 from naturalize.objectives.requirement import Requirement, parse_requirement
 from naturalize.run import Run, Settings, Watch, source_to
-from naturalize.run.stored import store_pixels
+from naturalize.run.stored import some, store_pixels
 from naturalize.schedule import Costs
 from naturalize.space import Architecture
 from naturalize.supernet import Supernet, make_family
@@ -90,10 +90,9 @@ def exact_counts(settings: Settings, dataset: Dataset) -> dict[str, Exact]:
 def create_run(directory: Path, settings: Settings, dataset: Dataset, watch: Watch) -> Run:
     """Write a new run: statistics and kept pictures, then run.toml, which makes it one."""
     family = make_family(settings.supernet, dataset.side)
-    train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress)
-    val = Pixels(dataset, dataset.splits["val"], family.resolutions, progress=watch.progress)
-    mean, std = statistics(train)
-    store_pixels(directory / "pixels.safetensors", train, val, family.resolutions, settings.seed)
+    sample = some(dataset.splits["train"], STATISTICS_PICTURES, settings.seed, "statistics")
+    mean, std = statistics(Pixels(dataset, sample, family.resolutions[-1:], progress=watch.progress))
+    store_pixels(directory / "pixels.safetensors", dataset, family.resolutions, settings.seed, watch.progress)
     facts: dict[str, dict[str, Any]] = {
         "data": {
             "name": dataset.name,

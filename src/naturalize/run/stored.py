@@ -11,9 +11,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from naturalize import rng
-from naturalize.data import Pixels
+from naturalize.data import Dataset, Pixels
 from naturalize.errors import UserError
 from naturalize.files import write_bytes
+from naturalize.progress import Progress, silent
 
 CALIBRATION = 512
 CHECK = 128
@@ -40,18 +41,25 @@ class StoredPixels:
         return self.by_resolution[resolution][rows]
 
 
-def store_pixels(path: Path, train: Pixels, val: Pixels, resolutions: Sequence[int], seed: int) -> None:
+def store_pixels(
+    path: Path, dataset: Dataset, resolutions: Sequence[int], seed: int, progress: Progress = silent
+) -> None:
     """Write calibration pictures (training) and check pictures (validation), drawn by the seed, at each resolution."""
     arrays: dict[str, NDArray] = {}
-    picture = train.dataset.channels * sum(side * side for side in resolutions)
+    picture = dataset.channels * sum(side * side for side in resolutions)
     affordable = max(LEAST, int(MOST_BYTES / picture))
-    for name, pixels, wanted in (("calibration", train, CALIBRATION), ("check", val, CHECK)):
-        most = min(wanted, affordable)
-        rows = np.sort(rng.generator(seed, name).permutation(len(pixels))[:most])
-        arrays[f"{name}.labels"] = np.asarray(pixels.labels)[rows]
-        for resolution in resolutions:
-            arrays[f"{name}.{resolution}"] = np.ascontiguousarray(pixels(rows, resolution))
+    for name, split, wanted in (("calibration", "train", CALIBRATION), ("check", "val", CHECK)):
+        pixels = Pixels(dataset, some(dataset.splits[split], min(wanted, affordable), seed, name), resolutions)
+        arrays[f"{name}.labels"] = pixels.labels
+        for number, resolution in enumerate(resolutions):
+            progress("pixels", number, len(resolutions))
+            arrays[f"{name}.{resolution}"] = pixels(np.arange(len(pixels)), resolution)
     write_bytes(path, save(arrays))
+
+
+def some(rows: NDArray[np.int64], most: int, seed: int, purpose: str) -> NDArray[np.int64]:
+    """At most so many of rows, drawn without order by the seed, in their order."""
+    return rows[np.sort(rng.generator(seed, purpose).permutation(len(rows))[:most])]
 
 
 def load_pixels(path: Path, name: str) -> StoredPixels:
