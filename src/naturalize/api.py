@@ -25,7 +25,7 @@ from naturalize.objectives import parse_objectives
 from naturalize.objectives.requirement import check_feasible, parse_requirement
 from naturalize.predicting import Prediction, open_model, predict_with
 from naturalize.report import write_report
-from naturalize.run import Run, Settings, Watch, parse_budget, prepared_directory, source_from
+from naturalize.run import Run, Settings, Watch, parse_budget, prepared_directory, source_from, source_to
 from naturalize.run.run import RunNetwork
 from naturalize.run.watch import Listener
 from naturalize.supernet import make_family
@@ -144,6 +144,8 @@ def work(data: Any, directory: Path, settings: Settings, listeners: Sequence[Lis
     """Begin a run or go on with it, to its end."""
     from naturalize.setting import check_same_data, create_run, exact_counts
 
+    if settings.weights is not None:
+        settings = replace(settings, weights=source_to(settings.weights, directory))
     watch = Watch(listeners, time.monotonic() if started is None else started)
     path = Path(data) if isinstance(data, str | Path) else None
     with watch.stoppable(), prepared_directory(directory, path) as exists:
@@ -270,7 +272,9 @@ def go_on(run: Run, dataset: Dataset, watch: Watch) -> Run:
 def report(run: Run, watch: Watch) -> Path:
     """Write the report of a run, as a phase of it."""
     with watch.phase("report"):
-        return write_report(run.directory)
+        path = write_report(run.directory)
+    watch.check()  # a signal that came while it was written
+    return path
 
 
 def has_front(run: Run) -> bool:

@@ -22,7 +22,7 @@ from naturalize.files import remove_leftovers
 from naturalize.objectives.error import Chosen, Error
 from naturalize.objectives.exact import Exact
 from naturalize.objectives.requirement import Requirement, parse_requirement
-from naturalize.run import Run, Settings, Watch, source_to
+from naturalize.run import Run, Settings, Watch, source_from, source_to
 from naturalize.run.stored import some, store_pixels
 from naturalize.schedule import Costs
 from naturalize.space import Architecture
@@ -149,7 +149,7 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> 
     torch.set_num_threads(allowed_cpus())
     supernet = run.new_supernet()
     if run.settings.weights is not None and run.checkpoints.latest() is None:
-        load_bodies(supernet, Run(run.settings.weights))
+        load_bodies(supernet, Run(source_from(run.settings.weights, run.directory)))
     supernet = supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet))
     train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress)
