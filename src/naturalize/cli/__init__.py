@@ -6,6 +6,7 @@ import time
 
 STARTED = time.monotonic()
 
+import signal  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Annotated, Any  # noqa: E402
@@ -17,6 +18,8 @@ from naturalize.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
     from naturalize.run import Run
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 app = typer.Typer(
     name="naturalize",
@@ -57,6 +60,8 @@ def main() -> None:
     """The entry point of the command `naturalize`: one line and a code for everything that a user can mend."""
     for stream in (sys.stdout, sys.stderr):  # names that the terminal's encoding lacks are escaped, not a crash
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for number in SIGNALS:  # also while torch is imported, and between a run's own handling and the end
+        signal.signal(number, lambda signum, frame: fail("stopped", 128 + signum))
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="naturalize", standalone_mode=False)
         if code:
@@ -86,7 +91,9 @@ def usage(error: Any) -> str:
 
 
 def fail(message: str, code: int) -> None:
-    """Print one line and leave."""
+    """Print one line and leave; no signal that comes now changes line or code."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     print("naturalize: " + " ".join(line.strip() for line in message.splitlines()), file=sys.stderr, flush=True)
     raise SystemExit(code)
 
