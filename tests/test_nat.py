@@ -1,0 +1,116 @@
+"""The steps of a transfer that are arithmetic, and new heads on old bodies. Row T05 of the cases."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from naturalize import nat
+from naturalize.nat import distribution, drawn
+from naturalize.preparing import uniform
+from naturalize.setting import load_bodies
+from naturalize.supernet import Supernet, make_family
+from naturalize.tasks import Classification
+
+SPACES = [make_family("mini", 32).space, make_family("ofa-mbv3", 224).space]
+
+
+@given(st.sampled_from(SPACES), st.integers(1, 40), st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_the_distribution_is_the_share_of_members_with_each_option(space, n, seed):
+    codes = space.sample(n, np.random.default_rng(seed))
+    p = distribution(space, codes)
+    assert p.sum(axis=1) == pytest.approx(1.0)
+    for variable in range(len(space)):
+        counts = Counter(codes[:, variable].tolist())
+        for option in range(p.shape[1]):
+            assert p[variable, option] == pytest.approx(counts[option] / n)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
+def test_draws_are_valid_and_as_frequent_as_p_says(space):
+    codes = space.sample(30, np.random.default_rng(3))
+    p = distribution(space, codes)
+    archs = [drawn(space, p, 0, step) for step in range(1500)]
+    found = space.codes(archs)
+    assert (space.repair(found) == found).all()
+    free = [i for i in range(len(space)) if p[i, 0] == 0 or i < 2]  # of variables that no rule can change
+    for variable in free:
+        shares = np.bincount(found[:, variable], minlength=p.shape[1]) / len(found)
+        assert np.abs(shares - p[variable]).max() < 0.06
+
+
+@given(st.integers(1, 20))
+@settings(max_examples=10, deadline=None)
+def test_options_that_no_member_has_are_never_drawn(seed):
+    space = SPACES[0]
+    codes = space.sample(3, np.random.default_rng(seed))
+    p = distribution(space, codes)
+    for step in range(50):
+        code = drawn(space, p, seed, step).code
+        for variable, option in enumerate(code):
+            assert p[variable, option] > 0 or option == 0, "only repair may take away what comes after an absent block"
+
+
+def test_each_body_gets_the_share_of_batches_that_p_gives_its_width():
+    space = SPACES[1]
+    codes = space.sample(40, np.random.default_rng(0))
+    codes[:, 1] = np.arange(40) < 10
+    p = distribution(space, codes)
+    widths = [drawn(space, p, 5, step).code[1] for step in range(2000)]
+    assert np.mean(widths) == pytest.approx(0.25, abs=0.03)
+    assert np.mean([uniform(space, 5, step).code[1] for step in range(1000)]) == pytest.approx(0.5, abs=0.06)
+
+
+def test_draws_depend_on_seed_and_step_alone():
+    space = SPACES[0]
+    p = distribution(space, space.sample(30, np.random.default_rng(3)))
+    assert drawn(space, p, 0, 7) == drawn(space, p, 0, 7)
+    assert len({drawn(space, p, 0, step) for step in range(20)}) > 15
+    assert drawn(space, p, 0, 7) != drawn(space, p, 1, 7)
+
+
+class Prepared:
+    """A finished preparation of a supernet, as `Run` shows it."""
+
+    def __init__(self, supernet):
+        self.directory = "supernets/mini"
+        self.weights = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
+        self.settings = type("Settings", (), {"supernet": supernet.family.name})
+        self.facts = {"data": {"channels": supernet.channels}}
+        self.checkpoints = self
+
+    def latest(self):
+        return "0000"
+
+    def load(self, name):
+        return self.weights, {}, {}
+
+
+def make(classes, seed, name="mini"):
+    torch.manual_seed(seed)
+    family = make_family(name, 8)
+    return Supernet(family, {"default": Classification(classes).heads(family)}, [100.0] * 3, [50.0] * 3)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_T05_the_classifier_is_always_new_and_all_else_comes_with_the_weights(classes):
+    prepared, target, untouched = make(1000, 1), make(classes, 2), make(classes, 2)
+    load_bodies(target, Prepared(prepared))
+    old, new, fresh = prepared.state_dict(), target.state_dict(), untouched.state_dict()
+    for name, tensor in new.items():
+        if ".classifier." in name:
+            assert torch.equal(tensor, fresh[name]), name
+            assert tensor.shape[0] == classes
+        else:
+            assert torch.equal(tensor, old[name]), name
+    assert any(".classifier." in name for name in new)
+
+
+def test_the_algorithm_fits_on_one_screen():
+    import inspect
+
+    assert len(inspect.getsource(nat.transfer).splitlines()) <= 30
