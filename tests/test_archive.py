@@ -96,6 +96,27 @@ def test_R12_a_locked_archive_is_waited_for_then_named(tmp_path, space, monkeypa
     assert archive.used_s == 2.0
 
 
+def test_R07_a_full_disk_is_named_and_nothing_recorded_is_lost(archive, space):
+    context = Context("error", "default", "val", 0)
+    (pages,) = archive._db.execute("PRAGMA page_count").fetchone()
+    archive._db.execute(f"PRAGMA max_page_count = {pages + 1}")
+    recorded = 0
+
+    def fill():
+        nonlocal recorded
+        for number in range(100):
+            arch = space.parse(f"{number:02d}")
+            archive.record(context, Measurement(arch, 1.0, 0.0, "ok", 0.1, {"text": "x" * 1000}))
+            recorded += 1
+
+    with pytest.raises(UserError, match=r"disk of .*archive\.sqlite is full or failing .*free some space, then resume"):
+        fill()
+    assert len(archive.measurements(context)) == recorded
+    archive._db.execute("PRAGMA max_page_count = 100000")
+    archive.record(context, measured(space.parse("99"), 5.0))
+    assert len(archive.measurements(context)) == recorded + 1
+
+
 def test_R12_network_drives_get_a_rollback_journal(tmp_path, monkeypatch):
     assert archive_module.journal_mode(tmp_path / "x") == "WAL"
     monkeypatch.setattr(archive_module, "file_system", lambda path: "nfs4")

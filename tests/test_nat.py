@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from naturalize import nat
+from naturalize.conclude import spread
 from naturalize.nat import distribution, drawn
 from naturalize.preparing import uniform
 from naturalize.setting import load_bodies
@@ -114,3 +115,9 @@ def test_the_algorithm_fits_on_one_screen():
     import inspect
 
     assert len(inspect.getsource(nat.transfer).splitlines()) <= 30
+
+
+def test_networks_are_tested_in_an_order_whose_beginnings_are_spread_over_the_front():
+    for n in range(1, 40):
+        assert sorted(spread(n)) == list(range(n))
+    assert spread(9) == [8, 0, 4, 2, 6, 1, 3, 5, 7]

@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from naturalize import rng
 from naturalize.archive import Context, Measurement
 from naturalize.data import Pixels
 from naturalize.exporting import Network, save_network
 from naturalize.files import write_bytes, write_json
 from naturalize.run.front import FORMAT
 from naturalize.run.run import card_of
-from naturalize.search import hypervolume, non_dominated, survive
+from naturalize.search import hypervolume, non_dominated
 from naturalize.session import Session
-from naturalize.setting import READ_S, RESIZE_S, Setting
+from naturalize.setting import Setting
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
@@ -27,7 +26,7 @@ from naturalize.training.evaluate import logits_of
 from naturalize.version import __version__
 
 WORST = 12
-LATE_TESTING = 0.05  # of a budget, for the test of a run that was resumed when its time was over
+LATE_TESTING = 0.03  # of a budget, for the test of a run that was resumed when its time was over
 
 Floats = NDArray[np.float64]
 Front = dict[str, Any]
@@ -41,21 +40,21 @@ def conclude(
     Args:
         codes: architectures measured on validation under that version, `(n, d)`.
         values: their objectives, `(n, m)`.
-        until: second of the run's clock at which the front should be tested; where that is too soon for all of it, as
-            many networks as there is time for, spread along it. What comes too late gets a share of the budget.
+        until: second of the run's clock by which the front should be tested; networks that there is no time for are
+            left out. What comes too late for any gets a share of the budget.
     """
     if session.version != version or not session.state["complete"]:
         name = setting.run.checkpoints.version(version)
         assert name is not None, "the last measured version is never pruned"
         session.load(name)
-    codes = select(setting, version, codes, values, until)
+    codes = codes[front_rows(values)]
     front = front_of(setting, version, setting.supernet.family.space.architectures(codes))
     kept = {"networks", "pictures"}
     directory = setting.run.directory
     for name in kept:
         (directory / name).mkdir(exist_ok=True)
     with setting.watch.phase("final", version=version):
-        measure_test(setting, front, version)
+        measure_test(setting, front, version, until)
     front["state"] = "finished"
     front["notes"] = [note.message for note in setting.dataset.notes]
     write_json(directory / "front.json", front)
@@ -123,21 +122,15 @@ def front_rows(values: Floats) -> NDArray[np.int64]:
     return rows[np.sort(first)]
 
 
-def select(setting: Setting, version: int, codes: Codes, values: Floats, until: float | None) -> Codes:
-    """The front; at most as many networks, spread along it, as can be tested until a second of the run's clock."""
-    rows = front_rows(values)
-    if until is None or not len(rows):
-        return codes[rows]
-    test = len(setting.dataset.splits["test"])
-    measured = setting.archive.measurements(Context("error", "default", "val", version)).values()
-    ratio = test / (len(setting.error.images) * setting.error.images.views)
-    seconds = max(1e-3, float(np.mean([m.seconds for m in measured])) * max(0.2, ratio))
-    reading_s = test * (READ_S if setting.dataset.given_test else RESIZE_S)
-    left = max(until - setting.watch.used_s - reading_s, LATE_TESTING * until)
-    affordable = max(1, int(left / seconds))
-    if affordable < len(rows):
-        rows = rows[np.sort(survive(values[rows], affordable, rng.integer(setting.seed, "front", version)))]
-    return codes[rows]
+def spread(n: int) -> list[int]:
+    """0 to n - 1 in an order whose every beginning is spread over all: the last, the first, then middles of gaps."""
+    order, gaps = [n - 1, 0][:n], [(0, n - 1)]
+    for low, high in gaps:
+        if high - low > 1:
+            middle = (low + high) // 2
+            order.append(middle)
+            gaps += [(low, middle), (middle, high)]
+    return order
 
 
 def front_of(setting: Setting, version: int, architectures: list[Architecture]) -> Front:
@@ -187,9 +180,14 @@ def network_of(setting: Setting, measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def measure_test(setting: Setting, front: Front, version: int) -> None:
-    """Read the test split, fill in what it says of every network, and write the networks."""
+def measure_test(setting: Setting, front: Front, version: int, until: float | None) -> None:
+    """Read the test split, fill in what it says of every network, and write the networks.
+
+    Where time runs out, the front keeps the networks that were tested, spread along it: the clock decides, not errors.
+    """
     watch, dataset = setting.watch, setting.dataset
+    if until is not None:
+        until = max(until, watch.used_s + LATE_TESTING * until)
     dataset.scan_test(watch.progress)
     rows = dataset.splits["test"]
     front["splits"]["test"] = len(rows)
@@ -197,8 +195,14 @@ def measure_test(setting: Setting, front: Front, version: int) -> None:
         front["majority_error"]["test"] = majority_error(dataset.labels[rows])
     sides = sorted({network["resolution"] for network in front["networks"]})
     pixels = Pixels(dataset, rows, sides, progress=watch.progress)
-    for number, network in enumerate(front["networks"]):
-        watch.progress("test", number, len(front["networks"]))
+    tested: list[int] = []
+    last_s = 0.0
+    for number in spread(len(front["networks"])):
+        start = watch.used_s
+        if tested and until is not None and start + last_s > until:
+            break
+        network = front["networks"][number]
+        watch.progress("test", len(tested), len(front["networks"]))
         arch = setting.supernet.family.space.parse(network["architecture"])
         subnet = setting.error.network(arch)
         if len(rows):
@@ -206,6 +210,9 @@ def measure_test(setting: Setting, front: Front, version: int) -> None:
         network["weights"] = f"networks/{arch.text}.safetensors"
         card = {**card_of(setting.run, front, network), "spec": subnet.spec}
         save_network(setting.run.directory / "networks", Network(subnet.cpu(), card))
+        tested.append(number)
+        last_s = watch.used_s - start
+    front["networks"] = [front["networks"][number] for number in sorted(tested)]
 
 
 def test_one(

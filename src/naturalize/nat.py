@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,7 @@ from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
 from naturalize.training.adapt import Extent, cosine
 
 RATE = 0.05  # where the cosine of adaptation starts
+RECENT = 5  # measurements that tell how fast the machine is by now
 PAIRS = 150  # measurements that the predictor is fitted on, at most
 
 
@@ -76,6 +78,7 @@ class Transfer:
         self.watch = setting.watch
         self.space = setting.supernet.family.space
         self.session = Session(setting)
+        self.recent_s: deque[float] = deque(maxlen=RECENT)
         self.plan = self.make_plan() if self.settings.budget_s is not None else None
 
     # the schedule -----------------------------------------------------------------------------------------------
@@ -128,7 +131,7 @@ class Transfer:
             return True
         left = self.plan.final_from - self.watch.used_s
         if schedule.remaining_iterations(self.plan, self.watch.used_s) > 0 and schedule.has_time_to_measure(
-            left, self.setting.fewest, self.seconds_each(t - 1)
+            left, self.setting.fewest, self.measure_s
         ):
             return True
         if self.archive.decision(f"adapt {t - 1}")[1] < 1.0:
@@ -197,21 +200,22 @@ class Transfer:
         if self.plan is None:
             return np.inf
         if final:
-            return float(self.settings.budget_s - self.plan.end_s * self.slowness(t))  # type: ignore[operator]
+            return float(self.settings.budget_s - self.plan.end_s * self.slowness)  # type: ignore[operator]
         if number < self.setting.fewest and not self.archive.decision(f"measured {t}"):
             return self.plan.final_from
         return float(self.archive.decision(f"begin {t}") + self.plan.measuring_s)
 
-    def slowness(self, t: int) -> float:
+    @property
+    def slowness(self) -> float:
         """How many times as long as planned a measurement takes by now; at least 1."""
         assert self.plan is not None
-        return max(1.0, self.seconds_each(t) / self.plan.measure_s)
+        return max(1.0, self.measure_s / self.plan.measure_s)
 
-    def seconds_each(self, t: int) -> float:
-        """Mean duration of a measurement under weights version t; as planned where there is none."""
+    @property
+    def measure_s(self) -> float:
+        """What a measurement takes by now: the mean of the last few of this process, or as planned."""
         assert self.plan is not None
-        seconds = [m.seconds for m in self.archive.measurements(self.context(t)).values()]
-        return float(np.mean(seconds)) if seconds else self.plan.measure_s
+        return float(np.mean(self.recent_s)) if self.recent_s else self.plan.measure_s
 
     def measure_one(self, arch: Architecture, context: Context) -> None:
         """Measure one architecture and make the result durable."""
@@ -219,6 +223,7 @@ class Transfer:
         result = self.setting.error.measure(np.array([arch.code]), context)
         value, status = float(result.values[0]), result.status[0]
         seconds = self.watch.used_s - start
+        self.recent_s.append(seconds)
         measurement = Measurement(arch, value, float(result.spread[0]), status, seconds, result.details[0])
         self.archive.record(context, measurement)
 
@@ -262,7 +267,8 @@ class Transfer:
     def capacity(self, t: int) -> int:
         """Members that the next measuring pass has time for, by what the last one took."""
         assert self.plan is not None
-        affordable = int(self.plan.measuring_s / max(1e-3, self.seconds_each(t)))
+        seconds = [m.seconds for m in self.archive.measurements(self.context(t)).values()]
+        affordable = int(self.plan.measuring_s / max(1e-3, float(np.mean(seconds))))
         return int(self.archive.decide(f"capacity {t}", lambda: min(schedule.KEPT, affordable)))
 
     def fit(self, measured: Measured, t: int) -> RegressorMixin:
@@ -333,7 +339,7 @@ class Transfer:
         codes, values = measured.codes[measured.feasible], measured.values[measured.feasible]
         until = None
         if self.plan is not None and self.settings.budget_s is not None:
-            until = self.settings.budget_s - schedule.REPORT_S * self.slowness(t)
+            until = self.settings.budget_s - schedule.REPORT_S * self.slowness
         conclude(self.setting, self.session, t, codes, values, until)
 
 
