@@ -3,7 +3,7 @@
     python benchmarks/kill.py [--rounds 20] [--to results/kill.json]
 
 Each round starts a short run of three classes of 8x8 pictures (`--iterations 2 --epochs 6`, 8 architectures at first),
-kills it at a moment drawn uniformly from the time that an unbroken run takes, and resumes it to its end; a run that ends
+kills it at a moment drawn uniformly from the time an unbroken run takes, and resumes it to its end; a run that ends
 before the kill is repeated. Prints a row a round and writes a JSON file. Checked in every round:
 
 - every measurement that was in the archive when the process was dead is there, the same, at the end;

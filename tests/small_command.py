@@ -1,22 +1,25 @@
-"""`naturalize` with small archives, and with signals that the process sends itself at an exact point of its work.
+"""`naturalize` with small archives and short searches, and with signals that the process sends itself at an exact point of its work.
 
     python small_command.py transfer DATA ...
 
-The environment variable `SIGNALS` lists points as `phase:call:signal`, with commas between: at that call of `progress`
-in that phase the process gets that signal, as from outside. `signal` is a name such as SIGKILL.
+The environment variable `SIGNALS` lists points as `what:number:signal`, with commas between: at that call of `progress`
+in the phase `what`, or after that event `what`, the process gets that signal, as from outside; as `adapt:2:SIGKILL`.
 """
 
 import os
 import signal
 import time
 from collections import Counter
+from functools import partial
+from typing import Any
 
 import naturalize  # noqa: F401  (before torch: its settings of the environment)
-from naturalize import schedule, session
+from naturalize import nat, schedule, session
 from naturalize.cli import main
 from naturalize.run import Watch
 
-schedule.INITIAL, schedule.NEW = 12, 6
+schedule.INITIAL, schedule.NEW = 8, 4
+nat.propose = partial(nat.propose, generations=5)  # type: ignore[assignment]
 session.SAVE_S = float(os.environ.get("SAVE_S", "0"))  # a checkpoint after every step unless told
 
 points = {
@@ -24,18 +27,27 @@ points = {
     for phase, call, name in (point.split(":") for point in os.environ.get("SIGNALS", "").split(",") if point)
 }
 calls: Counter[str] = Counter()
-progress = Watch.progress
+progress, event = Watch.progress, Watch.event
+
+
+def happens(what: str) -> None:
+    calls[what] += 1
+    if (what, calls[what]) in points:
+        os.kill(os.getpid(), points[what, calls[what]])
+        time.sleep(0.01)
 
 
 def told(self: Watch, phase: str, done: int, total: int) -> None:
-    calls[phase] += 1
-    if (phase, calls[phase]) in points:
-        os.kill(os.getpid(), points[phase, calls[phase]])
-        time.sleep(0.01)
+    happens(phase)
     progress(self, phase, done, total)
 
 
-Watch.progress = told  # type: ignore[method-assign]
+def written(self: Watch, name: str, **facts: Any) -> None:
+    event(self, name, **facts)
+    happens(name)
+
+
+Watch.progress, Watch.event = told, written  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     main()

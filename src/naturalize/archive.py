@@ -108,7 +108,7 @@ class Archive:
                         self._db.execute(statement)
                     self._db.execute(f"PRAGMA user_version = {FORMAT}")
         except sqlite3.Error as error:
-            raise UserError(f"{path} cannot be opened: {error}") from error
+            raise UserError(disk_full(path, error) or f"{path} cannot be opened: {error}") from error
         if version > FORMAT:
             raise UserError(
                 f"{path} was written by a newer naturalize (format {version}, known is {FORMAT}): update it"
@@ -136,10 +136,8 @@ class Archive:
                 message = (
                     f"{self.path} has been locked by another process for {WAIT_S:.0f} s: end that one, then resume"
                 )
-            elif "full" in str(error) or "I/O" in str(error):
-                message = f"the disk of {self.path} is full or failing ({error}): free some space, then resume"
             else:
-                message = f"{self.path} cannot be written: {error}"
+                message = disk_full(self.path, error) or f"{self.path} cannot be written: {error}"
             raise UserError(message) from error
 
     # architectures and members ----------------------------------------------------------------------------------
@@ -263,6 +261,13 @@ class Archive:
     def used_s(self, seconds: float) -> None:
         with self._transaction():
             self._db.execute("UPDATE clock SET used_s = ?", (seconds,))
+
+
+def disk_full(path: Path, error: sqlite3.Error) -> str | None:
+    """What to tell of SQLite's error where there is no space left; None where it says something else."""
+    if "full" in str(error) or "I/O" in str(error):
+        return f"the disk of {path} is full or failing ({error}): free some space, then resume"
+    return None
 
 
 def journal_mode(path: Path) -> str:
