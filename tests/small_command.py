@@ -1,4 +1,4 @@
-"""`naturalize` with small archives and short searches, and with signals that the process sends itself at an exact point of its work.
+"""`naturalize` with small archives and short searches, and with signals that the process sends itself at exact points.
 
     python small_command.py transfer DATA ...
 
