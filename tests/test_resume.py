@@ -34,7 +34,7 @@ def unbroken(data, tmp_path_factory):
 def test_R09_killed_again_and_again_a_run_ends_as_an_unbroken_one(data, unbroken, tmp_path):
     """R01: goes on where it was. R03: same rates. R04: each epoch once. R05: same directory. R08: redone once."""
     run = tmp_path / "run"
-    kills = ["prepare:2", "measure:6", "adapt:4", "test:1"]
+    kills = ["prepare:2", "measure:6", "adapt:4"]
     for number, point in enumerate(kills):
         arguments = ("resume", run) if number else ("transfer", data, *SMALL, "--out", run)
         before = runs.measured(run)
@@ -49,25 +49,25 @@ def test_R09_killed_again_and_again_a_run_ends_as_an_unbroken_one(data, unbroken
 
 
 STOPS = [
-    ("pixels:1", "SIGTERM"),
     ("prepare:2", "SIGINT"),
     ("measure:6", "SIGTERM"),
-    ("search:3", "SIGINT"),
     ("adapt:2", "SIGTERM"),
     ("test:1", "SIGINT"),
-    ("finished:1", "SIGTERM"),  # that is, before the report
 ]
 MORE_STOPS = [
     ("scan:1", "SIGINT"),
+    ("pixels:1", "SIGTERM"),
     ("phase:1", "SIGTERM"),  # the end of the scan
     ("start:1", "SIGINT"),
     ("evaluate:3", "SIGTERM"),
     ("iteration:1", "SIGINT"),  # that is, before the predictor is fitted
     ("predictor:1", "SIGTERM"),
+    ("search:3", "SIGINT"),
     ("adapt:1", "SIGINT"),
     ("epoch:3", "SIGTERM"),
     ("measure:2", "SIGINT"),
     ("evaluate:40", "SIGTERM"),
+    ("finished:1", "SIGINT"),  # that is, before the report
 ]
 
 
