@@ -26,6 +26,7 @@ from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
 from naturalize.training.adapt import Extent, cosine
 
 RATE = 0.05  # where the cosine of adaptation starts
+FEWEST_FINAL = 8  # networks that the final pass measures although it is late
 RECENT = 5  # measurements that tell how fast the machine is by now
 PAIRS = 150  # measurements that the predictor is fitted on, at most
 
@@ -194,16 +195,23 @@ class Transfer:
     def measuring_until(self, t: int, number: int, final: bool) -> float:
         """Second of the run's clock at which the measuring pass t ends, once it has measured a number of members.
 
-        The predictor needs its fewest; the final pass does without, and ends early enough to read the test split at
-        the speed that the machine has by now.
+        The predictor needs its fewest; the final pass does without, and leaves time to read the test split at the speed
+        that the machine has by now, but no more than a part of the reserve: what cannot be tested leaves the front.
         """
         if self.plan is None:
             return np.inf
         if final:
-            return float(self.settings.budget_s - self.plan.end_s * self.slowness)  # type: ignore[operator]
+            end = self.testing_until
+            reading = min(self.plan.end_s * self.slowness, schedule.LATE_TESTING * (end - self.plan.final_from))
+            return end if number < FEWEST_FINAL else end - reading
         if number < self.setting.fewest and not self.archive.decision(f"measured {t}"):
             return self.plan.final_from
         return float(self.archive.decision(f"begin {t}") + self.plan.measuring_s)
+
+    @property
+    def testing_until(self) -> float:
+        """Second of the run's clock by which the front is tested; the report comes after it."""
+        return float(self.settings.budget_s - schedule.REPORT_S * min(2.0, self.slowness))  # type: ignore[operator]
 
     @property
     def slowness(self) -> float:
@@ -337,9 +345,7 @@ class Transfer:
             return
         measured = self.measure(t, final=True)
         codes, values = measured.codes[measured.feasible], measured.values[measured.feasible]
-        until = None
-        if self.plan is not None and self.settings.budget_s is not None:
-            until = self.settings.budget_s - schedule.REPORT_S * self.slowness
+        until = None if self.plan is None else self.testing_until
         conclude(self.setting, self.session, t, codes, values, until)
 
 

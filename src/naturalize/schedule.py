@@ -25,6 +25,7 @@ FEWEST_IMAGES = 100
 REPORT_S = 2.5
 FRONT = 16  # networks that the reserve expects to read the test split
 TESTING = 0.1  # of what is left at the start, at most, for them: where it is too little, fewer networks are tested
+LATE_TESTING = 0.4  # of the time after the last adaptation, at most, is kept free for them where the machine got slower
 LEAST_LEFT = 0.6  # of what is left at the start, however slowly the test split is read
 
 
