@@ -26,7 +26,6 @@ from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
 from naturalize.training.adapt import Extent, cosine
 
 RATE = 0.05  # where the cosine of adaptation starts
-FEWEST_FINAL = 8  # networks that the final pass measures although it is late
 RECENT = 5  # measurements that tell how fast the machine is by now
 PAIRS = 150  # measurements that the predictor is fitted on, at most
 
@@ -195,23 +194,16 @@ class Transfer:
     def measuring_until(self, t: int, number: int, final: bool) -> float:
         """Second of the run's clock at which the measuring pass t ends, once it has measured a number of members.
 
-        The predictor needs its fewest; the final pass does without, and leaves time to read the test split at the speed
-        that the machine has by now, but no more than a part of the reserve: what cannot be tested leaves the front.
+        The predictor needs its fewest; the final pass does without.
         """
         if self.plan is None:
             return np.inf
         if final:
-            end = self.testing_until
-            reading = min(self.plan.end_s * self.slowness, schedule.LATE_TESTING * (end - self.plan.final_from))
-            return end if number < FEWEST_FINAL else end - reading
+            assert self.settings.budget_s is not None
+            return schedule.final_until(self.plan, self.settings.budget_s, self.slowness, number)
         if number < self.setting.fewest and not self.archive.decision(f"measured {t}"):
             return self.plan.final_from
         return float(self.archive.decision(f"begin {t}") + self.plan.measuring_s)
-
-    @property
-    def testing_until(self) -> float:
-        """Second of the run's clock by which the front is tested; the report comes after it."""
-        return float(self.settings.budget_s - schedule.REPORT_S * min(2.0, self.slowness))  # type: ignore[operator]
 
     @property
     def slowness(self) -> float:
@@ -221,9 +213,9 @@ class Transfer:
 
     @property
     def measure_s(self) -> float:
-        """What a measurement takes by now: the mean of the last few of this process, or as planned."""
+        """What a measurement takes by now: the median of the last few of this process, or as planned."""
         assert self.plan is not None
-        return float(np.mean(self.recent_s)) if self.recent_s else self.plan.measure_s
+        return float(np.median(self.recent_s)) if self.recent_s else self.plan.measure_s
 
     def measure_one(self, arch: Architecture, context: Context) -> None:
         """Measure one architecture and make the result durable."""
@@ -345,7 +337,9 @@ class Transfer:
             return
         measured = self.measure(t, final=True)
         codes, values = measured.codes[measured.feasible], measured.values[measured.feasible]
-        until = None if self.plan is None else self.testing_until
+        until = None
+        if self.settings.budget_s is not None:
+            until = schedule.testing_until(self.settings.budget_s, self.slowness)
         conclude(self.setting, self.session, t, codes, values, until)
 
 

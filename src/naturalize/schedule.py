@@ -25,7 +25,8 @@ FEWEST_IMAGES = 100
 REPORT_S = 2.5
 FRONT = 16  # networks that the reserve expects to read the test split
 TESTING = 0.1  # of what is left at the start, at most, for them: where it is too little, fewer networks are tested
-LATE_TESTING = 0.4  # of the time after the last adaptation, at most, is kept free for them where the machine got slower
+FEWEST_FINAL = 8  # networks that the final pass measures although it is late
+LATE_TESTING = 0.4  # of what is left after the last adaptation, at most, is kept for tests on a machine that slowed
 LEAST_LEFT = 0.6  # of what is left at the start, however slowly the test split is read
 
 
@@ -109,9 +110,11 @@ def make_plan(
     preparing = min(preparation * left, 0.5 * budget_s)
     adapting = left - preparing
     shortest = max((fewest * measure_s + costs.search_s) / (1 - ADAPTING), costs.search_s / OVERHEAD)
-    iterations = max(1, min(MOST_ITERATIONS, int(adapting / shortest)))
+    not_adapting = adapting - ADAPTING_OF_REST * (budget_s - used_s - preparing)
+    fitting = min(adapting / shortest, not_adapting / (fewest * measure_s + costs.search_s))
+    iterations = max(1, min(MOST_ITERATIONS, int(fitting)))
     iteration_s = adapting / iterations
-    spare_s = iteration_s - costs.search_s - ADAPTING_OF_REST * (budget_s - used_s - preparing) / iterations
+    spare_s = not_adapting / iterations - costs.search_s
     measuring_s = max(fewest * measure_s, min(MEASURING * iteration_s, spare_s))
     members = max(fewest, min(KEPT, int(measuring_s / measure_s)))
     return Plan(
@@ -135,6 +138,26 @@ def remaining_iterations(plan: Plan, used_s: float) -> int:
 def has_time_to_measure(left_s: float, fewest: int, measure_s: float) -> bool:
     """Whether the fewest measurements leave time to adapt before the final measurement, at the speed of now."""
     return fewest * measure_s <= LATE_MEASURING * left_s
+
+
+def testing_until(budget_s: float, slowness: float) -> float:
+    """Second of the run's clock by which the front is tested; the report comes after it.
+
+    Args:
+        slowness: how many times as long as planned a measurement takes by now.
+    """
+    return budget_s - REPORT_S * min(2.0, slowness)
+
+
+def final_until(plan: Plan, budget_s: float, slowness: float, number: int) -> float:
+    """Second of the run's clock at which the final measuring pass ends, once it has measured a number of networks.
+
+    It leaves time to read the test split at the speed that the machine has by now, but no more than a part of the
+    reserve: what cannot be tested leaves the front.
+    """
+    end = testing_until(budget_s, slowness)
+    testing_s = min(plan.end_s * slowness, LATE_TESTING * (end - plan.final_from))
+    return end if number < FEWEST_FINAL else end - testing_s
 
 
 def cosine_part(done: float, remaining: int) -> tuple[float, float]:
