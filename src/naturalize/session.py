@@ -72,9 +72,9 @@ class Session:
             return {"version": version - 1, "complete": False, "steps_before": first, "training": training}
 
         def on_step(state: TrainingState, loss: float, rate: float) -> None:
-            epoch, place = divmod(state.step, per_epoch)
+            epoch = -(-state.step // per_epoch)  # the last one may be cut short by the clock, and is told too
             ends = extent.fraction(state) >= 1.0
-            if (place == 0 or ends) and (version, epoch) not in self._told:
+            if (state.step % per_epoch == 0 or ends) and (version, epoch) not in self._told:
                 self._told.add((version, epoch))
                 facts = {"loss": round(loss, 4), "rate": rate, "skipped": state.skipped}
                 watch.event("epoch", phase=phase, version=version, epoch=epoch, step=state.step, **facts)
