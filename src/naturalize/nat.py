@@ -105,7 +105,7 @@ class Transfer:
             preparation=share if self.session.version < 0 else 0.0,
             images_chosen=self.archive.decision(CHOSEN_IMAGES) is not None,
         )
-        setting.choose_images(self.archive.decide(CHOSEN_IMAGES, lambda: plan.val_images))
+        setting.choose_images(*self.archive.decide(CHOSEN_IMAGES, lambda: (plan.val_images, plan.views)))
         self.archive.record_decision(f"plan {budget:g}", plan.record())
         self.watch.event("plan", budget_s=budget, **plan.record())
         return plan

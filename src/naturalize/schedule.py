@@ -17,11 +17,11 @@ WARM_UP = 0.1  # in place of it where the bodies bring weights
 MEASURING = 0.25  # of an iteration, at most unless the fewest measurements take longer
 ADAPTING_OF_REST = 0.4  # of all that preparation leaves, at least where the fewest measurements allow it
 LEAST_MEASURING = 0.05  # of what is left, for the smallest measuring pass; images are left out until it fits
-ADAPTING = 0.6  # of an iteration, at least, where there are several
+ADAPTING = 0.7  # of an iteration, at least, where there are several
 LATE_MEASURING = 0.6  # of what is left, at most, for the fewest measurements of a last iteration
 OVERHEAD = 0.07  # of an iteration, at most, for the search
 MOST_ITERATIONS = 30
-FEWEST_IMAGES = 100
+FEWEST_IMAGES = 1000  # answers, views counted, that a measurement is left with at least
 REPORT_S = 2.5
 FRONT = 16  # networks that the reserve expects to read the test split
 TESTING = 0.1  # of what is left at the start, at most, for them: where it is too little, fewer networks are tested
@@ -61,7 +61,7 @@ class Plan:
         iteration_s: length of each.
         measuring_s: of an iteration, for its measuring pass.
         final_from: when the last adaptation must be over.
-        val_images: validation images that a measurement answers.
+        val_images, views: validation images that a measurement answers, and views of each.
         members: architectures that one measuring pass is expected to hold.
         measure_s: expected of one measurement.
         end_s: reserve for reading the test split and for the report.
@@ -73,6 +73,7 @@ class Plan:
     measuring_s: float
     final_from: float
     val_images: int
+    views: int
     members: int
     measure_s: float
     end_s: float
@@ -89,7 +90,7 @@ def make_plan(
     """Divide what is left of a budget.
 
     Args:
-        views: of each validation image; 1 is assumed where images have to be left out.
+        views: of each validation image; views are left out before images are.
         fewest: measurements of a pass, at least.
         preparation: share of what the reserve leaves.
         images_chosen: the validation images stay as they are, since some were measured already.
@@ -102,8 +103,10 @@ def make_plan(
     affordable = (LEAST_MEASURING * left / fewest - costs.network_s) / costs.image_s
     images = val_images * views
     if affordable < images and not images_chosen:
-        images = int(min(val_images, max(affordable, FEWEST_IMAGES)))
-        val_images = images
+        images = int(max(affordable, min(images, FEWEST_IMAGES)))
+        views = max(1, images // val_images)
+        val_images = min(val_images, images)
+        images = val_images * views
     measure_s = costs.measure_s(images)
     final_s = min(max(fewest * measure_s, min(0.06 * left, KEPT * measure_s)), 0.25 * left)
     left -= final_s
@@ -124,6 +127,7 @@ def make_plan(
         measuring_s=measuring_s,
         final_from=used_s + preparing + adapting,
         val_images=val_images,
+        views=views,
         members=members,
         measure_s=measure_s,
         end_s=end_s,

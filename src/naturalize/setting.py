@@ -35,7 +35,9 @@ from naturalize.training.engine import allowed_cpus, make_fabric, quickest_threa
 FEW_IMAGES = 1500  # validation images below which each is measured in several views
 VIEWS = 5
 SEARCH_S, READ_S, RESIZE_S = 2.0, 1e-3, 2e-4  # to fit and search; to read a picture; to resize one that was read
-CHOSEN_IMAGES = "validation images"  # decision: how many are answered; never changes, so that errors stay comparable
+CHOSEN_IMAGES = (
+    "validation images"  # decision: how many, in how many views; never changes, so that errors stay comparable
+)
 
 
 @dataclass
@@ -63,11 +65,10 @@ class Setting:
         """Measurements that a predictor needs at least: two for each variable that it learns from."""
         return 2 * self.supernet.family.space.free
 
-    def choose_images(self, n: int) -> None:
-        """Answer n of the validation images, in one view, where a budget does not allow for all; the same n always."""
-        if n < len(self.error.images):
-            order = rng.generator(self.seed, "validation images").permutation(len(self.error.images))
-            self.error.images = Chosen(self.error.images, np.sort(order[:n]))
+    def choose_images(self, n: int, views: int) -> None:
+        """Answer n of the validation images in so many views; the same n always."""
+        order = rng.generator(self.seed, "validation images").permutation(len(self.error.images))
+        self.error.images = Chosen(self.error.images, np.sort(order[:n]), views)
 
     def limits(self) -> list[tuple[Exact, float]]:
         """Requirements as the search takes them: a count and the largest value allowed."""
@@ -171,7 +172,7 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> 
     )
     chosen = archive.decision(CHOSEN_IMAGES)
     if chosen is not None:
-        setting.choose_images(chosen)
+        setting.choose_images(*chosen)
     return setting
 
 

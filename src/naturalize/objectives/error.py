@@ -31,13 +31,12 @@ class Images(Protocol):
 
 
 class Chosen:
-    """Some of other images, in their plain view."""
+    """Some of other images, in the first of their views."""
 
-    views = 1
-
-    def __init__(self, images: Images, rows: NDArray[np.int64]) -> None:
+    def __init__(self, images: Images, rows: NDArray[np.int64], views: int) -> None:
         self.images = images
         self.rows = rows
+        self.views = views
         self.labels = images.labels[rows]
 
     def __len__(self) -> int:
