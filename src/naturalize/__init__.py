@@ -9,8 +9,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 # Threads of torch that spin while they wait make a network 40 times as slow when another process wants the same
-# processors (8.3 s against 0.2 s, two threads on two busy processors). Read when torch is loaded, so it comes first.
+# processors (8.3 s against 0.2 s, two threads on two busy processors); threads that sleep at once lose what a second
+# one gains. So they spin for some ten microseconds. Read when torch is loaded, so it comes first.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from naturalize.errors import UserError
 from naturalize.version import __version__
