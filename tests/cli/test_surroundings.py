@@ -76,7 +76,7 @@ with terminal.Terminal() as shows:
 
 
 def test_P03_on_a_terminal_there_is_a_live_line_and_no_broken_path() -> None:
-    shown = on_a_terminal(40, PROGRAM)
+    shown = on_a_terminal(40, PROGRAM, CI="", TERM="xterm")
     assert "\x1b" in shown
     assert "adapting the supernet" in shown
     assert "runs/some/path/that/must/not/be/broken" in shown

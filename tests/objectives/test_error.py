@@ -85,7 +85,8 @@ def test_what_cannot_be_measured_gets_a_status_and_no_value(supernet, error, mon
 
 def test_chosen_images_are_a_part_of_the_others():
     whole = Pictures(20)
-    part = Chosen(whole, np.array([3, 5, 8]))
+    part = Chosen(whole, np.array([3, 5, 8]), views=1)
+    assert part.views == 1
     assert len(part) == 3
     assert part.labels.tolist() == whole.labels[[3, 5, 8]].tolist()
     assert np.array_equal(part(np.array([1, 2]), 8), whole(np.array([5, 8]), 8))
