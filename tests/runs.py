@@ -92,7 +92,8 @@ MEASUREMENTS = (
 
 def measured(run: Path) -> set[tuple[Any, ...]]:
     """Every measurement in a run's archive, but for how long it took."""
-    return set(rows(run, MEASUREMENTS)) if (run / "archive.sqlite").exists() else set()
+    there = (run / "archive.sqlite").exists() and rows(run, "PRAGMA user_version") != [(0,)]  # else without tables yet
+    return set(rows(run, MEASUREMENTS)) if there else set()
 
 
 def left_by(run: Path) -> dict[str, Any]:

@@ -160,3 +160,9 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path, space):
     (tmp_path / "archive.sqlite").write_text("not a database, but long enough to look at" * 100)
     with pytest.raises(UserError, match="cannot be opened"):
         Archive(tmp_path / "archive.sqlite", space)
+
+
+def test_an_archive_that_has_only_just_been_made_is_named_as_such(tmp_path, space):
+    sqlite3.connect(tmp_path / "archive.sqlite").close()
+    with pytest.raises(UserError, match="nothing measured yet"):
+        Archive(tmp_path / "archive.sqlite", space, read_only=True)

@@ -109,6 +109,8 @@ class Archive:
                     self._db.execute(f"PRAGMA user_version = {FORMAT}")
         except sqlite3.Error as error:
             raise UserError(disk_full(path, error) or f"{path} cannot be opened: {error}") from error
+        if version == 0 and read_only:
+            raise UserError(f"nothing measured yet: {path} has only just been made")
         if version > FORMAT:
             raise UserError(
                 f"{path} was written by a newer naturalize (format {version}, known is {FORMAT}): update it"
