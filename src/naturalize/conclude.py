@@ -88,9 +88,7 @@ def measured_values(setting: Setting, version: int) -> tuple[Codes, Floats]:
     good = [m for m in found.values() if m.status == "ok"]
     codes = setting.supernet.family.space.codes([m.architecture for m in good])
     error = np.array([m.value for m in good], dtype=np.float64)
-    feasible = np.ones(len(codes), dtype=bool)
-    for requirement in setting.requirements:
-        feasible &= requirement.met(setting.exact[requirement.objective](codes))
+    feasible = setting.feasible(codes)
     codes, error = codes[feasible], error[feasible]
     return codes, objective_values(setting, codes, error)
 

@@ -234,10 +234,7 @@ class Transfer:
         if not finite.any():
             raise UserError("no network could be measured: see the statuses in archive.sqlite")
         codes, error = self.space.codes(members)[finite], error[finite]
-        exact = self.setting.exact
-        feasible = np.ones(len(codes), dtype=bool)
-        for requirement in self.setting.requirements:
-            feasible &= requirement.met(exact[requirement.objective](codes))
+        feasible = self.setting.feasible(codes)
         return Measured(codes, error, objective_values(self.setting, codes, error), feasible)
 
     def close(self, t: int, measured: Measured) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from naturalize import rng
 from naturalize.archive import Archive
@@ -25,7 +26,7 @@ from naturalize.objectives.requirement import Requirement, parse_requirement
 from naturalize.run import Run, Settings, Watch, source_from, source_to
 from naturalize.run.stored import some, store_pixels
 from naturalize.schedule import Costs
-from naturalize.space import Architecture
+from naturalize.space import Architecture, Codes
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
 from naturalize.training.adapt import Trainer, make_optimizer
@@ -69,6 +70,13 @@ class Setting:
         """Answer n of the validation images in so many views; the same n always."""
         order = rng.generator(self.seed, "validation images").permutation(len(self.error.images))
         self.error.images = Chosen(self.error.images, np.sort(order[:n]), views)
+
+    def feasible(self, codes: Codes) -> NDArray[np.bool_]:
+        """Whether each architecture meets all requirements. Shapes: `(n, d) -> (n,)`."""
+        feasible = np.ones(len(codes), dtype=bool)
+        for requirement in self.requirements:
+            feasible &= requirement.met(self.exact[requirement.objective](codes))
+        return feasible
 
     def limits(self) -> list[tuple[Exact, float]]:
         """Requirements as the search takes them: a count and the largest value allowed."""

@@ -1,6 +1,5 @@
 """The files of a run directory as the report reads them: whatever is whole is used, the rest is done without."""
 
-import json
 import math
 import tomllib
 from pathlib import Path
@@ -33,20 +32,8 @@ def read_settings(run_directory: Path) -> dict[str, Any]:
 
 
 def read_events(run_directory: Path) -> list[dict[str, Any]]:
-    """The whole lines of `events.jsonl`. A crash may cut the last one, or lose the file; neither matters."""
-    try:
-        lines = (run_directory / "events.jsonl").read_bytes().splitlines()
-    except OSError:
-        return []
-    events = []
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-    return events
+    """The whole lines of `events.jsonl`, or nothing."""
+    return run.read_events(run_directory / "events.jsonl")
 
 
 def phase_seconds(events: list[dict[str, Any]]) -> dict[str, float]:

@@ -131,12 +131,15 @@ class Watch:
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of an events.jsonl; one that was cut by a crash is skipped."""
+    """The whole lines of an events.jsonl. A crash may cut the last one, or lose the file; neither matters."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return []
     events = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                events.append(json.loads(line))
-            except ValueError:
-                continue
+    for line in lines:
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            continue
     return [event for event in events if isinstance(event, dict)]
