@@ -12,7 +12,6 @@ test split, with one reference point for all. Printed are all seeds, the medians
 """
 
 import argparse
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,35 +22,32 @@ import numpy as np
 from common import SHARED, Front, read_front, write
 
 from naturalize import api, nat, rng
-from naturalize.conclude import conclude, measured_values
+from naturalize.conclude import conclude
 from naturalize.nat import Transfer
+from naturalize.preparing import prepare
+from naturalize.schedule import testing_until
 from naturalize.search import hypervolume
 from naturalize.setting import Setting
 from naturalize.space import Codes, SearchSpace
+from naturalize.training.adapt import Extent
 
 Transfers = Callable[[Setting], None]
 
 
 def once_for_all(setting: Setting) -> None:
-    """Preparation with all the training time, then one search under its weights."""
-    archive, space = setting.archive, setting.supernet.family.space
+    """Preparation with all the training time, its rate falling to zero; then one search under its weights."""
+    archive = setting.archive
     steps = Transfer(setting)
     assert steps.plan is not None
-    measuring = nat.schedule.MEASURING * steps.plan.iteration_s
-    steps.plan = dataclasses.replace(steps.plan, prepare_until=steps.plan.final_from - measuring - 3)
-    steps.prepare()
-    measured = steps.measure(0, setting.watch.used_s + measuring)
-    predictor = steps.fit(measured, 0)
-    candidates = steps.search(predictor, measured, 0)
+    until = steps.plan.final_from - steps.plan.measuring_s - 3
+    prepare(steps.session, Extent(seconds=until - setting.watch.used_s, until=until), curve=1.0)
+    measured = steps.measure(0)
+    candidates = steps.search(steps.fit(measured, 0), measured, 0)
+    archive.set_members(0, steps.merge(measured.codes, candidates))
+    measured = steps.measure(0, final=True)
     budget = setting.run.settings.budget_s or 0.0
-    until = steps.plan.final_from + (budget - steps.plan.final_from) / 2
-    for arch in space.architectures(candidates):
-        if setting.watch.used_s > until:
-            break
-        steps.measure_one(arch, steps.context(0))
-    steps.close(0, steps.measured(list(archive.measurements(steps.context(0))), steps.context(0)))
-    codes, values = measured_values(setting, 0)
-    conclude(setting, steps.session, 0, codes, values)
+    until = testing_until(budget, steps.slowness)
+    conclude(setting, steps.session, 0, measured.codes, measured.values, until)
 
 
 def uniformly(space: SearchSpace, codes: Codes) -> np.ndarray:
@@ -97,7 +93,7 @@ def data_of(name: str, images: int) -> Any:
 def run_one(way: str, data: Any, budget: str, seed: int, out: Path) -> Front:
     """One run, unless its front is there."""
     if not (out / "report.html").exists():
-        api.run_transfer = WAYS[way]  # type: ignore[assignment]
+        nat.run_transfer = WAYS[way]  # type: ignore[assignment]
         api.transfer(data, out, budget=budget, seed=seed, listeners=(), started=time.monotonic())
     return read_front(out)
 

@@ -27,7 +27,7 @@ points = {
     for phase, call, name in (point.split(":") for point in os.environ.get("SIGNALS", "").split(",") if point)
 }
 calls: Counter[str] = Counter()
-progress, event = Watch.progress, Watch.event
+progress, progress_in_thread, event = Watch.progress, Watch.progress_in_thread, Watch.event
 
 
 def happens(what: str) -> None:
@@ -42,12 +42,17 @@ def told(self: Watch, phase: str, done: int, total: int) -> None:
     progress(self, phase, done, total)
 
 
+def told_in_thread(self: Watch, phase: str, done: int, total: int) -> None:
+    happens(phase)
+    progress_in_thread(self, phase, done, total)
+
+
 def written(self: Watch, name: str, **facts: Any) -> None:
     event(self, name, **facts)
     happens(name)
 
 
-Watch.progress, Watch.event = told, written  # type: ignore[method-assign]
+Watch.progress, Watch.progress_in_thread, Watch.event = told, told_in_thread, written  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     main()

@@ -49,6 +49,7 @@ def transfer(
     classes: Sequence[str] = (),
     seed: int = 0,
     strict: bool = False,
+    balanced: bool = False,
     listeners: Sequence[Listener] | None = None,
     started: float | None = None,
 ) -> Run:
@@ -68,6 +69,7 @@ def transfer(
         weights: directory that `prepare` made, to start from its bodies.
         classes: class names in the order wanted; the data's own unless told.
         strict: stop at a picture that cannot be read, in place of skipping it.
+        balanced: weigh classes in training so that rare ones count as much as common ones.
         listeners: called with every event; progress on stderr where None, silence where empty.
         started: `time.monotonic()` from which the budget counts; now unless told.
 
@@ -77,7 +79,7 @@ def transfer(
     """
     settings = make_settings(
         data, budget, iterations, epochs, objectives=objectives, require=require, supernet=supernet, weights=weights,
-        classes=classes, seed=seed, strict=strict,
+        classes=classes, seed=seed, strict=strict, balanced=balanced,
     )  # fmt: skip
     with heard(listeners) as hearing:
         return work(data, Path(out), settings, hearing, started)
@@ -106,6 +108,7 @@ def make_settings(
     classes: Sequence[str] = (),
     seed: int = 0,
     strict: bool = False,
+    balanced: bool = False,
 ) -> Settings:
     """Settings with every default filled in; raises `UserError` for those that make no sense."""
     if budget is not None and iterations is not None:
@@ -137,6 +140,7 @@ def make_settings(
         seed=seed,
         classes=tuple(classes),
         strict=strict,
+        balanced=balanced,
     )
 
 

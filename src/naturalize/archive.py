@@ -69,7 +69,7 @@ class Measurement:
         value: the objective, minimised; None unless `status` is `ok`.
         spread: standard deviation of repeats; 0 for a deterministic measurement.
         status: `ok`, or in a word why there is no value.
-        seconds: how long it took.
+        seconds: of the run that it took: its share where several were measured at once.
         detail: facts that belong to it, as the number of images.
     """
 

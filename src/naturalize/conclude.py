@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from naturalize.archive import Context, Measurement
 from naturalize.data import Pixels
@@ -22,7 +25,8 @@ from naturalize.setting import Setting
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
-from naturalize.training.evaluate import logits_of
+from naturalize.training.engine import at_once, side_by_side
+from naturalize.training.evaluate import fold, logits_of
 from naturalize.version import __version__
 
 WORST = 12
@@ -193,33 +197,45 @@ def measure_test(setting: Setting, front: Front, version: int, until: float | No
         front["majority_error"]["test"] = majority_error(dataset.labels[rows])
     sides = sorted({network["resolution"] for network in front["networks"]})
     pixels = Pixels(dataset, rows, sides, progress=watch.progress)
-    tested: list[int] = []
-    last_s = 0.0
-    for number in spread(len(front["networks"])):
+    parse = setting.supernet.family.space.parse
+    networks = front["networks"]
+    tested: list[dict[str, Any]] = []
+    took_s: list[float] = []
+
+    def while_time() -> Iterator[dict[str, Any]]:
+        for number in spread(len(networks)):
+            if took_s and until is not None and watch.used_s + max(took_s) > until:
+                return
+            yield networks[number]
+
+    def answer(network: dict[str, Any]) -> tuple[dict[str, Any], Subnet, Tensor | None, float]:
         start = watch.used_s
-        if tested and until is not None and start + last_s > until:
-            break
-        network = front["networks"][number]
-        watch.progress("test", len(tested), len(front["networks"]))
-        arch = setting.supernet.family.space.parse(network["architecture"])
-        subnet = setting.error.network(arch)
+        subnet, logits = setting.error.network(parse(network["architecture"])), None
         if len(rows):
-            test_one(setting, network, subnet, pixels, version, arch)
-        network["weights"] = f"networks/{arch.text}.safetensors"
+            images = pixels(np.arange(len(rows)), network["resolution"])
+            logits = logits_of(fold(copy.deepcopy(subnet)), images, setting.error.device, setting.error.progress)
+        took_s.append(watch.used_s - start)
+        return network, subnet, logits, took_s[-1] / at_once(setting.error.device)
+
+    def tell() -> None:
+        watch.progress("test", len(tested), len(networks))
+
+    for network, subnet, logits, seconds in side_by_side(answer, while_time(), setting.error.device, tell):
+        if logits is not None:
+            record_test(setting, network, logits, pixels, version, seconds)
+        network["weights"] = f"networks/{network['architecture']}.safetensors"
         card = {**card_of(setting.run, front, network), "spec": subnet.spec}
         save_network(setting.run.directory / "networks", Network(subnet.cpu(), card))
-        tested.append(number)
-        last_s = watch.used_s - start
-    front["networks"] = [front["networks"][number] for number in sorted(tested)]
+        tested.append(network)
+        tell()
+    front["networks"] = sorted(tested, key=lambda network: network["madds"])
 
 
-def test_one(
-    setting: Setting, network: dict[str, Any], subnet: Subnet, pixels: Pixels, version: int, arch: Architecture
+def record_test(
+    setting: Setting, network: dict[str, Any], logits: Tensor, pixels: Pixels, version: int, seconds: float
 ) -> None:
-    """One network's error, confusion matrix and worst pictures on the test split."""
-    start = setting.watch.used_s
-    rows, labels = np.arange(len(pixels)), np.asarray(pixels.labels)
-    logits = logits_of(subnet, pixels(rows, network["resolution"]), setting.error.device, setting.watch.progress)
+    """One network's error, confusion matrix and worst pictures on the test split, from its logits."""
+    labels = np.asarray(pixels.labels)
     index, probability = setting.task.predictions(logits)
     predicted = index.numpy()
     wrong = predicted != labels
@@ -241,7 +257,7 @@ def test_one(
     ]
     context = Context("error", "default", "test", version)
     detail = {"wrong": int(wrong.sum()), "images": len(labels), "views": 1}
-    seconds = setting.watch.used_s - start
+    arch = setting.supernet.family.space.parse(network["architecture"])
     setting.archive.record(context, Measurement(arch, network["test_error"], 0.0, "ok", seconds, detail))
 
 

@@ -24,6 +24,7 @@ from naturalize.session import Session
 from naturalize.setting import CHOSEN_IMAGES, Setting, choose_threads, measure_costs
 from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
 from naturalize.training.adapt import Extent, cosine
+from naturalize.training.engine import at_once, side_by_side
 
 RATE = 0.05  # where the cosine of adaptation starts
 RECENT = 5  # measurements that tell how fast the machine is by now
@@ -178,18 +179,27 @@ class Transfer:
         if self.plan is not None and not final:
             self.archive.decide(f"begin {t}", lambda: self.watch.used_s)
         known = self.archive.measurements(context)
+
+        def tell() -> None:
+            self.watch.progress("measure", len(known), len(members))
+
         with self.watch.phase("measure", iteration=t, version=t):
-            for number, arch in enumerate(members):
-                self.watch.progress("measure", number, len(members))
-                if arch in known:
-                    continue
-                if number and self.watch.used_s > self.measuring_until(t, number, final):
-                    break
-                self.measure_one(arch, context)
+            wanted = (arch for arch in self.while_time(members, t, final) if arch not in known)
+            for measurement in side_by_side(self.measure_one, wanted, self.setting.error.device, tell):
+                self.archive.record(context, measurement)
+                known[measurement.architecture] = measurement
+                tell()
             self.archive.record_decision(f"measured {t}", True)
         measured = self.measured(members, context)
-        self.close(t, measured)
+        self.close(t, measured, final)
         return measured
+
+    def while_time(self, members: list[Architecture], t: int, final: bool) -> Iterator[Architecture]:
+        """The members in order, for as long as there is time to measure one more."""
+        for number, arch in enumerate(members):
+            if number and self.watch.used_s > self.measuring_until(t, number, final):
+                return
+            yield arch
 
     def measuring_until(self, t: int, number: int, final: bool) -> float:
         """Second of the run's clock at which the measuring pass t ends, once it has measured a number of members.
@@ -217,15 +227,14 @@ class Transfer:
         assert self.plan is not None
         return float(np.median(self.recent_s)) if self.recent_s else self.plan.measure_s
 
-    def measure_one(self, arch: Architecture, context: Context) -> None:
-        """Measure one architecture and make the result durable."""
+    def measure_one(self, arch: Architecture) -> Measurement:
+        """The error of an architecture under the weights of now."""
         start = self.watch.used_s
-        result = self.setting.error.measure(np.array([arch.code]), context)
+        result = self.setting.error.measure(np.array([arch.code]))
         value, status = float(result.values[0]), result.status[0]
-        seconds = self.watch.used_s - start
+        seconds = (self.watch.used_s - start) / at_once(self.setting.error.device)
         self.recent_s.append(seconds)
-        measurement = Measurement(arch, value, float(result.spread[0]), status, seconds, result.details[0])
-        self.archive.record(context, measurement)
+        return Measurement(arch, value, float(result.spread[0]), status, seconds, result.details[0])
 
     def measured(self, members: list[Architecture], context: Context) -> Measured:
         """Members with a finite error in a context. Raises `UserError` where none has one."""
@@ -237,7 +246,7 @@ class Transfer:
         feasible = self.setting.feasible(codes)
         return Measured(codes, error, objective_values(self.setting, codes, error), feasible)
 
-    def close(self, t: int, measured: Measured) -> None:
+    def close(self, t: int, measured: Measured, final: bool) -> None:
         """Record what an iteration's measuring pass came to, and tell."""
         values = measured.values[measured.feasible]
         front = int(non_dominated(values).sum()) if len(values) else 0
@@ -249,7 +258,7 @@ class Transfer:
             "networks": front,
         }
         self.archive.close_iteration(t, facts)
-        self.watch.event("iteration", iteration=t, **facts)
+        self.watch.event("iteration", iteration=t, final=final, **facts)
 
     def survive(self, measured: Measured, t: int) -> Codes:
         """Those kept, by reference directions, the front first; all that meet the requirements where they are few."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from naturalize import rng
 from naturalize.archive import Archive
 from naturalize.data import Dataset, Pixels
 from naturalize.data.augment import Augment, should_flip
+from naturalize.data.machine import allowed_cpus
 from naturalize.data.pixels import STATISTICS_PICTURES, statistics
 from naturalize.errors import UserError
 from naturalize.files import remove_leftovers
@@ -28,10 +29,11 @@ from naturalize.run.stored import some, store_pixels
 from naturalize.schedule import Costs
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Supernet, make_family
-from naturalize.tasks import Classification
+from naturalize.tasks import Classification, balanced_weights
 from naturalize.training.adapt import Trainer, make_optimizer
 from naturalize.training.batches import Batches, TrainingImages
-from naturalize.training.engine import allowed_cpus, make_fabric, quickest_thread_count
+from naturalize.training.engine import at_once, make_fabric, quickest_thread_count, side_by_side
+from naturalize.training.evaluate import fold
 
 FEW_IMAGES = 1500  # validation images below which each is measured in several views
 VIEWS = 5
@@ -154,6 +156,9 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> 
     remove_leftovers(run.directory)
     remove_leftovers(run.checkpoints.directory)
     family, task = run.family, run.task
+    if run.settings.balanced:
+        weights = balanced_weights(dataset.labels[dataset.splits["train"]], task.classes)
+        task = replace(task, class_weights=weights)
     fabric = make_fabric()
     torch.set_num_threads(allowed_cpus())
     supernet = run.new_supernet()
@@ -174,7 +179,7 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> 
         task=task,
         supernet=supernet,
         trainer=Trainer(fabric, wrapped, optimizer, task, images, batches),
-        error=Error(supernet, task, run.stored("calibration"), val, fabric.device, watch.progress),
+        error=Error(supernet, task, run.stored("calibration"), val, fabric.device, watch.progress_in_thread),
         exact={name: Exact(name, family, task, dataset.channels) for name in ("madds", "params")},
         requirements=[parse_requirement(text) for text in run.settings.requirements],
     )
@@ -235,14 +240,16 @@ def measure_costs(setting: Setting) -> Costs:
     archs, error = random_networks(setting), setting.error
     threads = choose_threads(setting)
     rows = np.arange(min(len(error.images), 256))
-    network_s = image_s = 0.0
-    for arch in archs:
+
+    def seconds(arch: Architecture) -> tuple[float, float]:
         start = time.perf_counter()
-        network = error.network(arch)
+        network = fold(error.network(arch))
         cut = time.perf_counter()
         error.answer(network, rows, arch)
-        network_s += (cut - start) / len(archs)
-        image_s += (time.perf_counter() - cut) / len(archs) / len(rows)
+        return cut - start, (time.perf_counter() - cut) / len(rows)
+
+    each = np.array(list(side_by_side(seconds, archs, error.device, setting.watch.check)))
+    network_s, image_s = (each.mean(axis=0) / at_once(error.device)).tolist()
     setting.watch.event("machine", threads=threads, image_ms=1e3 * image_s, network_ms=1e3 * network_s)
     per_picture_s = READ_S if setting.dataset.given_test else RESIZE_S
     return Costs(image_s, network_s, SEARCH_S, per_picture_s * len(setting.dataset.splits["test"]))

@@ -124,11 +124,11 @@ class Terminal:
 
     def on_iteration(self, event: dict[str, Any]) -> None:
         """What a measuring pass came to."""
-        number = event["iteration"]
+        name = "final measurement" if event["final"] else f"iteration {event['iteration']}"
         error = "-" if event["best_error"] is None else f"{event['best_error']:.2f}%"
-        self.reached = [f"iteration {number}", f"best error {error}", f"hypervolume {event['hypervolume']:.4f}"]
+        self.reached = [name, f"best error {error}", f"hypervolume {event['hypervolume']:.4f}"]
         self.say(
-            f"iteration {number}: {event['measured']} networks measured, {event['networks']} on the front, best error "
+            f"{name}: {event['measured']} networks measured, {event['networks']} on the front, best error "
             f"{error}, hypervolume {event['hypervolume']:.4f}, {self.left(event['used_s'])}"
         )
 

@@ -39,7 +39,8 @@ def test_P03_output_in_a_file_is_plain_lines(finished: Finished) -> None:
     table = finished.done.lines[: 1 + len(finished.front["networks"])]
     assert table[0].split() == ["architecture", "px", "MAdds", "params", "val", "error", "test", "error"]
     assert len(finished.done.lines) == len(table) + 2
-    assert "iteration 1: " in finished.done.err
+    assert "iteration 0: " in finished.done.err
+    assert "final measurement: " in finished.done.err
 
 
 def test_I05_names_are_escaped_on_an_ascii_terminal_and_utf8_in_files(finished: Finished) -> None:

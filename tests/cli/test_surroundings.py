@@ -15,6 +15,7 @@ from commands import Quick
 
 from naturalize.run.run import prepared_directory
 from naturalize.terminal import Terminal, front_table
+from runs import COMMAND
 
 COMMANDS = ("transfer", "resume", "finish", "front", "export", "predict", "check", "prepare", "report")
 
@@ -149,10 +150,28 @@ def test_I04_without_a_network(picture_maker: Callable[..., Path], tmp_path: Pat
     if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
         pytest.skip("no permission to take the network away")
     picture_maker(tmp_path / "photos", 8, "cat", "dog", size=(16, 12))
-    command = ["unshare", "-n", sys.executable, "-m", "naturalize", "check", "photos"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    for command in (["check", "photos"], ["transfer", "photos", "--iterations", "1", "--epochs", "1"]):
+        done = subprocess.run(
+            ["unshare", "-n", *COMMAND, *command],
+            capture_output=True, text=True, cwd=tmp_path, env={},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "photos" / "report.html").exists()
+
+
+def test_T10_of_the_processes_that_torchrun_starts_one_works(
+    picture_maker: Callable[..., Path], tmp_path: Path
+) -> None:
+    picture_maker(tmp_path / "photos", 8, "cat", "dog", size=(16, 12))
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", COMMAND[1],
+         "transfer", "photos", "--iterations", "1", "--epochs", "1"],
+        capture_output=True, text=True, cwd=tmp_path, timeout=200,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "2 classes (cat, dog)" in done.stdout
+    assert done.stderr.count("this one has nothing to do") == 1
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["photos"]
+    assert (tmp_path / "runs" / "photos" / "report.html").exists()
 
 
 def test_D01_D06_check_counts_every_split_and_names_what_is_missing(

@@ -9,7 +9,7 @@ from pictures import Fx
 from PIL import Image
 
 from naturalize.data import Dataset, open_data
-from naturalize.data.machine import available_memory, available_threads, in_threads
+from naturalize.data.machine import allowed_cpus, available_memory, in_threads
 from naturalize.data.splits import cut
 from naturalize.errors import Interrupted, UserError
 
@@ -242,7 +242,7 @@ def test_threads_keep_order_and_pass_errors_on() -> None:
 
 
 def test_the_machine_has_threads_and_memory() -> None:
-    assert available_threads() >= 1
+    assert allowed_cpus() >= 1
     assert available_memory() > 10**7
 
 

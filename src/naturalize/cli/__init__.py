@@ -6,6 +6,7 @@ import time
 
 STARTED = time.monotonic()
 
+import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -62,6 +63,9 @@ def main() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for number in SIGNALS:  # also while torch is imported, and between a run's own handling and the end
         signal.signal(number, lambda signum, frame: fail("stopped", 128 + signum))
+    if int(os.environ.get("RANK", "0")) > 0:  # torchrun starts several of us
+        print("naturalize: one process does the whole work, this one has nothing to do", file=sys.stderr)
+        return
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="naturalize", standalone_mode=False)
         if code:
@@ -149,6 +153,9 @@ def transfer(
     classes: Classes = None,
     seed: Seed = 0,
     strict: Strict = False,
+    balanced: Annotated[
+        bool, typer.Option("--balanced", help="Weigh classes in training: rare ones count as much as common ones.")
+    ] = False,
 ) -> None:
     """Search architectures and adapt weights to your images; gives a front of networks that are ready to deploy.
 
@@ -170,7 +177,7 @@ def transfer(
         run = api.transfer(
             data, out, budget=budget, iterations=iterations, epochs=epochs, objectives=objective or ("error", "madds"),
             require=require or (), supernet=supernet, weights=weights, classes=split_names(classes), seed=seed,
-            strict=strict, listeners=[terminal], started=STARTED,
+            strict=strict, balanced=balanced, listeners=[terminal], started=STARTED,
         )  # fmt: skip
     show(run)
 

@@ -14,10 +14,11 @@ CUTOUT = 1 / 4  # of the side: the side of the square that is cut out
 
 
 class Augment:
-    """Moves each picture at random, flips half of them, and cuts a square out of each.
+    """Moves each picture at random, flips half of them, and cuts a square out of half of them.
 
     The picture is mirrored where it is moved away from its edge; the square is filled with 0, which is the mean of
-    normalised images, and may lie half outside (DeVries and Taylor, 2017).
+    normalised images, and may lie half outside (DeVries and Taylor, 2017). Cut out of every picture it costs the
+    smallest networks more than it gives the others (docs/benchmarks.md).
 
     Args:
         flip: whether a mirrored picture still is one of its class (see `should_flip`).
@@ -34,7 +35,7 @@ class Augment:
             seed: of all draws. They are fractions of the side, so that one seed does the same at every resolution.
         """
         n, _, side, _ = images.shape
-        chances = torch.rand((5, n, 1), generator=torch.Generator().manual_seed(seed)).to(images.device)
+        chances = torch.rand((6, n, 1), generator=torch.Generator().manual_seed(seed)).to(images.device)
         line = torch.arange(side, device=images.device)
         move = round(side * CROP)
         rows = _mirrored(line + (chances[0] * (2 * move + 1)).long() - move, side)
@@ -44,7 +45,7 @@ class Augment:
         moved = images.gather(2, rows[:, None, :, None].expand_as(images))
         moved = moved.gather(3, columns[:, None, None, :].expand_as(images))
         hole = _within(line, chances[3])[:, None, :, None] & _within(line, chances[4])[:, None, None, :]
-        return moved.masked_fill_(hole, 0)
+        return moved.masked_fill_(hole & (chances[5] < 0.5)[:, :, None, None], 0)
 
 
 def _mirrored(positions: Tensor, side: int) -> Tensor:

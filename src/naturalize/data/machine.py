@@ -11,8 +11,8 @@ from naturalize.progress import Progress, silent
 Result = TypeVar("Result")
 
 
-def available_threads() -> int:
-    """Processors that this process may run on, which in containers is less than the machine has."""
+def allowed_cpus() -> int:
+    """CPUs that this process may use: fewer than the machine's in a container or under `taskset`."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -51,7 +51,7 @@ def in_threads(
     """
     ranges = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
     results = []
-    pool = ThreadPoolExecutor(min(available_threads(), max(1, len(ranges))))
+    pool = ThreadPoolExecutor(min(allowed_cpus(), max(1, len(ranges))))
     try:
         for rows, future in [(rows, pool.submit(work, rows)) for rows in ranges]:
             results.append(future.result())

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from naturalize.data.machine import available_threads
+from naturalize.data.machine import allowed_cpus
 from naturalize.errors import UserError
 from naturalize.exporting.network import Card, parse_card
 from naturalize.exporting.onnx_file import CARD, LOGITS, PIXELS
@@ -37,7 +37,7 @@ class OnnxModel:
             raise UserError(f"no file at {path}")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = QUIET
-        options.intra_op_num_threads = available_threads()  # by itself it counts processors that are not ours
+        options.intra_op_num_threads = allowed_cpus()  # by itself it counts processors that are not ours
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no base of their own

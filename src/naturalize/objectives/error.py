@@ -16,7 +16,7 @@ from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet, Supernet
 from naturalize.tasks import Classification
 from naturalize.training.calibrate import calibrate
-from naturalize.training.evaluate import logits_of
+from naturalize.training.evaluate import fold, logits_of
 
 
 class Images(Protocol):
@@ -106,7 +106,7 @@ class Error:
 
     def wrong_by_view(self, arch: Architecture) -> list[int]:
         """Wrong answers among the images in each view."""
-        network = self.network(arch)
+        network = fold(self.network(arch))
         rows = np.arange(len(self.images))
         labels = torch.from_numpy(np.asarray(self.images.labels))
         answers = (self.answer(network, rows, arch, view) for view in range(self.images.views))

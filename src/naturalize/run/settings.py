@@ -29,6 +29,7 @@ class Settings:
         epochs: per iteration, with `iterations`.
         goal: `transfer`, or `prepare` for a supernet alone.
         weights: the directory of a prepared supernet whose bodies to start from.
+        balanced: whether training weighs classes so that rare ones count as much as common ones.
     """
 
     data: str
@@ -43,6 +44,7 @@ class Settings:
     seed: int = 0
     classes: tuple[str, ...] = ()
     strict: bool = False
+    balanced: bool = False
 
     def differences(self, other: Settings) -> list[str]:
         """What differs, as `seed (0 there, 1 here)`: each a reason not to go on with a run of other settings."""

@@ -91,6 +91,10 @@ class Watch:
             for listener in self.listeners:
                 listener({"event": "progress", "phase": phase, "done": done, "total": total, "used_s": self.used_s})
 
+    def progress_in_thread(self, phase: str, done: int, total: int) -> None:
+        """`Progress` of work in another thread, which only stops where asked to; the run's own thread tells."""
+        self.check()
+
     def save_clock(self) -> None:
         """Make the seconds used durable."""
         if self.archive is not None:

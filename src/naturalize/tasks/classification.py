@@ -56,10 +56,12 @@ class Classification:
     Attributes:
         classes: number of classes.
         label_smoothing: of the training loss.
+        class_weights: of the images of each class in the training loss; all the same where None.
     """
 
     classes: int
     label_smoothing: float = 0.1
+    class_weights: tuple[float, ...] | None = None
 
     def heads(self, family: MobileNetV3) -> dict[int, nn.Module]:
         """New heads, one for each body of a family."""
@@ -83,8 +85,9 @@ class Classification:
         return build.table()
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy with smoothed labels: the mean over the batch."""
-        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        """Cross-entropy with smoothed labels: the mean over the batch, weighted where classes are."""
+        weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
+        return F.cross_entropy(logits, labels, weights, label_smoothing=self.label_smoothing)
 
     def distillation_loss(self, logits: Tensor, teacher: Tensor) -> Tensor:
         """Cross-entropy with the teacher's probabilities as targets: the mean over the batch."""
@@ -98,6 +101,12 @@ class Classification:
         """Class index and probability of the most likely class, `(n,)` each."""
         probability, index = logits.softmax(1).max(1)
         return index, probability
+
+
+def balanced_weights(labels: np.ndarray, classes: int) -> tuple[float, ...]:
+    """Class weights by which each class counts as much as any other; images / (classes x images of the class)."""
+    counts = np.maximum(1, np.bincount(labels, minlength=classes))
+    return tuple((len(labels) / (classes * counts)).tolist())
 
 
 def majority_error(labels: np.ndarray) -> float:

@@ -4,10 +4,36 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from naturalize.progress import Progress, silent
+from naturalize.supernet import Subnet
+from naturalize.supernet.subnet import ConvNorm
 
-BATCH = 256
+PIXELS = 2**18  # of a batch: 256 images of 32 px, 32 of 90 px and more
+FEWEST = 32  # images in a batch
+
+
+@torch.no_grad()
+def fold(subnet: Subnet) -> Subnet:
+    """Put each batch norm into the convolution before it, in place: the same function in a quarter less time.
+
+    For a calibrated subnet that is only to answer: it cannot be saved any more.
+    """
+    for module in list(subnet.modules()):
+        if isinstance(module, ConvNorm) and isinstance(module.norm, nn.BatchNorm2d):
+            conv, norm = module.conv, module.norm
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            statistics = norm.running_mean, norm.running_var, norm.eps
+            conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, None, *statistics, norm.weight, norm.bias)
+            module.add_module("norm", nn.Identity())
+    return subnet
+
+
+def batch_size(side: int) -> int:
+    """Images of `side` pixels that go through a network at once: activations stay within some hundred megabytes."""
+    return max(FEWEST, PIXELS // side**2)
 
 
 @torch.inference_mode()
@@ -17,8 +43,9 @@ def logits_of(
     """Logits `(n, classes)`, on the CPU, of pixels `(n, channels, r, r)`; the network is on `device`."""
     network = network.eval()
     parts = []
-    for start in range(0, len(pixels), BATCH):
+    size = batch_size(pixels.shape[-1])
+    for start in range(0, len(pixels), size):
         progress("evaluate", start, len(pixels))
-        batch = torch.from_numpy(pixels[start : start + BATCH]).to(device)
+        batch = torch.from_numpy(pixels[start : start + size]).to(device)
         parts.append(network(batch.contiguous(memory_format=torch.channels_last)).float().cpu())
     return torch.cat(parts)

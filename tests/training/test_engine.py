@@ -1,0 +1,87 @@
+"""Networks measured side by side: order, threads, and what happens when one of them fails or time is over."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from naturalize.training.engine import at_once, side_by_side
+
+CPU = torch.device("cpu")
+
+
+def nothing() -> None:
+    """Called while waiting."""
+
+
+@pytest.fixture
+def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with two CPUs."""
+    monkeypatch.setattr("naturalize.training.engine.allowed_cpus", lambda: 2)
+
+
+def test_results_come_in_order_and_two_are_worked_on_at_once(two_cpus: None) -> None:
+    both = threading.Barrier(2, timeout=10)  # breaks unless two are inside at the same time
+
+    def work(item: int) -> int:
+        both.wait()
+        time.sleep(0.05 * (item % 2))
+        return item
+
+    assert list(side_by_side(work, range(6), CPU, nothing)) == list(range(6))
+
+
+def test_each_has_its_own_cpus_and_training_keeps_its_threads(two_cpus: None) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert list(side_by_side(lambda item: torch.get_num_threads(), range(4), CPU, nothing)) == [1] * 4
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_one_at_a_time_on_a_gpu(two_cpus: None) -> None:
+    assert at_once(torch.device("cuda")) == 1
+    assert at_once(CPU) == 2
+
+
+def test_items_may_end_by_what_was_done(two_cpus: None) -> None:
+    found: list[int] = []
+
+    def items():
+        number = 0
+        while len(found) < 3:
+            yield number
+            number += 1
+
+    for item in side_by_side(lambda item: item, items(), CPU, nothing):
+        found.append(item)
+    assert found == list(range(len(found)))
+    assert 3 <= len(found) <= 6
+
+
+def test_what_fails_is_raised_and_what_has_not_begun_is_dropped(two_cpus: None) -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        if item == 1:
+            raise ValueError("item 1")
+        return item
+
+    with pytest.raises(ValueError, match="item 1"):
+        list(side_by_side(work, range(100), CPU, nothing))
+    assert len(begun) < 10
+
+
+def test_a_stop_while_waiting_is_raised_at_once(two_cpus: None) -> None:
+    over = threading.Event()
+
+    def stop() -> None:
+        over.set()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(side_by_side(lambda item: over.wait(10), range(8), CPU, stop))

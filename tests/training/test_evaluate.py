@@ -1,0 +1,55 @@
+"""Calibration and evaluation of plain networks: folded batch norms, batches that fit memory."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from naturalize.supernet import Supernet, make_family
+from naturalize.tasks import Classification
+from naturalize.training.calibrate import calibrate
+from naturalize.training.evaluate import FEWEST, batch_size, fold, logits_of
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def supernet() -> Supernet:
+    """A small one with random weights."""
+    torch.manual_seed(0)
+    family = make_family("mini", 8)
+    return Supernet(family, {"default": Classification(3).heads(family)}, [100.0], [60.0])
+
+
+@pytest.mark.parametrize("corner", [0, 1])
+def test_a_folded_network_answers_as_before(supernet: Supernet, corner: int) -> None:
+    space = supernet.family.space
+    arch = space.architectures(space.corners())[corner]
+    side = supernet.family.resolutions[arch.code[0]]
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 1, side, side)).astype(np.uint8)
+    network = calibrate(supernet.extract(arch), torch.from_numpy(pixels))
+    folded = fold(copy.deepcopy(network))
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    expected = logits_of(network, pixels, CPU)
+    torch.testing.assert_close(logits_of(folded, pixels, CPU), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_batches_follow_the_side_of_the_pictures() -> None:
+    assert batch_size(32) == 256
+    assert batch_size(8) == 4096
+    assert batch_size(224) == FEWEST
+
+
+def test_statistics_are_the_mean_over_batches(supernet: Supernet, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = supernet.family.space
+    subnet = supernet.extract(space.architectures(space.corners())[0])
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (65, 1, 8, 8)).astype(np.uint8))
+    monkeypatch.setattr("naturalize.training.calibrate.batch_size", lambda side: 16)
+    calibrate(subnet, pixels)
+    with torch.no_grad():
+        maps = [subnet.stem.conv(subnet.normalize(part)) for part in pixels.tensor_split(4)]
+    means = torch.stack([part.mean((0, 2, 3)) for part in maps]).mean(0)
+    variances = torch.stack([part.transpose(0, 1).flatten(1).var(1) for part in maps]).mean(0)
+    torch.testing.assert_close(subnet.stem.norm.running_mean, means, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(subnet.stem.norm.running_var, variances, rtol=1e-4, atol=1e-5)
