@@ -26,7 +26,7 @@ from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
 from naturalize.training.adapt import Extent, cosine
 from naturalize.training.engine import at_once, side_by_side
 
-RATE = 0.05  # where the cosine of adaptation starts
+RATE, RATE_OF_TRAINED = 0.1, 0.05  # where the cosine of adaptation starts: new weights, bodies that were brought along
 RECENT = 5  # measurements that tell how fast the machine is by now
 PAIRS = 150  # measurements that the predictor is fitted on, at most
 
@@ -317,7 +317,7 @@ class Transfer:
         draw = partial(drawn, self.space, p, self.setting.seed)
         trainer = self.setting.trainer
         extent = Extent(steps, seconds, until)
-        rate = cosine(start, end, RATE)
+        rate = cosine(start, end, RATE if self.settings.weights is None else RATE_OF_TRAINED)
         self.session.train("adapt", t + 1, lambda first: trainer.adaptation_step(draw, first), extent, rate)
 
     def adaptation(self, t: int) -> tuple[float, float, int | None, float | None, float | None]:

@@ -37,6 +37,7 @@ from naturalize.training.evaluate import fold
 
 FEW_IMAGES = 1500  # validation images below which each is measured in several views
 VIEWS = 5
+FEW_TRAINING_IMAGES = 10_000
 SEARCH_S, READ_S, RESIZE_S = 2.0, 1e-3, 2e-4  # to fit and search; to read a picture; to resize one that was read
 CHOSEN_IMAGES = (
     "validation images"  # decision: how many, in how many views; never changes, so that errors stay comparable
@@ -139,7 +140,12 @@ def views_of(dataset: Dataset) -> int:
 
 def batch_size(images: int) -> int:
     """Training images in a batch."""
-    return min(images, 64 if images < 10_000 else 128)
+    return min(images, 64 if images < FEW_TRAINING_IMAGES else 128)
+
+
+def weight_decay(images: int) -> float:
+    """Of a training on so many images: few are sooner learnt by heart."""
+    return 1e-3 if images < FEW_TRAINING_IMAGES else 5e-4
 
 
 def check_same_data(run: Run, dataset: Dataset) -> None:
@@ -165,7 +171,7 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> 
     if run.settings.weights is not None and run.checkpoints.latest() is None:
         load_bodies(supernet, Run(source_from(run.settings.weights, run.directory)))
     supernet = supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet))
+    wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet, weight_decay(len(dataset.splits["train"]))))
     train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress)
     views = run.facts["pixels"]["views"]
     val = Pixels(dataset, dataset.splits["val"], family.resolutions, views, progress=watch.progress)

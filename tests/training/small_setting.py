@@ -48,7 +48,7 @@ def make_supernet(name: str = "mini", classes: int = CLASSES) -> Supernet:
 def make_trainer(supernet: Supernet, pictures: Pictures, size: int = 8) -> Trainer:
     """A trainer of it on the CPU."""
     fabric = make_fabric("cpu")
-    wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet))
+    wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet, 3e-4))
     images = TrainingImages(pictures, Augment(False), 0)  # type: ignore[arg-type]
     return Trainer(fabric, wrapped, optimizer, Classification(CLASSES), images, Batches(len(pictures), size, 0))
 

@@ -54,8 +54,8 @@ def test_T03_training_lowers_the_loss_and_takes_as_many_steps_as_asked(supernet,
         rates.append(rate)
 
     step = trainer.adaptation_step(drawn(supernet), 0)
-    trainer.run(step, state, Extent(steps=40), cosine(0.0, 1.0, 0.05), on_step)
-    assert state.step == len(losses) == 40
+    trainer.run(step, state, Extent(steps=100), cosine(0.0, 1.0, 0.05), on_step)
+    assert state.step == len(losses) == 100
     assert 0 < np.mean(losses[-10:]) < np.mean(losses[:10])
     assert rates[0] == 0.05
     assert rates[-1] < 0.002
@@ -163,7 +163,9 @@ def test_T13_training_labels_alone_decide_what_is_learnt(supernet):
         trainer = make_trainer(net, pictures)
         losses = []
         step = trainer.adaptation_step(drawn(net), 0)
-        trainer.run(step, TrainingState(), Extent(steps=60), cosine(0, 1, 0.05), lambda s, loss, r: losses.append(loss))
+        trainer.run(
+            step, TrainingState(), Extent(steps=160), cosine(0, 1, 0.05), lambda s, loss, r: losses.append(loss)
+        )
         errors = [
             make_error(net, pictures, Pictures(30, 1, labels)).measure(net.family.space.corners()[1:]).values[0]
             for labels in (None, shuffled[:30])

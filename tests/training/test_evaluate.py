@@ -9,7 +9,7 @@ import torch
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
 from naturalize.training.calibrate import calibrate
-from naturalize.training.evaluate import FEWEST, batch_size, fold, logits_of
+from naturalize.training.evaluate import FEWEST, fold, images_at_once, logits_of
 
 CPU = torch.device("cpu")
 
@@ -36,16 +36,16 @@ def test_a_folded_network_answers_as_before(supernet: Supernet, corner: int) -> 
 
 
 def test_batches_follow_the_side_of_the_pictures() -> None:
-    assert batch_size(32) == 256
-    assert batch_size(8) == 4096
-    assert batch_size(224) == FEWEST
+    assert images_at_once(32) == 256
+    assert images_at_once(8) == 4096
+    assert images_at_once(224) == FEWEST
 
 
 def test_statistics_are_the_mean_over_batches(supernet: Supernet, monkeypatch: pytest.MonkeyPatch) -> None:
     space = supernet.family.space
     subnet = supernet.extract(space.architectures(space.corners())[0])
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (65, 1, 8, 8)).astype(np.uint8))
-    monkeypatch.setattr("naturalize.training.calibrate.batch_size", lambda side: 16)
+    monkeypatch.setattr("naturalize.training.calibrate.images_at_once", lambda side: 16)
     calibrate(subnet, pixels)
     with torch.no_grad():
         maps = [subnet.stem.conv(subnet.normalize(part)) for part in pixels.tensor_split(4)]

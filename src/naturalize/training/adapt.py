@@ -21,7 +21,6 @@ from naturalize.training.batches import Batches, TrainingImages
 Step = Callable[[int], Tensor]  # number of a step within its training to its loss, gradients accumulated
 
 MOMENTUM = 0.9
-WEIGHT_DECAY = 3e-4
 PATIENCE = 20  # batches in a row with a loss that is not finite, before training gives up
 
 
@@ -182,11 +181,11 @@ class Trainer:
         return self.images(self.batches.rows(step), resolution, step, self.supernet.normalize)
 
 
-def make_optimizer(supernet: nn.Module) -> torch.optim.SGD:
+def make_optimizer(supernet: nn.Module, weight_decay: float) -> torch.optim.SGD:
     """SGD with Nesterov momentum (NAT, section 4.3); weight decay on weights, not on norms, biases and kernel maps."""
     decayed = [p for name, p in supernet.named_parameters() if name.endswith("weight")]
     plain = [p for name, p in supernet.named_parameters() if not name.endswith("weight")]
-    groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return torch.optim.SGD(groups, lr=0.0, momentum=MOMENTUM, nesterov=True)
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from naturalize.supernet import Subnet
-from naturalize.training.evaluate import batch_size
+from naturalize.training.evaluate import images_at_once
 
 
 @torch.no_grad()
@@ -20,7 +20,7 @@ def calibrate(subnet: Subnet, pixels: Tensor) -> Subnet:
         norm.reset_running_stats()
         norm.momentum = None  # the mean over batches
     subnet.train()
-    for batch in pixels.tensor_split(max(1, len(pixels) // batch_size(pixels.shape[-1]))):
+    for batch in pixels.tensor_split(max(1, len(pixels) // images_at_once(pixels.shape[-1]))):
         subnet(batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

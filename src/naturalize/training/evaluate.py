@@ -31,7 +31,7 @@ def fold(subnet: Subnet) -> Subnet:
     return subnet
 
 
-def batch_size(side: int) -> int:
+def images_at_once(side: int) -> int:
     """Images of `side` pixels that go through a network at once: activations stay within some hundred megabytes."""
     return max(FEWEST, PIXELS // side**2)
 
@@ -43,7 +43,7 @@ def logits_of(
     """Logits `(n, classes)`, on the CPU, of pixels `(n, channels, r, r)`; the network is on `device`."""
     network = network.eval()
     parts = []
-    size = batch_size(pixels.shape[-1])
+    size = images_at_once(pixels.shape[-1])
     for start in range(0, len(pixels), size):
         progress("evaluate", start, len(pixels))
         batch = torch.from_numpy(pixels[start : start + size]).to(device)
