@@ -62,7 +62,7 @@ def warnings(front: dict[str, Any], network: dict[str, Any]) -> list[str]:
     if balanced is not None and error is not None and balanced > max(2 * error, error + 5):
         found.append(
             f"The plain error hides rare classes: it is {percent(error)} over all images, but {percent(balanced)} when "
-            "every class counts the same."
+            "every class counts the same. A transfer with --balanced weighs rare classes up in training."
         )
     never = _never_right(front, network)
     if never:
