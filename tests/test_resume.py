@@ -220,7 +220,7 @@ def test_R10_time_used_survives_a_kill_and_the_pause_does_not_count(data, tmp_pa
     command("resume", run)
     assert first + time.monotonic() - begin < 55
     assert runs.events(run, "done")[0]["used_s"] < 55
-    assert runs.rates(run)[-1][4] < 0.0025
+    assert runs.rates(run)[-1][4] < 0.05 * nat.RATE
 
 
 @pytest.mark.slow
