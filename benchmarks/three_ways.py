@@ -42,14 +42,13 @@ Transfers = Callable[[Setting], None]
 
 def once_for_all(setting: Setting) -> None:
     """Preparation with all the training time, its rate falling to zero; then one search under its weights."""
-    archive = setting.archive
     steps = Transfer(setting)
     assert steps.plan is not None
     until = steps.plan.final_from - steps.plan.measuring_s - 3
     prepare(steps.session, Extent(seconds=until - setting.watch.used_s, until=until), curve=1.0)
     measured = steps.measure(0)
     candidates = steps.search(steps.fit(measured, 0), measured, 0)
-    archive.set_members(0, steps.merge(measured.codes, candidates))
+    setting.archive.set_members(0, steps.merge(measured.codes, candidates))
     measured = steps.measure(0, final=True)
     budget = setting.run.settings.budget_s or 0.0
     until = testing_until(budget, steps.slowness)

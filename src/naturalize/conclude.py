@@ -199,7 +199,6 @@ def measure_test(setting: Setting, front: Front, version: int, until: float | No
     pixels = Pixels(dataset, rows, sides, progress=watch.progress)
     parse = setting.supernet.family.space.parse
     networks = front["networks"]
-    tested: list[dict[str, Any]] = []
     took_s: list[float] = []
 
     def while_time() -> Iterator[dict[str, Any]]:
@@ -218,7 +217,7 @@ def measure_test(setting: Setting, front: Front, version: int, until: float | No
         return network, subnet, logits, took_s[-1] / at_once(setting.error.device)
 
     def tell() -> None:
-        watch.progress("test", len(tested), len(networks))
+        watch.progress("test", len(took_s), len(networks))
 
     for network, subnet, logits, seconds in side_by_side(answer, while_time(), setting.error.device, tell):
         if logits is not None:
@@ -226,9 +225,8 @@ def measure_test(setting: Setting, front: Front, version: int, until: float | No
         network["weights"] = f"networks/{network['architecture']}.safetensors"
         card = {**card_of(setting.run, front, network), "spec": subnet.spec}
         save_network(setting.run.directory / "networks", Network(subnet.cpu(), card))
-        tested.append(network)
         tell()
-    front["networks"] = sorted(tested, key=lambda network: network["madds"])
+    front["networks"] = [network for network in networks if network["weights"]]
 
 
 def record_test(

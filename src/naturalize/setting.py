@@ -39,9 +39,8 @@ FEW_IMAGES = 1500  # validation images below which each is measured in several v
 VIEWS = 5
 FEW_TRAINING_IMAGES = 10_000
 SEARCH_S, READ_S, RESIZE_S = 2.0, 1e-3, 2e-4  # to fit and search; to read a picture; to resize one that was read
-CHOSEN_IMAGES = (
-    "validation images"  # decision: how many, in how many views; never changes, so that errors stay comparable
-)
+# a decision: how many, in how many views; it never changes, so that errors stay comparable
+CHOSEN_IMAGES = "validation images"
 
 
 @dataclass

@@ -30,7 +30,7 @@ def drawn(supernet):
     return lambda step: uniform(supernet.family.space, 0, step)
 
 
-def test_T04_balanced_classes_count_the_same(supernet):
+def test_T04_balanced_classes_count_the_same():
     labels = torch.tensor([0] * 90 + [1] * 9 + [2])
     weights = balanced_weights(labels.numpy(), 3)
     logits = torch.zeros(100, 3)

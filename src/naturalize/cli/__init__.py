@@ -63,7 +63,7 @@ def main() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for number in SIGNALS:  # also while torch is imported, and between a run's own handling and the end
         signal.signal(number, lambda signum, frame: fail("stopped", 128 + signum))
-    if int(os.environ.get("RANK", "0")) > 0:  # torchrun starts several of us
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0":  # torchrun starts several of us
         print("naturalize: one process does the whole work, this one has nothing to do", file=sys.stderr)
         return
     try:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from naturalize.data.dataset import Dataset
 
 MOVE = 1 / 8  # of the side: how far a picture moves at most, each way
-TURN = 10 / 180 * math.pi  # radians, at most, each way
+TURN = math.radians(10)  # at most, each way
 ZOOM = 0.1  # share by which a picture grows or shrinks at most
 CUTOUT = 1 / 4  # of the side: the side of the square that is cut out
 
