@@ -16,6 +16,8 @@ import pytest
 
 import runs
 from naturalize import nat
+from naturalize.archive import Context
+from naturalize.run import Run
 from runs import SMALL, command, left_by, start
 
 
@@ -47,6 +49,28 @@ def test_R09_killed_again_and_again_a_run_ends_as_an_unbroken_one(data, unbroken
     assert runs.rates(run) == runs.rates(unbroken)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert not list(run.rglob(".*.new")), "left over from a kill"
+
+
+def test_S01_S09_the_front_is_measured_with_the_weights_it_is_delivered_with(unbroken):
+    """One weights version for errors of the front and for pairs of a predictor; the last one is no worse."""
+    front = json.loads((unbroken / "front.json").read_text(encoding="utf-8"))
+    version = front["weights_version"]
+    archive = Run(unbroken).archive()
+    measured = archive.measurements(Context("error", "default", "val", version))
+    tested = archive.measurements(Context("error", "default", "test", version))
+    by_text = {str(arch): measurement for arch, measurement in measured.items()}
+    for network in front["networks"]:
+        assert network["val_error_views"] == by_text[network["architecture"]].value
+        card = json.loads((unbroken / network["weights"]).with_suffix(".json").read_text(encoding="utf-8"))
+        assert card["weights_version"] == version
+    assert {str(arch) for arch in tested} == {network["architecture"] for network in front["networks"]}
+    iterations = archive.iterations()
+    assert [facts["weights_version"] for facts in iterations] == list(range(version + 1))
+    for number, facts in enumerate(iterations):  # what a predictor of this iteration could be fitted on
+        known = archive.measurements(Context("error", "default", "val", facts["weights_version"]))
+        assert set(known) == set(archive.members(number))
+    assert front["hypervolume"][-1]["weights_version"] == version
+    assert front["hypervolume"][-1]["hypervolume"] > front["hypervolume"][-2]["hypervolume"] - 0.02
 
 
 STOPS = [

@@ -128,7 +128,7 @@ def test_R02_R15_the_same_command_again_says_that_it_is_finished(
 
 
 @pytest.mark.parametrize("batch", [1, 32])
-def test_X15_predict_on_the_validation_files_gives_the_error_of_the_front(
+def test_S02_X15_predict_on_the_validation_files_gives_the_error_of_the_front(
     finished: Finished, quick: Quick, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     monkeypatch.setattr(predicting, "BATCH", batch)
