@@ -233,6 +233,21 @@ def test_T06_R12_another_process_that_holds_the_archive_for_a_while_is_waited_fo
     runs.assert_same(left_by(unbroken), left_by(run))
 
 
+def test_R01_a_preparation_that_was_stopped_goes_on_and_a_transfer_starts_from_it(data, tmp_path):
+    prepare = ["prepare", data, "--epochs", "4", "--seed", "1", "--out"]
+    assert "start a transfer from it" in command(*prepare, tmp_path / "unbroken")
+    supernet = tmp_path / "supernet"
+    command(*prepare, supernet, signals="prepare:2:SIGKILL", code=-signal.SIGKILL)
+    assert "start a transfer from it" in command("resume", supernet)
+    latest, other = (
+        run / "supernet" / (run / "supernet" / "latest").read_text().strip() / "weights.safetensors"
+        for run in (supernet, tmp_path / "unbroken")
+    )
+    assert latest.read_bytes() == other.read_bytes()
+    command("transfer", data, *SMALL, "--weights", supernet, "--out", tmp_path / "run")
+    assert front_of(tmp_path / "run")["state"] == "finished"
+
+
 @pytest.mark.slow
 def test_R10_time_used_survives_a_kill_and_the_pause_does_not_count(data, tmp_path):
     run = tmp_path / "run"

@@ -362,10 +362,10 @@ def prepare(
     with Terminal() as terminal:
         from naturalize import api
 
-        api.prepare(
+        run = api.prepare(
             data, out, supernet=supernet, budget=budget, epochs=epochs, seed=seed, listeners=[terminal], started=STARTED
         )
-    print(f"supernet in {out}: start a transfer from it with --weights {out}")
+    show(run)
 
 
 @app.command(short_help="Write the HTML page of a run anew.")
@@ -382,9 +382,12 @@ def report(run: RunPath) -> None:
 
 
 def show(run: Run) -> None:
-    """The front of a run as a table, and where the rest is."""
+    """The front of a run as a table, and where the rest is; what a supernet alone is good for."""
     from naturalize.terminal import front_table
 
+    if run.settings.goal == "prepare":
+        print(f"supernet in {run.directory}: start a transfer from it with --weights {run.directory}")
+        return
     print("\n".join(front_table(run.front())))
     print(f"report: {run.directory / 'report.html'}")
     print(f'export one: naturalize export {run.directory} --require "madds<..." --to model.onnx')
