@@ -93,7 +93,12 @@ def test_a_transfer_starts_from_prepared_weights(small: None, tmp_path: Path) ->
     images, labels = make_arrays()
     some = labels < 2
     run = naturalize.transfer(
-        (images[some], labels[some]), tmp_path / "run", iterations=1, epochs=1, weights=prepared.directory, listeners=()
+        (images[some], labels[some]),
+        tmp_path / "run",
+        iterations=1,
+        epochs=1,
+        supernet=prepared.directory,
+        listeners=(),
     )
     assert len(run.class_names) == 2
     assert run.front()
@@ -121,7 +126,7 @@ def test_progress_is_shown_unless_listeners_say_otherwise(
         ({"objectives": "eror"}, "did you mean error"),
         ({"require": "madds<1"}, "smallest madds"),
         ({"supernet": "maxi"}, "known are"),
-        ({"weights": "nowhere"}, "nowhere"),
+        ({"supernet": "mini", "scratch": True, "archive": "nowhere"}, "nowhere"),
     ],
 )
 def test_bad_arguments_are_user_errors(tmp_path: Path, options: dict[str, object], words: str) -> None:

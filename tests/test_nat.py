@@ -12,9 +12,9 @@ from naturalize import nat
 from naturalize.conclude import spread
 from naturalize.nat import distribution, drawn
 from naturalize.preparing import uniform
-from naturalize.setting import load_bodies
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
+from naturalize.weights import transplant
 
 SPACES = [make_family("mini", 32).space, make_family("ofa-mbv3", 224).space]
 
@@ -74,23 +74,6 @@ def test_draws_depend_on_seed_and_step_alone():
     assert drawn(space, p, 0, 7) != drawn(space, p, 1, 7)
 
 
-class Prepared:
-    """A finished preparation of a supernet, as `Run` shows it."""
-
-    def __init__(self, supernet):
-        self.directory = "supernets/mini"
-        self.weights = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
-        self.settings = type("Settings", (), {"supernet": supernet.family.name})
-        self.facts = {"data": {"channels": supernet.channels}}
-        self.checkpoints = self
-
-    def latest(self):
-        return "0000"
-
-    def load(self, name):
-        return self.weights, {}, {}
-
-
 def make(classes, seed, name="mini"):
     torch.manual_seed(seed)
     family = make_family(name, 8)
@@ -100,7 +83,7 @@ def make(classes, seed, name="mini"):
 @pytest.mark.parametrize("classes", [2, 10, 1000])
 def test_T05_the_classifier_is_always_new_and_all_else_comes_with_the_weights(classes):
     prepared, target, untouched = make(1000, 1), make(classes, 2), make(classes, 2)
-    load_bodies(target, Prepared(prepared))
+    transplant(target, prepared)
     old, new, fresh = prepared.state_dict(), target.state_dict(), untouched.state_dict()
     for name, tensor in new.items():
         if ".classifier." in name:

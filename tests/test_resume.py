@@ -244,7 +244,7 @@ def test_R01_a_preparation_that_was_stopped_goes_on_and_a_transfer_starts_from_i
         for run in (supernet, tmp_path / "unbroken")
     )
     assert latest.read_bytes() == other.read_bytes()
-    command("transfer", data, *SMALL, "--weights", supernet, "--out", tmp_path / "run")
+    command("transfer", data, *SMALL, "--supernet", supernet, "--out", tmp_path / "run")
     assert front_of(tmp_path / "run")["state"] == "finished"
 
 

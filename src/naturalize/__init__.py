@@ -18,7 +18,7 @@ from naturalize.errors import UserError
 from naturalize.version import __version__
 
 if TYPE_CHECKING:
-    from naturalize.api import Run, check, export, finish, open_run, predict, prepare, resume, transfer
+    from naturalize.api import Run, check, export, finetune, finish, open_run, predict, prepare, resume, transfer
 
 __all__ = [
     "Run",
@@ -26,6 +26,7 @@ __all__ = [
     "__version__",
     "check",
     "export",
+    "finetune",
     "finish",
     "open_run",
     "predict",

@@ -17,7 +17,7 @@ import numpy as np
 from naturalize.archive import Archive
 from naturalize.data import Dataset, open_data
 from naturalize.data.augment import should_flip
-from naturalize.errors import Interrupted, UserError
+from naturalize.errors import Interrupted, UserError, unknown
 from naturalize.exporting import Check, Exported
 from naturalize.exporting import export as export_file
 from naturalize.files import write_json
@@ -26,11 +26,16 @@ from naturalize.objectives.requirement import check_feasible, parse_requirement
 from naturalize.predicting import Prediction, open_model, predict_with
 from naturalize.report import write_report
 from naturalize.run import Run, Settings, Watch, parse_budget, prepared_directory, source_from, source_to
+from naturalize.run.front import read_front
 from naturalize.run.run import RunNetwork
+from naturalize.run.settings import METHODS, SANDWICH
 from naturalize.run.watch import Listener
-from naturalize.supernet import make_family
+from naturalize.supernet import FAMILIES, make_family
 from naturalize.terminal import Terminal
+from naturalize.weights import PUBLISHED, family_of_file, has_published
 
+AUTO = "auto"  # a supernet that is yet to be chosen
+LARGE_SIDE = 64  # of pictures, in pixels, from which on a supernet of large pictures is chosen
 DEFAULT_BUDGET = "20m"
 DEFAULT_EPOCHS = 5
 
@@ -44,8 +49,9 @@ def transfer(
     epochs: int | None = None,
     objectives: str | Sequence[str] = ("error", "madds"),
     require: str | Sequence[str] = (),
-    supernet: str = "mini",
-    weights: str | Path | None = None,
+    supernet: str | Path | None = None,
+    scratch: bool = False,
+    archive: str | Path | None = None,
     classes: Sequence[str] = (),
     seed: int = 0,
     strict: bool = False,
@@ -65,8 +71,10 @@ def transfer(
         epochs: of adaptation per iteration, with `iterations`; 5 unless told.
         objectives: one to three of `error`, `madds`, `params`.
         require: limits on counts, as `"madds<5M"`.
-        supernet: name of the supernet.
-        weights: directory that `prepare` made, to start from its bodies.
+        supernet: its name, a file of Once-for-All weights, or the directory of a run to start from its supernet;
+            chosen by the size of the pictures unless told.
+        scratch: start from nothing although there are published weights.
+        archive: directory of another run of the same supernet, whose architectures are the first to be measured.
         classes: class names in the order wanted; the data's own unless told.
         strict: stop at a picture that cannot be read, in place of skipping it.
         balanced: weigh classes in training so that rare ones count as much as common ones.
@@ -78,8 +86,8 @@ def transfer(
         Interrupted: at SIGINT or SIGTERM, after the state was saved.
     """
     settings = make_settings(
-        data, budget, iterations, epochs, objectives=objectives, require=require, supernet=supernet, weights=weights,
-        classes=classes, seed=seed, strict=strict, balanced=balanced,
+        data, budget, iterations, epochs, objectives=objectives, require=require, supernet=supernet, scratch=scratch,
+        archive=archive, classes=classes, seed=seed, strict=strict, balanced=balanced,
     )  # fmt: skip
     with heard(listeners) as hearing:
         return work(data, Path(out), settings, hearing, started)
@@ -103,8 +111,9 @@ def make_settings(
     *,
     objectives: str | Sequence[str] = ("error", "madds"),
     require: str | Sequence[str] = (),
-    supernet: str = "mini",
-    weights: str | Path | None = None,
+    supernet: str | Path | None = None,
+    scratch: bool = False,
+    archive: str | Path | None = None,
     classes: Sequence[str] = (),
     seed: int = 0,
     strict: bool = False,
@@ -120,23 +129,22 @@ def make_settings(
             raise UserError(f"--{name} {value}: give 1 or more")
     if seed < 0:
         raise UserError(f"--seed {seed}: give 0 or more")
-    make_family(supernet, 32)
+    name, weights = named_supernet(supernet, scratch)
     parsed = parse_objectives(as_list(objectives))
     requirements = tuple(as_list(require))
     for text in requirements:
         parse_requirement(text)
-    if weights is not None:
-        Run(weights)
     timed = iterations is None
     return Settings(
         data=data if isinstance(data, str) else str(data) if isinstance(data, Path) else "arrays",
-        supernet=supernet,
+        supernet=name,
         objectives=parsed,
         requirements=requirements,
         budget_s=parse_budget(DEFAULT_BUDGET if budget is None else budget) if timed else None,
         iterations=iterations,
         epochs=None if timed else epochs or DEFAULT_EPOCHS,
-        weights=None if weights is None else str(weights),
+        weights=weights,
+        archive=None if archive is None else str(archive),
         seed=seed,
         classes=tuple(classes),
         strict=strict,
@@ -144,16 +152,61 @@ def make_settings(
     )
 
 
+def named_supernet(supernet: str | Path | None, scratch: bool) -> tuple[str, str | None]:
+    """The name of a supernet, and what its weights are; both as they stand in `Settings`. Raises `UserError`.
+
+    Args:
+        supernet: a name, a file of weights, the directory of a run, or None for what suits the data (`AUTO`).
+    """
+    if supernet is None:
+        return AUTO, None if scratch else PUBLISHED
+    if str(supernet) in FAMILIES:
+        return str(supernet), PUBLISHED if has_published(str(supernet)) and not scratch else None
+    path = Path(supernet)
+    if not path.exists():
+        raise UserError(
+            f"{unknown('supernet', str(supernet), FAMILIES)}; nor is there a file or directory of that name"
+        )
+    if scratch:
+        raise UserError(f"--scratch starts from nothing, --supernet {path} from its weights: give one of them")
+    return Run(path).settings.supernet if path.is_dir() else family_of_file(path), str(path)
+
+
+def chosen_supernet(settings: Settings, dataset: Dataset) -> Settings:
+    """The settings with a supernet chosen by the size of the pictures, unless one was told."""
+    if settings.supernet != AUTO:
+        return settings
+    name = "efficientnet-lite0" if dataset.side >= LARGE_SIDE else "mini"
+    return replace(settings, supernet=name, weights=settings.weights if has_published(name) else None)
+
+
+def check_archive(settings: Settings, directory: Path) -> None:
+    """Raise `UserError` where the run that seeds the archive is of another supernet, or has measured nothing."""
+    if settings.archive is None:
+        return
+    other = Run(source_from(settings.archive, directory))
+    if other.settings.supernet != settings.supernet:
+        raise UserError(
+            f"--archive {other.directory} is a run of {other.settings.supernet}, not of {settings.supernet}: its "
+            "architectures mean nothing here"
+        )
+    other.front()
+
+
 def work(data: Any, directory: Path, settings: Settings, listeners: Sequence[Listener], started: float | None) -> Run:
     """Begin a run or go on with it, to its end."""
     from naturalize.setting import check_same_data, create_run, exact_counts
 
-    if settings.weights is not None:
+    if settings.weights not in (None, PUBLISHED):
         settings = replace(settings, weights=source_to(settings.weights, directory))
+    if settings.archive is not None:
+        settings = replace(settings, archive=source_to(settings.archive, directory))
     watch = Watch(listeners, time.monotonic() if started is None else started)
     path = Path(data) if isinstance(data, str | Path) else None
     with watch.stoppable(), prepared_directory(directory, path) as exists:
         run = Run(directory) if exists else None
+        if run is not None and settings.supernet == AUTO:
+            settings = replace(settings, supernet=run.settings.supernet, weights=run.settings.weights)
         if run is not None and (differences := run.settings.differences(settings)):
             raise UserError(
                 f"{directory} is a run with other settings: {'; '.join(differences)}. Go on with it by "
@@ -165,6 +218,8 @@ def work(data: Any, directory: Path, settings: Settings, listeners: Sequence[Lis
         if run is not None:
             check_same_data(run, dataset)
         else:
+            settings = chosen_supernet(settings, dataset)
+            check_archive(settings, directory)
             exact = exact_counts(settings, dataset)
             space = make_family(settings.supernet, dataset.side).space
             check_feasible([parse_requirement(text) for text in settings.requirements], exact, space)
@@ -230,6 +285,40 @@ def finish(
             setting = open_setting(run, reopen_data(run, data, watch), archive, watch)
             codes, values = measured_values(setting, version)
             conclude(setting, Session(setting), version, codes, values)
+        report(run, watch)
+        return run
+
+
+def finetune(
+    directory: str | Path,
+    *,
+    require: str | Sequence[str] = (),
+    architectures: Sequence[str] = (),
+    budget: str = "5m",
+    data: Any = None,
+    listeners: Sequence[Listener] | None = None,
+    started: float | None = None,
+) -> Run:
+    """Train chosen networks of a finished run on, each by itself; a network is replaced by a better one alone.
+
+    Args:
+        require: the network with the lowest validation error that meets the limits, as `"madds<5M"`.
+        architectures: networks by their strings, in place of it.
+        budget: wall clock in all, shared by the networks.
+    """
+    from naturalize.finetuning import finetune as finetune_networks
+    from naturalize.setting import open_setting
+
+    with heard(listeners) as hearing, opened(directory, hearing, started) as (run, watch):
+        seconds = parse_budget(budget)
+        if read_front(run.directory)["state"] != "finished":
+            raise UserError(f"{directory} is not finished: `naturalize resume {directory}` or `finish` it first")
+        found = [run.network(text) for text in architectures] or [run.best(as_list(require))]
+        dataset = reopen_data(run, data, watch)
+        until = time.monotonic() + seconds - watch.used_s
+        with attached(run, watch) as archive:
+            setting = open_setting(run, dataset, archive, watch)
+            finetune_networks(setting, [network.measured for network in found], until - time.monotonic())
         report(run, watch)
         return run
 
@@ -352,24 +441,31 @@ def prepare(
     data: Any,
     out: str | Path,
     *,
-    supernet: str = "mini",
+    supernet: str | Path | None = None,
+    scratch: bool = False,
+    method: str = SANDWICH,
     budget: str | None = None,
     epochs: int | None = None,
     seed: int = 0,
     listeners: Sequence[Listener] | None = None,
     started: float | None = None,
 ) -> Run:
-    """Train a supernet by the sandwich rule and leave it in `out`, for `transfer(..., weights=out)`.
+    """Train a supernet and leave it in `out`, for `transfer(..., supernet=out)`.
 
     Args:
+        method: `"sandwich"` (the largest, the smallest and two random subnets a batch, all but the largest distilled
+            from it) or `"shrink"` (Once-for-All's progressive shrinking in phases, distilled from a frozen network).
         budget: wall clock in all; 20 minutes unless told.
         epochs: in place of a budget, and repeatable to the bit on one machine.
     """
     if budget is not None and epochs is not None:
         raise UserError("give --budget or --epochs, not both")
-    settings = make_settings(data, budget, None if epochs is None else 1, epochs, supernet=supernet, seed=seed)
+    if method not in METHODS:
+        raise unknown("method", method, METHODS)
+    iterations = None if epochs is None else 1
+    settings = make_settings(data, budget, iterations, epochs, supernet=supernet, seed=seed, scratch=scratch)
     with heard(listeners) as hearing:
-        return work(data, Path(out), replace(settings, goal="prepare"), hearing, started)
+        return work(data, Path(out), replace(settings, goal="prepare", method=method), hearing, started)
 
 
 def check(
@@ -452,16 +548,17 @@ def choices(dataset: Dataset) -> list[str]:
     """What a transfer would choose for the data, unless told otherwise."""
     from naturalize.setting import batch_size, exact_counts, views_of
 
-    family = make_family("mini", dataset.side)
-    settings = make_settings("", None, None, None)
+    settings = chosen_supernet(make_settings("", None, None, None), dataset)
+    family = make_family(settings.supernet, dataset.side)
     counts = exact_counts(settings, dataset)
     smallest, largest = (counts["madds"](family.space.corners()) / 1e6).tolist()
     sides = ", ".join(map(str, family.resolutions))
     flips = "with" if should_flip(dataset) else "without"
     views = views_of(dataset)
+    start = f"{family.name} with its published weights" if settings.weights is not None else family.name
     finer = f", each in {views} slightly shifted views" if views > 1 else ""
     return [
-        f"would choose: supernet mini, {family.space.size:.1e} architectures of {smallest:.2f} to {largest:.1f} M "
+        f"would choose: supernet {start}, {family.space.size:.1e} architectures of {smallest:.2f} to {largest:.1f} M "
         f"multiply-adds at {sides} px",
         f"would train {flips} mirrored pictures, in batches of about {batch_size(len(dataset.splits['train']))}; "
         f"would validate on {len(dataset.splits['val']):,} pictures{finer}",
@@ -474,4 +571,4 @@ def open_run(directory: str | Path) -> Run:
     return Run(directory)
 
 
-__all__ = ["Run", "check", "export", "finish", "open_run", "predict", "prepare", "resume", "transfer"]
+__all__ = ["Run", "check", "export", "finetune", "finish", "open_run", "predict", "prepare", "resume", "transfer"]

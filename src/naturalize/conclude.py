@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def conclude(
     for name in kept:
         (directory / name).mkdir(exist_ok=True)
     with setting.watch.phase("final", version=version):
-        measure_test(setting, front, version, until)
+        measure_test(setting, front, until)
     front["state"] = "finished"
     front["notes"] = [note.message for note in setting.dataset.notes]
     write_json(directory / "front.json", front)
@@ -182,10 +182,15 @@ def network_of(setting: Setting, measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def measure_test(setting: Setting, front: Front, version: int, until: float | None) -> None:
+def measure_test(
+    setting: Setting, front: Front, until: float | None = None, finetuned: Mapping[str, Subnet] | None = None
+) -> None:
     """Read the test split, fill in what it says of every network, and write the networks.
 
     Where time runs out, the front keeps the networks that were tested, spread along it: the clock decides, not errors.
+
+    Args:
+        finetuned: subnets by architecture that are measured in place of the supernet's; of those alone.
     """
     watch, dataset = setting.watch, setting.dataset
     if until is not None:
@@ -198,7 +203,7 @@ def measure_test(setting: Setting, front: Front, version: int, until: float | No
     sides = sorted({network["resolution"] for network in front["networks"]})
     pixels = Pixels(dataset, rows, sides, progress=watch.progress)
     parse = setting.supernet.family.space.parse
-    networks = front["networks"]
+    networks = [n for n in front["networks"] if finetuned is None or n["architecture"] in finetuned]
     took_s: list[float] = []
 
     def while_time() -> Iterator[dict[str, Any]]:
@@ -209,7 +214,8 @@ def measure_test(setting: Setting, front: Front, version: int, until: float | No
 
     def answer(network: dict[str, Any]) -> tuple[dict[str, Any], Subnet, Tensor | None, float]:
         start = watch.used_s
-        subnet, logits = setting.error.network(parse(network["architecture"])), None
+        text, logits = network["architecture"], None
+        subnet = setting.error.network(parse(text)) if finetuned is None else finetuned[text]
         if len(rows):
             images = pixels(np.arange(len(rows)), network["resolution"])
             logits = logits_of(fold(copy.deepcopy(subnet)), images, setting.error.device, setting.error.progress)
@@ -221,17 +227,17 @@ def measure_test(setting: Setting, front: Front, version: int, until: float | No
 
     for network, subnet, logits, seconds in side_by_side(answer, while_time(), setting.error.device, tell):
         if logits is not None:
-            record_test(setting, network, logits, pixels, version, seconds)
+            fill_in_test(setting, network, logits, pixels)
+            if finetuned is None:
+                record_test(setting, front, network, seconds)
         network["weights"] = f"networks/{network['architecture']}.safetensors"
         card = {**card_of(setting.run, front, network), "spec": subnet.spec}
         save_network(setting.run.directory / "networks", Network(subnet.cpu(), card))
         tell()
-    front["networks"] = [network for network in networks if network["weights"]]
+    front["networks"] = [network for network in front["networks"] if network["weights"]]
 
 
-def record_test(
-    setting: Setting, network: dict[str, Any], logits: Tensor, pixels: Pixels, version: int, seconds: float
-) -> None:
+def fill_in_test(setting: Setting, network: dict[str, Any], logits: Tensor, pixels: Pixels) -> None:
     """One network's error, confusion matrix and worst pictures on the test split, from its logits."""
     labels = np.asarray(pixels.labels)
     index, probability = setting.task.predictions(logits)
@@ -253,8 +259,13 @@ def record_test(
         }
         for row in worst.tolist()
     ]
-    context = Context("error", "default", "test", version)
-    detail = {"wrong": int(wrong.sum()), "images": len(labels), "views": 1}
+
+
+def record_test(setting: Setting, front: Front, network: dict[str, Any], seconds: float) -> None:
+    """Put one network's test error into the archive."""
+    context = Context("error", "default", "test", front["weights_version"])
+    images = network["test_images"]
+    detail = {"wrong": round(network["test_error"] * images / 100), "images": images, "views": 1}
     arch = setting.supernet.family.space.parse(network["architecture"])
     setting.archive.record(context, Measurement(arch, network["test_error"], 0.0, "ok", seconds, detail))
 

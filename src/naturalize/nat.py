@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, zip_longest
@@ -17,7 +18,9 @@ from naturalize import rng, schedule
 from naturalize.archive import Context, Measurement
 from naturalize.conclude import conclude, hypervolume_of, objective_values, write_stopped_front
 from naturalize.errors import Interrupted, UserError
-from naturalize.preparing import prepare
+from naturalize.preparing import phases_of, prepare, shrink, train_by_sandwich
+from naturalize.run import Run, source_from
+from naturalize.run.settings import SHRINK
 from naturalize.schedule import Plan
 from naturalize.search import non_dominated, propose, survive
 from naturalize.session import Session
@@ -94,7 +97,7 @@ class Transfer:
             choose_threads(setting)
             return Plan(**found)
         costs = measure_costs(setting)
-        share = schedule.PREPARATION if self.settings.weights is None else schedule.WARM_UP
+        share = schedule.WARM_UP if setting.prepared else schedule.PREPARATION
         plan = schedule.make_plan(
             budget,
             self.watch.used_s,
@@ -157,14 +160,16 @@ class Transfer:
         prepare(self.session, extent)
 
     def members(self, t: int) -> list[Architecture]:
-        """The archive at the start of an iteration; for the first: corners and uniform architectures."""
+        """The archive at the start of an iteration; at first another run's best, corners, uniform architectures."""
         members = self.archive.members(t)
         if members:
             return members
         n = schedule.INITIAL if self.plan is None else min(schedule.INITIAL, self.plan.members)
-        codes = initial_codes(self.setting, n)
-        corners = {tuple(row) for row in self.space.corners().tolist()}
-        origins = ["corner" if tuple(row) in corners else "uniform" for row in codes.tolist()]
+        carried = carried_codes(self.setting, n // 2)
+        codes = unique_rows(np.concatenate([carried, initial_codes(self.setting, n)]))[:n]
+        origin = {tuple(row): "user" for row in carried.tolist()}
+        origin |= {tuple(row): "corner" for row in self.space.corners().tolist()}
+        origins = [origin.get(tuple(row), "uniform") for row in codes.tolist()]
         self.archive.set_members(t, list(zip(self.space.architectures(codes), origins, strict=True)))
         return self.archive.members(t)
 
@@ -374,6 +379,25 @@ def initial_codes(setting: Setting, n: int) -> Codes:
     return found[:n]
 
 
+def carried_codes(setting: Setting, n: int) -> Codes:
+    """Up to n architectures of the run that seeds the archive, those of its front first, that meet the requirements.
+
+    A resolution that this run does not have becomes the nearest that it has.
+    """
+    kept, family = setting.run.settings.archive, setting.supernet.family
+    if kept is None:
+        return np.empty((0, len(family.space)), dtype=np.int64)
+    other = Run(source_from(kept, setting.run.directory))
+    front = [other.family.space.parse(network.architecture) for network in other.front()]
+    with closing(other.archive()) as archive:
+        last = max((facts["iteration"] for facts in archive.iterations()), default=0)
+        codes = other.family.space.codes([*front, *archive.members(last)])
+    sides = np.array(other.family.resolutions)[codes[:, 0]]
+    codes[:, 0] = np.abs(sides[:, None] - np.array(family.resolutions)).argmin(axis=1)
+    codes = unique_rows(codes)
+    return codes[family.space.is_valid(codes) & setting.feasible(codes)][:n]
+
+
 def distribution(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:
     """Share of members with each option of each variable (NAT, section 3.4).
 
@@ -396,13 +420,16 @@ def drawn(space: SearchSpace, p: NDArray[np.float64], seed: int, step: int) -> A
 
 def prepare_only(setting: Setting) -> None:
     """Weights version 0 with all of the budget, and the error of the corners, for `naturalize prepare`."""
-    session = Session(setting)
     settings, watch = setting.run.settings, setting.watch
     if settings.budget_s is None:
         extent = Extent(steps=(settings.epochs or 1) * setting.trainer.batches.per_epoch)
     else:
-        extent = Extent(seconds=max(1.0, 0.95 * settings.budget_s - watch.used_s))
-    prepare(session, extent, curve=1.0)
+        left = max(1.0, 0.95 * settings.budget_s - watch.used_s)
+        extent = Extent(seconds=setting.archive.decide("prepare", lambda: left), until=0.95 * settings.budget_s)
+    if settings.method == SHRINK:
+        shrink(Session(setting, begin=-len(phases_of(setting.supernet.family))), extent)
+    else:
+        train_by_sandwich(Session(setting), extent)
     smallest, largest = setting.error.measure(setting.supernet.family.space.corners()).values.tolist()
     watch.event("prepared", smallest_error=smallest, largest_error=largest)
 

@@ -2,53 +2,158 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from safetensors.torch import load_file, save
+from torch import Tensor
 
 from naturalize import rng
+from naturalize.files import write_bytes
 from naturalize.session import Session
+from naturalize.setting import Setting
 from naturalize.space import Architecture, SearchSpace
-from naturalize.training.adapt import Extent, cosine, warm_up
+from naturalize.supernet import Family, Supernet
+from naturalize.supernet.blocks import ElasticBottleneck, ElasticInvertedResidual
+from naturalize.supernet.family import Opened
+from naturalize.training.adapt import Extent, Step, cosine, warm_up
 
-RATE = 0.1  # of new weights; falls to adaptation's
+RATE, RATE_OF_TRAINED = 0.1, 0.05  # of new weights, of weights that were brought along; fall to adaptation's
 BEFORE_ADAPTATION = 0.5
 WARM_UP_RATE = 0.02  # of a new head on a trained body
 WARM_UP_SHARE = 0.1
 
 
 def prepare(session: Session, extent: Extent, curve: float = BEFORE_ADAPTATION) -> None:
-    """Weights version 0.
+    """Weights version 0 of a transfer: by the sandwich rule, or a warm-up where subnets have been prepared already.
 
-    New weights: the sandwich rule. Every batch trains the largest, the smallest and two random subnets; all but the
-    largest are distilled from it (Yu et al., BigNAS, ECCV 2020). A trained body with a new head: a warm-up on uniformly
-    drawn architectures, with a rate that rises linearly.
+    The warm-up trains uniformly drawn architectures with a rate that rises linearly: only the head is new.
+    """
+    setting = session.setting
+    if not setting.prepared:
+        train_by_sandwich(session, extent, curve)
+        return
+    rate = warm_up(lambda done: WARM_UP_RATE, 1.0)
+    draw = partial(uniform, setting.supernet.family.space, setting.seed)
+    session.train("prepare", 0, lambda first: setting.trainer.adaptation_step(draw, first), extent, rate)
+
+
+def train_by_sandwich(session: Session, extent: Extent, curve: float = 1.0) -> None:
+    """Weights version 0 by the sandwich rule (Yu et al., BigNAS, ECCV 2020).
+
+    Every batch trains the largest, the smallest and two random subnets; all but the largest are distilled from it.
 
     Args:
         curve: share of a cosine to zero that the learning rate follows; 1 where no adaptation comes after.
     """
     setting = session.setting
-    space, trainer, seed = setting.supernet.family.space, setting.trainer, setting.seed
-    if setting.run.settings.weights is None:
-        rate = warm_up(cosine(0.0, curve, RATE), WARM_UP_SHARE)
-        session.train(
-            "prepare", 0, lambda first: trainer.sandwich_step(partial(sandwich, space, seed), first), extent, rate
-        )
+    peak = RATE if setting.run.settings.weights is None else RATE_OF_TRAINED
+    rate = warm_up(cosine(0.0, curve, peak), WARM_UP_SHARE)
+    draw = partial(sandwich, setting.supernet.family, setting.seed)
+    session.train("prepare", 0, lambda first: setting.trainer.sandwich_step(draw, first), extent, rate)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A phase of progressive shrinking.
+
+    Attributes:
+        epochs: of the phase in the paper; a budget is divided in proportion.
+        rate: at which its cosine starts, in shares of that of the first phase.
+        subnets: architectures of a step.
+    """
+
+    name: str
+    opened: Opened
+    epochs: int
+    rate: float = 1.0
+    subnets: int = 1
+
+
+def phases_of(family: Family) -> list[Phase]:
+    """Full, kernel, depth twice, expansion twice, widths (method.md, section 3); those that open nothing are left out.
+
+    Epochs, rates (0.081, 0.03, 0.0025 and 0.0075 for 64 images) and subnets are those of Once-for-All on ImageNet.
+    """
+    most = family.options
+    kernel = Opened(most.kernels)
+    deep = replace(kernel, depths=most.depths)
+    all_expansions = replace(deep, expansions=most.expansions)
+    planned = [
+        Phase("full", Opened(), 180),
+        Phase("kernel", kernel, 120, 0.37),
+        Phase("depth 1", replace(kernel, depths=min(2, most.depths)), 25, 0.031, 2),
+        Phase("depth 2", deep, 120, 0.092, 2),
+        Phase("expansion 1", replace(deep, expansions=min(2, most.expansions)), 25, 0.031, 4),
+        Phase("expansion 2", all_expansions, 120, 0.092, 4),
+        Phase("width", most, 120, 0.092, 4),
+    ]
+    return [phase for index, phase in enumerate(planned) if index == 0 or phase.opened != planned[index - 1].opened]
+
+
+def shrink(session: Session, extent: Extent) -> None:
+    """Weights version 0 by Once-for-All's progressive shrinking; the phases before its last complete versions below 0.
+
+    The largest network, as it is after the first phase, teaches all others. Channels are sorted by importance before
+    each phase that opens expansions.
+    """
+    setting = session.setting
+    phases = phases_of(setting.supernet.family)
+    total, done = sum(phase.epochs for phase in phases), 0
+    for number, phase in enumerate(phases):
+        version = number + 1 - len(phases)
+        if session.version < version and session.state["complete"]:
+            setting.trainer.optimizer.state.clear()
+            if phase.name.startswith("expansion"):
+                sort_channels(setting.supernet)
+        rate = warm_up(cosine(0.0, 1.0, RATE * phase.rate), WARM_UP_SHARE)
+        part = extent.part(done / total, (done + phase.epochs) / total)
+        session.train("prepare", version, partial(step_of, setting, phase), part, rate)
+        done += phase.epochs
+
+
+def step_of(setting: Setting, phase: Phase, first: int) -> Step:
+    """The step function of a phase: the first learns from the labels alone, the others from the largest too."""
+    draw = partial(opened, setting.supernet.family, setting.seed, phase)
+    if phase.opened == Opened():
+        return setting.trainer.adaptation_step(lambda step: draw(step)[0], first)
+    return setting.trainer.distilled_step(draw, first, frozen_largest(setting))
+
+
+def opened(family: Family, seed: int, phase: Phase, step: int) -> Sequence[Architecture]:
+    """The architectures of a step of a phase: of one resolution and one body, bodies taking turns."""
+    codes = family.sample_opened(phase.subnets, rng.generator(seed, "shrink", step), phase.opened)
+    codes[:, 0] = codes[0, 0]
+    return family.space.architectures(family.in_body(codes, family.bodies[step % len(family.bodies)]))
+
+
+def sort_channels(supernet: Supernet) -> None:
+    """Order the inner channels of every block by importance."""
+    for body in supernet.family.bodies:
+        for layer in supernet.layers_of(body):
+            if isinstance(layer, ElasticInvertedResidual | ElasticBottleneck):
+                layer.sort_channels()
+
+
+def frozen_largest(setting: Setting) -> Callable[[Tensor], Tensor]:
+    """The largest network as it was when this was first asked for; kept in the run, so that resuming finds it again."""
+    supernet, path = setting.supernet, setting.run.directory / "teacher.safetensors"
+    (largest,) = supernet.family.space.architectures(supernet.family.space.corners()[1:])
+    teacher = supernet.extract(largest).train()
+    if path.exists():
+        teacher.load_state_dict(load_file(path))
     else:
-        rate = warm_up(lambda done: WARM_UP_RATE, 1.0)
-        session.train(
-            "prepare", 0, lambda first: trainer.adaptation_step(partial(uniform, space, seed), first), extent, rate
-        )
+        write_bytes(path, save({key: value.contiguous() for key, value in teacher.state_dict().items()}))
+    return lambda images: teacher.head(teacher.layers(images))
 
 
-def sandwich(space: SearchSpace, seed: int, step: int) -> Sequence[Architecture]:
+def sandwich(family: Family, seed: int, step: int) -> Sequence[Architecture]:
     """The architectures of a step: largest, smallest, two uniform ones; all of one body, bodies taking turns."""
-    random = space.sample(2, rng.generator(seed, "sandwich", step))
-    codes = np.concatenate([space.corners()[::-1], random])
-    bodies = int(space.upper[1] - space.lower[1]) + 1
-    codes[:, 1] = space.lower[1] + step % bodies
-    return space.architectures(codes)
+    random = family.space.sample(2, rng.generator(seed, "sandwich", step))
+    codes = np.concatenate([family.space.corners()[::-1], random])
+    return family.space.architectures(family.in_body(codes, family.bodies[step % len(family.bodies)]))
 
 
 def uniform(space: SearchSpace, seed: int, step: int) -> Architecture:

@@ -22,12 +22,15 @@ class Session:
 
     Version 0 is the prepared supernet, each adaptation adds one. Between versions, checkpoints hold a training that is
     under way; opening a session takes up the latest of them.
+
+    Args:
+        begin: the version before the first: below -1 where preparation has phases that end in versions below 0.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, begin: int = -1) -> None:
         self.setting = setting
         self.checkpoints = setting.run.checkpoints
-        self.state: dict[str, Any] = {"version": -1, "complete": True, "steps_before": 0}
+        self.state: dict[str, Any] = {"version": begin, "complete": True, "steps_before": 0}
         self._saved = time.monotonic()
         path = setting.run.directory / "events.jsonl"
         self._told = {(e["version"], e["epoch"]) for e in read_events(path) if e.get("event") == "epoch"}

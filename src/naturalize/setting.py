@@ -24,6 +24,7 @@ from naturalize.files import remove_leftovers
 from naturalize.objectives.error import Chosen, Error
 from naturalize.objectives.exact import Exact
 from naturalize.objectives.requirement import Requirement, parse_requirement
+from naturalize.progress import Progress
 from naturalize.run import Run, Settings, Watch, source_from, source_to
 from naturalize.run.stored import some, store_pixels
 from naturalize.schedule import Costs
@@ -34,6 +35,7 @@ from naturalize.training.adapt import Trainer, make_optimizer
 from naturalize.training.batches import Batches, TrainingImages
 from naturalize.training.engine import at_once, make_fabric, quickest_thread_count, side_by_side
 from naturalize.training.evaluate import fold
+from naturalize.weights import PUBLISHED, UNPREPARED, file_supernet, published_supernet, transplant
 
 FEW_IMAGES = 1500  # validation images below which each is measured in several views
 VIEWS = 5
@@ -68,6 +70,13 @@ class Setting:
         """Measurements that a predictor needs at least: two for each variable that it learns from."""
         return 2 * self.supernet.family.space.free
 
+    @property
+    def prepared(self) -> bool:
+        """Whether the weights to start from make good subnets already, and not the largest network alone."""
+        settings = self.run.settings
+        largest_alone = settings.weights == PUBLISHED and settings.supernet in UNPREPARED
+        return settings.weights is not None and not largest_alone
+
     def choose_images(self, n: int, views: int) -> None:
         """Answer n of the validation images in so many views; the same n always."""
         order = rng.generator(self.seed, "validation images").permutation(len(self.error.images))
@@ -99,10 +108,17 @@ def exact_counts(settings: Settings, dataset: Dataset) -> dict[str, Exact]:
 
 
 def create_run(directory: Path, settings: Settings, dataset: Dataset, watch: Watch) -> Run:
-    """Write a new run: statistics and kept pictures, then run.toml, which makes it one."""
+    """Write a new run: statistics and kept pictures, then run.toml, which makes it one.
+
+    Pictures are normalised as those were that the weights to start from were trained on, where the colours agree.
+    """
     family = make_family(settings.supernet, dataset.side)
-    sample = some(dataset.splits["train"], STATISTICS_PICTURES, settings.seed, "statistics")
-    mean, std = statistics(Pixels(dataset, sample, family.resolutions[-1:], progress=watch.progress))
+    source = source_supernet(settings, directory, watch.progress)
+    if source is not None and source.channels == dataset.channels:
+        mean, std = (tuple(tensor.flatten().tolist()) for tensor in (source.normalize.mean, source.normalize.std))
+    else:
+        sample = some(dataset.splits["train"], STATISTICS_PICTURES, settings.seed, "statistics")
+        mean, std = statistics(Pixels(dataset, sample, family.resolutions[-1:], progress=watch.progress))
     store_pixels(directory / "pixels.safetensors", dataset, family.resolutions, settings.seed, watch.progress)
     facts: dict[str, dict[str, Any]] = {
         "data": {
@@ -167,8 +183,10 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> 
     fabric = make_fabric()
     torch.set_num_threads(allowed_cpus())
     supernet = run.new_supernet()
-    if run.settings.weights is not None and run.checkpoints.latest() is None:
-        load_bodies(supernet, Run(source_from(run.settings.weights, run.directory)))
+    if run.checkpoints.latest() is None:
+        source = source_supernet(run.settings, run.directory, watch.progress)
+        if source is not None:
+            transplant(supernet, source)
     supernet = supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet, weight_decay(len(dataset.splits["train"]))))
     train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress)
@@ -194,28 +212,16 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> 
     return setting
 
 
-def load_bodies(supernet: Supernet, prepared: Run) -> None:
-    """Copy the bodies of a prepared supernet, and the heads but for their classifiers, which stay new.
-
-    Raises `UserError` for another supernet, and for other input channels.
-    """
-    name = prepared.checkpoints.latest()
-    if name is None:
-        raise UserError(f"--weights {prepared.directory} holds no supernet yet: finish its preparation first")
-    if prepared.settings.supernet != supernet.family.name:
-        raise UserError(
-            f"--weights {prepared.directory} holds {prepared.settings.supernet}, not {supernet.family.name}: "
-            f"give --supernet {prepared.settings.supernet}"
-        )
-    channels = prepared.facts["data"]["channels"]
-    if channels != supernet.channels:
-        raise UserError(
-            f"--weights {prepared.directory} were trained on pictures of {channels} channels, the data have "
-            f"{supernet.channels}: prepare a supernet on pictures of the same kind"
-        )
-    weights = prepared.checkpoints.load(name)[0]
-    kept = {key: tensor for key, tensor in weights.items() if ".classifier." not in key}
-    supernet.load_state_dict(kept, strict=False)
+def source_supernet(settings: Settings, directory: Path, progress: Progress) -> Supernet | None:
+    """The supernet with the weights that a run starts from; None where it starts from nothing. Raises `UserError`."""
+    if settings.weights is None:
+        return None
+    if settings.weights == PUBLISHED:
+        return published_supernet(settings.supernet, progress)
+    path = Path(source_from(settings.weights, directory))
+    if path.is_dir():
+        return Run(path).trained_supernet()
+    return file_supernet(path)
 
 
 def choose_threads(setting: Setting) -> int:

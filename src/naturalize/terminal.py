@@ -25,6 +25,8 @@ PHASES = {
     "search": "searching",
     "adapt": "adapting the supernet",
     "test": "testing the front",
+    "fetch": "fetching weights",
+    "finetune": "fine-tuning",
 }
 
 
@@ -141,6 +143,12 @@ class Terminal:
     def on_prepared(self, event: dict[str, Any]) -> None:
         """How good the supernet's corners are."""
         self.say(f"validation error: largest {event['largest_error']:.2f}%, smallest {event['smallest_error']:.2f}%")
+
+    def on_finetuned(self, event: dict[str, Any]) -> None:
+        """What fine-tuning did to a network."""
+        before, after = f"{event['before']:.2f}% before", f"{event['after']:.2f}% after"
+        kept = "" if event["kept"] else ": not better, so the network stays as it was"
+        self.say(f"{event['architecture']}: validation error {before}, {after}{kept}")
 
     def on_already_finished(self, event: dict[str, Any]) -> None:
         """Nothing to do."""

@@ -9,25 +9,26 @@ from torch import nn
 from naturalize.data import Preprocessing
 from naturalize.exporting import Check, Network
 from naturalize.space import Architecture
-from naturalize.supernet import MobileNetV3, Supernet
+from naturalize.supernet import Family, Supernet
+from naturalize.supernet.operators import ElasticConvNorm
 from naturalize.tasks import Classification
 
 CLASS_NAMES = ["two words", "comma, comma", '"quoted"', "café", "0"]
 
 
-def make_supernet(family: MobileNetV3, channels: int = 3) -> Supernet:
+def make_supernet(family: Family, channels: int = 3) -> Supernet:
     """A supernet whose batch norms are far from the identity, and whose logits depend on the picture, as if trained."""
     torch.manual_seed(0)
     heads = Classification(len(CLASS_NAMES)).heads(family)
     supernet = Supernet(family, {"default": heads}, [120.0] * channels, [60.0] * channels)
     for module in supernet.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, ElasticConvNorm):
             nn.init.normal_(module.running_mean, 0, 0.3)
-            nn.init.uniform_(module.running_var, 0.01, 0.2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, 0, 0.3)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.gamma, 0.5, 1.5)
+            nn.init.normal_(module.beta, 0, 0.3)
         if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight)
+            nn.init.normal_(module.weight, std=0.02)
     return supernet.eval()
 
 
@@ -37,10 +38,10 @@ def network_of(supernet: Supernet, arch: Architecture) -> Network:
     return Network(subnet, card_of(arch, supernet.family, subnet.spec))
 
 
-def card_of(arch: Architecture, family: MobileNetV3, spec: dict[str, Any]) -> dict[str, Any]:
+def card_of(arch: Architecture, family: Family, spec: dict[str, Any]) -> dict[str, Any]:
     """What a run would say of the network."""
     channels = len(spec["normalize"]["mean"])
-    resolution = int(family.resolution(np.array([arch.code]))[0])
+    resolution = family.resolutions[arch.code[0]]
     return {
         "format": 1,
         "architecture": str(arch),

@@ -15,7 +15,7 @@ from small_networks import CLASS_NAMES, check_of, make_supernet, network_of
 
 from naturalize.errors import UserError
 from naturalize.exporting import FORMATS, Check, Network, OnnxModel, export
-from naturalize.supernet import Supernet, make_family
+from naturalize.supernet import FAMILIES, Supernet, make_family
 
 TARGETS = ["model.onnx", "model.pt"]
 
@@ -75,7 +75,7 @@ def test_x05_old_runtimes_are_served_and_the_needed_one_is_named(
 
 def with_a_wrong_bias(content: bytes) -> bytes:
     model = onnx.load_model_from_string(content)
-    bias = next(weight for weight in model.graph.initializer if weight.name == "blocks.0.project.bias")
+    bias = next(weight for weight in model.graph.initializer if weight.name == "layers.1.project.conv.bias")
     values = numpy_helper.to_array(bias).copy()
     values[0] += 1
     bias.CopyFrom(numpy_helper.from_array(values, bias.name))
@@ -114,8 +114,9 @@ def test_x07_no_false_alarm_over_50_architectures(tmp_path: Path, supernet: Supe
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_grey_pictures_and_the_published_space_export(tmp_path: Path, target: str) -> None:
-    supernet = make_supernet(make_family("ofa-mbv3-w1.0", 224), channels=1)
+@pytest.mark.parametrize("name", [name for name in sorted(FAMILIES) if name != "mini"])
+def test_grey_pictures_and_every_family_export(tmp_path: Path, name: str, target: str) -> None:
+    supernet = make_supernet(make_family(name, 75), channels=1)
     space = supernet.family.space
     network = network_of(supernet, space.architectures(space.corners())[0])
     assert export(network, tmp_path / target, None, check_of(network, 2)).max_difference < 1e-3

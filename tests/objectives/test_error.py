@@ -60,7 +60,7 @@ def test_T12_networks_are_calibrated_on_training_pictures_and_answer_the_same_tw
     assert error.images.asked == 0
     for (name, tensor), other in zip(one.state_dict().items(), two.state_dict().values(), strict=True):
         assert torch.equal(tensor, other), name
-    assert not torch.equal(one.stem.norm.running_mean, torch.zeros_like(one.stem.norm.running_mean))
+    assert not torch.equal(one.layers[0].norm.running_mean, torch.zeros_like(one.layers[0].norm.running_mean))
 
 
 def test_an_error_is_a_share_of_images_over_views(supernet, error):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from naturalize.space import Architecture
-from naturalize.supernet import Counter, Supernet, layers_of, make_family, resolutions_for
+from naturalize.supernet import FAMILIES, Counter, Supernet, layers_of, make_family, resolutions_for
 from naturalize.supernet.layers import LayerTable
 from naturalize.tasks import Classification
 
@@ -48,8 +48,8 @@ def nat_code(family, network):
         width = {16: 1.0, 24: 1.2}[network["first_conv_out"]]
     code = [family.resolutions.index(network["resolution"]), family.widths.index(width)]
     kernels, expansions = iter(network["kernel"]), iter(network["expand"])
-    for depth in network["depth"]:
-        for position in range(family.positions):
+    for stage, depth in zip(family.stages, network["depth"], strict=True):
+        for position in range(stage.blocks):
             if position < depth:
                 kernel = family.kernels.index(next(kernels))
                 code.append(1 + kernel + 3 * family.expansions.index(next(expansions)))
@@ -77,7 +77,18 @@ def test_nat_m1_is_the_published_string():
     assert isinstance(arch, Architecture)
 
 
-@pytest.mark.parametrize(("name", "side"), [("ofa-mbv3", 224), ("ofa-mbv3-w1.2", 224), ("mini", 8), ("mini", 32)])
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("ofa-mbv3", 224),
+        ("ofa-mbv3-w1.2", 224),
+        ("ofa-proxyless-w1.3", 224),
+        ("ofa-resnet50", 224),
+        ("efficientnet-lite0", 128),
+        ("mini", 8),
+        ("mini", 32),
+    ],
+)
 def test_counting_by_look_up_equals_the_sum_over_the_table(name, side, rng):
     family = make_family(name, side)
     layers = whole_layers(family, 7, channels=1)
@@ -86,7 +97,7 @@ def test_counting_by_look_up_equals_the_sum_over_the_table(name, side, rng):
         np.testing.assert_array_equal(Counter(family.space, layers, count)(codes), count(layers(codes)).sum(axis=1))
 
 
-@pytest.mark.parametrize("name", ["mini", "ofa-mbv3"])
+@pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_params_equal_those_of_the_extracted_network(name, rng):
     family = make_family(name, 32)
     task = Classification(5)
@@ -97,10 +108,11 @@ def test_params_equal_those_of_the_extracted_network(name, rng):
     assert counts.tolist() == built
 
 
-def test_madds_equal_those_seen_by_hooks_in_the_extracted_network(rng):
+@pytest.mark.parametrize("name", ["mini", "ofa-proxyless-w1.3", "ofa-resnet50", "efficientnet-lite0"])
+def test_madds_equal_those_seen_by_hooks_in_the_extracted_network(name, rng):
     import torch
 
-    family = make_family("mini", 32)
+    family = make_family(name, 32)
     task = Classification(5)
     supernet = Supernet(family, {"default": task.heads(family)}, [0.0] * 3, [1.0] * 3).eval()
     counter = Counter(family.space, whole_layers(family, 5), LayerTable.madds)

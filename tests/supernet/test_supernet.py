@@ -1,12 +1,16 @@
 """Elastic networks: the two verbs agree, nothing is active, bodies are picked by width."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from naturalize.supernet import Supernet, make_family
+from naturalize.preparing import sort_channels
+from naturalize.supernet import FAMILIES, Supernet, make_family
+from naturalize.supernet.family import Opened
 from naturalize.tasks import Classification
 
 
@@ -44,18 +48,21 @@ def test_extract_equals_forward_for_random_architectures(seed, training):
     torch.testing.assert_close(plain, shared, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_extract_equals_forward_in_both_ofa_bodies(training, rng):
-    supernet = make_supernet("ofa-mbv3", channels=1).train(training)
-    codes = supernet.family.space.sample(2, rng)
-    codes[:, 1] = [0, 1]
-    for arch in supernet.family.space.architectures(codes):
-        shared, plain = outputs(supernet, arch, torch.randint(0, 256, (2, 1, 64, 64)))
-        torch.testing.assert_close(plain, shared, atol=1e-4, rtol=1e-5)
+@pytest.mark.parametrize("name", [name for name in sorted(FAMILIES) if name != "mini"])
+def test_extract_equals_forward_in_every_family(name, rng):
+    supernet = make_supernet(name, channels=1)
+    family = supernet.family
+    codes = np.concatenate([family.space.corners(), family.space.sample(4, rng)])
+    codes = np.concatenate([family.in_body(codes, body) for body in family.bodies])
+    for number, arch in enumerate(family.space.architectures(codes)):
+        side = (64, 72, 75)[number % 3]
+        for training in (False, True):
+            shared, plain = outputs(supernet.train(training), arch, torch.randint(0, 256, (4, 1, side, side)))
+            torch.testing.assert_close(plain, shared, atol=1e-5 * float(shared.abs().max()), rtol=1e-5)
 
 
 def test_smaller_kernels_are_the_mapped_centre_of_larger_ones():
-    conv = MINI.bodies["0"].stages[0][0].depthwise
+    conv = MINI.bodies["0"].layers[1].depthwise
     centre = conv.weight[:, :, 1:4, 1:4].reshape(-1, 9)
     expected = (centre @ conv.maps["5to3"].T).reshape(-1, 1, 3, 3)
     channels = conv.weight.shape[0]
@@ -67,11 +74,11 @@ def test_an_architecture_trains_only_what_it_uses(rng):
     supernet = make_supernet("mini").train()
     smallest = supernet.family.space.architectures(supernet.family.space.corners())[0]
     supernet(torch.randn(4, 3, 20, 20), smallest).sum().backward()
-    body = supernet.bodies["0"]
-    assert body.stages[0][1].expand.weight.grad is None
+    layers = supernet.bodies["0"].layers
+    assert layers[2].expand.weight.grad is None
     used = smallest.code[2]
     assert used == 1
-    grad = body.stages[0][0].expand.weight.grad
+    grad = layers[1].expand.weight.grad
     assert grad[32:].abs().sum() == 0
     assert grad[:32].abs().sum() > 0
 
@@ -83,7 +90,7 @@ def test_width_picks_the_body_and_the_other_gets_no_gradient(rng):
     arch = supernet.family.space.architecture(code)
     supernet(torch.randn(2, 3, 64, 64), arch).sum().backward()
     assert all(p.grad is None for p in supernet.bodies["0"].parameters())
-    assert supernet.bodies["1"].stem.weight.grad is not None
+    assert supernet.bodies["1"].layers[0].weight.grad is not None
 
 
 def test_training_never_writes_the_supernets_statistics():
@@ -118,3 +125,40 @@ def test_T05_any_number_of_classes(classes):
     supernet = make_supernet("mini", classes=classes)
     arch = supernet.family.space.architectures(supernet.family.space.corners())[0]
     assert supernet.extract(arch).eval()(torch.zeros(2, 3, 20, 20)).shape == (2, classes)
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_sorted_channels_leave_the_largest_networks_as_they_were(name):
+    supernet = make_supernet(name).eval()
+    family = supernet.family
+    codes = np.concatenate([family.in_body(family.space.corners()[1:], body) for body in family.bodies])
+    archs = family.space.architectures(codes)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        before = [supernet(images, arch) for arch in archs]
+        changed = supernet(images, family.space.architectures(family.space.corners())[0])
+    sort_channels(supernet)
+    with torch.inference_mode():
+        for logits, arch in zip(before, archs, strict=True):
+            torch.testing.assert_close(supernet(images, arch), logits, atol=1e-4 * float(logits.abs().max()), rtol=1e-4)
+        smallest = supernet(images, family.space.architectures(family.space.corners())[0])
+    assert not torch.allclose(smallest, changed, rtol=1e-2), "nothing was sorted"
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_opened_options_are_counted_from_the_largest(name, rng):
+    family = make_family(name, 32)
+    space, most = family.space, family.options
+    largest = space.corners()[1]
+    shut = family.sample_opened(50, rng, Opened())
+    assert space.is_valid(shut).all()
+    layers = largest == space.upper
+    layers[0] = False  # the resolution is always open
+    if len(family.bodies) > 1:
+        layers[1] = False
+    assert (shut[:, layers] == largest[layers]).all()
+    for opened in (replace(Opened(), kernels=most.kernels), replace(most, expansions=1), most):
+        codes = family.sample_opened(2000, rng, opened)
+        assert space.is_valid(codes).all()
+    assert (codes.min(axis=0) == space.lower).all()
+    assert (codes.max(axis=0) == space.upper).all()

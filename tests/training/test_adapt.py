@@ -97,7 +97,7 @@ def test_a_sandwich_has_one_backward_for_each_forward_largest_first(supernet, tr
     monkeypatch.setattr(trainer.fabric, "backward", lambda loss: (calls.append("backward"), backward(loss)))
     monkeypatch.setattr(supernet, "forward", lambda x, arch, task="default": (calls.append(arch), forward(x, arch))[1])
     space = supernet.family.space
-    trainer.sandwich_step(lambda step: sandwich(space, 0, step), 0)(0)
+    trainer.sandwich_step(lambda step: sandwich(supernet.family, 0, step), 0)(0)
     smallest, largest = space.architectures(space.corners())
     assert [call == "backward" for call in calls] == [False, True] * 4
     assert calls[0] == largest
@@ -105,9 +105,9 @@ def test_a_sandwich_has_one_backward_for_each_forward_largest_first(supernet, tr
 
 
 def test_bodies_take_turns_in_a_sandwich():
-    space = make_family("ofa-mbv3", 224).space
+    family = make_family("ofa-mbv3", 224)
     for step in range(4):
-        archs = sandwich(space, 0, step)
+        archs = sandwich(family, 0, step)
         assert {arch.code[1] for arch in archs} == {step % 2}
 
 

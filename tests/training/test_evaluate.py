@@ -48,8 +48,8 @@ def test_statistics_are_the_mean_over_batches(supernet: Supernet, monkeypatch: p
     monkeypatch.setattr("naturalize.training.calibrate.images_at_once", lambda side: 16)
     calibrate(subnet, pixels)
     with torch.no_grad():
-        maps = [subnet.stem.conv(subnet.normalize(part)) for part in pixels.tensor_split(4)]
+        maps = [subnet.layers[0].conv(subnet.normalize(part)) for part in pixels.tensor_split(4)]
     means = torch.stack([part.mean((0, 2, 3)) for part in maps]).mean(0)
     variances = torch.stack([part.transpose(0, 1).flatten(1).var(1) for part in maps]).mean(0)
-    torch.testing.assert_close(subnet.stem.norm.running_mean, means, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(subnet.stem.norm.running_var, variances, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(subnet.layers[0].norm.running_mean, means, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(subnet.layers[0].norm.running_var, variances, rtol=1e-4, atol=1e-5)

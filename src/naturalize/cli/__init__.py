@@ -34,7 +34,10 @@ app = typer.Typer(
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # of the click that this typer brings
 
 Data = Annotated[
-    str, typer.Argument(metavar="DATA", help="Folder of class folders, image-parquet file, Hub name, or `digits`.")
+    str,
+    typer.Argument(
+        metavar="DATA", help="Folder of class folders, image-parquet file, Hub name, `digits` or `clothing`."
+    ),
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
 Budget = Annotated[
@@ -49,7 +52,15 @@ DataNow = Annotated[
 Require = Annotated[
     list[str] | None, typer.Option(metavar="LIMIT", help="Upper limit on a count, as 'madds<5M'. May be repeated.")
 ]
-Supernet = Annotated[str, typer.Option(metavar="NAME", help="mini, ofa-mbv3, ofa-mbv3-w1.0 or ofa-mbv3-w1.2.")]
+Supernet = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|PATH",
+        help="Name (mini, efficientnet-lite0, ofa-mbv3, ofa-mbv3-w1.0, ofa-mbv3-w1.2, ofa-proxyless-w1.3, "
+        "ofa-resnet50), file of Once-for-All weights, or directory of a run; chosen by the pictures unless told.",
+    ),
+]
+Scratch = Annotated[bool, typer.Option("--scratch", help="Start from nothing although there are published weights.")]
 Classes = Annotated[
     str | None, typer.Option(metavar="NAMES", help="Class names in the order wanted, with commas between.")
 ]
@@ -146,9 +157,10 @@ def transfer(
         ),
     ] = None,
     require: Require = None,
-    supernet: Supernet = "mini",
-    weights: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Directory made by `prepare`, to start from.")
+    supernet: Supernet = None,
+    scratch: Scratch = False,
+    archive: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Run whose architectures are the first to be measured.")
     ] = None,
     classes: Classes = None,
     seed: Seed = 0,
@@ -164,6 +176,7 @@ def transfer(
       naturalize transfer photos/ --budget 20m --out runs/photos
       naturalize transfer digits --budget 3m --out runs/digits
       naturalize transfer cifar10-train.parquet --require "madds<5M" -o error -o madds -o params
+      naturalize transfer photos/ --supernet runs/others --archive runs/others --budget 10m
       naturalize transfer photos/ --iterations 3 --epochs 5 --seed 1
 
     The same command on an existing run goes on where it was.
@@ -176,8 +189,8 @@ def transfer(
 
         run = api.transfer(
             data, out, budget=budget, iterations=iterations, epochs=epochs, objectives=objective or ("error", "madds"),
-            require=require or (), supernet=supernet, weights=weights, classes=split_names(classes), seed=seed,
-            strict=strict, balanced=balanced, listeners=[terminal], started=STARTED,
+            require=require or (), supernet=supernet, scratch=scratch, archive=archive, classes=split_names(classes),
+            seed=seed, strict=strict, balanced=balanced, listeners=[terminal], started=STARTED,
         )  # fmt: skip
     show(run)
 
@@ -339,23 +352,56 @@ def check(data: Data, classes: Classes = None, seed: Seed = 0, strict: Strict = 
         print(line)
 
 
+@app.command(short_help="Train chosen networks of a finished run on.")
+def finetune(
+    run: RunPath,
+    require: Require = None,
+    architecture: Annotated[
+        list[str] | None, typer.Option(metavar="STRING", help="A network by its string. May be repeated.")
+    ] = None,
+    budget: Annotated[str, typer.Option(metavar="TIME", help="Wall clock in all, as 90s, 20m or 1h30m.")] = "5m",
+    data: DataNow = None,
+) -> None:
+    """Train networks of a finished run on, each by itself. A network is replaced only by one that is better.
+
+    \b
+    Examples:
+      naturalize finetune runs/photos --require "madds<5M" --budget 5m
+      naturalize finetune runs/photos --architecture 00100010001000 --architecture 30100066006600
+    """
+    from naturalize.terminal import Terminal
+
+    with Terminal() as terminal:
+        from naturalize import api
+
+        found = api.finetune(
+            run, require=require or (), architectures=architecture or (), budget=budget, data=data,
+            listeners=[terminal], started=STARTED,
+        )  # fmt: skip
+    show(found)
+
+
 @app.command(short_help="Train a supernet for later transfers to start from.")
 def prepare(
     data: Data,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory for the supernet.")],
-    supernet: Supernet = "mini",
+    supernet: Supernet = None,
+    scratch: Scratch = False,
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="sandwich, or shrink for progressive shrinking in phases.")
+    ] = "sandwich",
     budget: Budget = None,
     epochs: Annotated[
         int | None, typer.Option(metavar="N", help="In place of a budget; repeatable to the bit.")
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Train a supernet by the sandwich rule, for later transfers to start from.
+    """Train a supernet, for later transfers to start from.
 
     \b
     Examples:
       naturalize prepare cifar100-train.parquet --supernet mini --budget 2h --out supernets/mini
-      naturalize transfer photos/ --weights supernets/mini --budget 20m
+      naturalize transfer photos/ --supernet supernets/mini --budget 20m
     """
     from naturalize.terminal import Terminal
 
@@ -363,8 +409,9 @@ def prepare(
         from naturalize import api
 
         run = api.prepare(
-            data, out, supernet=supernet, budget=budget, epochs=epochs, seed=seed, listeners=[terminal], started=STARTED
-        )
+            data, out, supernet=supernet, scratch=scratch, method=method, budget=budget, epochs=epochs, seed=seed,
+            listeners=[terminal], started=STARTED,
+        )  # fmt: skip
     show(run)
 
 
@@ -386,7 +433,7 @@ def show(run: Run) -> None:
     from naturalize.terminal import front_table
 
     if run.settings.goal == "prepare":
-        print(f"supernet in {run.directory}: start a transfer from it with --weights {run.directory}")
+        print(f"supernet in {run.directory}: start a transfer from it with --supernet {run.directory}")
         return
     print("\n".join(front_table(run.front())))
     print(f"report: {run.directory / 'report.html'}")

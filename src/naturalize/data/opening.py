@@ -13,6 +13,7 @@ import numpy as np
 from naturalize.data import arrays, folder, hub, tables
 from naturalize.data.dataset import Dataset, Entry, unreadable_notes
 from naturalize.data.decode import UnreadablePicture
+from naturalize.data.embedded import EMBEDDED
 from naturalize.data.listing import SUFFIXES
 from naturalize.data.machine import pixel_budget
 from naturalize.data.parts import SPLITS, Found, Note, as_path, counted, left_out, printable, shortened
@@ -47,7 +48,7 @@ def open_data(
     Args:
         source: a folder of class folders, with or without train/val/test around them; a parquet or Arrow file, a folder
             of them or the beginning of their names; a Hub name "name" or "user/name" (":configuration" where needed);
-            "digits" (scikit-learn's); arrays `(X, y)` or `{"train": (X, y), ...}` (see `arrays.find`).
+            "digits" or "clothing" (embedded); arrays `(X, y)` or `{"train": (X, y), ...}` (see `arrays.find`).
         classes: all class names in the order wanted. Classes without pictures are then kept; they are left out, with a
             note, when the list is not given. The order is natural otherwise (1, 2, 10, a, b), or that of a ClassLabel.
         seed: of the cut.
@@ -94,10 +95,11 @@ def open_data(
 
 
 def _find(source: Any) -> Found:
-    if isinstance(source, str) and source == "digits":
-        found = arrays.find_digits()
-        if Path("digits").exists():
-            found.notes.append(Note("ignored", "digits are scikit-learn's: write ./digits for the folder of that name"))
+    if isinstance(source, str) and source in EMBEDDED:
+        found = EMBEDDED[source]()
+        if Path(source).exists():
+            text = f"{source} is the embedded data set: write ./{source} for the folder of that name"
+            found.notes.append(Note("ignored", text))
         return found
     if isinstance(source, str) and source == "arrays":
         raise UserError("these data came as arrays from Python: pass the same arrays again")

@@ -110,12 +110,8 @@ def write(module: nn.Module, graph: Graph, x: str, name: str) -> str:
 @write.register
 def _(module: plain.Subnet, graph: Graph, x: str, name: str) -> str:
     x = write(module.normalize, graph, x, "normalize")
-    x = write(module.stem, graph, x, "stem")
-    x = write(module.stem_act, graph, x, "stem_act")
-    for index, block in enumerate(module.blocks):
-        x = write(block, graph, x, f"blocks.{index}")
-    x = write(module.final, graph, x, "final")
-    x = write(module.final_act, graph, x, "final_act")
+    for index, layer in enumerate(module.layers):
+        x = write(layer, graph, x, f"layers.{index}")
     return write(module.head, graph, x, name)
 
 
@@ -127,14 +123,33 @@ def _(module: plain.Normalize, graph: Graph, x: str, name: str) -> str:
 
 
 @write.register
-def _(module: plain.Block, graph: Graph, x: str, name: str) -> str:
+def _(module: plain.InvertedResidual, graph: Graph, x: str, name: str) -> str:
     y = write(module.expand, graph, x, f"{name}.expand")
-    y = write(module.expand_act, graph, y, f"{name}.expand_act")
     y = write(module.depthwise, graph, y, f"{name}.depthwise")
-    y = write(module.depthwise_act, graph, y, f"{name}.depthwise_act")
     y = write(module.squeeze_excite, graph, y, f"{name}.squeeze_excite")
     y = write(module.project, graph, y, f"{name}.project")
     return graph.node("Add", [x, y], name) if module.skip else y
+
+
+@write.register
+def _(module: plain.Bottleneck, graph: Graph, x: str, name: str) -> str:
+    y = write(module.reduce, graph, x, f"{name}.reduce")
+    y = write(module.conv, graph, y, f"{name}.conv")
+    y = write(module.expand, graph, y, f"{name}.expand")
+    x = write(module.pool, graph, x, f"{name}.pool")
+    x = write(module.shortcut, graph, x, f"{name}.shortcut")
+    return write(module.activation, graph, graph.node("Add", [x, y], f"{name}.sum"), name)
+
+
+@write.register
+def _(module: nn.AvgPool2d, graph: Graph, x: str, name: str) -> str:
+    size = [module.kernel_size] * 2
+    return graph.node("AveragePool", [x], name, kernel_shape=size, strides=size, ceil_mode=1)
+
+
+@write.register
+def _(module: plain.MaxPool, graph: Graph, x: str, name: str) -> str:
+    return graph.node("MaxPool", [x], name, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
 
 
 @write.register
@@ -162,7 +177,10 @@ def _(module: plain.ConvNorm, graph: Graph, x: str, name: str) -> str:
     norm = module.norm.state_dict()
     scale = norm["weight"].double() / torch.sqrt(norm["running_var"].double() + module.norm.eps)
     bias = norm["bias"].double() - norm["running_mean"].double() * scale
-    return convolution(module.conv, module.conv.weight.double() * scale.view(-1, 1, 1, 1), bias, graph, x, name)
+    weight = module.conv.weight.double() * scale.view(-1, 1, 1, 1)
+    y = convolution(module.conv, weight, bias, graph, x, f"{name}.conv", module.same)
+    y = write(module.activation, graph, y, f"{name}.activation")
+    return graph.node("Add", [x, y], name) if module.skip else y
 
 
 @write.register
@@ -170,13 +188,17 @@ def _(module: nn.Conv2d, graph: Graph, x: str, name: str) -> str:
     return convolution(module, module.weight, module.bias, graph, x, name)
 
 
-def convolution(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None, graph: Graph, x: str, name: str) -> str:
-    """Add a convolution with the geometry of `conv` and the weights given."""
+def convolution(
+    conv: nn.Conv2d, weight: Tensor, bias: Tensor | None, graph: Graph, x: str, name: str, same: bool = False
+) -> str:
+    """Add a convolution with the geometry of `conv` and the weights given; `same` as in `subnet.ConvNorm`."""
     inputs = [x, graph.weight(weight, f"{name}.weight")]
     if bias is not None:
         inputs.append(graph.weight(bias, f"{name}.bias"))
-    geometry = {"kernel_shape": conv.kernel_size, "strides": conv.stride, "pads": (*conv.padding, *conv.padding)}
-    return graph.node("Conv", inputs, name, group=conv.groups, **geometry)
+    padding: dict[str, Any] = {"auto_pad": "SAME_UPPER"} if same else {"pads": (*conv.padding, *conv.padding)}
+    return graph.node(
+        "Conv", inputs, name, group=conv.groups, kernel_shape=conv.kernel_size, strides=conv.stride, **padding
+    )
 
 
 @write.register
@@ -188,6 +210,12 @@ def _(module: nn.Linear, graph: Graph, x: str, name: str) -> str:
 @write.register
 def _(module: nn.ReLU, graph: Graph, x: str, name: str) -> str:
     return graph.node("Relu", [x], name)
+
+
+@write.register
+def _(module: nn.ReLU6, graph: Graph, x: str, name: str) -> str:
+    limits = [graph.weight(torch.tensor(value), f"{name}.{value:g}") for value in (0.0, 6.0)]
+    return graph.node("Clip", [x, *limits], name)
 
 
 @write.register

@@ -78,8 +78,12 @@ class Error:
 
     def network(self, arch: Architecture) -> Subnet:
         """The architecture's subnet, calibrated, on the device."""
+        return self.calibrated(self.supernet.extract(arch), arch)
+
+    def calibrated(self, subnet: Subnet, arch: Architecture) -> Subnet:
+        """A subnet of an architecture with statistics of its own, on the device."""
         pixels = self.calibration(np.arange(len(self.calibration)), self.resolution(arch))
-        subnet = self.supernet.extract(arch).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        subnet = subnet.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return calibrate(subnet, torch.from_numpy(pixels).to(self.device))
 
     def resolution(self, arch: Architecture) -> int:
@@ -93,7 +97,7 @@ class Error:
         details: list[dict[str, Any]] = []
         for arch in self.supernet.family.space.architectures(codes):
             try:
-                wrong = self.wrong_by_view(arch)
+                wrong = self.wrong_by_view(fold(self.network(arch)), arch)
             except RuntimeError as error:  # as torch says that memory ran out
                 values.append(np.nan)
                 status.append(str(error).splitlines()[0][:200])
@@ -104,9 +108,8 @@ class Error:
             details.append({"wrong": int(wrong[0]), "images": len(self.images), "views": len(wrong)})
         return Measured(np.array(values), np.zeros(len(values)), status, details)
 
-    def wrong_by_view(self, arch: Architecture) -> list[int]:
-        """Wrong answers among the images in each view."""
-        network = fold(self.network(arch))
+    def wrong_by_view(self, network: Subnet, arch: Architecture) -> list[int]:
+        """Wrong answers of an architecture's network among the images in each view."""
         rows = np.arange(len(self.images))
         labels = torch.from_numpy(np.asarray(self.images.labels))
         answers = (self.answer(network, rows, arch, view) for view in range(self.images.views))

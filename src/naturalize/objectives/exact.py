@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from naturalize.archive import Context
 from naturalize.objectives import Kind, Measured
 from naturalize.space import Codes
-from naturalize.supernet import Counter, MobileNetV3, layers_of
+from naturalize.supernet import Counter, Family, layers_of
 from naturalize.supernet.layers import LayerTable
 from naturalize.tasks import Classification
 
@@ -25,7 +25,7 @@ class Exact:
 
     kind: Kind = "exact"
 
-    def __init__(self, name: str, family: MobileNetV3, task: Classification, channels: int) -> None:
+    def __init__(self, name: str, family: Family, task: Classification, channels: int) -> None:
         self.name = name
         self.unit = UNITS[name]
         layers = layers_of(family, lambda codes: task.layers(family, codes), channels)

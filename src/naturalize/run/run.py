@@ -24,7 +24,7 @@ from naturalize.run.lock import locked
 from naturalize.run.settings import Settings, duration, read_settings, write_settings
 from naturalize.run.stored import StoredPixels, load_pixels
 from naturalize.space import Architecture
-from naturalize.supernet import MobileNetV3, Supernet, make_family
+from naturalize.supernet import Family, Supernet, make_family
 from naturalize.tasks import Classification
 
 BEGINNINGS = ("splits.json", "pixels.safetensors", "run.toml")  # written in this order; the last makes it a run
@@ -73,7 +73,7 @@ class Run:
     # what it works with ---------------------------------------------------------------------------------------------
 
     @property
-    def family(self) -> MobileNetV3:
+    def family(self) -> Family:
         """The supernet's family, with the resolutions of this run."""
         return make_family(self.settings.supernet, self.facts["data"]["side"])
 
@@ -92,6 +92,15 @@ class Run:
         torch.manual_seed(self.settings.seed)
         family, pixels = self.family, self.facts["pixels"]
         return Supernet(family, {"default": self.task.heads(family)}, pixels["mean"], pixels["std"])
+
+    def trained_supernet(self) -> Supernet:
+        """The supernet with the weights of the latest checkpoint. Raises `UserError` where there is none."""
+        name = self.checkpoints.latest()
+        if name is None:
+            raise UserError(f"{self.directory} holds no supernet yet: finish its preparation first")
+        supernet = self.new_supernet()
+        supernet.load_state_dict(self.checkpoints.load(name)[0])
+        return supernet
 
     def stored(self, name: str) -> StoredPixels:
         """The kept pictures `calibration` or `check`."""

@@ -16,6 +16,7 @@ from naturalize.files import write_text
 FORMAT = 1
 FACTS = ("data", "pixels", "machine")  # tables of run.toml beside the settings
 MINIMUM_BUDGET_S = 30.0
+METHODS = SANDWICH, SHRINK = "sandwich", "shrink"  # of preparation
 UNITS_S = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -28,7 +29,9 @@ class Settings:
         classes: the class names in the user's order, or empty for the data's own.
         epochs: per iteration, with `iterations`.
         goal: `transfer`, or `prepare` for a supernet alone.
-        weights: the directory of a prepared supernet whose bodies to start from.
+        method: of a preparation alone: `sandwich`, or `shrink` for progressive shrinking.
+        weights: what to start from: `published`, a file of weights, or the directory of a run; None for nothing.
+        archive: directory of a run of the same supernet whose architectures the archive begins with.
         balanced: whether training weighs classes so that rare ones count as much as common ones.
     """
 
@@ -40,7 +43,9 @@ class Settings:
     iterations: int | None = None
     epochs: int | None = None
     goal: str = "transfer"
+    method: str = SANDWICH
     weights: str | None = None
+    archive: str | None = None
     seed: int = 0
     classes: tuple[str, ...] = ()
     strict: bool = False

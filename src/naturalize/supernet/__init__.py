@@ -10,11 +10,16 @@ from torch import Tensor, nn
 
 from naturalize.errors import unknown
 from naturalize.space import Architecture, Codes
+from naturalize.supernet.efficientnet_lite import efficientnet_lite0
+from naturalize.supernet.family import Body, Family
 from naturalize.supernet.layers import Counter, LayerTable
-from naturalize.supernet.mobilenetv3 import Body, MobileNetV3, mini, ofa
+from naturalize.supernet.mini import mini
+from naturalize.supernet.mobilenetv3 import mobilenetv3
+from naturalize.supernet.proxyless import proxyless
+from naturalize.supernet.resnet import resnet50
 from naturalize.supernet.subnet import Normalize, Subnet
 
-__all__ = ["FAMILIES", "Counter", "Head", "MobileNetV3", "Subnet", "Supernet", "make_family", "resolutions_for"]
+__all__ = ["FAMILIES", "Body", "Counter", "Family", "Head", "Subnet", "Supernet", "make_family", "resolutions_for"]
 
 
 def resolutions_for(side: int) -> tuple[int, ...]:
@@ -28,15 +33,27 @@ def resolutions_for(side: int) -> tuple[int, ...]:
     return tuple(range(smallest, largest + 1, 4))
 
 
-FAMILIES: dict[str, Callable[[int], MobileNetV3]] = {
+def large_resolutions_for(side: int) -> tuple[int, ...]:
+    """Resolution options of `efficientnet-lite0` for images with a short side of `side` px.
+
+    Sixteen pixels apart, up to the image's own side but within 96 and 224, down to half of it.
+    """
+    largest = min(224, max(96, side // 16 * 16))
+    return tuple(range(max(64, largest // 32 * 16), largest + 1, 16))
+
+
+FAMILIES: dict[str, Callable[[int], Family]] = {
     "mini": lambda side: mini(resolutions_for(side)),
-    "ofa-mbv3": lambda side: ofa("ofa-mbv3", (0, 1)),
-    "ofa-mbv3-w1.0": lambda side: ofa("ofa-mbv3-w1.0", (0, 0)),
-    "ofa-mbv3-w1.2": lambda side: ofa("ofa-mbv3-w1.2", (1, 1)),
+    "ofa-mbv3": lambda side: mobilenetv3("ofa-mbv3", (0, 1)),
+    "ofa-mbv3-w1.0": lambda side: mobilenetv3("ofa-mbv3-w1.0", (0, 0)),
+    "ofa-mbv3-w1.2": lambda side: mobilenetv3("ofa-mbv3-w1.2", (1, 1)),
+    "ofa-proxyless-w1.3": lambda side: proxyless(),
+    "ofa-resnet50": lambda side: resnet50(),
+    "efficientnet-lite0": lambda side: efficientnet_lite0(large_resolutions_for(side)),
 }
 
 
-def make_family(name: str, side: int) -> MobileNetV3:
+def make_family(name: str, side: int) -> Family:
     """The family of a supernet's name, for images with a short side of `side` px. Raises `UserError`."""
     if name not in FAMILIES:
         raise unknown("supernet", name, FAMILIES)
@@ -47,14 +64,14 @@ class Head(Protocol):
     """What a task puts on one body: the two verbs of an elastic operator, and its rows of the layer table.
 
     A head is an `nn.Module`. `forward` takes the body's feature maps by scale; `extract` fills the head of a plain
-    network; `spec` gives that head's arguments, `kind` included.
+    network; `spec` gives that head's arguments, `kind` included, for a number of channels of the last map.
     """
 
     def forward(self, features: Sequence[Tensor], arch: Architecture) -> Tensor: ...
 
     def extract(self, plain: nn.Module, arch: Architecture) -> None: ...
 
-    def spec(self, arch: Architecture) -> dict[str, Any]: ...
+    def spec(self, cin: int) -> dict[str, Any]: ...
 
 
 class Supernet(nn.Module):
@@ -62,13 +79,13 @@ class Supernet(nn.Module):
 
     Args:
         family: the bodies' description.
-        heads: for each task a mapping from width code to its head.
+        heads: for each task a mapping from the code of a body to its head.
         mean, std: of the training pixels (0..255), one value per input channel.
     """
 
     def __init__(
         self,
-        family: MobileNetV3,
+        family: Family,
         heads: Mapping[str, Mapping[int, nn.Module]],
         mean: Sequence[float],
         std: Sequence[float],
@@ -77,18 +94,26 @@ class Supernet(nn.Module):
         self.family = family
         self.channels = len(mean)
         self.normalize = Normalize(list(mean), list(std))
-        self.bodies = nn.ModuleDict({str(width): Body(family, width, self.channels) for width in family.bodies})
+        self.bodies = nn.ModuleDict({str(code): Body(family, code, self.channels) for code in family.bodies})
         self.heads = nn.ModuleDict(
-            {task: nn.ModuleDict({str(width): head for width, head in by.items()}) for task, by in heads.items()}
+            {task: nn.ModuleDict({str(code): head for code, head in by.items()}) for task, by in heads.items()}
         )
 
     def body(self, arch: Architecture) -> Body:
-        """The body that the architecture's width picks."""
-        return cast(Body, self.bodies[str(arch.code[1])])
+        """The body that the architecture picks."""
+        return cast(Body, self.bodies[str(self.family.body(arch))])
 
     def head(self, arch: Architecture, task: str) -> nn.Module:
         """The head of a task on the architecture's body."""
-        return cast(nn.ModuleDict, self.heads[task])[str(arch.code[1])]
+        return self.head_of(self.family.body(arch), task)
+
+    def layers_of(self, body: int) -> nn.ModuleList:
+        """The elastic layers of a body, by its code."""
+        return cast(Body, self.bodies[str(body)]).layers
+
+    def head_of(self, body: int, task: str = "default") -> nn.Module:
+        """The head of a task on a body, by its code."""
+        return cast(nn.ModuleDict, self.heads[task])[str(body)]
 
     def forward(self, images: Tensor, arch: Architecture, task: str = "default") -> Tensor:
         """The task's output (classification: logits `(n, classes)`) of normalised images `(n, channels, r, r)`."""
@@ -99,13 +124,18 @@ class Supernet(nn.Module):
         """The architecture as a plain module with weights of its own; takes pixels 0..255, normalises inside."""
         head = cast(Any, self.head(arch, task))
         normalize = {"mean": self.normalize.mean.flatten().tolist(), "std": self.normalize.std.flatten().tolist()}
-        spec = {"normalize": normalize, **self.family.spec(arch, self.channels), "head": head.spec(arch)}
-        plain = Subnet(spec)
+        layers = [spec for scale in self.family.present(arch, self.channels) for _, spec in scale]
+        channels = self.family.feature_channels(self.family.space.codes([arch]))
+        with torch.device(
+            "meta"
+        ):  # every tensor is replaced below: drawing starting values would take most of the time
+            plain = Subnet({"normalize": normalize, "layers": layers, "head": head.spec(int(channels[0]))})
+        plain.normalize = Normalize(**normalize).to(self.normalize.mean.device)
         self.body(arch).extract(plain, arch)
         head.extract(plain.head, arch)
-        return plain.train(self.training).to(self.normalize.mean.device)
+        return plain.train(self.training)
 
 
-def layers_of(family: MobileNetV3, head_layers: Callable[[Codes], LayerTable], channels: int) -> Callable:
+def layers_of(family: Family, head_layers: Callable[[Codes], LayerTable], channels: int) -> Callable:
     """Codes to the layer table of whole networks: body, then head."""
     return lambda codes: family.layers(codes, channels=channels) + head_layers(codes)

@@ -21,8 +21,8 @@ class LayerTable:
 
     Attributes:
         name: where the operator sits, as `stage2.position3.expand`. `(L,)`
-        kind: `conv`, `linear` or `pool`. `(L,)`
-        variable: column of the codes that shapes the operator, besides resolution and width; -1 for none. `(L,)`
+        kind: `conv`, `linear`, `pool` (of the whole map), `max_pool` or `avg_pool`. `(L,)`
+        variables: columns of the codes that shape the operator, a tuple each. `(L,)`
         bias, norm: whether a bias, a batch norm belongs to it. `(L,)`
         cin, cout, kernel, stride, groups: as in a convolution. `(n, L)`
         size_in, size_out: side of the square input and output maps in pixels. `(n, L)`
@@ -31,7 +31,7 @@ class LayerTable:
 
     name: NDArray[np.str_]
     kind: NDArray[np.str_]
-    variable: Ints
+    variables: NDArray[np.object_]
     bias: NDArray[np.bool_]
     norm: NDArray[np.bool_]
     cin: Ints
@@ -46,7 +46,12 @@ class LayerTable:
     def weights(self) -> Ints:
         """Entries of each operator's weight, without bias and norm. `(n, L)`"""
         weights = self.kernel**2 * self.cin * self.cout // self.groups
-        return np.where(self.present & (self.kind != "pool"), weights, 0)
+        return np.where(self.present & self.weighted, weights, 0)
+
+    @property
+    def weighted(self) -> NDArray[np.bool_]:
+        """Whether each operator has weights. `(L,)`"""
+        return np.isin(self.kind, ("conv", "linear"))
 
     def madds(self) -> Ints:
         """Multiply-adds of each operator: convolutions and linear layers, squeeze-and-excite included, no bias."""
@@ -55,7 +60,7 @@ class LayerTable:
     def params(self) -> Ints:
         """Parameters of each operator, bias and the two of each batch-norm channel included. `(n, L)`"""
         extra = self.cout * (self.bias.astype(np.int64) + 2 * self.norm)
-        return self.weights() + np.where(self.present & (self.kind != "pool"), extra, 0)
+        return self.weights() + np.where(self.present & self.weighted, extra, 0)
 
     def __add__(self, other: LayerTable) -> LayerTable:
         """The operators of `self`, then those of `other`, of the same n architectures."""
@@ -64,10 +69,16 @@ class LayerTable:
 
 
 class LayerTableBuilder:
-    """Collects operators in order; values may be numbers or arrays of shape `(n,)`."""
+    """Collects operators in order; values may be numbers or arrays of shape `(n,)`.
 
-    def __init__(self, n: int) -> None:
+    Args:
+        n: number of architectures.
+        variables: columns of the codes that shape every operator.
+    """
+
+    def __init__(self, n: int, variables: tuple[int, ...]) -> None:
         self.n = n
+        self.variables = variables
         self.rows: list[dict[str, object]] = []
 
     def add(
@@ -81,25 +92,33 @@ class LayerTableBuilder:
         kernel: int | Ints = 1,
         stride: int = 1,
         groups: int | Ints = 1,
-        variable: int = -1,
+        variables: tuple[int, ...] = (),
         bias: bool = False,
         norm: bool = False,
         present: bool | NDArray[np.bool_] = True,
     ) -> int | Ints:
-        """Append an operator; the side of its output map is given back. A `pool` reduces the map to one pixel."""
+        """Append an operator; the side of its output map is given back. A `pool` reduces the map to one pixel.
+
+        Args:
+            variables: columns that shape this operator, besides those that shape all.
+        """
         size_out = -(-np.asarray(size_in) // stride) if kind != "pool" else np.ones_like(size_in)
         row = dict(locals())
         row.pop("self")
+        row["variables"] = tuple(sorted({*self.variables, *variables}))
         self.rows.append(row)
         return size_out
 
     def table(self) -> LayerTable:
         """The finished table."""
-        shared = {"name": np.str_, "kind": np.str_, "variable": np.int64, "bias": np.bool_, "norm": np.bool_}
+        shared = {"name": np.str_, "kind": np.str_, "bias": np.bool_, "norm": np.bool_}
         columns: dict[str, NDArray] = {}
         for f in fields(LayerTable):
             values = [row[f.name] for row in self.rows]
-            if f.name in shared:
+            if f.name == "variables":
+                columns[f.name] = np.empty(len(values), dtype=object)
+                columns[f.name][:] = values
+            elif f.name in shared:
                 columns[f.name] = np.array(values, dtype=shared[f.name])
             else:
                 dtype = np.bool_ if f.name == "present" else np.int64
@@ -113,40 +132,52 @@ class LayerTableBuilder:
 class Counter:
     """Exact totals of a layer table for many architectures, by look-up.
 
-    An operator depends on the shared variables (resolution, width) and on one variable of its own, so its count is a
-    small table. The tables are read off the layer table of architectures whose layers all bear the same code.
+    The count of an operator depends on a few variables only, so operators that depend on the same ones share a table
+    with a cell for each combination of their options. The tables are read off the layer table of architectures that
+    take each combination once, whatever their other variables are.
 
     Args:
-        space: the search space; its first `shared` variables shape every operator.
+        space: the search space.
         layers: codes `(n, d)` to the layer table of whole networks.
         count: `LayerTable.madds`, `LayerTable.params` or another count per operator, `(n, L)`.
-        shared: number of leading shared variables.
     """
 
     def __init__(
-        self,
-        space: SearchSpace,
-        layers: Callable[[Codes], LayerTable],
-        count: Callable[[LayerTable], Ints],
-        shared: int = 2,
+        self, space: SearchSpace, layers: Callable[[Codes], LayerTable], count: Callable[[LayerTable], Ints]
     ) -> None:
-        self.shared = shared
-        self.shape = tuple((space.upper + 1)[:shared].tolist())
-        options = int(space.upper[shared:].max()) + 1
-        grid = np.indices((*self.shape, options)).reshape(shared + 1, -1).T
-        codes = np.concatenate([grid[:, :shared], np.repeat(grid[:, shared:], len(space) - shared, axis=1)], axis=1)
-        codes[:, shared:] = np.minimum(codes[:, shared:], space.upper[shared:])
-        table = layers(codes)
+        options = space.upper + 1
+        groups = sorted(set(layers(space.corners()).variables))
+        grids = []
+        for variables in groups:
+            grid = np.indices(tuple(options[list(variables)].tolist())).reshape(len(variables), -1).T
+            codes = np.repeat(space.upper[None], len(grid), axis=0)
+            codes[:, variables] = grid
+            grids.append(codes)
+        table = layers(np.concatenate(grids))
         counts = count(table)
-        owners = np.arange(shared, len(space))
-        owned = (table.variable[:, None] == owners).astype(np.int64)
-        self.options = options
-        self.per_variable = np.ascontiguousarray((counts @ owned).T)
-        self.fixed = counts[:, table.variable < shared].sum(axis=1)
+        ends = np.cumsum([len(grid) for grid in grids])
+        self.tables = []
+        for variables, grid, end in zip(groups, grids, ends, strict=True):
+            of_group = np.array([of == variables for of in table.variables])
+            totals = counts[end - len(grid) : end, of_group].sum(axis=1)
+            places = np.cumprod([1, *options[list(variables)][:0:-1]])[::-1]
+            self.tables.append((list(variables), places, totals))
 
     def __call__(self, codes: Codes) -> Ints:
         """The total of each architecture. Shapes: `(n, d) -> (n,)`."""
-        cell = np.ravel_multi_index(tuple(codes[:, : self.shared].T), self.shape) * self.options
-        rows = cell[:, None] + codes[:, self.shared :]
-        own = self.per_variable[np.arange(rows.shape[1]), rows].sum(axis=1)
-        return self.fixed[cell] + own
+        total = np.zeros(len(codes), dtype=np.int64)
+        for variables, places, totals in self.tables:
+            total += totals[codes[:, variables] @ places]
+        return total
+
+
+def divisible(value: float, divisor: int = 8) -> int:
+    """The nearest multiple of `divisor`, never more than 10% below `value` (MobileNet's rule)."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def divisible_each(values: Ints) -> Ints:
+    """`divisible` of every entry."""
+    rounded = np.maximum(8, (values + 4) // 8 * 8)
+    return np.where(rounded < 0.9 * values, rounded + 8, rounded)

@@ -28,7 +28,7 @@ class ConvNormSlice(NamedTuple):
 
 
 class ElasticConvNorm(nn.Module):
-    """Convolution and batch norm with elastic channels and kernel.
+    """Convolution, batch norm and activation with elastic channels and kernel.
 
     Channels: the first ones. Kernel: the centre of the next larger kernel through a learned linear map, shared by all
     channels (Once-for-All, section 3.2). In training mode the statistics are the batch's and the stored ones stay as
@@ -38,19 +38,32 @@ class ElasticConvNorm(nn.Module):
         cin, cout: the largest numbers of channels.
         kernels: options, ascending.
         depthwise: one filter per channel; then `cout` equals `cin`.
+        activation, eps, same, skip: as in `subnet.ConvNorm`.
     """
 
     running_mean: Tensor
     running_var: Tensor
-    eps = 1e-5
 
     def __init__(
-        self, cin: int, cout: int, kernels: Sequence[int] = (1,), stride: int = 1, depthwise: bool = False
+        self,
+        cin: int,
+        cout: int,
+        kernels: Sequence[int] = (1,),
+        stride: int = 1,
+        depthwise: bool = False,
+        activation: str = "none",
+        eps: float = 1e-5,
+        same: bool = False,
+        skip: bool = False,
     ) -> None:
         super().__init__()
         self.kernels = tuple(kernels)
         self.stride = stride
         self.depthwise = depthwise
+        self.activation = subnet.ACTIVATIONS[activation]()
+        self.eps = eps
+        self.same = same and stride > 1
+        self.skip = skip
         largest = self.kernels[-1]
         self.weight = nn.Parameter(torch.empty(cout, 1 if depthwise else cin, largest, largest))
         nn.init.kaiming_normal_(self.weight, mode="fan_out" if not depthwise else "fan_in")
@@ -75,16 +88,18 @@ class ElasticConvNorm(nn.Module):
             weight, self.gamma[:cout], self.beta[:cout], self.running_mean[:cout], self.running_var[:cout]
         )
 
-    def forward(self, x: Tensor, cout: int | None = None, kernel: int | None = None) -> Tensor:
-        cin = x.shape[1]
-        kernel = kernel or self.kernels[-1]
-        part = self.slice(cin, cout or self.weight.shape[0], kernel)
-        if self.depthwise:
-            x = depthwise(x, part.weight, self.stride)
-        else:
-            x = F.conv2d(x, part.weight, None, self.stride, kernel // 2)
+    def forward(self, x: Tensor, cout: int, kernel: int) -> Tensor:
+        part = self.slice(x.shape[1], cout, kernel)
+        y = subnet.pad_same(x, kernel, self.stride) if self.same else x
+        y = convolution(y, part.weight, self.stride, 0 if self.same else kernel // 2, self.depthwise)
         mean, var = (None, None) if self.training else (part.mean, part.var)
-        return F.batch_norm(x, mean, var, part.gamma, part.beta, training=self.training, eps=self.eps)
+        y = F.batch_norm(y, mean, var, part.gamma, part.beta, training=self.training, eps=self.eps)
+        y = self.activation(y)
+        return x + y if self.skip else y
+
+    def norm_tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the batch norm holds for each output channel."""
+        return self.gamma, self.beta, self.running_mean, self.running_var
 
     def extract(self, plain: subnet.ConvNorm) -> None:
         """Copy the slice that has the plain module's shape into it."""
@@ -96,19 +111,20 @@ class ElasticConvNorm(nn.Module):
         norm.num_batches_tracked = torch.zeros((), dtype=torch.long)
 
 
-def depthwise(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Depthwise convolution, padded by half the kernel.
+def convolution(x: Tensor, weight: Tensor, stride: int, padding: int, depthwise: bool) -> Tensor:
+    """A convolution, zero-padded on all sides.
 
-    On a map smaller than the kernel oneDNN's backward takes a reference path, 2 to 12 times slower.
+    On a map smaller than a depthwise kernel oneDNN's backward takes a reference path, 2 to 12 times slower.
     There the kernel is cropped to what can touch the map, and the map is padded beforehand; the result is the same.
     """
     side, kernel = x.shape[-1], weight.shape[-1]
+    if not depthwise:
+        return F.conv2d(x, weight, None, stride, padding)
     if side >= kernel:
-        return F.conv2d(x, weight, None, stride, kernel // 2, groups=len(weight))
-    edge = max(0, kernel // 2 - (side - 1))
+        return F.conv2d(x, weight, None, stride, padding, groups=len(weight))
+    edge = max(0, padding - (side - 1))
     weight = weight[:, :, edge : kernel - edge, edge : kernel - edge]
-    padding = weight.shape[-1] // 2
-    return F.conv2d(F.pad(x, [padding] * 4), weight, None, stride, groups=len(weight))
+    return F.conv2d(F.pad(x, [padding - edge] * 4), weight, None, stride, groups=len(weight))
 
 
 class ElasticSqueezeExcite(nn.Module):
@@ -133,6 +149,16 @@ class ElasticSqueezeExcite(nn.Module):
         gate = x.mean((2, 3), keepdim=True)
         gate = F.conv2d(F.relu(F.conv2d(gate, reduce, reduce_bias)), expand, expand_bias)
         return x * F.hardsigmoid(gate)
+
+    def sort_channels(self, order: Tensor) -> None:
+        """Reorder the channels, and the squeezed ones by the L1 norm of what is made of them."""
+        self.reduce.weight.copy_(self.reduce.weight[:, order])
+        self.expand.weight.copy_(self.expand.weight[order])
+        self.expand.bias.copy_(self.expand.bias[order])  # type: ignore[union-attr, index]
+        squeezed = self.expand.weight.abs().sum((0, 2, 3)).argsort(descending=True, stable=True)
+        self.expand.weight.copy_(self.expand.weight[:, squeezed])
+        self.reduce.weight.copy_(self.reduce.weight[squeezed])
+        self.reduce.bias.copy_(self.reduce.bias[squeezed])  # type: ignore[union-attr, index]
 
     def extract(self, plain: subnet.SqueezeExcite) -> None:
         """Copy the slice that has the plain module's shape into it."""

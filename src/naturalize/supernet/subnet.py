@@ -9,7 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "h_swish": nn.Hardswish, "none": nn.Identity}
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "h_swish": nn.Hardswish,
+    "none": nn.Identity,
+}
 
 
 class Normalize(nn.Module):
@@ -28,15 +33,46 @@ class Normalize(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, then batch norm."""
+    """Convolution without bias, batch norm, activation.
 
-    def __init__(self, cin: int, cout: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+    Args:
+        eps: of the batch norm.
+        same: pads as TensorFlow's SAME does: at stride 2 more at the end than at the start, by the size of the map.
+        skip: adds the input to the output.
+    """
+
+    def __init__(
+        self,
+        cin: int,
+        cout: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        activation: str = "none",
+        eps: float = 1e-5,
+        same: bool = False,
+        skip: bool = False,
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.norm = nn.BatchNorm2d(cout)
+        self.same = same and stride > 1
+        padding = 0 if self.same else kernel // 2
+        self.conv = nn.Conv2d(cin, cout, kernel, stride, padding, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(cout, eps=eps)
+        self.activation = ACTIVATIONS[activation]()
+        self.skip = skip
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
+        padded = pad_same(x, self.conv.kernel_size[0], self.conv.stride[0]) if self.same else x
+        y = self.activation(self.norm(self.conv(padded)))
+        return x + y if self.skip else y
+
+
+def pad_same(x: Tensor, kernel: int, stride: int) -> Tensor:
+    """Maps `(n, channels, r, r)` padded as TensorFlow's SAME does for a convolution."""
+    side = x.shape[-1]
+    total = max(0, ((side - 1) // stride) * stride + kernel - side)
+    before, after = total // 2, total - total // 2
+    return nn.functional.pad(x, [before, after, before, after])
 
 
 class SqueezeExcite(nn.Module):
@@ -53,8 +89,11 @@ class SqueezeExcite(nn.Module):
         return x * nn.functional.hardsigmoid(gate)
 
 
-class Block(nn.Module):
-    """Inverted residual of MobileNetV3 (Howard et al., ICCV 2019): expand, depthwise, squeeze-and-excite, project."""
+class InvertedResidual(nn.Module):
+    """Expand, depthwise, squeeze-and-excite, project (Sandler et al., CVPR 2018; Howard et al., ICCV 2019).
+
+    Where `expanded` equals `cin` nothing is expanded; where `squeezed` is 0 nothing is squeezed.
+    """
 
     def __init__(
         self,
@@ -65,39 +104,79 @@ class Block(nn.Module):
         stride: int,
         squeezed: int,
         activation: str,
+        eps: float = 1e-5,
+        same: bool = False,
     ) -> None:
         super().__init__()
-        act = ACTIVATIONS[activation]
-        self.expand: nn.Module = ConvNorm(cin, expanded) if expanded != cin else nn.Identity()
-        self.expand_act: nn.Module = act() if expanded != cin else nn.Identity()
-        self.depthwise: nn.Module = ConvNorm(expanded, expanded, kernel, stride, groups=expanded)
-        self.depthwise_act = act()
+        shared: dict[str, Any] = {"eps": eps, "same": same}
+        expand = expanded != cin
+        self.expand: nn.Module = ConvNorm(cin, expanded, activation=activation, **shared) if expand else nn.Identity()
+        self.depthwise: nn.Module = ConvNorm(
+            expanded, expanded, kernel, stride, expanded, activation=activation, **shared
+        )
         self.squeeze_excite: nn.Module = SqueezeExcite(expanded, squeezed) if squeezed else nn.Identity()
-        self.project: nn.Module = ConvNorm(expanded, cout)
+        self.project: nn.Module = ConvNorm(expanded, cout, **shared)
         self.skip = stride == 1 and cin == cout
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.expand_act(self.expand(x))
-        y = self.depthwise_act(self.depthwise(y))
+        y = self.expand(x)
+        y = self.depthwise(y)
         y = self.squeeze_excite(y)
         y = self.project(y)
         return x + y if self.skip else y
 
 
+class Bottleneck(nn.Module):
+    """Residual bottleneck (He et al., CVPR 2016), its shortcut averaged before it is projected (ResNet-D).
+
+    Args:
+        squeezed: channels of the 3x3 convolution.
+        projected: whether the shortcut is a projection: the first block of a stage.
+    """
+
+    def __init__(self, cin: int, cout: int, squeezed: int, stride: int, projected: bool) -> None:
+        super().__init__()
+        self.reduce: nn.Module = ConvNorm(cin, squeezed, activation="relu")
+        self.conv: nn.Module = ConvNorm(squeezed, squeezed, 3, stride, activation="relu")
+        self.expand: nn.Module = ConvNorm(squeezed, cout)
+        self.pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
+        self.shortcut: nn.Module = ConvNorm(cin, cout) if projected else nn.Identity()
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.reduce(x)
+        y = self.conv(y)
+        y = self.expand(y)
+        return self.activation(self.shortcut(self.pool(x)) + y)
+
+
+class MaxPool(nn.MaxPool2d):
+    """The largest of each 3x3 window, at stride 2."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 2, 1)
+
+
 class ClassificationHead(nn.Module):
-    """Global mean, 1x1 convolution, classifier."""
+    """Global mean, 1x1 convolution (none where `mixed` is 0), classifier."""
 
     def __init__(self, cin: int, mixed: int, classes: int) -> None:
         super().__init__()
-        self.mix: nn.Module = nn.Conv2d(cin, mixed, 1, bias=False)
-        self.act = nn.Hardswish()
-        self.classifier: nn.Module = nn.Linear(mixed, classes)
+        self.mix: nn.Module = nn.Conv2d(cin, mixed, 1, bias=False) if mixed else nn.Identity()
+        self.act: nn.Module = nn.Hardswish() if mixed else nn.Identity()
+        self.classifier: nn.Module = nn.Linear(mixed or cin, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.mean((2, 3), keepdim=True)
         return self.classifier(self.act(self.mix(x)).flatten(1))
 
 
+LAYERS: dict[str, type[nn.Module]] = {
+    "conv": ConvNorm,
+    "inverted_residual": InvertedResidual,
+    "bottleneck": Bottleneck,
+    "max_pool": MaxPool,
+}
 HEADS: dict[str, type[nn.Module]] = {"classification": ClassificationHead}
 
 
@@ -105,28 +184,26 @@ class Subnet(nn.Module):
     """Pixels 0..255, `(n, channels, resolution, resolution)`, to the head's output (logits `(n, classes)`).
 
     Args:
-        spec: numbers and strings only, as they stand in a network's card: `normalize`, `stem`, `blocks`, `final` and
-            `head`, each with the arguments of the module that it describes.
+        spec: numbers and strings only, as they stand in a network's card: `normalize`, `layers` in order, and `head`,
+            each with the arguments of the module that it describes; layers and heads name it by their `kind`.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__()
         self.spec = spec
-        head = dict(spec["head"])
         self.normalize = Normalize(**spec["normalize"])
-        self.stem: nn.Module = ConvNorm(**spec["stem"])
-        self.stem_act = nn.Hardswish()
-        self.blocks = nn.Sequential(*(Block(**block) for block in spec["blocks"]))
-        self.final: nn.Module = ConvNorm(**spec["final"])
-        self.final_act = nn.Hardswish()
-        self.head: nn.Module = HEADS[head.pop("kind")](**head)
+        self.layers = nn.Sequential(*(make(LAYERS, **layer) for layer in spec["layers"]))
+        self.head = make(HEADS, **spec["head"])
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = self.normalize(pixels)
-        x = self.stem_act(self.stem(x))
-        x = self.blocks(x)
-        x = self.final_act(self.final(x))
+        x = self.layers(x)
         return self.head(x)
+
+
+def make(kinds: dict[str, type[nn.Module]], kind: str, **arguments: Any) -> nn.Module:
+    """A module of a kind."""
+    return kinds[kind](**arguments)
 
 
 def load(weights: str) -> Subnet:

@@ -11,42 +11,47 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from naturalize.space import Architecture, Codes
-from naturalize.supernet import MobileNetV3, subnet
+from naturalize.supernet import Family, subnet
 from naturalize.supernet.layers import LayerTable, LayerTableBuilder
 from naturalize.supernet.operators import own
 
 
 class ClassificationHead(nn.Module):
-    """Global mean, 1x1 convolution and classifier on one body. Elastic only by the body below."""
+    """Global mean, 1x1 convolution and classifier on one body. Elastic only by the body below.
+
+    Args:
+        cin: the largest number of channels of the body's last feature map.
+        mixed: of the 1x1 convolution; 0 for none.
+    """
 
     def __init__(self, cin: int, mixed: int, classes: int) -> None:
         super().__init__()
-        self.mix = nn.Conv2d(cin, mixed, 1, bias=False)
+        self.mix = nn.Conv2d(cin, mixed, 1, bias=False) if mixed else None
         self.act = nn.Hardswish()
-        self.classifier = nn.Linear(mixed, classes)
-        nn.init.kaiming_normal_(self.mix.weight, mode="fan_out")
+        self.classifier = nn.Linear(mixed or cin, classes)
+        if self.mix is not None:
+            nn.init.kaiming_normal_(self.mix.weight, mode="fan_out")
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, features: Sequence[Tensor], arch: Architecture) -> Tensor:
         x = features[-1].mean((2, 3), keepdim=True)
-        x = self.act(self.mix(x)).flatten(1)
-        return self.classifier(x)
+        if self.mix is not None:
+            x = self.act(self.mix(x))
+        x = x.flatten(1)
+        return F.linear(x, self.classifier.weight[:, : x.shape[1]], self.classifier.bias)
 
     def extract(self, plain: subnet.ClassificationHead, arch: Architecture) -> None:
         """Copy the weights into the plain head."""
-        plain.mix.weight = own(self.mix.weight)
-        plain.classifier.weight = own(self.classifier.weight)
+        if self.mix is not None:
+            plain.mix.weight = own(self.mix.weight)
+        plain.classifier.weight = own(self.classifier.weight[:, : plain.classifier.in_features])
         plain.classifier.bias = own(self.classifier.bias)
 
-    def spec(self, arch: Architecture) -> dict[str, Any]:
-        """Arguments of the plain head."""
-        return {
-            "kind": "classification",
-            "cin": self.mix.in_channels,
-            "mixed": self.mix.out_channels,
-            "classes": self.classifier.out_features,
-        }
+    def spec(self, cin: int) -> dict[str, Any]:
+        """Arguments of the plain head on a map of `cin` channels."""
+        mixed = self.mix.out_channels if self.mix is not None else 0
+        return {"kind": "classification", "cin": cin, "mixed": mixed, "classes": self.classifier.out_features}
 
 
 @dataclass(frozen=True)
@@ -63,25 +68,25 @@ class Classification:
     label_smoothing: float = 0.1
     class_weights: tuple[float, ...] | None = None
 
-    def heads(self, family: MobileNetV3) -> dict[int, nn.Module]:
+    def heads(self, family: Family) -> dict[int, nn.Module]:
         """New heads, one for each body of a family."""
+        largest = {body: family.in_body(family.space.corners()[1:], body) for body in family.bodies}
         return {
-            width: ClassificationHead(
-                family.channels(family.final, width), family.channels(family.mixed, width), self.classes
+            body: ClassificationHead(
+                int(family.feature_channels(codes)[0]), int(family.mixed_channels(codes)[0]), self.classes
             )
-            for width in family.bodies
+            for body, codes in largest.items()
         }
 
-    def layers(self, family: MobileNetV3, codes: Codes) -> LayerTable:
+    def layers(self, family: Family, codes: Codes) -> LayerTable:
         """The head's rows of the layer table of n architectures."""
-        build = LayerTableBuilder(len(codes))
-        final, mixed = (
-            np.array([family.channels(base, code) for code in range(len(family.widths))])[codes[:, 1]]
-            for base in (family.final, family.mixed)
-        )
-        size = build.add("pool", "pool", final, final, family.output_size(codes))
-        build.add("mix", "conv", final, mixed, size)
-        build.add("classifier", "linear", mixed, self.classes, size, bias=True)
+        build = LayerTableBuilder(len(codes), family.feature_variables)
+        channels, mixed = family.feature_channels(codes), family.mixed_channels(codes)
+        size = build.add("pool", "pool", channels, channels, family.feature_size(codes))
+        if mixed.any():
+            build.add("mix", "conv", channels, mixed, size)
+            channels = mixed
+        build.add("classifier", "linear", channels, self.classes, size, bias=True)
         return build.table()
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:

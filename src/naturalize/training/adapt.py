@@ -46,6 +46,14 @@ class Extent:
         assert self.seconds is not None
         return min(1.0, state.seconds / max(1e-9, self.seconds))
 
+    def part(self, start: float, end: float) -> Extent:
+        """The part from `start` to `end`, both in 0..1; parts that adjoin leave no step out."""
+        if self.steps is not None:
+            return replace(self, steps=round(end * self.steps) - round(start * self.steps))
+        assert self.seconds is not None
+        until = None if self.until is None else self.until - (1.0 - end) * self.seconds
+        return replace(self, seconds=(end - start) * self.seconds, until=until)
+
     def resumed(self, state: TrainingState, used_s: float) -> Extent:
         """The extent of a training that is taken up again: it goes on along the same curve, and ends when it should."""
         if self.seconds is None or self.until is None or state.step == 0:
@@ -175,16 +183,42 @@ class Trainer:
 
         return step
 
+    def distilled_step(
+        self, draw: Callable[[int], Sequence[Architecture]], first: int, teacher: Callable[[Tensor], Tensor]
+    ) -> Step:
+        """Every architecture learns from the labels and from a frozen teacher (Once-for-All, section 3.3; ratio 1).
+
+        Args:
+            draw: number of a step over the whole run to its architectures, all of one resolution.
+            first: number of this training's first step.
+            teacher: normalised images to logits.
+        """
+
+        def step(number: int) -> Tensor:
+            archs = draw(first + number)
+            images, labels = self.batch(first + number, archs[0])
+            with torch.no_grad():
+                targets = teacher(images)
+            for arch in archs:
+                logits = self.supernet(images, arch)
+                loss = self.task.loss(logits, labels) + self.task.distillation_loss(logits, targets)
+                self.fabric.backward(loss)
+            return loss.detach()
+
+        return step
+
     def batch(self, step: int, arch: Architecture) -> tuple[Tensor, Tensor]:
         """Images at the architecture's resolution, and labels, of a step."""
         resolution = self.supernet.family.resolutions[arch.code[0]]
         return self.images(self.batches.rows(step), resolution, step, self.supernet.normalize)
 
 
-def make_optimizer(supernet: nn.Module, weight_decay: float) -> torch.optim.SGD:
+def make_optimizer(network: nn.Module, weight_decay: float) -> torch.optim.SGD:
     """SGD with Nesterov momentum (NAT, section 4.3); weight decay on weights, not on norms, biases and kernel maps."""
-    decayed = [p for name, p in supernet.named_parameters() if name.endswith("weight")]
-    plain = [p for name, p in supernet.named_parameters() if not name.endswith("weight")]
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        (decayed if name.endswith("weight") and parameter.ndim > 1 else plain).append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return torch.optim.SGD(groups, lr=0.0, momentum=MOMENTUM, nesterov=True)
 

@@ -1,0 +1,76 @@
+"""Fine-tuning: chosen networks of a front trained on by themselves, as NAT's are on ImageNet (section 4.2)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor, nn
+
+from naturalize.conclude import measure_test
+from naturalize.files import write_json
+from naturalize.run.front import FrontNetwork, read_front
+from naturalize.setting import Setting
+from naturalize.space import Architecture
+from naturalize.supernet import Subnet
+from naturalize.training.adapt import Extent, TrainingState, cosine, make_optimizer, warm_up
+from naturalize.training.evaluate import fold
+
+RATE = 0.01  # where the cosine of each network starts
+WARM_UP_SHARE = 0.05
+KEPT_S = 0.1  # of the time of each network, for measuring it
+
+
+def finetune(setting: Setting, chosen: list[FrontNetwork], seconds: float) -> None:
+    """Train each network for its share of the time; those that became better on validation take the old ones' places.
+
+    front.json keeps what the numbers were before, and the test split is read for the networks that are replaced.
+    """
+    front = read_front(setting.run.directory)
+    entries = {entry["architecture"]: entry for entry in front["networks"]}
+    better: dict[str, Subnet] = {}
+    for network in chosen:
+        arch = setting.supernet.family.space.parse(network.architecture)
+        subnet = trained(setting, setting.run.load(network).subnet, arch, (1 - KEPT_S) * seconds / len(chosen))
+        wrong = setting.error.wrong_by_view(fold(copy.deepcopy(subnet)), arch)
+        images = len(setting.error.images)
+        views, plain = 100.0 * float(np.mean(wrong)) / images, 100.0 * wrong[0] / images
+        entry = entries[network.architecture]
+        won = views < entry["val_error_views"]
+        before = {name: entry[name] for name in ("val_error", "val_error_views", "test_error")}
+        setting.watch.event(
+            "finetuned", architecture=network.architecture, before=entry["val_error_views"], after=views, kept=won
+        )
+        if won:
+            entry |= {"val_error": plain, "val_error_views": views, "val_images": images}
+            entry["before_finetuning"] = entry.get("before_finetuning") or before
+            better[network.architecture] = subnet
+    if better:
+        with setting.watch.phase("final", version=front["weights_version"]):
+            measure_test(setting, front, finetuned=better)
+        write_json(setting.run.directory / "front.json", front)
+
+
+def trained(setting: Setting, subnet: Subnet, arch: Architecture, seconds: float) -> Subnet:
+    """The subnet after a training of its own, with statistics of its own."""
+    trainer, watch = setting.trainer, setting.watch
+    resolution = setting.error.resolution(arch)
+    (decay, *_) = (group["weight_decay"] for group in trainer.optimizer.param_groups)
+    plain = nn.Sequential(subnet.layers, subnet.head)
+    network, optimizer = trainer.fabric.setup(plain, make_optimizer(plain, decay))
+
+    def step(number: int) -> Tensor:
+        images, labels = trainer.images(trainer.batches.rows(number), resolution, number, subnet.normalize)
+        loss = setting.task.loss(network(images), labels)
+        trainer.fabric.backward(loss)
+        return loss.detach()
+
+    extent = Extent(seconds=seconds)
+
+    def on_step(state: TrainingState, loss: float, rate: float) -> None:
+        watch.progress("finetune", int(1000 * extent.fraction(state)), 1000)
+
+    alone = replace(trainer, supernet=network, optimizer=optimizer)
+    alone.run(step, TrainingState(), extent, warm_up(cosine(0.0, 1.0, RATE), WARM_UP_SHARE), on_step)
+    return setting.error.calibrated(subnet, arch)

@@ -1,0 +1,137 @@
+"""What a family of supernets is: a search space, the layers of its architectures, and the elastic layers of a body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+from naturalize.space import Architecture, Codes, SearchSpace
+from naturalize.supernet import subnet
+from naturalize.supernet.layers import Ints, LayerTable
+
+LayerSpec = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """How many options of each elastic dimension take part, counted from the largest; 1 keeps a dimension shut."""
+
+    kernels: int = 1
+    depths: int = 1
+    expansions: int = 1
+    widths: int = 1
+
+
+class Family(Protocol):
+    """The description of a family. Immutable, hashable, without weights.
+
+    Variable 1 of every space is the input resolution. A family with several bodies has a variable that picks one.
+
+    Attributes:
+        name: of the supernet, as users give it.
+        resolutions: input sides in pixels, ascending: the options of variable 1.
+        bodies: codes of the bodies.
+        feature_variables: columns of the codes that shape the last feature map.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def resolutions(self) -> tuple[int, ...]: ...
+
+    @property
+    def space(self) -> SearchSpace: ...
+
+    @property
+    def bodies(self) -> range: ...
+
+    @property
+    def feature_variables(self) -> tuple[int, ...]: ...
+
+    def in_body(self, codes: Codes, body: int) -> Codes:
+        """The same architectures in one body."""
+        ...
+
+    def body(self, arch: Architecture) -> int:
+        """Code of the body that an architecture picks."""
+        ...
+
+    def feature_channels(self, codes: Codes) -> Ints:
+        """Channels of the last feature map. Shapes: `(n, d) -> (n,)`."""
+        ...
+
+    def feature_size(self, codes: Codes) -> Ints:
+        """Side of the last feature map in pixels. Shapes: `(n, d) -> (n,)`."""
+        ...
+
+    def mixed_channels(self, codes: Codes) -> Ints:
+        """Channels of a classification head's 1x1 convolution; 0 for none. Shapes: `(n, d) -> (n,)`."""
+        ...
+
+    @property
+    def options(self) -> Opened:
+        """The options of each elastic dimension of the layers."""
+        ...
+
+    def sample_opened(self, n: int, rng: np.random.Generator, opened: Opened) -> Codes:
+        """n architectures, each dimension of each layer or stage uniform among its opened options. Shape `(n, d)`."""
+        ...
+
+    def layers(self, codes: Codes, input_size: int | None = None, channels: int = 3) -> LayerTable:
+        """The layer table of the bodies of n architectures.
+
+        Args:
+            codes: `(n, d)`.
+            input_size: side of the input in pixels, in place of each architecture's own resolution.
+            channels: of the input.
+        """
+        ...
+
+    def present(self, arch: Architecture, channels: int) -> list[list[tuple[int, LayerSpec]]]:
+        """The layers that an architecture has, by scale: number of the elastic layer, and its spec.
+
+        A spec is an entry of `layers` in the spec of a `subnet.Subnet`.
+        """
+        ...
+
+    def elastic_layers(self, body: int, channels: int) -> list[nn.Module]:
+        """New layers of a body, each with `forward(x, spec)` and `extract(plain)`."""
+        ...
+
+
+class Body(nn.Module):
+    """The backbone of a supernet, or one of several: everything but the head.
+
+    Args:
+        code: of the body, one of `family.bodies`.
+        channels: of the input images.
+    """
+
+    def __init__(self, family: Family, code: int, channels: int) -> None:
+        super().__init__()
+        self.family = family
+        self.channels = channels
+        self.layers = nn.ModuleList(family.elastic_layers(code, channels))
+
+    def features(self, images: Tensor, arch: Architecture) -> list[Tensor]:
+        """Feature maps by scale, ascending in depth; classification reads the last.
+
+        Args:
+            images: normalised, `(n, channels, r, r)` with r the architecture's resolution.
+        """
+        maps, x = [], images
+        for scale in self.family.present(arch, self.channels):
+            for number, spec in scale:
+                x = self.layers[number](x, spec)
+            maps.append(x)
+        return maps
+
+    def extract(self, plain: subnet.Subnet, arch: Architecture) -> None:
+        """Copy the architecture's slices into the layers of a plain network of its spec."""
+        numbers = [number for scale in self.family.present(arch, self.channels) for number, _ in scale]
+        for number, layer in zip(numbers, plain.layers, strict=True):
+            self.layers[number].extract(layer)  # type: ignore[operator]

@@ -1,0 +1,115 @@
+"""Weights that a supernet starts from: published ones by name, or a file of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
+
+from naturalize.errors import UserError
+from naturalize.progress import Progress, silent
+from naturalize.supernet import Supernet, make_family
+from naturalize.tasks import Classification
+from naturalize.weights.bundled import BUNDLED, bundled_supernet, has_bundled
+from naturalize.weights.fetch import fetched
+from naturalize.weights.layouts import canonical, load_tensors, once_for_all
+from naturalize.weights.lite import lite0_supernet
+from naturalize.weights.published import FILES
+from naturalize.weights.tensors import read_tensors
+
+__all__ = [
+    "BUNDLED",
+    "PUBLISHED",
+    "UNPREPARED",
+    "family_of_file",
+    "file_supernet",
+    "has_published",
+    "published_supernet",
+    "transplant",
+]
+
+PUBLISHED = "published"  # in place of a path: the weights that go with a supernet's name
+
+IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of pixels 0..255
+IMAGENET_SIDE = 224
+CLASSIFIER = "classifier.linear.weight"
+
+# What tells the families of Once-for-All files apart: the first convolution and its channels.
+SIGNS = {
+    ("first_conv.conv.weight", 16): "ofa-mbv3-w1.0",
+    ("first_conv.conv.weight", 24): "ofa-mbv3-w1.2",
+    ("first_conv.conv.weight", 40): "ofa-proxyless-w1.3",
+    ("input_stem.0.conv.weight", 32): "ofa-resnet50",
+}
+
+# Supernets whose weights come with an installed package.
+PACKAGED: dict[str, Callable[[], Supernet]] = {"efficientnet-lite0": lite0_supernet}
+UNPREPARED = frozenset(PACKAGED)  # of these only the largest network was trained
+
+
+def has_published(name: str) -> bool:
+    """Whether there are published weights for a supernet of that name."""
+    return name in FILES or name in PACKAGED or has_bundled(name)
+
+
+def published_supernet(name: str, progress: Progress = silent) -> Supernet:
+    """The supernet with its published weights, fetched where they are not here yet. Raises `UserError`."""
+    if name in PACKAGED:
+        return PACKAGED[name]()
+    if has_bundled(name):
+        return bundled_supernet(name)
+    paths = {body: fetched(file, progress=progress) for body, file in FILES[name].items()}
+    supernet = imagenet_supernet(name, classes=1000)
+    for body, path in paths.items():
+        load_tensors(supernet, read_tensors(path), once_for_all(supernet, body), path)
+    return supernet
+
+
+def family_of_file(path: Path) -> str:
+    """The supernet's name of a Once-for-All file. Raises `UserError` for a file of anything else."""
+    return family_of(read_tensors(path), path)
+
+
+def file_supernet(path: Path) -> Supernet:
+    """The supernet of a Once-for-All file. Raises `UserError`."""
+    tensors = read_tensors(path)
+    name = family_of(tensors, path)
+    classes = next((len(tensor) for key, tensor in tensors.items() if canonical(key) == CLASSIFIER), 1000)
+    supernet = imagenet_supernet(name, classes)
+    (body,) = supernet.family.bodies
+    load_tensors(supernet, tensors, once_for_all(supernet, body), path)
+    return supernet
+
+
+def family_of(tensors: dict[str, Tensor], path: Path) -> str:
+    """The supernet's name that tensors look like."""
+    found = {canonical(key): tensor for key, tensor in tensors.items()}
+    for (key, channels), name in SIGNS.items():
+        if key in found and len(found[key]) == channels:
+            return name
+    raise UserError(f"{path} holds no supernet that is known here: those are {', '.join(SIGNS.values())}")
+
+
+def imagenet_supernet(name: str, classes: int) -> Supernet:
+    """A new supernet for colour pictures, normalised as ImageNet's usually are."""
+    family = make_family(name, IMAGENET_SIDE)
+    return Supernet(family, {"default": Classification(classes).heads(family)}, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def transplant(target: Supernet, source: Supernet) -> None:
+    """Copy the bodies of `source` into `target`, and the heads but for their classifiers, which stay new.
+
+    First convolutions for colour are summed over colours where the target takes grey, those for grey spread over
+    colours where it takes colour: each answers to a grey picture as before. Raises `UserError` for another family.
+    """
+    if source.family.name != target.family.name:
+        raise UserError(f"the weights are of {source.family.name}, not of {target.family.name}")
+    kept = {key: tensor for key, tensor in source.state_dict().items() if ".classifier." not in key}
+    for body in source.family.bodies:
+        key = f"bodies.{body}.layers.0.weight"
+        if source.channels > target.channels:
+            kept[key] = kept[key].sum(1, keepdim=True)
+        elif source.channels < target.channels:
+            kept[key] = kept[key].expand(-1, target.channels, -1, -1) / target.channels
+    target.load_state_dict(kept, strict=False)

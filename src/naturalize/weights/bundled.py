@@ -1,0 +1,29 @@
+"""Weights that come inside this package: 16-bit safetensors and a card that says how they came to be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import safetensors.torch
+
+from naturalize.supernet import Supernet, make_family
+from naturalize.tasks import Classification
+
+BUNDLED = Path(__file__).parent / "files"
+
+
+def has_bundled(name: str) -> bool:
+    """Whether weights of a supernet are inside the package."""
+    return (BUNDLED / f"{name}.safetensors").exists()
+
+
+def bundled_supernet(name: str) -> Supernet:
+    """The supernet with its bundled weights; its classifier is new, since each task brings its own."""
+    card = json.loads((BUNDLED / f"{name}.json").read_text(encoding="utf-8"))
+    family = make_family(name, 32)
+    supernet = Supernet(family, {"default": Classification(2).heads(family)}, card["mean"], card["std"])
+    tensors = safetensors.torch.load_file(BUNDLED / f"{name}.safetensors")
+    unexpected = supernet.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, strict=False)
+    assert not unexpected.unexpected_keys
+    return supernet

