@@ -59,7 +59,9 @@ def test_every_phase_trains_at_its_rate_and_for_its_share(shrunk):
     assert steps[-5] > steps[-3]
 
 
-@pytest.mark.parametrize("point", ["prepare:2", "prepare:6", "prepare:9"])
+@pytest.mark.parametrize(
+    "point", ["prepare:6", *(pytest.param(p, marks=pytest.mark.slow) for p in ("prepare:2", "prepare:9"))]
+)
 def test_killed_in_any_phase_it_ends_as_an_unbroken_one(data, shrunk, tmp_path, point):
     run = tmp_path / "run"
     command("prepare", data, *SHRINK, "--out", run, signals=f"{point}:SIGKILL", code=-signal.SIGKILL)
