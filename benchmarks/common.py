@@ -1,18 +1,23 @@
 """What the benchmark scripts share: transfers by the real command line, and results as small JSON files."""
 
 import json
+import multiprocessing
 import os
 import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 HERE = Path(__file__).parent
 SHARED = HERE.parents[1] / "shared" / "data"
 
 Front = dict[str, Any]
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 def machine() -> dict[str, Any]:
@@ -39,6 +44,28 @@ def transfer(data: str | Path, out: Path, *options: str) -> tuple[Front, float]:
     command = [sys.executable, "-m", "naturalize", "transfer", str(data), "--out", str(out), *options]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return read_front(out), time.perf_counter() - start
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall clock of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def each_on_a_cpu(work: Callable[[Job], Result], jobs: Iterable[Job]) -> list[Result]:
+    """Results of jobs, in order; each process is kept on a CPU of its own, as many at once as there are CPUs."""
+    context = multiprocessing.get_context("spawn")
+    cpus, free = sorted(os.sched_getaffinity(0)), context.Queue()
+    for cpu in cpus:
+        free.put(cpu)
+    with ProcessPoolExecutor(len(cpus), context, take_a_cpu, (free,)) as pool:
+        return list(pool.map(work, jobs))
+
+
+def take_a_cpu(free: Any) -> None:
+    """Keep this process on a CPU of its own."""
+    os.sched_setaffinity(0, {free.get()})
 
 
 def read_front(run: Path) -> Front:

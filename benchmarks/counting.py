@@ -6,25 +6,17 @@ The rival is what this field's tools do: cut each network out and add up its lay
 """
 
 import time
-from collections.abc import Callable
 from statistics import median
 
 import numpy as np
 import torch
-from common import write
+from common import seconds, write
 
 from naturalize.objectives.exact import Exact
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
 
 ARCHITECTURES, BUILT, REPEATS = 10_000, 10, 5
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall clock of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def main() -> None:

@@ -7,13 +7,11 @@ turns each; printed is the ratio, and apart from it the optimiser's step over th
 """
 
 import argparse
-import time
-from collections.abc import Callable
 from statistics import median
 
 import numpy as np
 import torch
-from common import write
+from common import seconds, write
 from torch.nn import functional as F
 
 from naturalize.supernet import Supernet, make_family
@@ -23,13 +21,6 @@ from naturalize.training.engine import keep_memory
 
 CASES = {"ofa-mbv3-w1.0": (128, 32, 3), "mini": (32, 128, 7)}  # side, batch, turns
 ARCHITECTURES = 20
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def compare(name: str) -> dict[str, float]:

@@ -8,7 +8,6 @@ default layout, naturalize in channels_last. Printed are medians and the ratio o
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import write
+from common import seconds, write
 from torch.nn import functional as F
 
 from naturalize.supernet import Counter, Supernet, layers_of, make_family
@@ -30,13 +29,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "weights"))
 from reference import activate, reference
 
 NAME, SIDES, BATCH, SUBNETS = "ofa-mbv3-w1.0", (128, 160), 32, 8
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def main() -> None:

@@ -12,10 +12,7 @@ CIFAR-100; errors of calibrated subnets on validation images. Each run is kept o
 """
 
 import argparse
-import multiprocessing
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -24,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import SHARED, write
+from common import SHARED, each_on_a_cpu, write
 from torch import Tensor
 
 from naturalize import api, nat
@@ -124,11 +121,6 @@ def run_one(job: tuple[int, str], data: Any, budget: str, runs: Path) -> tuple[s
     return way, accuracy
 
 
-def take_a_cpu(free: Any) -> None:
-    """Keep this process on a CPU of its own."""
-    os.sched_setaffinity(0, {free.get()})
-
-
 def main() -> None:
     """Run, print and write the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -137,13 +129,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--runs", type=Path, required=True)
     asked = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
-    cpus, free = sorted(os.sched_getaffinity(0)), context.Queue()
-    for cpu in cpus:
-        free.put(cpu)
     run = partial(run_one, data=cifar100(asked.images), budget=asked.budget, runs=asked.runs)
-    with ProcessPoolExecutor(len(cpus), context, take_a_cpu, (free,)) as pool:
-        every = list(pool.map(run, product(range(asked.seeds), WAYS)))
+    every = each_on_a_cpu(run, product(range(asked.seeds), WAYS))
     table = {way: [accuracy for name, accuracy in every if name == way] for way in WAYS}
     print(
         f"{asked.images:,} images of CIFAR-100, {asked.budget}: accuracy in percent, mean (sd) over {asked.seeds} seeds"

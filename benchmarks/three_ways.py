@@ -13,11 +13,8 @@ with one reference point for all. Printed are all seeds, the medians, and the me
 """
 
 import argparse
-import multiprocessing
-import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -25,7 +22,7 @@ from statistics import mean, median, stdev
 from typing import Any
 
 import numpy as np
-from common import SHARED, Front, read_front, write
+from common import SHARED, Front, each_on_a_cpu, read_front, write
 
 from naturalize import api, nat, rng
 from naturalize.conclude import conclude
@@ -95,11 +92,6 @@ def data_of(name: str, images: int) -> Any:
     return parts
 
 
-def take_a_cpu(free: Any) -> None:
-    """Keep this process on a CPU of its own."""
-    os.sched_setaffinity(0, {free.get()})
-
-
 def run_one(job: tuple[int, str], data: Any, budget: str, runs: Path) -> Front:
     """One run, of a seed and a way, unless its front is there."""
     seed, way = job
@@ -127,13 +119,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True)
     asked = parser.parse_args()
     data = data_of(asked.data, asked.images)
-    context = multiprocessing.get_context("spawn")
-    cpus, free = sorted(os.sched_getaffinity(0)), context.Queue()
-    for cpu in cpus:
-        free.put(cpu)
     run = partial(run_one, data=data, budget=asked.budget, runs=asked.runs)
-    with ProcessPoolExecutor(len(cpus), context, take_a_cpu, (free,)) as pool:
-        every = list(pool.map(run, product(range(asked.seeds), WAYS)))
+    every = each_on_a_cpu(run, product(range(asked.seeds), WAYS))
     fronts = {way: every[place :: len(WAYS)] for place, way in enumerate(WAYS)}
     reference = [max(f["majority_error"]["test"] for f in every), max(f["reference"][1] for f in every)]
     volumes = {way: [test_hypervolume(front, reference) for front in found] for way, found in fronts.items()}
