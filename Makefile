@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/digits
 
-.PHONY: demo test test-slow lint format install clean
+.PHONY: demo test test-slow lint format install mini-weights clean
 .DELETE_ON_ERROR:
 
 # The stamp is rebuilt when the dependencies change, so a second `make` needs no network.
@@ -38,6 +38,10 @@ test-slow: install
 format: install
 	$(BIN)/ruff check --fix src tests benchmarks tools
 	$(BIN)/ruff format src tests benchmarks tools
+
+# Hours on a CPU; goes on where it was stopped.
+mini-weights: install
+	$(BIN)/python tools/mini_weights.py --data ../shared/data --run runs/mini --epochs 60 --bundle
 
 clean:
 	rm -rf $(VENV) runs
