@@ -34,12 +34,13 @@ from naturalize.tasks import Classification, balanced_weights
 from naturalize.training.adapt import Trainer, make_optimizer
 from naturalize.training.batches import Batches, TrainingImages
 from naturalize.training.engine import at_once, make_fabric, quickest_thread_count, side_by_side
-from naturalize.training.evaluate import fold
+from naturalize.training.evaluate import fold, images_at_once
 from naturalize.weights import PUBLISHED, UNPREPARED, file_supernet, published_supernet, transplant
 
 FEW_IMAGES = 1500  # validation images below which each is measured in several views
 VIEWS = 5
 FEW_TRAINING_IMAGES = 10_000
+TIMED_PIXELS, LEAST_TIMED = 2**16, 4  # of a batch by which threads are timed: 64 images of 32 px, 4 of 128 and more
 SEARCH_S, READ_S, RESIZE_S = 2.0, 1e-3, 2e-4  # to fit and search; to read a picture; to resize one that was read
 # a decision: how many, in how many views; it never changes, so that errors stay comparable
 CHOSEN_IMAGES = "validation images"
@@ -226,17 +227,21 @@ def source_supernet(settings: Settings, directory: Path, progress: Progress) -> 
 
 def choose_threads(setting: Setting) -> int:
     """Take the number of threads with which a few random networks train fastest, at present."""
-    archs = random_networks(setting)
-    step = setting.trainer.adaptation_step(lambda number: archs[number], 0)
-    setting.trainer.supernet.train()
+    trainer = setting.trainer
+    trainer.supernet.train()
+    batches = []
+    for number, arch in enumerate(random_networks(setting)):
+        images, labels = trainer.batch(number, arch)
+        few = max(LEAST_TIMED, TIMED_PIXELS // images.shape[-1] ** 2)
+        batches.append((arch, images[:few], labels[:few]))
 
     def work() -> None:
-        for number in range(len(archs)):
+        for arch, images, labels in batches:
             setting.watch.check()
-            step(number)
+            trainer.fabric.backward(setting.task.loss(trainer.supernet(images, arch), labels))
 
     threads = quickest_thread_count(work)
-    setting.trainer.optimizer.zero_grad(set_to_none=True)
+    trainer.optimizer.zero_grad(set_to_none=True)
     return threads
 
 
@@ -250,7 +255,7 @@ def measure_costs(setting: Setting) -> Costs:
     """Time a few random networks, and choose the number of threads on the way."""
     archs, error = random_networks(setting), setting.error
     threads = choose_threads(setting)
-    rows = np.arange(min(len(error.images), 256))
+    rows = np.arange(min(len(error.images), images_at_once(error.supernet.family.resolutions[-1])))
 
     def seconds(arch: Architecture) -> tuple[float, float]:
         start = time.perf_counter()
