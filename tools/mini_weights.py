@@ -9,6 +9,7 @@ validation images, a tenth of the training images kept apart. The second reads t
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import torch
 
 import naturalize
 from naturalize.data import Dataset, Pixels, open_data
+from naturalize.errors import Interrupted, UserError
 from naturalize.files import write_bytes, write_json
 from naturalize.objectives.error import Error
 from naturalize.run import Run
@@ -101,4 +103,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (UserError, Interrupted) as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(stop.exit_code)
