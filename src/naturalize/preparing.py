@@ -15,8 +15,7 @@ from naturalize.files import write_bytes
 from naturalize.session import Session
 from naturalize.setting import Setting
 from naturalize.space import Architecture, SearchSpace
-from naturalize.supernet import Family, Supernet
-from naturalize.supernet.blocks import ElasticBottleneck, ElasticInvertedResidual
+from naturalize.supernet import Family
 from naturalize.supernet.family import Opened
 from naturalize.training.adapt import Extent, Step, cosine, warm_up
 
@@ -107,7 +106,7 @@ def shrink(session: Session, extent: Extent) -> None:
         if session.version < version and session.state["complete"]:
             setting.trainer.optimizer.state.clear()
             if phase.name.startswith("expansion"):
-                sort_channels(setting.supernet)
+                setting.supernet.sort_channels()
         rate = warm_up(cosine(0.0, 1.0, RATE * phase.rate), WARM_UP_SHARE)
         part = extent.part(done / total, (done + phase.epochs) / total)
         session.train("prepare", version, partial(step_of, setting, phase), part, rate)
@@ -127,14 +126,6 @@ def opened(family: Family, seed: int, phase: Phase, step: int) -> Sequence[Archi
     codes = family.sample_opened(phase.subnets, rng.generator(seed, "shrink", step), phase.opened)
     codes[:, 0] = codes[0, 0]
     return family.space.architectures(family.in_body(codes, family.bodies[step % len(family.bodies)]))
-
-
-def sort_channels(supernet: Supernet) -> None:
-    """Order the inner channels of every block by importance."""
-    for body in supernet.family.bodies:
-        for layer in supernet.layers_of(body):
-            if isinstance(layer, ElasticInvertedResidual | ElasticBottleneck):
-                layer.sort_channels()
 
 
 def frozen_largest(setting: Setting) -> Callable[[Tensor], Tensor]:

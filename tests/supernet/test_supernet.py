@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from naturalize.preparing import sort_channels
 from naturalize.supernet import FAMILIES, Supernet, make_family
 from naturalize.supernet.family import Opened
 from naturalize.tasks import Classification
@@ -137,7 +136,7 @@ def test_sorted_channels_leave_the_largest_networks_as_they_were(name):
     with torch.inference_mode():
         before = [supernet(images, arch) for arch in archs]
         changed = supernet(images, family.space.architectures(family.space.corners())[0])
-    sort_channels(supernet)
+    supernet.sort_channels()
     with torch.inference_mode():
         for logits, arch in zip(before, archs, strict=True):
             torch.testing.assert_close(supernet(images, arch), logits, atol=1e-4 * float(logits.abs().max()), rtol=1e-4)

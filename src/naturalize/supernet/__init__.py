@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from naturalize.errors import unknown
 from naturalize.space import Architecture, Codes
+from naturalize.supernet.blocks import ElasticBottleneck, ElasticInvertedResidual
 from naturalize.supernet.efficientnet_lite import efficientnet_lite0
 from naturalize.supernet.family import Body, Family
 from naturalize.supernet.layers import Counter, LayerTable
@@ -110,6 +111,13 @@ class Supernet(nn.Module):
     def layers_of(self, body: int) -> nn.ModuleList:
         """The elastic layers of a body, by its code."""
         return cast(Body, self.bodies[str(body)]).layers
+
+    def sort_channels(self) -> None:
+        """Order the inner channels of every block by importance, so that smaller expansions keep the important ones."""
+        for body in self.family.bodies:
+            for layer in self.layers_of(body):
+                if isinstance(layer, ElasticInvertedResidual | ElasticBottleneck):
+                    layer.sort_channels()
 
     def head_of(self, body: int, task: str = "default") -> nn.Module:
         """The head of a task on a body, by its code."""

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from naturalize.errors import UserError
 from naturalize.supernet import Supernet, make_family
-from naturalize.supernet.blocks import ElasticInvertedResidual
 from naturalize.tasks import Classification
 from naturalize.weights.tensors import read_tensors
 
@@ -40,9 +39,7 @@ def lite0_supernet() -> Supernet:
     family = make_family("efficientnet-lite0", 224)
     supernet = Supernet(family, {"default": Classification(CLASSES).heads(family)}, MEAN, STD)
     supernet.load_state_dict(renamed(supernet, read_tensors(lite0_file())), strict=True)
-    for layer in supernet.layers_of(0):
-        if isinstance(layer, ElasticInvertedResidual):
-            layer.sort_channels()
+    supernet.sort_channels()
     return supernet
 
 
