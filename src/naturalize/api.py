@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,11 +28,16 @@ from naturalize.report import write_report
 from naturalize.run import Run, Settings, Watch, parse_budget, prepared_directory, source_from, source_to
 from naturalize.run.front import read_front
 from naturalize.run.run import RunNetwork
-from naturalize.run.settings import METHODS, SANDWICH
+from naturalize.run.settings import FROM_PYTHON, METHODS, SANDWICH
 from naturalize.run.watch import Listener
 from naturalize.supernet import FAMILIES, make_family
 from naturalize.terminal import Terminal
 from naturalize.weights import PUBLISHED, family_of_file, has_published
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from naturalize.teacher import Teacher
 
 AUTO = "auto"  # a supernet that is yet to be chosen
 LARGE_SIDE = 64  # of pictures, in pixels, from which on a supernet of large pictures is chosen
@@ -193,14 +198,26 @@ def check_archive(settings: Settings, directory: Path) -> None:
     other.front()
 
 
-def work(data: Any, directory: Path, settings: Settings, listeners: Sequence[Listener], started: float | None) -> Run:
-    """Begin a run or go on with it, to its end."""
+def work(
+    data: Any,
+    directory: Path,
+    settings: Settings,
+    listeners: Sequence[Listener],
+    started: float | None,
+    module: Module | None = None,
+) -> Run:
+    """Begin a run or go on with it, to its end.
+
+    Args:
+        module: the teacher, where it came as one.
+    """
     from naturalize.setting import check_same_data, create_run, exact_counts
 
-    if settings.weights not in (None, PUBLISHED):
-        settings = replace(settings, weights=source_to(settings.weights, directory))
-    if settings.archive is not None:
-        settings = replace(settings, archive=source_to(settings.archive, directory))
+    sources = {
+        name: value if value in (None, PUBLISHED) else source_to(value, directory)
+        for name, value in (("weights", settings.weights), ("archive", settings.archive), ("teacher", settings.teacher))
+    }
+    settings = replace(settings, **sources)  # type: ignore[arg-type]
     watch = Watch(listeners, time.monotonic() if started is None else started)
     path = Path(data) if isinstance(data, str | Path) else None
     with watch.stoppable(), prepared_directory(directory, path) as exists:
@@ -217,16 +234,38 @@ def work(data: Any, directory: Path, settings: Settings, listeners: Sequence[Lis
         dataset = read_data(data, settings, watch)
         if run is not None:
             check_same_data(run, dataset)
+            teacher = teacher_of(run.settings, directory, dataset, watch, module)
         else:
             settings = chosen_supernet(settings, dataset)
+            teacher = teacher_of(settings, directory, dataset, watch, module)
             check_archive(settings, directory)
             exact = exact_counts(settings, dataset)
             space = make_family(settings.supernet, dataset.side).space
             check_feasible([parse_requirement(text) for text in settings.requirements], exact, space)
             lists = {split: [dataset.paths[row] for row in rows] for split, rows in dataset.splits.items()}
             write_json(directory / "splits.json", lists)
-            run = create_run(directory, settings, dataset, watch)
-        return go_on(run, dataset, watch)
+            class_names = dataset.class_names if teacher is None else teacher.class_names
+            run = create_run(directory, settings, dataset, class_names, watch)
+        return go_on(run, dataset, watch, teacher)
+
+
+def teacher_of(
+    settings: Settings, directory: Path, dataset: Dataset, watch: Watch, module: Module | None = None
+) -> Teacher | None:
+    """The teacher that the settings name, ready for the pictures; None where they name none. Raises `UserError`."""
+    from naturalize.teacher import Teacher, open_teacher
+
+    if settings.teacher is None:
+        return None
+    if settings.teacher != FROM_PYTHON:
+        teacher = open_teacher(source_from(settings.teacher, directory), watch.progress)
+    elif module is not None:
+        teacher = Teacher(module)
+    else:
+        raise UserError(f"the teacher of {directory} came from Python: go on by naturalize.prepare with it there")
+    resolution = make_family(settings.supernet, dataset.side).resolutions[-1]
+    teacher.teach(dataset.class_names, dataset.channels, resolution)
+    return teacher
 
 
 def resume(
@@ -258,7 +297,8 @@ def resume(
                 raise UserError(f"--iterations {iterations}: give 1 or more")
             settings = replace(settings, iterations=iterations)
         dataset = reopen_data(run, data, watch)  # before anything of the run is changed
-        return go_on(run.with_settings(settings), dataset, watch)
+        teacher = teacher_of(settings, run.directory, dataset, watch)
+        return go_on(run.with_settings(settings), dataset, watch, teacher)
 
 
 def finish(
@@ -330,7 +370,7 @@ def check_checkpoint(run: Run) -> None:
         run.checkpoints.load(name)
 
 
-def go_on(run: Run, dataset: Dataset, watch: Watch) -> Run:
+def go_on(run: Run, dataset: Dataset, watch: Watch, teacher: Teacher | None) -> Run:
     """Do what is left of a run, then write its report."""
     from naturalize.nat import prepare_only, run_transfer
     from naturalize.setting import open_setting
@@ -343,7 +383,7 @@ def go_on(run: Run, dataset: Dataset, watch: Watch) -> Run:
                 report(run, watch)
             return run
         watch.event("start", data=run.facts["data"]["name"], summary=dataset.summary(), settings=run.describe())
-        setting = open_setting(run, dataset, archive, watch)
+        setting = open_setting(run, dataset, archive, watch, teacher)
         try:
             if run.settings.goal == "prepare":
                 prepare_only(setting)
@@ -414,7 +454,12 @@ def read_data(data: Any, settings: Settings, watch: Watch) -> Dataset:
 
     with watch.phase("scan"):
         return open_data(
-            data, classes=settings.classes or None, seed=settings.seed, strict=settings.strict, progress=progress
+            data,
+            classes=settings.classes or None,
+            seed=settings.seed,
+            strict=settings.strict,
+            without_classes=settings.teacher is not None,
+            progress=progress,
         )
 
 
@@ -444,6 +489,7 @@ def prepare(
     supernet: str | Path | None = None,
     scratch: bool = False,
     method: str = SANDWICH,
+    teacher: str | Path | Module | None = None,
     budget: str | None = None,
     epochs: int | None = None,
     seed: int = 0,
@@ -455,6 +501,10 @@ def prepare(
     Args:
         method: `"sandwich"` (the largest, the smallest and two random subnets a batch, all but the largest distilled
             from it) or `"shrink"` (Once-for-All's progressive shrinking in phases, distilled from a frozen network).
+        teacher: another network to learn from too, besides the labels: a supernet's name for its largest network as it
+            was published, a run for its best network, a network's `.safetensors` file, or a module from pixels 0..255
+            `(n, channels, r, r)` to logits in the order of the classes. Where the pictures stand in a folder without
+            class folders, it alone tells.
         budget: wall clock in all; 20 minutes unless told.
         epochs: in place of a budget, and repeatable to the bit on one machine.
     """
@@ -464,8 +514,12 @@ def prepare(
         raise unknown("method", method, METHODS)
     iterations = None if epochs is None else 1
     settings = make_settings(data, budget, iterations, epochs, supernet=supernet, seed=seed, scratch=scratch)
+    settings = replace(settings, goal="prepare", method=method)
     with heard(listeners) as hearing:
-        return work(data, Path(out), replace(settings, goal="prepare", method=method), hearing, started)
+        if teacher is None or isinstance(teacher, str | Path):
+            settings = replace(settings, teacher=None if teacher is None else str(teacher))
+            return work(data, Path(out), settings, hearing, started)
+        return work(data, Path(out), replace(settings, teacher=FROM_PYTHON), hearing, started, teacher)
 
 
 def check(

@@ -95,8 +95,8 @@ def phases_of(family: Family) -> list[Phase]:
 def shrink(session: Session, extent: Extent) -> None:
     """Weights version 0 by Once-for-All's progressive shrinking; the phases before its last complete versions below 0.
 
-    The largest network, as it is after the first phase, teaches all others. Channels are sorted by importance before
-    each phase that opens expansions.
+    The largest network, as it is after the first phase, teaches all others, unless another teacher was given. Channels
+    are sorted by importance before each phase that opens expansions.
     """
     setting = session.setting
     phases = phases_of(setting.supernet.family)
@@ -114,11 +114,11 @@ def shrink(session: Session, extent: Extent) -> None:
 
 
 def step_of(setting: Setting, phase: Phase, first: int) -> Step:
-    """The step function of a phase: the first learns from the labels alone, the others from the largest too."""
+    """The step function of a phase: the first as labels and teacher tell, the others from a frozen network too."""
     draw = partial(opened, setting.supernet.family, setting.seed, phase)
     if phase.opened == Opened():
         return setting.trainer.adaptation_step(lambda step: draw(step)[0], first)
-    return setting.trainer.distilled_step(draw, first, frozen_largest(setting))
+    return setting.trainer.distilled_step(draw, first, setting.trainer.teacher or frozen_largest(setting))
 
 
 def opened(family: Family, seed: int, phase: Phase, step: int) -> Sequence[Architecture]:

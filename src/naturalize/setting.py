@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -31,10 +32,11 @@ from naturalize.schedule import Costs
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification, balanced_weights
+from naturalize.teacher import Teacher
 from naturalize.training.adapt import Trainer, make_optimizer
 from naturalize.training.batches import Batches, TrainingImages
 from naturalize.training.engine import at_once, make_fabric, quickest_thread_count, side_by_side
-from naturalize.training.evaluate import fold, images_at_once
+from naturalize.training.evaluate import fold, images_at_once, logits_of
 from naturalize.weights import PUBLISHED, UNPREPARED, file_supernet, published_supernet, transplant
 
 FEW_IMAGES = 1500  # validation images below which each is measured in several views
@@ -108,10 +110,13 @@ def exact_counts(settings: Settings, dataset: Dataset) -> dict[str, Exact]:
     return {name: Exact(name, family, task, dataset.channels) for name in ("madds", "params")}
 
 
-def create_run(directory: Path, settings: Settings, dataset: Dataset, watch: Watch) -> Run:
+def create_run(directory: Path, settings: Settings, dataset: Dataset, class_names: Sequence[str], watch: Watch) -> Run:
     """Write a new run: statistics and kept pictures, then run.toml, which makes it one.
 
     Pictures are normalised as those were that the weights to start from were trained on, where the colours agree.
+
+    Args:
+        class_names: of the data, or of a teacher where these have none.
     """
     family = make_family(settings.supernet, dataset.side)
     source = source_supernet(settings, directory, watch.progress)
@@ -126,7 +131,7 @@ def create_run(directory: Path, settings: Settings, dataset: Dataset, watch: Wat
             "name": dataset.name,
             "source": source_to(dataset.source, directory),
             "fingerprint": dataset.fingerprint,
-            "class_names": list(dataset.class_names),
+            "class_names": list(class_names),
             "channels": dataset.channels,
             "side": dataset.side,
             "splits": {split: len(rows) for split, rows in dataset.splits.items()},
@@ -173,8 +178,11 @@ def check_same_data(run: Run, dataset: Dataset) -> None:
         )
 
 
-def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> Setting:
-    """Put a run's parts together; the supernet has the seed's weights until a checkpoint is loaded."""
+def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, teacher: Teacher | None = None) -> Setting:
+    """Put a run's parts together; the supernet has the seed's weights until a checkpoint is loaded.
+
+    Validation pictures without classes count as of those that the teacher sees in them.
+    """
     remove_leftovers(run.directory)
     remove_leftovers(run.checkpoints.directory)
     family, task = run.family, run.task
@@ -187,7 +195,7 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> 
     if run.checkpoints.latest() is None:
         source = source_supernet(run.settings, run.directory, watch.progress)
         if source is not None:
-            transplant(supernet, source)
+            transplant(supernet, source, classifier=taught_by_itself(run.settings, teacher))
     supernet = supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet, weight_decay(len(dataset.splits["train"]))))
     train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress)
@@ -195,6 +203,13 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> 
     val = Pixels(dataset, dataset.splits["val"], family.resolutions, views, progress=watch.progress)
     images = TrainingImages(train, Augment(run.facts["pixels"]["flip"]), run.settings.seed)
     batches = Batches(len(train), batch_size(len(train)), run.settings.seed)
+    trainer = Trainer(fabric, wrapped, optimizer, task, images, batches)
+    if teacher is not None:
+        teacher = teacher.to(fabric.device)
+        trainer.teacher, trainer.labelled = teacher.of_normalised(supernet.normalize), bool(dataset.class_names)
+        if not trainer.labelled:
+            pixels = val(np.arange(len(val)), family.resolutions[-1])
+            val.labels = logits_of(teacher, pixels, fabric.device, watch.progress).argmax(1).numpy()
     setting = Setting(
         run=run,
         watch=watch,
@@ -202,7 +217,7 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch) -> 
         dataset=dataset,
         task=task,
         supernet=supernet,
-        trainer=Trainer(fabric, wrapped, optimizer, task, images, batches),
+        trainer=trainer,
         error=Error(supernet, task, run.stored("calibration"), val, fabric.device, watch.progress_in_thread),
         exact={name: Exact(name, family, task, dataset.channels) for name in ("madds", "params")},
         requirements=[parse_requirement(text) for text in run.settings.requirements],
@@ -223,6 +238,12 @@ def source_supernet(settings: Settings, directory: Path, progress: Progress) -> 
     if path.is_dir():
         return Run(path).trained_supernet()
     return file_supernet(path)
+
+
+def taught_by_itself(settings: Settings, teacher: Teacher | None) -> bool:
+    """Whether the teacher is of the weights to start from, so that its classifier fits their body."""
+    same = settings.teacher == (settings.supernet if settings.weights == PUBLISHED else settings.weights)
+    return teacher is not None and teacher.chosen is None and same
 
 
 def choose_threads(setting: Setting) -> int:

@@ -390,6 +390,10 @@ def prepare(
     method: Annotated[
         str, typer.Option(metavar="NAME", help="sandwich, or shrink for progressive shrinking in phases.")
     ] = "sandwich",
+    teacher: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|PATH", help="Learn from it too: a supernet's name, a run, a .safetensors."),
+    ] = None,
     budget: Budget = None,
     epochs: Annotated[
         int | None, typer.Option(metavar="N", help="In place of a budget; repeatable to the bit.")
@@ -398,10 +402,13 @@ def prepare(
 ) -> None:
     """Train a supernet, for later transfers to start from.
 
+    With a teacher, pictures need no classes: those loose in a folder are answered by it.
+
     \b
     Examples:
       naturalize prepare cifar100-train.parquet --supernet mini --budget 2h --out supernets/mini
       naturalize transfer photos/ --supernet supernets/mini --budget 20m
+      naturalize prepare loose/ --supernet efficientnet-lite0 --teacher efficientnet-lite0 --out supernets/lite0
     """
     from naturalize.terminal import Terminal
 
@@ -409,8 +416,8 @@ def prepare(
         from naturalize import api
 
         run = api.prepare(
-            data, out, supernet=supernet, scratch=scratch, method=method, budget=budget, epochs=epochs, seed=seed,
-            listeners=[terminal], started=STARTED,
+            data, out, supernet=supernet, scratch=scratch, method=method, teacher=teacher, budget=budget, epochs=epochs,
+            seed=seed, listeners=[terminal], started=STARTED,
         )  # fmt: skip
     show(run)
 

@@ -45,8 +45,8 @@ class Dataset:
     Attributes:
         name: short, for people.
         source: opens it again: an absolute path, a Hub name or "digits"; "arrays" cannot be opened again.
-        class_names: in the one order that labels, files and outputs have.
-        labels: `(n,)` position in `class_names` of every picture of every split.
+        class_names: in the one order that labels, files and outputs have; empty for pictures without classes.
+        labels: `(n,)` position in `class_names` of every picture of every split; 0 where there are no classes.
         splits: sorted indices of pictures by "train", "val" and "test".
         given: number of pictures in the splits that the data came with; only "train" where they were not split.
         paths: what each of the n pictures is called: relative with '/', or "train[17]".
@@ -103,13 +103,16 @@ class Dataset:
         return {split: self._count(rows) for split, rows in self.splits.items()}
 
     def _count(self, rows: NDArray[np.int64]) -> dict[str, int]:
+        if not self.class_names:
+            return {}
         numbers = np.bincount(self.labels[rows], minlength=len(self.class_names))
         return dict(zip(self.class_names, numbers.tolist(), strict=True))
 
     def summary(self) -> list[str]:
         """What to print before training: the data, the splits, and a line for each kind of note."""
         colour = "grey" if self.channels == 1 else "colour"
-        classes = f"{counted(len(self.class_names), 'class')} ({shortened(self.class_names, 8)})"
+        named = f"{counted(len(self.class_names), 'class')} ({shortened(self.class_names, 8)})"
+        classes = named if self.class_names else "no classes"
         return [
             f"{self.name}: {classes}, {colour} pictures, short side {self.side} px (median)",
             self._splits_in_words(),
@@ -122,7 +125,8 @@ class Dataset:
         if not cut:
             return f"{as_given} as given"
         if list(self.given) == ["train"]:
-            return f"train {len(self.splits['train']):,}, {cut}, cut from {self.given['train']:,} pictures by class"
+            by_class = " by class" if self.class_names else ""
+            return f"train {len(self.splits['train']):,}, {cut}, cut from {self.given['train']:,} pictures{by_class}"
         return f"{as_given} as given; {cut} cut from train, which keeps {len(self.splits['train']):,}"
 
     def scan_test(self, progress: Progress = silent, strict: bool = False) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from naturalize.data.decode import read_picture
 from naturalize.data.listing import Picture, entries, is_hidden, is_picture, suffixes_in_words, walk
 from naturalize.data.parts import (
+    NO_CLASS,
     SPELLINGS,
     SPLITS,
     Found,
@@ -54,6 +55,34 @@ def find(source: Any) -> Found:
     if len(class_names) < 2:
         raise _one_class(root, splits["train"], class_names)
     return Found(printable(root.resolve().name), as_text(str(root)), class_names, parts, collected.notes())
+
+
+def has_no_classes(source: Any) -> bool:
+    """Whether the source is a folder whose pictures stand loose, beside no folders or beside a single one."""
+    if not accepts(source):
+        return False
+    below = _Folders(as_path(source))
+    return bool(below.loose) and len(below.names) < 2
+
+
+def find_without_classes(source: Any) -> Found:
+    """All pictures below a folder, of no class; nothing is opened."""
+    root = as_path(source)
+    below = walk(root, "", root)
+    pictures = sorted(below.pictures, key=lambda picture: natural_key(picture.name))
+    part = Part(
+        [picture.name for picture in pictures],
+        [NO_CLASS] * len(pictures),
+        [picture.size for picture in pictures],
+        _opener(pictures),
+    )
+    kinds = [
+        ("ignored", below.hidden, "item", "hidden or left by the system, ignored"),
+        ("ignored", below.others, "file", "no picture, ignored"),
+        ("link", below.loops, "link", "to a folder that is in the data already, not followed"),
+    ]
+    notes = [Note(kind, left_out(names, noun, why), tuple(names)) for kind, names, noun, why in kinds if names]
+    return Found(printable(root.resolve().name), as_text(str(root)), (), {"train": part}, notes)
 
 
 class _Folders:

@@ -16,7 +16,7 @@ from naturalize.data.decode import UnreadablePicture
 from naturalize.data.embedded import EMBEDDED
 from naturalize.data.listing import SUFFIXES
 from naturalize.data.machine import pixel_budget
-from naturalize.data.parts import SPLITS, Found, Note, as_path, counted, left_out, printable, shortened
+from naturalize.data.parts import NO_CLASS, SPLITS, Found, Note, as_path, counted, left_out, printable, shortened
 from naturalize.data.scan import Room, scan
 from naturalize.data.splits import cut
 from naturalize.errors import UserError, unknown
@@ -34,6 +34,7 @@ def open_data(
     classes: Sequence[str] | None = None,
     seed: int = 0,
     strict: bool = False,
+    without_classes: bool = False,
     test_fraction: float = 0.2,
     val_fraction: float = 0.16,
     scan_test: bool = False,
@@ -53,6 +54,7 @@ def open_data(
             note, when the list is not given. The order is natural otherwise (1, 2, 10, a, b), or that of a ClassLabel.
         seed: of the cut.
         strict: refuse any unreadable picture.
+        without_classes: take a folder without class folders too: its pictures have no class, and none become test.
         test_fraction, val_fraction: of the train pictures that are given.
         scan_test: open a given test split too (as `Dataset.scan_test` does later).
         memory_limit: bytes of decoded pixels to hold; a quarter of the free memory unless told. Pictures beyond it are
@@ -62,14 +64,15 @@ def open_data(
     Raises:
         UserError: naming the source, folder or picture that cannot be used and what to do.
     """
-    found = _find(source)
+    found = folder.find_without_classes(source) if without_classes and folder.has_no_classes(source) else _find(source)
     _drop_empty_splits(found)
     class_names = _class_names(found, classes)
     room = Room(pixel_budget() if memory_limit is None else memory_limit)
     entries, unreadable = _scanned(found, room, progress)
     _check_unreadable(found, class_names, entries, unreadable, strict)
-    splits = _splits(entries, {"test": test_fraction, "val": val_fraction}, seed)
-    numbers = {name: number for number, name in enumerate(class_names)}
+    shares = {"test": test_fraction, "val": val_fraction} if class_names else {"val": val_fraction}
+    splits = _splits(entries, shares, seed)
+    numbers = {name: number for number, name in enumerate(class_names or (NO_CLASS,))}
     flat = [entry for split in SPLITS for entry in entries.get(split, [])]
     seen = [entry.seen for entry in flat if entry.seen]
     to_train = [entry.seen for entry in (flat[row] for row in splits["train"]) if entry.seen]
@@ -135,7 +138,9 @@ def _drop_empty_splits(found: Found) -> None:
 
 
 def _class_names(found: Found, wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """The classes in order: those wanted, or those that have pictures to train on."""
+    """The classes in order: those wanted, or those that have pictures to train on; none where the data have none."""
+    if not found.class_names:
+        return ()
     trained = set(found.parts["train"].labels)
     if len(trained) < 2:
         raise UserError(f"{found.source} holds pictures of one class only, {trained.pop()}: two or more are needed")

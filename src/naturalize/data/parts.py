@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 SPLITS = ("train", "val", "test")
+NO_CLASS = ""  # label of a picture in data without classes
 SPELLINGS = {
     "train": "train",
     "training": "train",
@@ -55,7 +56,7 @@ class Found:
     Args:
         name: short, for people.
         source: opens it again.
-        class_names: all that are declared, in order, those without pictures included.
+        class_names: all that are declared, in order, those without pictures included; empty where there are no classes.
         parts: by split; only "train" where the data are not split.
         notes: what the reader left out, and why.
     """

@@ -16,6 +16,7 @@ from naturalize.files import write_text
 FORMAT = 1
 FACTS = ("data", "pixels", "machine")  # tables of run.toml beside the settings
 MINIMUM_BUDGET_S = 30.0
+FROM_PYTHON = "a module"  # a teacher that came as one, in place of a name or path
 METHODS = SANDWICH, SHRINK = "sandwich", "shrink"  # of preparation
 UNITS_S = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
@@ -31,6 +32,7 @@ class Settings:
         goal: `transfer`, or `prepare` for a supernet alone.
         method: of a preparation alone: `sandwich`, or `shrink` for progressive shrinking.
         weights: what to start from: `published`, a file of weights, or the directory of a run; None for nothing.
+        teacher: of a preparation alone: a name, a path, or `a module` that came from Python.
         archive: directory of a run of the same supernet whose architectures the archive begins with.
         balanced: whether training weighs classes so that rare ones count as much as common ones.
     """
@@ -45,6 +47,7 @@ class Settings:
     goal: str = "transfer"
     method: str = SANDWICH
     weights: str | None = None
+    teacher: str | None = None
     archive: str | None = None
     seed: int = 0
     classes: tuple[str, ...] = ()

@@ -91,6 +91,8 @@ class Trainer:
     Attributes:
         fabric: device and precision.
         supernet, optimizer: as Fabric wrapped them.
+        teacher: normalised images to logits, another network's, from which what learns from labels learns too.
+        labelled: whether the images have labels; otherwise the teacher alone tells.
     """
 
     fabric: Fabric
@@ -99,6 +101,8 @@ class Trainer:
     task: Classification
     images: TrainingImages
     batches: Batches
+    teacher: Callable[[Tensor], Tensor] | None = None
+    labelled: bool = True
 
     def run(
         self,
@@ -152,14 +156,14 @@ class Trainer:
         def step(number: int) -> Tensor:
             arch = draw(first + number)
             images, labels = self.batch(first + number, arch)
-            loss = self.task.loss(self.supernet(images, arch), labels)
+            loss = self.loss(self.supernet(images, arch), labels, self.targets(images))
             self.fabric.backward(loss)
             return loss.detach()
 
         return step
 
     def sandwich_step(self, draw: Callable[[int], Sequence[Architecture]], first: int) -> Step:
-        """The largest learns from the labels, the others from the largest (Yu et al., BigNAS, ECCV 2020).
+        """The largest learns from labels or teacher, the others from the largest (Yu et al., BigNAS, ECCV 2020).
 
         One backward per forward: summing losses before a backward breaks data-parallel training with unused weights.
 
@@ -169,15 +173,15 @@ class Trainer:
         """
 
         def step(number: int) -> Tensor:
-            teacher: Tensor | None = None
+            largest: Tensor | None = None
             for arch in draw(first + number):
                 images, labels = self.batch(first + number, arch)
                 logits = self.supernet(images, arch)
-                if teacher is None:
-                    loss = self.task.loss(logits, labels)
-                    teacher, shown = logits.detach(), loss.detach()
+                if largest is None:
+                    loss = self.loss(logits, labels, self.targets(images))
+                    largest, shown = logits.detach(), loss.detach()
                 else:
-                    loss = self.task.distillation_loss(logits, teacher)
+                    loss = self.task.distillation_loss(logits, largest)
                 self.fabric.backward(loss)
             return shown
 
@@ -186,7 +190,7 @@ class Trainer:
     def distilled_step(
         self, draw: Callable[[int], Sequence[Architecture]], first: int, teacher: Callable[[Tensor], Tensor]
     ) -> Step:
-        """Every architecture learns from the labels and from a frozen teacher (Once-for-All, section 3.3; ratio 1).
+        """Every architecture learns from the labels and from a frozen teacher (Once-for-All, section 3.3).
 
         Args:
             draw: number of a step over the whole run to its architectures, all of one resolution.
@@ -200,12 +204,22 @@ class Trainer:
             with torch.no_grad():
                 targets = teacher(images)
             for arch in archs:
-                logits = self.supernet(images, arch)
-                loss = self.task.loss(logits, labels) + self.task.distillation_loss(logits, targets)
+                loss = self.loss(self.supernet(images, arch), labels, targets)
                 self.fabric.backward(loss)
             return loss.detach()
 
         return step
+
+    def targets(self, images: Tensor) -> Tensor | None:
+        """The teacher's logits, where there is a teacher."""
+        return None if self.teacher is None else self.teacher(images)
+
+    def loss(self, logits: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
+        """Against the labels, where images have some, plus against the logits of a teacher, where there are some."""
+        losses = [self.task.loss(logits, labels)] if self.labelled else []
+        if targets is not None:
+            losses.append(self.task.distillation_loss(logits, targets))
+        return torch.stack(losses).sum()
 
     def batch(self, step: int, arch: Architecture) -> tuple[Tensor, Tensor]:
         """Images at the architecture's resolution, and labels, of a step."""

@@ -27,6 +27,7 @@ __all__ = [
     "has_published",
     "published_supernet",
     "transplant",
+    "with_classifier",
 ]
 
 PUBLISHED = "published"  # in place of a path: the weights that go with a supernet's name
@@ -66,6 +67,13 @@ def published_supernet(name: str, progress: Progress = silent) -> Supernet:
     return supernet
 
 
+def with_classifier(name: str, progress: Progress = silent) -> Supernet:
+    """A supernet with its published weights that still tells the classes it was trained on. Raises `UserError`."""
+    if has_published(name) and not has_bundled(name):
+        return published_supernet(name, progress)
+    raise UserError(f"{name} has no published classifier: a teacher needs one, as a run of naturalize has")
+
+
 def family_of_file(path: Path) -> str:
     """The supernet's name of a Once-for-All file. Raises `UserError` for a file of anything else."""
     return family_of(read_tensors(path), path)
@@ -97,15 +105,15 @@ def imagenet_supernet(name: str, classes: int) -> Supernet:
     return Supernet(family, {"default": Classification(classes).heads(family)}, IMAGENET_MEAN, IMAGENET_STD)
 
 
-def transplant(target: Supernet, source: Supernet) -> None:
-    """Copy the bodies of `source` into `target`, and the heads but for their classifiers, which stay new.
+def transplant(target: Supernet, source: Supernet, classifier: bool = False) -> None:
+    """Copy the bodies of `source` into `target`, and the heads; their classifiers stay new unless they are wanted.
 
     First convolutions for colour are summed over colours where the target takes grey, those for grey spread over
     colours where it takes colour: each answers to a grey picture as before. Raises `UserError` for another family.
     """
     if source.family.name != target.family.name:
         raise UserError(f"the weights are of {source.family.name}, not of {target.family.name}")
-    kept = {key: tensor for key, tensor in source.state_dict().items() if ".classifier." not in key}
+    kept = {key: tensor for key, tensor in source.state_dict().items() if classifier or ".classifier." not in key}
     for body in source.family.bodies:
         key = f"bodies.{body}.layers.0.weight"
         if source.channels > target.channels:
