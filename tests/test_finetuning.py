@@ -41,6 +41,9 @@ def test_a_network_that_became_better_takes_the_place_of_the_old_one(data, run):
     assert after["val_error_views"] < chosen["val_error_views"], "one epoch had left nothing to learn"
     kept = {name: chosen[name] for name in ("val_error", "val_error_views", "test_error")}
     assert after["before_finetuning"] == kept
+    table = command("front", run)
+    assert "val before  test before" in table
+    assert f"{chosen['val_error']:.2f}%" in table
     assert after["test_images"] == chosen["test_images"]
     assert (run / after["weights"]).read_bytes() != weights
     card = json.loads((run / after["weights"]).with_suffix(".json").read_text(encoding="utf-8"))

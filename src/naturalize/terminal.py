@@ -159,16 +159,25 @@ class Terminal:
 
 def front_table(networks: Sequence[FrontNetwork]) -> list[str]:
     """The networks of a front, in lines of text: nothing is cut off, however narrow the terminal."""
-    rows = [("architecture", "px", "MAdds", "params", "val error", "test error")]
+    finetuned = any(network.before_finetuning for network in networks)
+    head = ["architecture", "px", "MAdds", "params", "val error", "test error"]
+    rows = [[*head, "val before", "test before"] if finetuned else head]
     for network in networks:
-        test = "-" if network.test_error is None else f"{network.test_error:.2f}%"
         counts = str(network.resolution), quantity(network.madds), quantity(network.params)
-        rows.append((network.architecture, *counts, f"{network.val_error:.2f}%", test))
+        rows.append([network.architecture, *counts, percent(network.val_error), percent(network.test_error)])
+        if finetuned:
+            before = network.before_finetuning or {}
+            rows[-1] += [percent(before.get(name)) for name in ("val_error", "test_error")]
     first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
     return [
         "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))])
         for row in rows
     ]
+
+
+def percent(error: float | None) -> str:
+    """An error as it is told, `-` where there is none."""
+    return "-" if error is None else f"{error:.2f}%"
 
 
 def quantity(number: float) -> str:

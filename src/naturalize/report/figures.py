@@ -223,6 +223,9 @@ def _hover(front: dict[str, Any], network: dict[str, Any]) -> str:
     rows.append(f"validation error {percent(network.get('val_error'))}")
     if network.get("test_error") is not None:
         rows.append(f"test error {percent(network['test_error'])}")
+    if before := network.get("before_finetuning"):
+        errors = percent(before.get("val_error")), percent(before.get("test_error"))
+        rows.append(f"before fine-tuning: validation {errors[0]}, test {errors[1]}")
     return "<br>".join(rows)
 
 

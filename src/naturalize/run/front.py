@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class FrontNetwork:
     madds: int
     params: int
     weights: str | None
+    before_finetuning: dict[str, float | None] | None = None
 
 
 def read_front(directory: Path) -> dict[str, Any]:
@@ -59,8 +60,8 @@ def read_front(directory: Path) -> dict[str, Any]:
 
 def networks_of(front: dict[str, Any]) -> list[FrontNetwork]:
     """The networks of a front, ascending in multiply-adds."""
-    names = FrontNetwork.__dataclass_fields__
-    return [FrontNetwork(**{name: network[name] for name in names}) for network in front["networks"]]
+    names = {field.name for field in fields(FrontNetwork)}
+    return [FrontNetwork(**{name: network[name] for name in names & network.keys()}) for network in front["networks"]]
 
 
 def best(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement] = ()) -> FrontNetwork:
