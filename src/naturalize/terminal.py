@@ -16,6 +16,7 @@ from naturalize.run import FrontNetwork, duration
 
 PLAIN_S = 10.0  # between plain lines
 FIRST_S = 2.0  # before the first: what is over sooner needs none
+LEAST_SHARE = 0.005  # of a phase, before its pace is told
 PHASES = {
     "scan": "reading pictures",
     "pixels": "resizing pictures",
@@ -46,6 +47,7 @@ class Terminal:
         self.budget_s: float | None = None
         self.reached: list[str] = []
         self._plain: float | None = None
+        self._phase = ("", 0.0, 0.0)  # that under way, when it was first told of, and how much was done then
 
     def __enter__(self) -> Terminal:
         if self.live:
@@ -80,13 +82,22 @@ class Terminal:
             return f"{duration(used_s)} so far"
         return f"{duration(max(0.0, self.budget_s - used_s))} left"
 
+    def to_go(self, phase: str, share: float, used_s: float) -> str:
+        """How long a phase will last, by its pace so far; empty under a budget, and where the pace is not known yet."""
+        if self._phase[0] != phase:
+            self._phase = (phase, used_s, share)
+        _, start_s, start = self._phase
+        if self.budget_s is not None or used_s - start_s < PLAIN_S or share - start < LEAST_SHARE:
+            return ""
+        return f", about {duration((1 - share) * (used_s - start_s) / (share - start))} to go"
+
     def on_progress(self, event: dict[str, Any]) -> None:
         """The live line, or a plain one every now and then."""
         if event["phase"] == "evaluate":
             return  # its measurement tells
         text = PHASES.get(event["phase"], event["phase"])
         share = event["done"] / max(1, event["total"])
-        left = self.left(event["used_s"])
+        left = self.left(event["used_s"]) + self.to_go(event["phase"], share, event["used_s"])
         if self.progress is not None and self.task is not None:
             left = self.with_reached(left, self.console.width - len(text) - 24)
             self.progress.update(self.task, description=text, completed=1000 * share, left=left)

@@ -98,12 +98,25 @@ def test_plain_lines_come_at_a_steady_pace(capfd: pytest.CaptureFixture[str], mo
         for tenth in range(350):
             now = 100.0 + tenth / 10
             shows({"event": "progress", "phase": "scan", "done": tenth, "total": 350, "used_s": tenth / 10})
-    assert [line.split(", ")[1] for line in capfd.readouterr().err.splitlines()] == [
+    assert [line.split(", ", 1)[1] for line in capfd.readouterr().err.splitlines()] == [
         "2s so far",
-        "12s so far",
-        "22s so far",
-        "32s so far",
+        "12s so far, about 23s to go",
+        "22s so far, about 13s to go",
+        "32s so far, about 3s to go",
     ]
+
+
+def test_under_a_budget_it_says_what_is_left_of_it(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with Terminal() as shows:
+        shows.budget_s = 60.0
+        for tenth in range(150):
+            now = 100.0 + tenth / 10
+            shows({"event": "progress", "phase": "adapt", "done": tenth, "total": 350, "used_s": tenth / 10})
+    assert [line.split(", ", 1)[1] for line in capfd.readouterr().err.splitlines()] == ["58s left", "48s left"]
 
 
 def test_a_front_without_networks_is_a_header() -> None:
