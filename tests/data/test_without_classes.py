@@ -46,7 +46,7 @@ def test_class_folders_are_classes_all_the_same(tmp_path):
 
 
 def test_unless_asked_for_they_are_refused(folder):
-    with pytest.raises(UserError, match="no class folders|one class only"):
+    with pytest.raises(UserError, match=r"no class folders|one class only"):
         open_data(folder)
 
 
