@@ -18,6 +18,7 @@ from naturalize.space import Architecture, SearchSpace
 from naturalize.supernet import Family
 from naturalize.supernet.family import Opened
 from naturalize.training.adapt import Extent, Step, cosine, warm_up
+from naturalize.warm_start import keep_function, start_classifiers
 
 RATE, RATE_OF_TRAINED = 0.1, 0.05  # of new weights, of weights that were brought along; fall to adaptation's
 BEFORE_ADAPTATION = 0.5
@@ -28,15 +29,31 @@ WARM_UP_SHARE = 0.1
 def prepare(session: Session, extent: Extent, curve: float = BEFORE_ADAPTATION) -> None:
     """Weights version 0 of a transfer: by the sandwich rule, or a warm-up where subnets have been prepared already.
 
-    The warm-up trains uniformly drawn architectures with a rate that rises linearly: only the head is new.
+    The warm-up trains uniformly drawn architectures with a rate that rises linearly. New classifiers on weights that
+    were brought along start from a linear probe.
     """
     setting = session.setting
     if not setting.prepared:
         train_by_sandwich(session, extent, curve)
         return
+    start(setting)
     rate = warm_up(lambda done: WARM_UP_RATE, 1.0)
     draw = partial(uniform, setting.supernet.family.space, setting.seed)
     session.train("prepare", 0, lambda first: setting.trainer.adaptation_step(draw, first), extent, rate)
+
+
+def start(setting: Setting) -> None:
+    """What comes before the first step on weights that were brought along; nothing to do for others, or later."""
+    if setting.run.settings.weights is None or setting.run.checkpoints.latest() is not None:
+        return
+    family = setting.supernet.family
+    archs = [sandwich(family, setting.seed, number) for number in range(len(family.bodies))]
+    if setting.prepared:
+        start_classifiers(setting, archs)
+        return
+    for largest, *_ in archs:
+        keep_function(setting, largest)
+    start_classifiers(setting, [each[:1] for each in archs])
 
 
 def train_by_sandwich(session: Session, extent: Extent, curve: float = 1.0) -> None:
@@ -48,6 +65,7 @@ def train_by_sandwich(session: Session, extent: Extent, curve: float = 1.0) -> N
         curve: share of a cosine to zero that the learning rate follows; 1 where no adaptation comes after.
     """
     setting = session.setting
+    start(setting)
     peak = RATE if setting.run.settings.weights is None else RATE_OF_TRAINED
     rate = warm_up(cosine(0.0, curve, peak), WARM_UP_SHARE)
     draw = partial(sandwich, setting.supernet.family, setting.seed)
@@ -99,6 +117,7 @@ def shrink(session: Session, extent: Extent) -> None:
     are sorted by importance before each phase that opens expansions.
     """
     setting = session.setting
+    start(setting)
     phases = phases_of(setting.supernet.family)
     total, done = sum(phase.epochs for phase in phases), 0
     for number, phase in enumerate(phases):

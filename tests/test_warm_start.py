@@ -1,0 +1,122 @@
+"""The start from weights that were brought along: the body's function is kept, classifiers are fitted."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+import naturalize
+from naturalize import nat, preparing
+from naturalize.data import open_data
+from naturalize.space import Architecture
+from naturalize.tasks import Classification
+from naturalize.training.evaluate import logits_of
+from naturalize.warm_start import DECAY, features_of, keep_function, logistic_regression, start_classifiers
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    """80 photographs of four kinds of clothes as arrays."""
+    dataset = open_data("clothing")
+    rows = [row for row in dataset.splits["train"].tolist() if dataset.labels[row] < 4][:80]
+    pixels = np.stack([np.asarray(dataset.picture(row).convert("RGB").resize((96, 96))) for row in rows])
+    return pixels, np.array([dataset.class_names[dataset.labels[row]] for row in rows])
+
+
+def with_setting(data, out, work, monkeypatch, **options):
+    """What `work` gives for the setting of a run that is about to be prepared."""
+    found = []
+    monkeypatch.setattr(nat, "prepare_only", lambda setting: found.append(work(setting)))
+    naturalize.prepare(data, out, epochs=1, listeners=(), **options)
+    return found[0]
+
+
+def largest_of(setting) -> Architecture:
+    space = setting.supernet.family.space
+    return space.architectures(space.corners()[1:])[0]
+
+
+def seen_by(network, setting, arch):
+    """Features of pictures under a network's own statistics."""
+    network.head.classifier = nn.Identity()
+    pixels = setting.error.calibration(np.arange(len(setting.error.calibration)), setting.error.resolution(arch))
+    return logits_of(network, pixels, setting.error.device).clone()
+
+
+def test_calibrated_on_other_pictures_it_computes_what_it_did(photographs, tmp_path, monkeypatch):
+    def work(setting):
+        arch = largest_of(setting)
+        published = seen_by(setting.supernet.extract(arch).eval(), setting, arch)
+        before = seen_by(setting.error.network(arch), setting, arch)
+        keep_function(setting, arch)
+        as_stored = seen_by(setting.supernet.extract(arch).eval(), setting, arch)
+        after = seen_by(setting.error.network(arch), setting, arch)
+        return [float((one - published).norm() / published.norm()) for one in (before, as_stored, after)]
+
+    before, as_stored, after = with_setting(
+        photographs, tmp_path / "run", work, monkeypatch, supernet="efficientnet-lite0"
+    )
+    assert before > 0.5
+    assert as_stored < 1e-3
+    assert after < 0.2
+
+
+def test_a_probe_tells_more_than_chance_before_any_training(photographs, tmp_path, monkeypatch):
+    def work(setting):
+        arch = largest_of(setting)
+        chance = setting.error.measure(setting.supernet.family.space.corners()[1:]).values[0]
+        preparing.start(setting)
+        rows = np.arange(20)
+        assert features_of(setting, arch, rows).shape == (20, 1280)
+        return chance, setting.error.measure(setting.supernet.family.space.corners()[1:]).values[0]
+
+    chance, probed = with_setting(photographs, tmp_path / "run", work, monkeypatch, supernet="efficientnet-lite0")
+    assert probed < 0.6 * chance
+
+
+def test_weights_from_nothing_are_left_alone(tmp_path, monkeypatch):
+    def work(setting):
+        before = {name: tensor.clone() for name, tensor in setting.supernet.state_dict().items()}
+        preparing.start(setting)
+        return all(torch.equal(before[name], tensor) for name, tensor in setting.supernet.state_dict().items())
+
+    draw = np.random.default_rng(0)
+    data = draw.integers(0, 255, (40, 16, 16, 3)).astype(np.uint8), np.repeat(["a", "b"], 20)
+    assert with_setting(data, tmp_path / "run", work, monkeypatch, supernet="mini", scratch=True)
+
+
+def test_bodies_of_a_run_give_their_features_to_new_classifiers(tmp_path, monkeypatch):
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 100, (60, 16, 16, 3)).astype(np.uint8)
+    images[20:40, :8] += 100
+    images[40:, :, :8] += 100
+    data = images, np.repeat(["a", "b", "c"], 20)
+    naturalize.prepare(data, tmp_path / "first", supernet="mini", scratch=True, epochs=4, listeners=())
+
+    def work(setting):
+        start_classifiers(setting, [preparing.sandwich(setting.supernet.family, 0, 0)])
+        return setting.error.measure(setting.supernet.family.space.corners()).values
+
+    errors = with_setting(data, tmp_path / "second", work, monkeypatch, supernet=tmp_path / "first")
+    assert (errors < 30.0).all()
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_regression_is_that_of_scikit_learn(classes):
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, classes, 200)
+    features = draw.normal(3.0, 2.0, (200, 7)) * np.arange(1, 8) + labels[:, None] * draw.normal(0, 3, 7)
+    task = Classification(classes, label_smoothing=0.0)
+    weight, bias = logistic_regression(task, torch.tensor(features, dtype=torch.float32), torch.from_numpy(labels))
+    ours = torch.softmax(torch.tensor(features, dtype=torch.float32) @ weight.T + bias, 1).numpy()
+    standard = (features - features.mean(0)) / features.std(0, ddof=1)
+    decay = DECAY if classes > 2 else 0.5 * DECAY  # of two classes it fits one difference in place of two halves
+    theirs = LogisticRegression(C=1 / (len(labels) * decay), max_iter=1000, tol=1e-8).fit(standard, labels)
+    assert np.abs(ours - theirs.predict_proba(standard)).max() < 2e-3
+
+
+def test_classes_without_pictures_are_not_told():
+    features, labels = torch.randn(50, 4), torch.randint(0, 2, (50,))
+    weight, bias = logistic_regression(Classification(3), features, labels)
+    assert not ((features @ weight.T + bias).argmax(1) == 2).any()
