@@ -18,7 +18,7 @@ from naturalize import rng, schedule
 from naturalize.archive import Context, Measurement
 from naturalize.conclude import conclude, hypervolume_of, objective_values, write_stopped_front
 from naturalize.errors import Interrupted, UserError
-from naturalize.preparing import phases_of, prepare, shrink, train_by_sandwich
+from naturalize.preparing import RATE, RATE_OF_TRAINED, phases_of, prepare, shrink, train_by_sandwich
 from naturalize.run import Run, source_from
 from naturalize.run.settings import SHRINK
 from naturalize.schedule import Plan
@@ -29,7 +29,6 @@ from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
 from naturalize.training.adapt import Extent, cosine
 from naturalize.training.engine import at_once, side_by_side
 
-RATE, RATE_OF_TRAINED = 0.1, 0.05  # where the cosine of adaptation starts: new weights, bodies that were brought along
 RECENT = 5  # measurements that tell how fast the machine is by now
 PAIRS = 150  # measurements that the predictor is fitted on, at most
 

@@ -20,7 +20,7 @@ from naturalize.supernet.family import Opened
 from naturalize.training.adapt import Extent, Step, cosine, warm_up
 from naturalize.warm_start import keep_function, start_classifiers
 
-RATE, RATE_OF_TRAINED = 0.1, 0.05  # of new weights, of weights that were brought along; fall to adaptation's
+RATE, RATE_OF_TRAINED = 0.1, 0.02  # where cosines start, of new weights and of those that were brought along
 BEFORE_ADAPTATION = 0.5
 WARM_UP_RATE = 0.02  # of a new head on a trained body
 WARM_UP_SHARE = 0.1
