@@ -16,17 +16,22 @@ from naturalize.teacher import Teacher, open_teacher
 from runs import command
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return runs.grey_pictures(tmp_path_factory.mktemp("data") / "bands", n=100)
-
-
-@pytest.fixture(scope="module")
-def loose(data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("loose")
-    for path in data.rglob("*.png"):
+def loosened(root, folder):
+    """The pictures of class folders in one folder, their classes in their names."""
+    folder.mkdir()
+    for path in root.rglob("*.png"):
         shutil.copy(path, folder / f"{path.parent.name}-{path.name}")
     return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return runs.grey_pictures(tmp_path_factory.mktemp("data") / "bands", n=24)
+
+
+@pytest.fixture(scope="module")
+def loose(data):
+    return loosened(data, data.parent / "loose")
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +51,8 @@ class Brightest(nn.Module):
         return torch.stack(bands, 1) / 5
 
 
-def test_pictures_without_classes_are_learnt_from_any_module(loose, tmp_path):
-    out = tmp_path / "run"
+def test_pictures_without_classes_are_learnt_from_any_module(tmp_path):
+    loose, out = loosened(runs.grey_pictures(tmp_path / "bands", n=100), tmp_path / "loose"), tmp_path / "run"
     asked = {"epochs": 15, "seed": 1, "listeners": ()}
     run = naturalize.prepare(str(loose), out, teacher=Brightest(), **asked)
     assert run.class_names == ["0", "1", "2"]
@@ -76,16 +81,16 @@ def test_a_run_teaches_and_the_supernet_is_the_start_of_a_transfer(loose, finish
 def test_stopped_and_resumed_it_keeps_its_teacher(loose, finished, tmp_path):
     asked = ["--teacher", finished, "--epochs", "2", "--seed", "1"]
     command("prepare", loose, *asked, "--out", tmp_path / "unbroken")
-    command("prepare", loose, *asked, "--out", tmp_path / "broken", signals="prepare:3:SIGTERM", code=143)
+    command("prepare", loose, *asked, "--out", tmp_path / "broken", signals="prepare:2:SIGTERM", code=143)
     command("resume", tmp_path / "broken")
     assert runs.rates(tmp_path / "broken") == runs.rates(tmp_path / "unbroken")
 
 
 @pytest.mark.parametrize("method", ["sandwich", "shrink"])
 def test_with_labels_both_teach(data, finished, tmp_path, method):
-    asked = ["--method", method, "--epochs", "2", "--seed", "1"]
-    command("prepare", data, *asked, "--out", tmp_path / "alone")
-    command("prepare", data, *asked, "--teacher", finished, "--out", tmp_path / "taught")
+    asked = {"method": method, "epochs": 6, "seed": 1, "listeners": ()}
+    naturalize.prepare(str(data), tmp_path / "alone", **asked)
+    naturalize.prepare(str(data), tmp_path / "taught", teacher=finished, **asked)
     alone, taught = (runs.events(tmp_path / name, "epoch")[0]["loss"] for name in ("alone", "taught"))
     assert 1.5 * alone < taught < 2.5 * alone  # two losses of about the same size at the start
 
@@ -93,8 +98,8 @@ def test_with_labels_both_teach(data, finished, tmp_path, method):
 def test_a_saved_network_teaches(loose, finished, tmp_path):
     front = json.loads((finished / "front.json").read_text())
     path = finished / front["networks"][-1]["weights"]
-    said = command("prepare", loose, "--teacher", path, "--epochs", "1", "--out", tmp_path / "run")
-    assert "validation error: largest" in said
+    run = naturalize.prepare(str(loose), tmp_path / "run", teacher=path, epochs=1, listeners=())
+    assert run.class_names == ["a", "b", "c"]
 
 
 def test_its_own_classifier_goes_on(tmp_path):
@@ -162,11 +167,11 @@ def test_one_that_does_not_fit(known, channels, asked, pictures, message):
     ],
 )
 def test_a_source_that_is_none(loose, tmp_path, source, message):
-    said = command("prepare", loose, "--teacher", source.format(here=tmp_path), "--out", tmp_path / "run", code=2)
-    assert message in said
+    with pytest.raises(UserError, match=message):
+        naturalize.prepare(str(loose), tmp_path / "run", teacher=source.format(here=tmp_path), listeners=())
     assert not (tmp_path / "run").exists()
 
 
 def test_pictures_without_classes_need_a_teacher(loose, tmp_path):
-    said = command("prepare", loose, "--out", tmp_path / "run", code=2)
-    assert "no class folders" in said
+    with pytest.raises(UserError, match="no class folders"):
+        naturalize.prepare(str(loose), tmp_path / "run", listeners=())
