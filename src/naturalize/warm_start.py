@@ -32,7 +32,7 @@ STEPS = 100
 def keep_function(setting: Setting, arch: Architecture) -> None:
     """Let a network compute with the statistics of these pictures what it did with those that its weights came with.
 
-    An ordinary trained network loses half of its accuracy when its batch norms take the statistics of other pictures:
+    An ordinary trained network loses much of its accuracy when its batch norms take the statistics of other pictures:
     every channel of every layer is scaled anew. So the change of scale and shift goes into gamma and beta.
 
     Args:
@@ -55,9 +55,8 @@ def keep_function(setting: Setting, arch: Architecture) -> None:
     pixels = setting.error.calibration(np.arange(len(setting.error.calibration)), setting.error.resolution(arch))
     logits_of(network, pixels, setting.error.device, setting.watch.progress)
     for operator, norm in zip(elastic, norms, strict=True):
-        count, total, squares = sums[norm].to(operator.gamma)
-        mean = total / count
-        var = squares / count - mean**2
+        count, total, squares = sums[norm]
+        mean, var = (moment.to(operator.gamma) for moment in (total / count, squares / count - (total / count) ** 2))
         scale = operator.gamma * (operator.running_var + operator.eps).rsqrt()
         operator.beta.add_((mean - operator.running_mean) * scale)
         operator.gamma.copy_(scale * (var + operator.eps).sqrt())
