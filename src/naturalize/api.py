@@ -234,10 +234,9 @@ def work(
         dataset = read_data(data, settings, watch)
         if run is not None:
             check_same_data(run, dataset)
-            teacher = teacher_of(run.settings, directory, dataset, watch, module)
-        else:
-            settings = chosen_supernet(settings, dataset)
-            teacher = teacher_of(settings, directory, dataset, watch, module)
+        settings = chosen_supernet(settings, dataset)
+        teacher = teacher_of(settings, directory, dataset, watch, module)
+        if run is None:
             check_archive(settings, directory)
             exact = exact_counts(settings, dataset)
             space = make_family(settings.supernet, dataset.side).space
@@ -515,11 +514,11 @@ def prepare(
     iterations = None if epochs is None else 1
     settings = make_settings(data, budget, iterations, epochs, supernet=supernet, seed=seed, scratch=scratch)
     settings = replace(settings, goal="prepare", method=method)
+    module = None if teacher is None or isinstance(teacher, str | Path) else teacher
+    if teacher is not None:
+        settings = replace(settings, teacher=str(teacher) if module is None else FROM_PYTHON)
     with heard(listeners) as hearing:
-        if teacher is None or isinstance(teacher, str | Path):
-            settings = replace(settings, teacher=None if teacher is None else str(teacher))
-            return work(data, Path(out), settings, hearing, started)
-        return work(data, Path(out), replace(settings, teacher=FROM_PYTHON), hearing, started, teacher)
+        return work(data, Path(out), settings, hearing, started, module)
 
 
 def check(

@@ -150,8 +150,7 @@ def opened(family: Family, seed: int, phase: Phase, step: int) -> Sequence[Archi
 def frozen_largest(setting: Setting) -> Callable[[Tensor], Tensor]:
     """The largest network as it was when this was first asked for; kept in the run, so that resuming finds it again."""
     supernet, path = setting.supernet, setting.run.directory / "teacher.safetensors"
-    (largest,) = supernet.family.space.architectures(supernet.family.space.corners()[1:])
-    teacher = supernet.extract(largest).train()
+    teacher = supernet.extract(supernet.family.space.largest).train()
     if path.exists():
         teacher.load_state_dict(load_file(path))
     else:

@@ -153,6 +153,11 @@ class SearchSpace:
         """The smallest and the largest architecture: every variable at its lower or upper bound. Shape `(2, d)`."""
         return np.stack([self.lower, self.upper])
 
+    @property
+    def largest(self) -> Architecture:
+        """The second of the corners."""
+        return self.architectures(self.corners()[1:])[0]
+
     def scale(self, codes: Codes) -> NDArray[np.float64]:
         """Codes scaled to [0, 1] by each variable's range (method.md, section 4). A fixed variable gives 0."""
         return (np.asarray(codes) - self.lower) / np.maximum(self.upper - self.lower, 1)

@@ -14,8 +14,7 @@ from naturalize.errors import UserError, unknown
 from naturalize.exporting import Network, load_network
 from naturalize.progress import Progress, silent
 from naturalize.run import Run
-from naturalize.space import Architecture
-from naturalize.supernet import FAMILIES, Family
+from naturalize.supernet import FAMILIES
 from naturalize.supernet.subnet import Normalize
 from naturalize.weights import with_classifier
 
@@ -99,7 +98,7 @@ def open_teacher(source: str, progress: Progress = silent) -> Teacher:
     path = Path(source)
     if source in FAMILIES:
         supernet = with_classifier(source, progress)
-        largest = largest_of(supernet.family)
+        largest = supernet.family.space.largest
         resolution = supernet.family.resolutions[largest.code[0]]
         return Teacher(supernet.extract(largest), None, supernet.channels, resolution)
     if path.suffix == ".safetensors":
@@ -111,7 +110,7 @@ def open_teacher(source: str, progress: Progress = silent) -> Teacher:
     run = Run(path)
     if run.settings.goal == "transfer":
         return of_saved(run.best().load())
-    largest = largest_of(run.family)
+    largest = run.family.space.largest
     subnet = run.cut(largest, {}, version=0).subnet
     return Teacher(subnet, run.class_names, run.facts["data"]["channels"], run.family.resolutions[largest.code[0]])
 
@@ -120,8 +119,3 @@ def of_saved(network: Network) -> Teacher:
     """A network with its card as a teacher."""
     card = network.card
     return Teacher(network.subnet, card["class_names"], card["preprocessing"]["channels"], card["resolution"])
-
-
-def largest_of(family: Family) -> Architecture:
-    """The largest architecture."""
-    return family.space.architectures(family.space.corners()[1:])[0]

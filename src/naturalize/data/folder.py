@@ -1,7 +1,7 @@
 """Reader for a folder of class folders, with or without train, val and test folders around them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,12 @@ def find_without_classes(source: Any) -> Found:
         ("ignored", below.others, "file", "no picture, ignored"),
         ("link", below.loops, "link", "to a folder that is in the data already, not followed"),
     ]
-    notes = [Note(kind, left_out(names, noun, why), tuple(names)) for kind, names, noun, why in kinds if names]
-    return Found(printable(root.resolve().name), as_text(str(root)), (), {"train": part}, notes)
+    return Found(printable(root.resolve().name), as_text(str(root)), (), {"train": part}, _notes(kinds))
+
+
+def _notes(kinds: Sequence[tuple[str, Sequence[str], str, str]]) -> list[Note]:
+    """A note for each kind, its names, their noun and why, of which there are names."""
+    return [Note(kind, left_out(names, noun, why), tuple(names)) for kind, names, noun, why in kinds if names]
 
 
 class _Folders:
@@ -167,7 +171,7 @@ class _Collected:
             ("link", self.loops, "link", "to a folder that is in the data already, not followed"),
             ("nested", self.deeper, "picture", "deeper than the class folder, taken into its class"),
         ]
-        return [Note(kind, left_out(names, noun, why), tuple(names)) for kind, names, noun, why in kinds if names]
+        return _notes(kinds)
 
 
 def _opener(pictures: list[Picture]) -> Callable[[int], Image.Image]:
