@@ -5,7 +5,7 @@
 
 - nat: `naturalize transfer --supernet efficientnet-lite0`.
 - whole: Lite0 as it was published, with a new classifier, at the largest resolution of the run.
-- smallest: the smallest subnet, cut from the same weights.
+- smallest: the smallest subnet, cut from the same weights, channels sorted by the L1 norm.
 - mini: `naturalize transfer --supernet mini`.
 
 All train on the same images with the same augmentation and batches, on all CPUs, one after the other; plain fine-tuning
@@ -48,6 +48,7 @@ def plain(name: str, directory: Path, data: Path, seconds: float) -> Point:
         setting = open_setting(run, dataset, archive, watch)
         supernet, space = run.new_supernet(), run.family.space
         transplant(supernet, published_supernet("efficientnet-lite0"))
+        supernet.sort_channels()
         codes = space.corners()[CORNERS[name]][None]
         (arch,) = space.architectures(codes)
         subnet = finetuning.trained(setting, supernet.extract(arch), arch, seconds)

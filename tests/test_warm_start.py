@@ -12,7 +12,14 @@ from naturalize.data import open_data
 from naturalize.space import Architecture
 from naturalize.tasks import Classification
 from naturalize.training.evaluate import logits_of
-from naturalize.warm_start import DECAY, features_of, keep_function, logistic_regression, start_classifiers
+from naturalize.warm_start import (
+    DECAY,
+    by_contribution,
+    features_of,
+    fit_body,
+    logistic_regression,
+    start_classifiers,
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +56,7 @@ def test_calibrated_on_other_pictures_it_computes_what_it_did(photographs, tmp_p
         arch = largest_of(setting)
         published = seen_by(setting.supernet.extract(arch).eval(), setting, arch)
         before = seen_by(setting.error.network(arch), setting, arch)
-        keep_function(setting, arch)
+        fit_body(setting, arch)
         as_stored = seen_by(setting.supernet.extract(arch).eval(), setting, arch)
         after = seen_by(setting.error.network(arch), setting, arch)
         return [float((one - published).norm() / published.norm()) for one in (before, as_stored, after)]
@@ -60,6 +67,43 @@ def test_calibrated_on_other_pictures_it_computes_what_it_did(photographs, tmp_p
     assert before > 0.5
     assert as_stored < 1e-3
     assert after < 0.2
+
+
+def test_narrow_networks_keep_more_of_the_features_than_by_the_norm_of_weights(photographs, tmp_path, monkeypatch):
+    def work(setting):
+        family = setting.supernet.family
+        narrow = family.space.upper.copy()
+        narrow[2:] = len(family.kernels)  # the largest kernels with the least expansions
+        (arch,) = family.space.architectures(family.space.repair(narrow[None]))
+        fit_body(setting, largest_of(setting))
+        whole = seen_by(setting.error.network(largest_of(setting)), setting, arch)
+
+        def missed():
+            return float((seen_by(setting.error.network(arch), setting, arch) - whole).norm() / whole.norm())
+
+        by_what_they_do = missed()
+        setting.supernet.sort_channels()
+        return by_what_they_do, missed()
+
+    ours, by_norm = with_setting(photographs, tmp_path / "run", work, monkeypatch, supernet="efficientnet-lite0")
+    assert ours < 0.95 * by_norm
+
+
+def test_each_channel_taken_away_adds_least_to_what_is_missing():
+    draw = np.random.default_rng(0)
+    mixed = draw.normal(size=(500, 4)) @ draw.normal(size=(4, 9)) + 0.3 * draw.normal(size=(500, 9))
+    inputs, weight = mixed - mixed.mean(0), draw.normal(size=(5, 9))
+    order = by_contribution(torch.from_numpy(weight), torch.from_numpy(inputs.T @ inputs / len(inputs))).tolist()
+    assert sorted(order) == list(range(9))
+
+    def missing(channels):
+        return np.square(inputs[:, channels] @ weight[:, channels].T).sum()
+
+    gone: list[int] = []
+    for channel in reversed(order):
+        left = [other for other in range(9) if other not in gone]
+        assert min(left, key=lambda other: missing([*gone, other])) == channel
+        gone.append(channel)
 
 
 def test_a_probe_tells_more_than_chance_before_any_training(photographs, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from naturalize.space import Architecture, SearchSpace
 from naturalize.supernet import Family
 from naturalize.supernet.family import Opened
 from naturalize.training.adapt import Extent, Step, cosine, warm_up
-from naturalize.warm_start import keep_function, start_classifiers
+from naturalize.warm_start import fit_body, start_classifiers
 
 RATE, RATE_OF_TRAINED = 0.1, 0.02  # where cosines start, of new weights and of those that were brought along
 BEFORE_ADAPTATION = 0.5
@@ -52,7 +52,7 @@ def start(setting: Setting) -> None:
         start_classifiers(setting, archs)
         return
     for largest, *_ in archs:
-        keep_function(setting, largest)
+        fit_body(setting, largest)
     start_classifiers(setting, [each[:1] for each in archs])
 
 

@@ -1,12 +1,12 @@
 """The start from weights that were brought along: what the body knows is kept, and its new classifier has a use of it.
 
-Both are functions of the weights and of training pictures; a run does them once, before its first step.
+All of it is a function of the weights and of training pictures; a run does it once, before its first step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from naturalize import rng
 from naturalize.setting import Setting
 from naturalize.space import Architecture
 from naturalize.supernet import subnet
+from naturalize.supernet.blocks import ElasticInvertedResidual
 from naturalize.supernet.operators import ElasticConvNorm
 from naturalize.tasks import Classification
 from naturalize.tasks.classification import ClassificationHead
@@ -28,40 +29,111 @@ DECAY = 0.1  # of squared weights on standardised features, against the mean los
 STEPS = 100
 
 
+def squares(values: Tensor) -> Tensor:
+    """Sums of the squares of values `(n, channels)`: `(channels,)`."""
+    return values.square().sum(0)
+
+
+def products(values: Tensor) -> Tensor:
+    """Sums of the products of values `(n, channels)` by pairs of channels: `(channels, channels)`."""
+    return values.T @ values
+
+
+class Moments:
+    """First and second moments by channel of what a module is given, over pictures and pixels, gathered while it runs.
+
+    Args:
+        second: `squares` or `products`.
+    """
+
+    def __init__(self, module: nn.Module, second: Callable[[Tensor], Tensor]) -> None:
+        self.second = second
+        self.count = 0
+        self.sums: list[Tensor] = [torch.zeros(()), torch.zeros(())]
+        module.register_forward_pre_hook(self)
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor]) -> None:
+        values = inputs[0].movedim(1, -1).flatten(0, 2)
+        self.count += len(values)
+        found = values.sum(0), self.second(values)
+        self.sums = [total + more.double().cpu() for total, more in zip(self.sums, found, strict=True)]
+
+    @property
+    def mean(self) -> Tensor:
+        """Of each channel."""
+        return self.sums[0] / self.count
+
+    @property
+    def central(self) -> Tensor:
+        """The second moments about the mean: variances, or covariances."""
+        return self.sums[1] / self.count - self.second(self.mean[None])
+
+
 @torch.no_grad()
-def keep_function(setting: Setting, arch: Architecture) -> None:
-    """Let a network compute with the statistics of these pictures what it did with those that its weights came with.
+def fit_body(setting: Setting, arch: Architecture) -> None:
+    """Fit a body that was trained as one network to these pictures; what that network computes stays the same.
+
+    Args:
+        arch: the largest of the body, whose stored statistics are true.
+    """
+    body = setting.supernet.body(arch)
+    network = setting.supernet.extract(arch).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    def pairs(elastic: type, plain: type) -> list[tuple[Any, Any]]:
+        """What is elastic in the body, and what was cut from it."""
+        both = (body, elastic), (network, plain)
+        return list(zip(*([m for m in of.modules() if isinstance(m, kind)] for of, kind in both), strict=True))
+
+    norms = [(operator, Moments(norm, squares)) for operator, norm in pairs(ElasticConvNorm, nn.BatchNorm2d)]
+    blocks = [
+        (block, Moments(plain.project, products))
+        for block, plain in pairs(ElasticInvertedResidual, subnet.InvertedResidual)
+    ]
+    pixels = setting.error.calibration(np.arange(len(setting.error.calibration)), setting.error.resolution(arch))
+    logits_of(network, pixels, setting.error.device, setting.watch.progress)
+    for operator, seen in norms:
+        keep_function(operator, seen.mean, seen.central)
+    for block, seen in blocks:
+        block.reorder(by_contribution(block.project.weight.flatten(1), seen.central))
+
+
+def keep_function(operator: ElasticConvNorm, mean: Tensor, var: Tensor) -> None:
+    """Let an operator compute with other statistics, `(channels,)`, what it did with those that it came with.
 
     An ordinary trained network loses much of its accuracy when its batch norms take the statistics of other pictures:
     every channel of every layer is scaled anew. So the change of scale and shift goes into gamma and beta.
+    """
+    mean, var = mean.to(operator.gamma), var.to(operator.gamma)
+    scale = operator.gamma * (operator.running_var + operator.eps).rsqrt()
+    operator.beta.add_((mean - operator.running_mean) * scale)
+    operator.gamma.copy_(scale * (var + operator.eps).sqrt())
+    operator.running_mean.copy_(mean)
+    operator.running_var.copy_(var)
+
+
+def by_contribution(weight: Tensor, covariance: Tensor) -> Tensor:
+    """Order of channels, the most important first, so that a projection of the first ones misses little.
+
+    From the end: of the channels that are left, the one without which the variance of what is missing grows least
+    (greedy removal as in ThiNet, Luo et al., ICCV 2017).
 
     Args:
-        arch: the largest of a body, whose stored statistics are true.
+        weight: of the projection, `(out, channels)`.
+        covariance: of its inputs, `(channels, channels)`.
+
+    Returns:
+        `(channels,)`, a permutation.
     """
-    body = setting.supernet.body(arch)
-    elastic = [module for module in body.modules() if isinstance(module, ElasticConvNorm)]
-    network = setting.supernet.extract(arch).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    sums = {norm: torch.zeros(3, norm.num_features, dtype=torch.float64) for norm in norms}
-
-    def look(norm: nn.Module, inputs: tuple[Tensor]) -> None:
-        values = inputs[0].detach()
-        count = torch.full((values.shape[1],), float(values[:, 0].numel()))
-        moments = count, values.sum((0, 2, 3)), values.square().sum((0, 2, 3))
-        sums[cast(nn.BatchNorm2d, norm)] += torch.stack([moment.double().cpu() for moment in moments])
-
-    for norm in norms:
-        norm.register_forward_pre_hook(look)
-    pixels = setting.error.calibration(np.arange(len(setting.error.calibration)), setting.error.resolution(arch))
-    logits_of(network, pixels, setting.error.device, setting.watch.progress)
-    for operator, norm in zip(elastic, norms, strict=True):
-        count, total, squares = sums[norm]
-        mean, var = (moment.to(operator.gamma) for moment in (total / count, squares / count - (total / count) ** 2))
-        scale = operator.gamma * (operator.running_var + operator.eps).rsqrt()
-        operator.beta.add_((mean - operator.running_mean) * scale)
-        operator.gamma.copy_(scale * (var + operator.eps).sqrt())
-        operator.running_mean.copy_(mean)
-        operator.running_var.copy_(var)
+    weight = weight.to(covariance)
+    missing = covariance * (weight.T @ weight)
+    added = missing.diagonal().clone()
+    order = []
+    for _ in range(len(added)):
+        least = int(added.argmin())
+        order.append(least)
+        added += 2 * missing[least]
+        added[least] = torch.inf
+    return torch.tensor(order[::-1])
 
 
 @torch.no_grad()

@@ -61,16 +61,19 @@ class ElasticInvertedResidual(nn.Module):
         """Copy the slices that have the plain block's shapes into it."""
         extract_each(self, plain, ("expand", "depthwise", "squeeze_excite", "project"))
 
-    @torch.no_grad()
     def sort_channels(self) -> None:
-        """Order the expanded channels by importance, so that smaller expansions keep the first ones of it.
+        """Order the expanded channels by the L1 norm of the weights that project them (Once-for-All, section 3.3)."""
+        self.reorder(self.project.weight.abs().sum((0, 2, 3)).argsort(descending=True, stable=True))
 
-        Importance is the L1 norm of the weights with which a channel is projected (Once-for-All, section 3.3). The
-        largest architecture computes the same as before. A block that does not expand has the channels of its input.
+    @torch.no_grad()
+    def reorder(self, order: Tensor) -> None:
+        """Put the expanded channels in another order, of which smaller expansions keep the first ones.
+
+        The largest architecture computes the same as before. A block that does not expand has the channels of its
+        input, which stay where they are.
         """
         if self.expand is None:
             return
-        order = self.project.weight.abs().sum((0, 2, 3)).argsort(descending=True, stable=True)
         self.project.weight.copy_(self.project.weight[:, order])
         for operator in (self.depthwise, self.expand):
             for tensor in (operator.weight, *operator.norm_tensors()):

@@ -1,0 +1,86 @@
+"""Orders of expanded channels: errors of subnets cut from Lite0's ImageNet weights, before any training.
+
+    python benchmarks/channel_order.py dtd10 --runs /tmp/order
+
+- as published: smaller expansions keep whatever channels come first.
+- L1 norm: of the weights that project a channel, as Once-for-All sorts them.
+- contribution: to what is projected, by the user's pictures, as a transfer sorts them.
+
+Each subnet has statistics and a linear probe of its own. Errors on all images that were not looked at; choices rest on
+these data, so no result is told of them.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import SHARED, write
+
+from naturalize import api, nat, warm_start
+from naturalize.data import Pixels
+from naturalize.preparing import sandwich
+from naturalize.setting import Setting
+from naturalize.warm_start import features_of, fit_body, logistic_regression
+
+SEED, SUBNETS, FITTED = 200, 10, 1000
+
+Errors = dict[str, list[float]]
+
+
+def as_they_are(weight: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
+    """In place of `by_contribution`: the order as it is."""
+    return torch.arange(len(covariance))
+
+
+def compare(own: Setting, found: Errors) -> None:
+    """In place of `nat.prepare_only`: the errors under each order."""
+    largest, *_ = sandwich(own.supernet.family, own.seed, 0)
+    own.dataset.scan_test(own.watch.progress)
+    rows = np.concatenate([own.dataset.splits["val"], own.dataset.splits["test"]])
+    own.error.images = Pixels(own.dataset, rows, own.supernet.family.resolutions)
+    by_contribution, warm_start.by_contribution = warm_start.by_contribution, as_they_are
+    fit_body(own, largest)
+    found["as published"] = errors(own)
+    own.supernet.sort_channels()
+    found["L1 norm"] = errors(own)
+    warm_start.by_contribution = by_contribution
+    fit_body(own, largest)
+    found["contribution"] = errors(own)
+
+
+def errors(own: Setting) -> list[float]:
+    """Of the smallest, the largest and random subnets."""
+    space = own.supernet.family.space
+    rows = np.arange(len(own.trainer.images.labels))[:FITTED]
+    labels = own.trainer.images.labels[rows]
+    codes = np.concatenate([space.corners(), space.sample(SUBNETS, np.random.default_rng(1))])
+    found = []
+    for arch in space.architectures(codes):
+        classifier = own.supernet.head(arch, "default").classifier
+        weight, bias = logistic_regression(own.task, features_of(own, arch, rows), labels)
+        with torch.no_grad():
+            classifier.weight.copy_(weight)
+            classifier.bias.copy_(bias)
+        found.append(float(own.error.measure(np.array([arch.code])).values[0]))
+    return found
+
+
+def main() -> None:
+    """Measure, print and write the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--runs", type=Path, required=True)
+    asked = parser.parse_args()
+    found: Errors = {}
+    nat.prepare_only = lambda own: compare(own, found)
+    data: Any = SHARED / f"{asked.data}-train.parquet"
+    api.prepare(data, asked.runs / asked.data, supernet="efficientnet-lite0", epochs=1, seed=SEED, listeners=())
+    for order, (smallest, largest, *random) in found.items():
+        print(f"{order:>12}  smallest {smallest:5.1f}  random {np.mean(random):5.1f}  largest {largest:5.1f}")
+    write(f"channel-order-{asked.data}", {order: [round(e, 2) for e in values] for order, values in found.items()})
+
+
+if __name__ == "__main__":
+    main()
