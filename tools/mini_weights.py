@@ -1,7 +1,7 @@
 """Prepare `mini` on CIFAR-100 and bundle its weights, with a card that says how they came to be.
 
-    python tools/mini_weights.py --data ../shared/data --run runs/mini --epochs 60
-    python tools/mini_weights.py --data ../shared/data --run runs/mini --epochs 60 --bundle
+    python tools/mini_weights.py --data ../shared/data --run runs/mini --epochs 36
+    python tools/mini_weights.py --data ../shared/data --run runs/mini --epochs 36 --bundle
 
 The first may be stopped and started again at any time, and is repeatable to the bit on one machine; it prints errors on
 validation images, a tenth of the training images kept apart. The second reads the test split and writes the files.
@@ -89,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=36)
     parser.add_argument("--bundle", action="store_true")
     asked = parser.parse_args()
     data = cifar100(asked.data)
