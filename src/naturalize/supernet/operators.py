@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from naturalize.supernet import subnet
+
+COLUMNS = 3  # of a kernel, up to which oneDNN's gradient of depthwise weights is quick
 
 
 class ConvNormSlice(NamedTuple):
@@ -120,11 +122,47 @@ def convolution(x: Tensor, weight: Tensor, stride: int, padding: int, depthwise:
     side, kernel = x.shape[-1], weight.shape[-1]
     if not depthwise:
         return F.conv2d(x, weight, None, stride, padding)
-    if side >= kernel:
-        return F.conv2d(x, weight, None, stride, padding, groups=len(weight))
-    edge = max(0, padding - (side - 1))
-    weight = weight[:, :, edge : kernel - edge, edge : kernel - edge]
-    return F.conv2d(F.pad(x, [padding - edge] * 4), weight, None, stride, groups=len(weight))
+    if side < kernel:
+        edge = max(0, padding - (side - 1))
+        weight = weight[:, :, edge : kernel - edge, edge : kernel - edge]
+        x, padding = F.pad(x, [padding - edge] * 4), 0
+    if stride == 1 and weight.shape[-1] > COLUMNS and x.device.type == "cpu":
+        return cast(Tensor, DepthwiseConv.apply(x, weight, padding))
+    return F.conv2d(x, weight, None, stride, padding, groups=len(weight))
+
+
+class DepthwiseConv(torch.autograd.Function):
+    """A depthwise convolution of stride 1 on a CPU, for wide kernels.
+
+    oneDNN takes several times as long for each column of the gradient of such weights as for those of three columns.
+    So it is put together from gradients of three columns each; the sums are the same.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, padding: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.padding = padding
+        return F.conv2d(x, weight, None, 1, padding, groups=len(weight))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        x, weight = ctx.saved_tensors
+        padding, kernel, channels = ctx.padding, weight.shape[-1], len(weight)
+
+        def gradients(grad: Tensor, x: Tensor, weight: Tensor, columns: int, wanted: list[bool]) -> list[Tensor]:
+            """Of the map and of the weights, padded by so many columns."""
+            geometry: tuple[Any, ...] = [1, 1], [padding, columns], [1, 1], False, [0, 0], channels
+            return torch.ops.aten.convolution_backward(grad, x, weight, None, *geometry, [*wanted, False])
+
+        grad_x = gradients(grad, x, weight, padding, [True, False])[0] if ctx.needs_input_grad[0] else None
+        padded = F.pad(x, [padding, padding, 0, 0]) if padding else x
+        parts = weight.new_empty(weight.shape)
+        spare = kernel - COLUMNS
+        for left in range(0, spare + 1, COLUMNS - 1):
+            columns = slice(left, left + COLUMNS)
+            shifted = F.pad(grad, [left, spare - left, 0, 0])
+            parts[..., columns] = gradients(shifted, padded, weight[..., columns], 0, [False, True])[1]
+        return grad_x, parts, None
 
 
 class ElasticSqueezeExcite(nn.Module):
