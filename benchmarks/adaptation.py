@@ -16,7 +16,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import mean
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,8 +28,7 @@ from naturalize.data import Pixels, augment
 from naturalize.preparing import prepare, uniform
 from naturalize.session import Session
 from naturalize.setting import Setting
-from naturalize.training.adapt import Extent, Step, Trainer, TrainingState, cosine, warm_up
-from naturalize.training.evaluate import fold
+from naturalize.training.adapt import Extent, Step, Trainer, TrainingState, cosine
 
 FIRST_SEED, SUBNETS = 200, 8
 OWN_END = 0.85  # of the budget, for training; the rest measures
@@ -75,59 +74,6 @@ def from_the_largest(trainer: Trainer, own: Setting, first: int) -> Step:
     return trainer.sandwich_step(lambda step: [*largest, uniform(space, own.seed, step)], first)
 
 
-def frozen_largest(own: Setting) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The largest network as it was when this was first asked for, of normalised images."""
-    kept = own.trainer.__dict__
-    if "frozen" not in kept:
-        network = fold(own.error.network(own.supernet.family.space.largest)).requires_grad_(False)
-        kept["frozen"] = lambda images: network.head(network.layers(images))
-    return cast(Callable[[torch.Tensor], torch.Tensor], kept["frozen"])
-
-
-def sandwich_of_frozen(labels: bool) -> Callable[..., None]:
-    """`preparing.train_by_sandwich` whose largest network is not trained, but teaches as it was at the start."""
-
-    def trained(session: Session, extent: Extent, curve: float = 1.0) -> None:
-        own = session.setting
-        trainer, family = own.trainer, own.supernet.family
-        preparing.start(own)
-        teacher = frozen_largest(own)
-
-        def step(number: int) -> torch.Tensor:
-            archs = preparing.sandwich(family, own.seed, number)
-            with torch.no_grad():
-                targets = teacher(trainer.batch(number, archs[0])[0])
-            for arch in archs[1:]:
-                images, right = trainer.batch(number, arch)
-                logits = trainer.supernet(images, arch)
-                loss = own.task.distillation_loss(logits, targets)
-                if labels:
-                    loss = loss + own.task.loss(logits, right)
-                trainer.fabric.backward(loss)
-            return loss.detach()
-
-        rate = warm_up(cosine(0.0, curve, preparing.RATE_OF_TRAINED), preparing.WARM_UP_SHARE)
-        session.train("prepare", 0, lambda first: step, extent, rate)
-
-    return trained
-
-
-def from_frozen(trainer: Trainer, own: Setting, first: int) -> Step:
-    """A uniform architecture from the labels and from the largest as it was at the start."""
-    space, teacher = own.supernet.family.space, frozen_largest(own)
-
-    def step(number: int) -> torch.Tensor:
-        with torch.no_grad():
-            targets = teacher(trainer.batch(first + number, space.largest)[0])
-        arch = uniform(space, own.seed, first + number)
-        images, labels = trainer.batch(first + number, arch)
-        loss = trainer.loss(trainer.supernet(images, arch), labels, targets)
-        trainer.fabric.backward(loss)
-        return loss.detach()
-
-    return step
-
-
 def at_rate(rate: float) -> list[Patch]:
     """Both trainings of weights that were brought along begin at this rate."""
     return [(module, "RATE_OF_TRAINED", rate) for module in (nat, preparing)]
@@ -144,9 +90,6 @@ WAYS: dict[str, list[Patch]] = {
     "average 0.99": [(Trainer, "update", with_average(0.99))],
     "average 0.998": [(Trainer, "update", with_average(0.998))],
     "from the largest": [(sys.modules[__name__], "labels_alone", from_the_largest)],
-    "largest frozen": [(preparing, "train_by_sandwich", sandwich_of_frozen(labels=False))],
-    "largest frozen, labels too": [(preparing, "train_by_sandwich", sandwich_of_frozen(labels=True))],
-    "from frozen": [(sys.modules[__name__], "labels_alone", from_frozen)],
     "batch 32": [(setting, "batch_size", lambda images: 32)],
     "batch 128": [(setting, "batch_size", lambda images: 128)],
     "decay 2e-4": [(setting, "weight_decay", lambda images: 2e-4)],

@@ -51,9 +51,9 @@ def start(setting: Setting) -> None:
     if setting.prepared:
         start_classifiers(setting, archs)
         return
-    for largest, *_ in archs:
+    for largest, *_others in archs:
         fit_body(setting, largest)
-    start_classifiers(setting, [each[:1] for each in archs])
+    start_classifiers(setting, [[largest, *random] for largest, _smallest, *random in archs])
 
 
 def train_by_sandwich(session: Session, extent: Extent, curve: float = 1.0) -> None:
