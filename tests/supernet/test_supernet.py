@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from naturalize.supernet import FAMILIES, Supernet, make_family
+from naturalize.supernet.blocks import ElasticInvertedResidual
 from naturalize.supernet.family import Opened
 from naturalize.tasks import Classification
 
@@ -142,6 +143,9 @@ def test_sorted_channels_leave_the_largest_networks_as_they_were(name):
             torch.testing.assert_close(supernet(images, arch), logits, atol=1e-4 * float(logits.abs().max()), rtol=1e-4)
         smallest = supernet(images, family.space.architectures(family.space.corners())[0])
     assert not torch.allclose(smallest, changed, rtol=1e-2), "nothing was sorted"
+    for block in supernet.modules():
+        if isinstance(block, ElasticInvertedResidual) and block.expand is not None:
+            assert (block.project.weight.abs().sum((0, 2, 3)).diff() <= 1e-4).all()
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
