@@ -82,9 +82,13 @@ def at_rate(rate: float) -> list[Patch]:
 WAYS: dict[str, list[Patch]] = {
     "as it is": [],
     "no warm start": [(preparing, "start", lambda own: None)],
+    "rate 0.002": at_rate(0.002),
+    "rate 0.005": at_rate(0.005),
     "rate 0.01": at_rate(0.01),
     "rate 0.02": at_rate(0.02),
     "rate 0.1": at_rate(0.1),
+    "preparation at 0.02": [(preparing, "ARCHITECTURES", 1)],
+    "preparation at 0.002": [(preparing, "ARCHITECTURES", 10)],
     "head x 5": [(Trainer, "update", with_head_rate(5.0))],
     "head x 0.2": [(Trainer, "update", with_head_rate(0.2))],
     "average 0.99": [(Trainer, "update", with_average(0.99))],

@@ -21,6 +21,7 @@ from naturalize.training.adapt import Extent, Step, cosine, warm_up
 from naturalize.warm_start import fit_body, start_classifiers
 
 RATE, RATE_OF_TRAINED = 0.1, 0.02  # where cosines start, of new weights and of those that were brought along
+ARCHITECTURES = 4  # of a step of the sandwich rule, whose gradients are summed
 BEFORE_ADAPTATION = 0.5
 WARM_UP_RATE = 0.02  # of a new head on a trained body
 WARM_UP_SHARE = 0.1
@@ -66,7 +67,7 @@ def train_by_sandwich(session: Session, extent: Extent, curve: float = 1.0) -> N
     """
     setting = session.setting
     start(setting)
-    peak = RATE if setting.run.settings.weights is None else RATE_OF_TRAINED
+    peak = RATE if setting.run.settings.weights is None else RATE_OF_TRAINED / ARCHITECTURES
     rate = warm_up(cosine(0.0, curve, peak), WARM_UP_SHARE)
     draw = partial(sandwich, setting.supernet.family, setting.seed)
     session.train("prepare", 0, lambda first: setting.trainer.sandwich_step(draw, first), extent, rate)
