@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import SHARED, each_on_a_cpu, write
+from common import SHARED, answer_all_unseen, each_on_a_cpu, write
 from three_ways import data_of
 
 from naturalize import api, nat, preparing, schedule, setting
-from naturalize.data import Pixels, augment
+from naturalize.data import augment
 from naturalize.preparing import prepare, uniform
 from naturalize.session import Session
 from naturalize.setting import Setting
@@ -70,8 +70,7 @@ def labels_alone(trainer: Trainer, own: Setting, first: int) -> Step:
 def from_the_largest(trainer: Trainer, own: Setting, first: int) -> Step:
     """The largest from the labels, a uniform architecture from the largest, on the same batch."""
     space = own.supernet.family.space
-    largest = space.architectures(space.corners()[1:])
-    return trainer.sandwich_step(lambda step: [*largest, uniform(space, own.seed, step)], first)
+    return trainer.sandwich_step(lambda step: [space.largest, uniform(space, own.seed, step)], first)
 
 
 def at_rate(rate: float) -> list[Patch]:
@@ -85,10 +84,10 @@ WAYS: dict[str, list[Patch]] = {
     "rate 0.002": at_rate(0.002),
     "rate 0.005": at_rate(0.005),
     "rate 0.01": at_rate(0.01),
-    "rate 0.02": at_rate(0.02),
+    "rate 0.05": at_rate(0.05),
     "rate 0.1": at_rate(0.1),
-    "preparation at 0.02": [(preparing, "ARCHITECTURES", 1)],
-    "preparation at 0.002": [(preparing, "ARCHITECTURES", 10)],
+    "preparation at 0.02": [(preparing, "RATE_OF_TRAINED", 4 * 0.02)],
+    "preparation at 0.002": [(preparing, "RATE_OF_TRAINED", 4 * 0.002)],
     "head x 5": [(Trainer, "update", with_head_rate(5.0))],
     "head x 0.2": [(Trainer, "update", with_head_rate(0.2))],
     "average 0.99": [(Trainer, "update", with_average(0.99))],
@@ -130,9 +129,7 @@ def adapt_only(own: Setting) -> None:
     session.train("adapt", 1, step, Extent(seconds=until - watch.used_s), rate)
     if average := own.trainer.__dict__.get("average"):
         own.supernet.load_state_dict(average, strict=False)
-    own.dataset.scan_test(watch.progress)
-    rows = np.concatenate([own.dataset.splits["val"], own.dataset.splits["test"]])
-    own.error.images = Pixels(own.dataset, rows, own.supernet.family.resolutions)
+    answer_all_unseen(own)
     space = own.supernet.family.space
     codes = np.concatenate([space.corners(), space.sample(SUBNETS, np.random.default_rng(0))])
     errors = own.error.measure(codes).values

@@ -16,15 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import SHARED, write
+from common import SHARED, answer_all_unseen, write
 
 from naturalize import api, nat, warm_start
-from naturalize.data import Pixels
-from naturalize.preparing import sandwich
 from naturalize.setting import Setting
-from naturalize.warm_start import features_of, fit_body, logistic_regression
+from naturalize.warm_start import fit_body, start_classifiers
 
-SEED, SUBNETS, FITTED = 200, 10, 1000
+SEED, SUBNETS = 200, 10
 
 Errors = dict[str, list[float]]
 
@@ -36,10 +34,8 @@ def as_they_are(weight: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
 
 def compare(own: Setting, found: Errors) -> None:
     """In place of `nat.prepare_only`: the errors under each order."""
-    largest, *_ = sandwich(own.supernet.family, own.seed, 0)
-    own.dataset.scan_test(own.watch.progress)
-    rows = np.concatenate([own.dataset.splits["val"], own.dataset.splits["test"]])
-    own.error.images = Pixels(own.dataset, rows, own.supernet.family.resolutions)
+    largest = own.supernet.family.space.largest
+    answer_all_unseen(own)
     by_contribution, warm_start.by_contribution = warm_start.by_contribution, as_they_are
     fit_body(own, largest)
     found["as published"] = errors(own)
@@ -53,16 +49,10 @@ def compare(own: Setting, found: Errors) -> None:
 def errors(own: Setting) -> list[float]:
     """Of the smallest, the largest and random subnets."""
     space = own.supernet.family.space
-    rows = np.arange(len(own.trainer.images.labels))[:FITTED]
-    labels = own.trainer.images.labels[rows]
     codes = np.concatenate([space.corners(), space.sample(SUBNETS, np.random.default_rng(1))])
     found = []
     for arch in space.architectures(codes):
-        classifier = own.supernet.head(arch, "default").classifier
-        weight, bias = logistic_regression(own.task, features_of(own, arch, rows), labels)
-        with torch.no_grad():
-            classifier.weight.copy_(weight)
-            classifier.bias.copy_(bias)
+        start_classifiers(own, [[arch]])
         found.append(float(own.error.measure(np.array([arch.code])).values[0]))
     return found
 

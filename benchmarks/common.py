@@ -10,7 +10,12 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from naturalize.setting import Setting
 
 HERE = Path(__file__).parent
 SHARED = HERE.parents[1] / "shared" / "data"
@@ -66,6 +71,15 @@ def each_on_a_cpu(work: Callable[[Job], Result], jobs: Iterable[Job]) -> list[Re
 def take_a_cpu(free: Any) -> None:
     """Keep this process on a CPU of its own."""
     os.sched_setaffinity(0, {free.get()})
+
+
+def answer_all_unseen(own: "Setting") -> None:
+    """Let errors be those on all pictures that are not trained on: for choices, on data of which no result is told."""
+    from naturalize.data import Pixels
+
+    own.dataset.scan_test(own.watch.progress)
+    rows = np.concatenate([own.dataset.splits["val"], own.dataset.splits["test"]])
+    own.error.images = Pixels(own.dataset, rows, own.supernet.family.resolutions)
 
 
 def read_front(run: Path) -> Front:

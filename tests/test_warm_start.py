@@ -42,7 +42,7 @@ def with_setting(data, out, work, monkeypatch, **options):
 
 def largest_of(setting) -> Architecture:
     space = setting.supernet.family.space
-    return space.architectures(space.corners()[1:])[0]
+    return space.largest
 
 
 def seen_by(network, setting, arch):
@@ -159,7 +159,7 @@ def test_bodies_of_a_run_give_their_features_to_new_classifiers(tmp_path, monkey
         return setting.error.measure(setting.supernet.family.space.corners()).values
 
     errors = with_setting(data, tmp_path / "second", work, monkeypatch, supernet=tmp_path / "first")
-    assert errors.mean() < 33.0  # chance: 67
+    assert (errors < 30.0).all()
 
 
 @pytest.mark.parametrize("classes", [2, 5])

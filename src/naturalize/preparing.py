@@ -161,7 +161,7 @@ def frozen_largest(setting: Setting) -> Callable[[Tensor], Tensor]:
 
 def sandwich(family: Family, seed: int, step: int) -> Sequence[Architecture]:
     """The architectures of a step: largest, smallest, two uniform ones; all of one body, bodies taking turns."""
-    random = family.space.sample(2, rng.generator(seed, "sandwich", step))
+    random = family.space.sample(ARCHITECTURES - 2, rng.generator(seed, "sandwich", step))
     codes = np.concatenate([family.space.corners()[::-1], random])
     return family.space.architectures(family.in_body(codes, family.bodies[step % len(family.bodies)]))
 

@@ -45,7 +45,7 @@ def test_a_start_by_name_has_the_weights_of_the_file():
         torch.testing.assert_close(state[name], tensor.float(), rtol=0, atol=0)
     family = make_family("mini", 32)
     assert supernet.family == family
-    (largest,) = family.space.architectures(family.space.corners()[1:])
+    largest = family.space.largest
     heads = Classification(2).heads(family)
     assert supernet.head(largest, "default").classifier.weight.shape == heads[0].classifier.weight.shape
     assert np.isfinite(supernet.eval()(torch.zeros(1, 3, 32, 32), largest).detach().numpy()).all()
