@@ -20,7 +20,6 @@ from naturalize.warm_start import (
     logistic_regression,
     start_classifiers,
 )
-from naturalize.weights import has_published
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +119,6 @@ def test_a_probe_tells_more_than_chance_before_any_training(photographs, tmp_pat
     assert probed < 0.6 * chance
 
 
-@pytest.mark.skipif(not has_published("mini"), reason="the weights of mini are still being prepared")
 def test_bundled_features_tell_more_than_new_ones(photographs, tmp_path, monkeypatch):
     def work(setting):
         archs = [preparing.sandwich(setting.supernet.family, 0, 0)]

@@ -24,6 +24,7 @@ from naturalize.errors import Interrupted, UserError
 from naturalize.files import write_bytes, write_json
 from naturalize.objectives.error import Error
 from naturalize.run import Run
+from naturalize.supernet import Supernet
 from naturalize.weights import BUNDLED
 
 VALIDATION = 0.1
@@ -48,9 +49,16 @@ def cifar100(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {"train": (images[train], labels[train]), "val": (images[kept], labels[kept]), "test": arrays("test")}
 
 
-def accuracies(run: Run, dataset: Dataset, split: str) -> dict[str, float]:
+def in_16_bits(supernet: Supernet) -> Supernet:
+    """The supernet with its weights rounded as they are kept, so that figures are those of the file."""
+    for parameter in supernet.parameters():
+        parameter.data = parameter.data.half().float()
+    return supernet
+
+
+def accuracies(run: Run, supernet: Supernet, dataset: Dataset, split: str) -> dict[str, float]:
     """Of the largest, the smallest, and the mean of random subnets, in percent, with calibrated batch norm."""
-    supernet, space = run.trained_supernet(), run.family.space
+    space = run.family.space
     rows = dataset.splits[split]
     images = Pixels(dataset, rows, run.family.resolutions)
     error = Error(supernet, run.task, run.stored("calibration"), images, torch.device("cpu"))
@@ -60,14 +68,14 @@ def accuracies(run: Run, dataset: Dataset, split: str) -> dict[str, float]:
     return {name: round(float(value), 2) for name, value in named.items()}
 
 
-def bundle(run: Run, epochs: int, figures: dict[str, Any]) -> None:
+def bundle(supernet: Supernet, epochs: int, figures: dict[str, Any]) -> None:
     """Write the trained tensors in 16 bits, without the classifier, and the card."""
-    supernet = run.trained_supernet()
     kept = {
         name: tensor.detach().half().contiguous()
         for name, tensor in supernet.named_parameters()
         if ".classifier." not in name
     }
+    BUNDLED.mkdir(exist_ok=True)
     write_bytes(BUNDLED / "mini.safetensors", safetensors.torch.save(kept))
     card = {
         "supernet": "mini",
@@ -94,11 +102,11 @@ def main() -> None:
     asked = parser.parse_args()
     data = cifar100(asked.data)
     run = naturalize.prepare(data, asked.run, supernet="mini", scratch=True, epochs=asked.epochs, seed=SEED)
-    dataset = open_data(data)
-    figures: dict[str, Any] = {"val": accuracies(run, dataset, "val")}
+    supernet, dataset = in_16_bits(run.trained_supernet()), open_data(data)
+    figures: dict[str, Any] = {"val": accuracies(run, supernet, dataset, "val")}
     if asked.bundle:
-        figures["test"] = accuracies(run, dataset, "test")
-        bundle(run, asked.epochs, figures)
+        figures["test"] = accuracies(run, supernet, dataset, "test")
+        bundle(supernet, asked.epochs, figures)
     print(json.dumps(figures))
 
 

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -11,8 +10,6 @@ from naturalize import api
 from naturalize.supernet import make_family
 from naturalize.tasks import Classification
 from naturalize.weights import BUNDLED, has_published, published_supernet
-
-pytestmark = pytest.mark.skipif(not has_published("mini"), reason="the weights of mini are still being prepared")
 
 
 def test_the_file_is_small_and_holds_no_classifier():
