@@ -28,11 +28,11 @@ from naturalize.report import write_report
 from naturalize.run import Run, Settings, Watch, parse_budget, prepared_directory, source_from, source_to
 from naturalize.run.front import read_front
 from naturalize.run.run import RunNetwork
-from naturalize.run.settings import FROM_PYTHON, METHODS, SANDWICH
+from naturalize.run.settings import FROM_PYTHON, METHODS, PUBLISHED, SANDWICH
 from naturalize.run.watch import Listener
 from naturalize.supernet import FAMILIES, make_family
 from naturalize.terminal import Terminal
-from naturalize.weights import PUBLISHED, family_of_file, has_published
+from naturalize.weights import family_of_file, has_published
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -608,11 +608,10 @@ def choices(dataset: Dataset) -> list[str]:
     sides = ", ".join(map(str, family.resolutions))
     flips = "with" if should_flip(dataset) else "without"
     views = views_of(dataset)
-    start = f"{family.name} with its published weights" if settings.weights is not None else family.name
     finer = f", each in {views} slightly shifted views" if views > 1 else ""
     return [
-        f"would choose: supernet {start}, {family.space.size:.1e} architectures of {smallest:.2f} to {largest:.1f} M "
-        f"multiply-adds at {sides} px",
+        f"would choose: supernet {settings.start}, {family.space.size:.1e} architectures of {smallest:.2f} "
+        f"to {largest:.1f} M multiply-adds at {sides} px",
         f"would train {flips} mirrored pictures, in batches of about {batch_size(len(dataset.splits['train']))}; "
         f"would validate on {len(dataset.splits['val']):,} pictures{finer}",
         f"would minimise error and madds within a budget of {DEFAULT_BUDGET}",

@@ -27,6 +27,7 @@ from naturalize.objectives.exact import Exact
 from naturalize.objectives.requirement import Requirement, parse_requirement
 from naturalize.progress import Progress
 from naturalize.run import Run, Settings, Watch, source_from, source_to
+from naturalize.run.settings import PUBLISHED
 from naturalize.run.stored import some, store_pixels
 from naturalize.schedule import Costs
 from naturalize.space import Architecture, Codes
@@ -37,7 +38,7 @@ from naturalize.training.adapt import Trainer, make_optimizer
 from naturalize.training.batches import Batches, TrainingImages
 from naturalize.training.engine import at_once, make_fabric, quickest_thread_count, side_by_side
 from naturalize.training.evaluate import fold, images_at_once, logits_of
-from naturalize.weights import PUBLISHED, UNPREPARED, file_supernet, published_supernet, transplant
+from naturalize.weights import UNPREPARED, file_supernet, published_supernet, transplant
 
 FEW_IMAGES = 1500  # validation images below which each is measured in several views
 VIEWS = 5

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from naturalize.errors import UserError
 from naturalize.run import Settings, duration, parse_budget
-from naturalize.run.settings import read_settings, write_settings
+from naturalize.run.settings import PUBLISHED, read_settings, write_settings
 
 FACTS = {"data": {"side": 8}, "pixels": {"views": 1}, "machine": {"cpus": 2}}
 
@@ -65,3 +65,8 @@ def test_R15_differences_are_named_but_for_the_path_of_the_data() -> None:
     assert len(found) == 5
     assert "seed (0 there, 4 here)" in found
     assert "budget (2m 00s there, none here)" in found
+
+
+def test_a_start_says_which_weights() -> None:
+    said = [Settings(data="a", supernet="mini", weights=weights).start for weights in (None, PUBLISHED, "runs/first")]
+    assert said == ["mini from nothing", "mini with its published weights", "mini with the weights of runs/first"]

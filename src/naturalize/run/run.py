@@ -66,9 +66,9 @@ class Run:
         )
         limits = f" with {', '.join(asked.requirements)}" if asked.requirements else ""
         if asked.goal == "prepare":
-            return f"{asked.supernet}, preparation alone, {spend}, seed {asked.seed}"
+            return f"{asked.start}, preparation alone, {spend}, seed {asked.seed}"
         balanced = ", balanced classes" if asked.balanced else ""
-        return f"{asked.supernet}, minimise {', '.join(asked.objectives)}{limits}{balanced}, {spend}, seed {asked.seed}"
+        return f"{asked.start}, minimise {', '.join(asked.objectives)}{limits}{balanced}, {spend}, seed {asked.seed}"
 
     # what it works with ---------------------------------------------------------------------------------------------
 

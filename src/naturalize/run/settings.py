@@ -17,6 +17,7 @@ FORMAT = 1
 FACTS = ("data", "pixels", "machine")  # tables of run.toml beside the settings
 MINIMUM_BUDGET_S = 30.0
 FROM_PYTHON = "a module"  # a teacher that came as one, in place of a name or path
+PUBLISHED = "published"  # in place of a path: the weights that go with a supernet's name
 METHODS = SANDWICH, SHRINK = "sandwich", "shrink"  # of preparation
 UNITS_S = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
@@ -53,6 +54,12 @@ class Settings:
     classes: tuple[str, ...] = ()
     strict: bool = False
     balanced: bool = False
+
+    @property
+    def start(self) -> str:
+        """The supernet and the weights that it starts from, in words."""
+        known = {None: "from nothing", PUBLISHED: "with its published weights"}
+        return f"{self.supernet} {known.get(self.weights, f'with the weights of {self.weights}')}"
 
     def differences(self, other: Settings) -> list[str]:
         """What differs, as `seed (0 there, 1 here)`: each a reason not to go on with a run of other settings."""

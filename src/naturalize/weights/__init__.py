@@ -20,7 +20,6 @@ from naturalize.weights.tensors import read_tensors
 
 __all__ = [
     "BUNDLED",
-    "PUBLISHED",
     "UNPREPARED",
     "family_of_file",
     "file_supernet",
@@ -29,8 +28,6 @@ __all__ = [
     "transplant",
     "with_classifier",
 ]
-
-PUBLISHED = "published"  # in place of a path: the weights that go with a supernet's name
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of pixels 0..255
 IMAGENET_SIDE = 224
