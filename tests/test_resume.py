@@ -146,8 +146,8 @@ def test_R02_a_finished_run_says_so_and_more_iterations_go_on_with_a_new_cosine(
     command("resume", run, "--iterations", "3")
     more = runs.rates(run)[len(before["rates"]) :]
     assert [rate[0] for rate in more] == ["adapt"] * 6
-    assert more[0][4] == pytest.approx(nat.RATE)
-    assert more[-1][4] < 0.1 * nat.RATE
+    assert more[0][4] == pytest.approx(nat.RATE_OF_TRAINED)
+    assert more[-1][4] < 0.1 * nat.RATE_OF_TRAINED
     assert set(before["measurements"]) <= runs.measured(run)
     assert dict(runs.rows(run, "SELECT name, value FROM decisions"))["adapt 2"].startswith("[0.0, 1.0")
     front = front_of(run)

@@ -88,7 +88,7 @@ def test_stopped_and_resumed_it_keeps_its_teacher(loose, finished, tmp_path):
 
 @pytest.mark.parametrize("method", ["sandwich", "shrink"])
 def test_with_labels_both_teach(data, finished, tmp_path, method):
-    asked = {"method": method, "epochs": 6, "seed": 1, "listeners": ()}
+    asked = {"scratch": True, "method": method, "epochs": 6, "seed": 1, "listeners": ()}
     naturalize.prepare(str(data), tmp_path / "alone", **asked)
     naturalize.prepare(str(data), tmp_path / "taught", teacher=finished, **asked)
     alone, taught = (runs.events(tmp_path / name, "epoch")[0]["loss"] for name in ("alone", "taught"))
