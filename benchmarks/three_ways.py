@@ -7,9 +7,10 @@
 - ofa: all training goes into preparation; then one search, whose candidates are measured with those weights.
 - uniform: as nat, but adaptation draws architectures uniformly, not from the archive's distribution.
 
-Paired seeds: the same data splits, starting weights and batches. Each run is kept on one CPU, as many runs at once as
-there are CPUs: a comparison of equals, not a timing. Compared is the hypervolume of the final front on the test split,
-with one reference point for all. Printed are all seeds, the medians, and the mean paired ratio to nat.
+All start from nothing. Paired seeds: the same data splits, starting weights and batches. Each run is kept on one CPU,
+as many runs at once as there are CPUs: a comparison of equals, not a timing. Compared is the hypervolume of the final
+front on the test split, with one reference point for all. Printed are all seeds, the medians, and the mean paired
+ratio to nat.
 """
 
 import argparse
@@ -98,7 +99,8 @@ def run_one(job: tuple[int, str], data: Any, budget: str, runs: Path) -> Front:
     out = runs / f"{way}-{seed}"
     if not (out / "report.html").exists():
         nat.run_transfer = WAYS[way]  # type: ignore[assignment]
-        api.transfer(data, out, budget=budget, seed=seed, listeners=(), started=time.monotonic())
+        asked = {"scratch": True, "budget": budget, "seed": seed}
+        api.transfer(data, out, **asked, listeners=(), started=time.monotonic())
     front = read_front(out)
     print(f"{way} {seed}: {len(front['networks'])} networks", flush=True)
     return front

@@ -28,7 +28,6 @@ from naturalize.run import parse_budget, read_events
 mpl.use("svg")
 
 WAYS = {"bundled": (False, 1.0), "scratch": (True, 1.0), "bundled, a third": (False, 1 / 3)}  # from nothing; of budget
-COLOURS = ("tab:blue", "tab:orange", "tab:green")
 Curve = list[tuple[float, float]]
 
 
@@ -46,7 +45,7 @@ def run_one(job: tuple[int, str], data: Any, budget: str, runs: Path) -> tuple[F
     """Front and curve of one run, of a seed and a way, unless it is there."""
     seed, way = job
     scratch, share = WAYS[way]
-    out = runs / f"{way.replace(', ', '-').replace(' ', '-')}-{seed}"
+    out = runs / f"{way.replace(' ', '-')}-{seed}"
     if not (out / "report.html").exists():
         started = time.monotonic()
         asked = {"supernet": "mini", "scratch": scratch, "budget": f"{share * parse_budget(budget):g}s", "seed": seed}
@@ -63,9 +62,9 @@ def draw(name: str, budget: str, curves: dict[str, list[Curve]]) -> Path:
 
     mpl.rcParams["svg.hashsalt"] = name
     figure, axes = pyplot.subplots(figsize=(6.4, 3.6), layout="constrained")
-    for way, colour in zip(WAYS, COLOURS, strict=True):
+    for place, way in enumerate(WAYS):
         for number, curve in enumerate(curves[way]):
-            axes.plot(*zip(*curve, strict=True), "o-", color=colour, ms=3, lw=1, label=None if number else way)
+            axes.plot(*zip(*curve, strict=True), "o-", color=f"C{place}", ms=3, lw=1, label=None if number else way)
     axes.set(xlabel="seconds", ylabel="hypervolume on validation", title=f"{name}, {budget}: mini")
     axes.legend()
     path = HERE.parent / "docs" / f"warm-start-{name}.svg"

@@ -75,7 +75,6 @@ def bundle(supernet: Supernet, epochs: int, figures: dict[str, Any]) -> None:
         for name, tensor in supernet.named_parameters()
         if ".classifier." not in name
     }
-    BUNDLED.mkdir(exist_ok=True)
     write_bytes(BUNDLED / "mini.safetensors", safetensors.torch.save(kept))
     card = {
         "supernet": "mini",
