@@ -16,7 +16,7 @@ from naturalize.errors import UserError
 from naturalize.files import write_bytes
 from naturalize.progress import Progress, silent
 
-CALIBRATION = 512
+CALIBRATION = 256  # more are no better and cost every measurement (docs/benchmarks.md)
 CHECK = 128
 MOST_BYTES = 256e6  # of one kind at all resolutions: large pictures are kept in smaller numbers, but at least LEAST
 LEAST = 64
