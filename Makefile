@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RUN := runs/digits
+RUN := runs/clothing
 
 .PHONY: demo test test-slow lint format install mini-weights clean
 .DELETE_ON_ERROR:
@@ -20,7 +20,7 @@ install: $(VENV)/installed
 
 demo: install
 	rm -rf $(RUN)
-	$(BIN)/naturalize transfer digits --budget 3m --out $(RUN)
+	$(BIN)/naturalize transfer clothing --budget 3m --out $(RUN)
 	$(BIN)/naturalize export $(RUN) --format onnx --to $(RUN)/model.onnx
 
 lint: install
