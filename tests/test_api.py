@@ -87,9 +87,15 @@ def test_check_says_what_it_understood() -> None:
     assert any("3 classes (0, 1, 2), grey pictures" in line for line in lines)
 
 
-def test_a_transfer_starts_from_prepared_weights(small: None, tmp_path: Path) -> None:
+def test_a_transfer_starts_from_prepared_weights(
+    small: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     prepared = naturalize.prepare(make_arrays(), tmp_path / "supernet", epochs=1, listeners=())
     assert prepared.checkpoints.latest() is not None
+    with pytest.raises(UserError, match="whose length is fixed when it starts"):
+        naturalize.resume(prepared.directory, iterations=2, listeners=())
+    naturalize.prepare(make_arrays(), tmp_path / "supernet", epochs=1)
+    assert f"more: start another one from it, as --supernet {prepared.directory}" in capfd.readouterr().err
     images, labels = make_arrays()
     some = labels < 2
     run = naturalize.transfer(

@@ -32,7 +32,7 @@ from naturalize.run.settings import FROM_PYTHON, METHODS, PUBLISHED, SANDWICH
 from naturalize.run.watch import Listener
 from naturalize.supernet import FAMILIES, make_family
 from naturalize.terminal import Terminal
-from naturalize.weights import family_of_file, has_published
+from naturalize.weights import LARGEST, family_of_file, has_published
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -167,13 +167,14 @@ def named_supernet(supernet: str | Path | None, scratch: bool) -> tuple[str, str
         return AUTO, None if scratch else PUBLISHED
     if str(supernet) in FAMILIES:
         return str(supernet), PUBLISHED if has_published(str(supernet)) and not scratch else None
-    path = Path(supernet)
-    if not path.exists():
-        raise UserError(
-            f"{unknown('supernet', str(supernet), FAMILIES)}; nor is there a file or directory of that name"
-        )
+    path, largest = Path(supernet), LARGEST.get(str(supernet))
+    if largest is None and not path.exists():
+        named = unknown("supernet", str(supernet), [*FAMILIES, *LARGEST])
+        raise UserError(f"{named}; nor is there a file or directory of that name")
     if scratch:
         raise UserError(f"--scratch starts from nothing, --supernet {path} from its weights: give one of them")
+    if largest is not None:
+        return largest[0], str(supernet)
     return Run(path).settings.supernet if path.is_dir() else family_of_file(path), str(path)
 
 
@@ -214,7 +215,7 @@ def work(
     from naturalize.setting import check_same_data, create_run, exact_counts
 
     sources = {
-        name: value if value in (None, PUBLISHED) else source_to(value, directory)
+        name: value if value in (None, PUBLISHED, *LARGEST) else source_to(value, directory)
         for name, value in (("weights", settings.weights), ("archive", settings.archive), ("teacher", settings.teacher))
     }
     settings = replace(settings, **sources)  # type: ignore[arg-type]
@@ -280,11 +281,16 @@ def resume(
 
     Args:
         data: where the images are now; where they were unless told.
-        budget, iterations: the new total. Nothing else of a run may change.
+        budget, iterations: the new total of a transfer. Nothing else of a run may change.
     """
     with heard(listeners) as hearing, opened(directory, hearing, started) as (run, watch):
         check_checkpoint(run)
         settings = run.settings
+        if settings.goal == "prepare" and (budget or iterations):
+            raise UserError(
+                f"{directory} is a preparation, whose length is fixed when it starts: for more, start another one "
+                f"from it, as --supernet {directory}"
+            )
         if budget is not None:
             if settings.budget_s is None:
                 raise UserError(f"{directory} runs by iterations: give --iterations, as --iterations 6")
@@ -377,7 +383,7 @@ def go_on(run: Run, dataset: Dataset, watch: Watch, teacher: Teacher | None) -> 
     with attached(run, watch) as archive:
         target = {"budget_s": run.settings.budget_s, "iterations": run.settings.iterations}
         if archive.decision("done") == target and (run.settings.goal == "prepare" or has_front(run)):
-            watch.event("already finished", run=str(run.directory), **target)
+            watch.event("already finished", run=str(run.directory), goal=run.settings.goal, **target)
             if run.settings.goal == "transfer" and not (run.directory / "report.html").exists():
                 report(run, watch)
             return run

@@ -119,6 +119,7 @@ def shrink(session: Session, extent: Extent) -> None:
     """
     setting = session.setting
     start(setting)
+    peak = RATE if setting.run.settings.weights is None else RATE_OF_TRAINED
     phases = phases_of(setting.supernet.family)
     total, done = sum(phase.epochs for phase in phases), 0
     for number, phase in enumerate(phases):
@@ -127,7 +128,7 @@ def shrink(session: Session, extent: Extent) -> None:
             setting.trainer.optimizer.state.clear()
             if phase.name.startswith("expansion"):
                 setting.supernet.sort_channels()
-        rate = warm_up(cosine(0.0, 1.0, RATE * phase.rate), WARM_UP_SHARE)
+        rate = warm_up(cosine(0.0, 1.0, peak * phase.rate), WARM_UP_SHARE)
         part = extent.part(done / total, (done + phase.epochs) / total)
         session.train("prepare", version, partial(step_of, setting, phase), part, rate)
         done += phase.epochs

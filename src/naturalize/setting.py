@@ -38,7 +38,15 @@ from naturalize.training.adapt import Trainer, make_optimizer
 from naturalize.training.batches import Batches, TrainingImages
 from naturalize.training.engine import at_once, make_fabric, quickest_thread_count, side_by_side
 from naturalize.training.evaluate import fold, images_at_once, logits_of
-from naturalize.weights import UNPREPARED, file_supernet, published_supernet, transplant
+from naturalize.weights import (
+    LARGEST,
+    UNPREPARED,
+    file_supernet,
+    has_subnets,
+    largest_supernet,
+    published_supernet,
+    transplant,
+)
 
 FEW_IMAGES = 1500  # validation images below which each is measured in several views
 VIEWS = 5
@@ -51,7 +59,11 @@ CHOSEN_IMAGES = "validation images"
 
 @dataclass
 class Setting:
-    """Everything that the steps of a transfer share. Made by `open_setting`."""
+    """Everything that the steps of a transfer share. Made by `open_setting`.
+
+    Attributes:
+        prepared: whether the weights to start from make good subnets already, and not the largest network alone.
+    """
 
     run: Run
     watch: Watch
@@ -63,6 +75,7 @@ class Setting:
     error: Error
     exact: dict[str, Exact]
     requirements: list[Requirement]
+    prepared: bool
 
     @property
     def seed(self) -> int:
@@ -73,13 +86,6 @@ class Setting:
     def fewest(self) -> int:
         """Measurements that a predictor needs at least: two for each variable that it learns from."""
         return 2 * self.supernet.family.space.free
-
-    @property
-    def prepared(self) -> bool:
-        """Whether the weights to start from make good subnets already, and not the largest network alone."""
-        settings = self.run.settings
-        largest_alone = settings.weights == PUBLISHED and settings.supernet in UNPREPARED
-        return settings.weights is not None and not largest_alone
 
     def choose_images(self, n: int, views: int) -> None:
         """Answer n of the validation images in so many views; the same n always."""
@@ -222,6 +228,7 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, tea
         error=Error(supernet, task, run.stored("calibration"), val, fabric.device, watch.progress_in_thread),
         exact={name: Exact(name, family, task, dataset.channels) for name in ("madds", "params")},
         requirements=[parse_requirement(text) for text in run.settings.requirements],
+        prepared=archive.decide("prepared", lambda: starts_prepared(run.settings, run.directory)),
     )
     chosen = archive.decision(CHOSEN_IMAGES)
     if chosen is not None:
@@ -235,10 +242,22 @@ def source_supernet(settings: Settings, directory: Path, progress: Progress) -> 
         return None
     if settings.weights == PUBLISHED:
         return published_supernet(settings.supernet, progress)
+    if settings.weights in LARGEST:
+        return largest_supernet(settings.weights, progress)
     path = Path(source_from(settings.weights, directory))
     if path.is_dir():
         return Run(path).trained_supernet()
     return file_supernet(path)
+
+
+def starts_prepared(settings: Settings, directory: Path) -> bool:
+    """Whether the weights that a run starts from make good subnets already. Raises `UserError` where they are gone."""
+    if settings.weights is None or settings.weights in LARGEST:
+        return False
+    if settings.weights == PUBLISHED:
+        return settings.supernet not in UNPREPARED
+    path = Path(source_from(settings.weights, directory))
+    return path.is_dir() or has_subnets(path)
 
 
 def taught_by_itself(settings: Settings, teacher: Teacher | None) -> bool:

@@ -163,9 +163,11 @@ class Terminal:
 
     def on_already_finished(self, event: dict[str, Any]) -> None:
         """Nothing to do."""
-        budget, iterations = event["budget_s"], event["iterations"]
+        budget, iterations, run = event["budget_s"], event["iterations"], event["run"]
         more = f"--budget {round(budget / 30)}m" if budget is not None else f"--iterations {2 * iterations}"
-        self.say(f"finished already; for more: naturalize resume {event['run']} {more}", wrap=False)
+        of_transfer = f"naturalize resume {run} {more}"
+        how = of_transfer if event["goal"] == "transfer" else f"start another one from it, as --supernet {run}"
+        self.say(f"finished already; for more: {how}", wrap=False)
 
 
 def front_table(networks: Sequence[FrontNetwork]) -> list[str]:

@@ -1,5 +1,6 @@
 """The networks of the `ofa` package, which published them, and our codes in its words."""
 
+import importlib
 import importlib.util
 import sys
 from types import ModuleType
@@ -51,6 +52,19 @@ def reference(name: str, classes: int = 1000) -> nn.Module:
         network = ofa.OFAProxylessNASNets(n_classes=classes, width_mult=1.3, **mobile)
     else:
         network = ofa.OFAMobileNetV3(n_classes=classes, width_mult=float(name[-3:]), **mobile)
+    return randomised(network)
+
+
+def largest_alone(classes: int = 1000) -> nn.Module:
+    """The package's network of which it published the weights as `ofa_D4_E6_K7`, with random weights and statistics."""
+    networks()
+    ofa = importlib.import_module("ofa.imagenet_classification.networks")
+    torch.manual_seed(0)
+    return randomised(ofa.MobileNetV3Large(n_classes=classes, dropout_rate=0, ks=7, expand_ratio=6, depth_param=4))
+
+
+def randomised(network: nn.Module) -> nn.Module:
+    """The network with random statistics, scales, biases and maps of kernels, for evaluation."""
     with torch.no_grad():
         for key, tensor in (*network.named_parameters(), *network.named_buffers()):
             if key.endswith("running_mean"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from reference import activate, reference
+from reference import activate, largest_alone, networks, reference
 
 from naturalize.errors import UserError
 from naturalize.supernet import Supernet, make_family
@@ -167,3 +167,22 @@ def test_files_without_weights_by_name(content, tmp_path):
 def test_no_file(tmp_path):
     with pytest.raises(UserError, match="no file of weights"):
         read_tensors(tmp_path / "none")
+
+
+@pytest.mark.parametrize("rename", [str, older])
+def test_the_largest_network_alone_gives_the_subnets_that_the_package_cuts_from_it(tmp_path, rename):
+    alone = largest_alone()
+    path = tmp_path / "ofa_D4_E6_K7"
+    torch.save({"state_dict": {rename(key): tensor for key, tensor in alone.state_dict().items()}}, path)
+    ours = supernet_of("ofa-mbv3-w1.0")
+    load(ours, path)
+    theirs = networks().OFAMobileNetV3(
+        dropout_rate=0, ks_list=[3, 5, 7], expand_ratio_list=[3, 4, 6], depth_list=[2, 3, 4]
+    ).eval()  # fmt: skip
+    theirs.load_state_dict(torch.load(path, weights_only=True)["state_dict"])
+    space = ours.family.space
+    archs = space.architectures(np.concatenate([space.corners(), space.sample(10, np.random.default_rng(0))]))
+    assert largest_difference(theirs, ours, archs) < TOLERANCE
+    images = torch.randn(2, 3, 128, 128)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(images, space.largest), alone(images), atol=TOLERANCE, rtol=0)

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import torch
 from file_server import Behaviour
-from reference import activate, reference
+from reference import activate, largest_alone, reference
 
 import naturalize
 from naturalize import api, schedule
 from naturalize.errors import UserError
-from naturalize.weights import family_of_file, file_supernet, has_published, published_supernet
+from naturalize.run import Settings
+from naturalize.setting import starts_prepared
+from naturalize.weights import family_of_file, file_supernet, has_published, largest_supernet, published_supernet
 from naturalize.weights.fetch import blob_id
-from naturalize.weights.published import FILES, Published
+from naturalize.weights.published import FILES, LARGEST, Published
 
 NAMES = ["ofa-mbv3-w1.0", "ofa-mbv3-w1.2", "ofa-proxyless-w1.3", "ofa-resnet50"]
 
@@ -67,6 +69,34 @@ def test_both_bodies_are_fetched_by_name(files, server, cache, monkeypatch):
             torch.testing.assert_close(supernet(images, arch), theirs(images), atol=1e-4, rtol=0)
 
 
+def test_the_largest_network_alone_is_fetched_by_name(tmp_path, server, cache, monkeypatch):
+    alone = largest_alone()
+    path = tmp_path / "ofa_D4_E6_K7"
+    torch.save({"state_dict": alone.state_dict()}, path)
+    sources = (server(Behaviour(path.read_bytes())),)
+    monkeypatch.setattr(Published, "sources", property(lambda file: sources))
+    file = Published("ofa_D4_E6_K7", "checkpoints", blob_id(path), 1)
+    monkeypatch.setitem(LARGEST, "ofa-d4-e6-k7", ("ofa-mbv3-w1.0", file))
+    supernet = largest_supernet("ofa-d4-e6-k7").eval()
+    images = torch.randn(1, 3, 96, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(supernet(images, supernet.family.space.largest), alone(images), atol=1e-4, rtol=0)
+
+
+def test_it_is_known_whether_the_subnets_of_the_weights_were_trained(files, tmp_path):
+    def prepared(supernet, weights):
+        return starts_prepared(Settings(data="photos", supernet=supernet, weights=weights), tmp_path)
+
+    torch.save({"state_dict": largest_alone().state_dict()}, tmp_path / "largest")
+    assert not prepared("mini", None)
+    assert prepared("mini", "published")
+    assert prepared("ofa-mbv3", "published")
+    assert not prepared("efficientnet-lite0", "published")
+    assert not prepared("ofa-mbv3-w1.0", "ofa-d4-e6-k7")
+    assert not prepared("ofa-mbv3-w1.0", str(tmp_path / "largest"))
+    assert all(prepared(name, str(files(name))) for name in NAMES)
+
+
 def test_names_paths_and_what_is_neither(files, tmp_path):
     assert api.named_supernet(None, False) == ("auto", "published")
     assert api.named_supernet("mini", True) == ("mini", None)
@@ -75,6 +105,9 @@ def test_names_paths_and_what_is_neither(files, tmp_path):
     path = files("ofa-resnet50")
     assert api.named_supernet(path, False) == ("ofa-resnet50", str(path))
     assert not has_published("ofa-resnet50")
+    assert api.named_supernet("ofa-d4-e6-k7", False) == ("ofa-mbv3-w1.0", "ofa-d4-e6-k7")
+    with pytest.raises(UserError, match="--scratch"):
+        api.named_supernet("ofa-d4-e6-k7", True)
     with pytest.raises(UserError, match="--scratch"):
         api.named_supernet(path, True)
     with pytest.raises(UserError, match=r"unknown supernet.*did you mean ofa-mbv3"):

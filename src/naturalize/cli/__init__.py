@@ -57,7 +57,8 @@ Supernet = Annotated[
     typer.Option(
         metavar="NAME|PATH",
         help="Name (mini, efficientnet-lite0, ofa-mbv3, ofa-mbv3-w1.0, ofa-mbv3-w1.2, ofa-proxyless-w1.3, "
-        "ofa-resnet50), file of Once-for-All weights, or directory of a run; chosen by the pictures unless told.",
+        "ofa-resnet50, ofa-d4-e6-k7), file of Once-for-All weights, or directory of a run; chosen by the pictures "
+        "unless told.",
     ),
 ]
 Scratch = Annotated[bool, typer.Option("--scratch", help="Start from nothing although there are published weights.")]

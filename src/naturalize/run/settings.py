@@ -32,7 +32,8 @@ class Settings:
         epochs: per iteration, with `iterations`.
         goal: `transfer`, or `prepare` for a supernet alone.
         method: of a preparation alone: `sandwich`, or `shrink` for progressive shrinking.
-        weights: what to start from: `published`, a file of weights, or the directory of a run; None for nothing.
+        weights: what to start from: `published`, the name of a network of which only the largest was trained, a file
+            of weights, or the directory of a run; None for nothing.
         teacher: of a preparation alone: a name, a path, or `a module` that came from Python.
         archive: directory of a run of the same supernet whose architectures the archive begins with.
         balanced: whether training weighs classes so that rare ones count as much as common ones.

@@ -13,17 +13,20 @@ from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
 from naturalize.weights.bundled import BUNDLED, bundled_supernet, has_bundled
 from naturalize.weights.fetch import fetched
-from naturalize.weights.layouts import canonical, load_tensors, once_for_all
+from naturalize.weights.layouts import canonical, has_maps, load_tensors, once_for_all
 from naturalize.weights.lite import lite0_supernet
-from naturalize.weights.published import FILES
+from naturalize.weights.published import FILES, LARGEST
 from naturalize.weights.tensors import read_tensors
 
 __all__ = [
     "BUNDLED",
+    "LARGEST",
     "UNPREPARED",
     "family_of_file",
     "file_supernet",
     "has_published",
+    "has_subnets",
+    "largest_supernet",
     "published_supernet",
     "transplant",
     "with_classifier",
@@ -44,6 +47,7 @@ SIGNS = {
 # Supernets whose weights come with an installed package.
 PACKAGED: dict[str, Callable[[], Supernet]] = {"efficientnet-lite0": lite0_supernet}
 UNPREPARED = frozenset(PACKAGED)  # of these only the largest network was trained
+FIXED_KERNELS = frozenset({"ofa-resnet50"})  # without maps from a kernel to the next smaller one
 
 
 def has_published(name: str) -> bool:
@@ -62,6 +66,11 @@ def published_supernet(name: str, progress: Progress = silent) -> Supernet:
     for body, path in paths.items():
         load_tensors(supernet, read_tensors(path), once_for_all(supernet, body), path)
     return supernet
+
+
+def largest_supernet(name: str, progress: Progress = silent) -> Supernet:
+    """The supernet that begins as a network in `LARGEST`, fetched where it is not here yet. Raises `UserError`."""
+    return file_supernet(fetched(LARGEST[name][1], progress=progress))
 
 
 def with_classifier(name: str, progress: Progress = silent) -> Supernet:
@@ -85,6 +94,12 @@ def file_supernet(path: Path) -> Supernet:
     (body,) = supernet.family.bodies
     load_tensors(supernet, tensors, once_for_all(supernet, body), path)
     return supernet
+
+
+def has_subnets(path: Path) -> bool:
+    """Whether the subnets of a Once-for-All file were trained too, and not its largest network alone."""
+    tensors = read_tensors(path)
+    return has_maps(tensors) or family_of(tensors, path) in FIXED_KERNELS
 
 
 def family_of(tensors: dict[str, Tensor], path: Path) -> str:

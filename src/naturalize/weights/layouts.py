@@ -6,7 +6,7 @@ A layout is a mapping from the supernet's names to the file's. Reading and writi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -109,13 +109,14 @@ def canonical(name: str) -> str:
 def load_tensors(supernet: Supernet, tensors: Mapping[str, Tensor], layout: Layout, source: Path | str) -> None:
     """Copy a file's tensors into the supernet, all or, where one does not fit, none.
 
-    A classifier of another number of classes stays as it is in the supernet: it is new for the data.
+    A classifier of another number of classes stays as it is in the supernet: it is new for the data. A file without
+    any kernel map is of the largest network, trained alone: smaller kernels begin as the centres of its own.
 
     Raises:
         UserError: naming what is missing, what is too many, or what has another shape.
     """
     found = {canonical(name): tensor for name, tensor in tensors.items() if not name.endswith(IGNORED)}
-    wanted = {ours: canonical(theirs) for ours, theirs in layout.items()}
+    wanted = {ours: canonical(theirs) for ours, theirs in layout.items() if has_maps(found) or not has_maps([theirs])}
     if missing := sorted(set(wanted.values()) - found.keys()):
         raise UserError(f"{source} is no {supernet.family.name}: it lacks {some(missing)}")
     if extra := sorted(found.keys() - set(wanted.values())):
@@ -134,6 +135,11 @@ def load_tensors(supernet: Supernet, tensors: Mapping[str, Tensor], layout: Layo
     if broken := [wanted[ours] for ours, tensor in kept.items() if not torch.isfinite(tensor).all()]:
         raise UserError(f"{source} holds numbers that are not finite: in {some(broken)}")
     supernet.load_state_dict({ours: tensor.float() for ours, tensor in kept.items()}, strict=False)
+
+
+def has_maps(names: Iterable[str]) -> bool:
+    """Whether there is a map from a kernel to the next smaller one among the names of a file."""
+    return any(name.endswith("_matrix") for name in names)
 
 
 def classifier_of(layout: Layout) -> str:
