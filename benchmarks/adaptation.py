@@ -74,8 +74,8 @@ def from_the_largest(trainer: Trainer, own: Setting, first: int) -> Step:
 
 
 def at_rate(rate: float) -> list[Patch]:
-    """Both trainings of weights that were brought along begin at this rate."""
-    return [(module, "RATE_OF_TRAINED", rate) for module in (nat, preparing)]
+    """Adaptation and warm-up begin at this rate."""
+    return [(module, "peak_rate", lambda settings: rate) for module in (nat, preparing)]
 
 
 WAYS: dict[str, list[Patch]] = {
@@ -84,10 +84,11 @@ WAYS: dict[str, list[Patch]] = {
     "rate 0.002": at_rate(0.002),
     "rate 0.005": at_rate(0.005),
     "rate 0.01": at_rate(0.01),
+    "rate 0.02": at_rate(0.02),
     "rate 0.05": at_rate(0.05),
     "rate 0.1": at_rate(0.1),
-    "preparation at 0.02": [(preparing, "RATE_OF_TRAINED", 4 * 0.02)],
-    "preparation at 0.002": [(preparing, "RATE_OF_TRAINED", 4 * 0.002)],
+    "preparation at 0.02": [(preparing, "RATE_OF_TRAINED", 0.02)],
+    "preparation at 0.002": [(preparing, "RATE_OF_TRAINED", 0.002)],
     "head x 5": [(Trainer, "update", with_head_rate(5.0))],
     "head x 0.2": [(Trainer, "update", with_head_rate(0.2))],
     "average 0.99": [(Trainer, "update", with_average(0.99))],
@@ -124,7 +125,7 @@ def adapt_only(own: Setting) -> None:
     until = OWN_END * settings.budget_s
     share = schedule.WARM_UP if own.prepared else schedule.PREPARATION
     prepare(session, Extent(seconds=share * (until - watch.used_s)))
-    rate = cosine(0.0, 1.0, nat.RATE if settings.weights is None else nat.RATE_OF_TRAINED)
+    rate = cosine(0.0, 1.0, nat.peak_rate(settings))
     step = partial(labels_alone, own.trainer, own)
     session.train("adapt", 1, step, Extent(seconds=until - watch.used_s), rate)
     if average := own.trainer.__dict__.get("average"):

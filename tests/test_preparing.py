@@ -7,7 +7,8 @@ import pytest
 from safetensors.numpy import load_file
 
 import runs
-from naturalize.preparing import phases_of
+from naturalize.preparing import RATE, RATE_OF_TRAINED, peak_rate, phases_of
+from naturalize.run import Settings
 from naturalize.supernet import make_family
 from naturalize.supernet.family import Opened
 from runs import command
@@ -33,6 +34,15 @@ def test_the_phases_are_those_of_once_for_all():
     assert [phase.opened for phase in phases] == [
         Opened(1, 1, 1), Opened(3, 1, 1), Opened(3, 2, 1), Opened(3, 3, 1), Opened(3, 3, 2), Opened(3, 3, 3),
     ]  # fmt: skip
+
+
+def test_weights_that_know_much_learn_slowly():
+    def rate(supernet, weights):
+        return peak_rate(Settings(data="photos", supernet=supernet, weights=weights))
+
+    assert rate("mini", None) == rate("efficientnet-lite0", None) == RATE
+    assert rate("efficientnet-lite0", "published") == rate("ofa-mbv3", "runs/first") == RATE_OF_TRAINED
+    assert RATE_OF_TRAINED < rate("mini", "published") < RATE
 
 
 def test_phases_that_open_nothing_are_left_out():

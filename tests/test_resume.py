@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import runs
-from naturalize import nat
 from naturalize.archive import Context
+from naturalize.preparing import peak_rate
 from naturalize.run import Run
 from runs import SMALL, command, left_by, start
 
@@ -146,8 +146,9 @@ def test_R02_a_finished_run_says_so_and_more_iterations_go_on_with_a_new_cosine(
     command("resume", run, "--iterations", "3")
     more = runs.rates(run)[len(before["rates"]) :]
     assert [rate[0] for rate in more] == ["adapt"] * 6
-    assert more[0][4] == pytest.approx(nat.RATE_OF_TRAINED)
-    assert more[-1][4] < 0.1 * nat.RATE_OF_TRAINED
+    peak = peak_rate(Run(run).settings)
+    assert more[0][4] == pytest.approx(peak)
+    assert more[-1][4] < 0.1 * peak
     assert set(before["measurements"]) <= runs.measured(run)
     assert dict(runs.rows(run, "SELECT name, value FROM decisions"))["adapt 2"].startswith("[0.0, 1.0")
     front = front_of(run)
@@ -259,7 +260,7 @@ def test_R10_time_used_survives_a_kill_and_the_pause_does_not_count(data, tmp_pa
     command("resume", run)
     assert first + time.monotonic() - begin < 55
     assert runs.events(run, "done")[0]["used_s"] < 55
-    assert runs.rates(run)[-1][4] < 0.05 * nat.RATE
+    assert runs.rates(run)[-1][4] < 0.05 * peak_rate(Run(run).settings)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from naturalize import rng, schedule
 from naturalize.archive import Context, Measurement
 from naturalize.conclude import conclude, hypervolume_of, objective_values, write_stopped_front
 from naturalize.errors import Interrupted, UserError
-from naturalize.preparing import RATE, RATE_OF_TRAINED, phases_of, prepare, shrink, train_by_sandwich
+from naturalize.preparing import peak_rate, phases_of, prepare, shrink, train_by_sandwich
 from naturalize.run import Run, source_from
 from naturalize.run.settings import SHRINK
 from naturalize.schedule import Plan
@@ -321,7 +321,7 @@ class Transfer:
         draw = partial(drawn, self.space, p, self.setting.seed)
         trainer = self.setting.trainer
         extent = Extent(steps, seconds, until)
-        rate = cosine(start, end, RATE if self.settings.weights is None else RATE_OF_TRAINED)
+        rate = cosine(start, end, peak_rate(self.settings))
         self.session.train("adapt", t + 1, lambda first: trainer.adaptation_step(draw, first), extent, rate)
 
     def adaptation(self, t: int) -> tuple[float, float, int | None, float | None, float | None]:

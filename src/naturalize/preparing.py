@@ -12,6 +12,7 @@ from torch import Tensor
 
 from naturalize import rng
 from naturalize.files import write_bytes
+from naturalize.run import Settings
 from naturalize.session import Session
 from naturalize.setting import Setting
 from naturalize.space import Architecture, SearchSpace
@@ -20,11 +21,16 @@ from naturalize.supernet.family import Opened
 from naturalize.training.adapt import Extent, Step, cosine, warm_up
 from naturalize.warm_start import fit_body, start_classifiers
 
-RATE, RATE_OF_TRAINED = 0.1, 0.02  # where cosines start, of new weights and of those that were brought along
+RATE, RATE_OF_TRAINED = 0.1, 0.005  # where cosines start, of new weights and of those that were brought along
+RATES = {"mini": 0.02}  # of trained weights that may move faster: they know less that is lost by it
 ARCHITECTURES = 4  # of a step of the sandwich rule, whose gradients are summed
 BEFORE_ADAPTATION = 0.5
-WARM_UP_RATE = 0.02  # of a new head on a trained body
 WARM_UP_SHARE = 0.1
+
+
+def peak_rate(settings: Settings) -> float:
+    """Where the cosine of the learning rate starts, for one architecture a batch."""
+    return RATE if settings.weights is None else RATES.get(settings.supernet, RATE_OF_TRAINED)
 
 
 def prepare(session: Session, extent: Extent, curve: float = BEFORE_ADAPTATION) -> None:
@@ -38,7 +44,8 @@ def prepare(session: Session, extent: Extent, curve: float = BEFORE_ADAPTATION) 
         train_by_sandwich(session, extent, curve)
         return
     start(setting)
-    rate = warm_up(lambda done: WARM_UP_RATE, 1.0)
+    peak = peak_rate(setting.run.settings)
+    rate = warm_up(lambda done: peak, 1.0)
     draw = partial(uniform, setting.supernet.family.space, setting.seed)
     session.train("prepare", 0, lambda first: setting.trainer.adaptation_step(draw, first), extent, rate)
 
@@ -67,7 +74,7 @@ def train_by_sandwich(session: Session, extent: Extent, curve: float = 1.0) -> N
     """
     setting = session.setting
     start(setting)
-    peak = RATE if setting.run.settings.weights is None else RATE_OF_TRAINED / ARCHITECTURES
+    peak = RATE if setting.run.settings.weights is None else RATE_OF_TRAINED
     rate = warm_up(cosine(0.0, curve, peak), WARM_UP_SHARE)
     draw = partial(sandwich, setting.supernet.family, setting.seed)
     session.train("prepare", 0, lambda first: setting.trainer.sandwich_step(draw, first), extent, rate)
@@ -119,7 +126,7 @@ def shrink(session: Session, extent: Extent) -> None:
     """
     setting = session.setting
     start(setting)
-    peak = RATE if setting.run.settings.weights is None else RATE_OF_TRAINED
+    peak = peak_rate(setting.run.settings)
     phases = phases_of(setting.supernet.family)
     total, done = sum(phase.epochs for phase in phases), 0
     for number, phase in enumerate(phases):
