@@ -215,7 +215,7 @@ def work(
     from naturalize.setting import check_same_data, create_run, exact_counts
 
     sources = {
-        name: value if value in (None, PUBLISHED, *LARGEST) else source_to(value, directory)
+        name: value if value is None or value in (PUBLISHED, *LARGEST) else source_to(value, directory)
         for name, value in (("weights", settings.weights), ("archive", settings.archive), ("teacher", settings.teacher))
     }
     settings = replace(settings, **sources)  # type: ignore[arg-type]
