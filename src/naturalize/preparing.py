@@ -74,7 +74,7 @@ def train_by_sandwich(session: Session, extent: Extent, curve: float = 1.0) -> N
     """
     setting = session.setting
     start(setting)
-    peak = RATE if setting.run.settings.weights is None else RATE_OF_TRAINED
+    peak = RATE if setting.run.settings.weights is None else RATE_OF_TRAINED  # for gradients of four, summed
     rate = warm_up(cosine(0.0, curve, peak), WARM_UP_SHARE)
     draw = partial(sandwich, setting.supernet.family, setting.seed)
     session.train("prepare", 0, lambda first: setting.trainer.sandwich_step(draw, first), extent, rate)

@@ -38,15 +38,7 @@ from naturalize.training.adapt import Trainer, make_optimizer
 from naturalize.training.batches import Batches, TrainingImages
 from naturalize.training.engine import at_once, make_fabric, quickest_thread_count, side_by_side
 from naturalize.training.evaluate import fold, images_at_once, logits_of
-from naturalize.weights import (
-    LARGEST,
-    UNPREPARED,
-    file_supernet,
-    has_subnets,
-    largest_supernet,
-    published_supernet,
-    transplant,
-)
+from naturalize.weights import LARGEST, UNPREPARED, file_supernet, has_subnets, published_supernet, transplant
 
 FEW_IMAGES = 1500  # validation images below which each is measured in several views
 VIEWS = 5
@@ -236,15 +228,19 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, tea
     return setting
 
 
+def source_of(settings: Settings) -> str | None:
+    """What a run starts from: the name of published weights, or a path as run.toml has it; None for nothing."""
+    return settings.supernet if settings.weights == PUBLISHED else settings.weights
+
+
 def source_supernet(settings: Settings, directory: Path, progress: Progress) -> Supernet | None:
     """The supernet with the weights that a run starts from; None where it starts from nothing. Raises `UserError`."""
-    if settings.weights is None:
+    source = source_of(settings)
+    if source is None:
         return None
-    if settings.weights == PUBLISHED:
-        return published_supernet(settings.supernet, progress)
-    if settings.weights in LARGEST:
-        return largest_supernet(settings.weights, progress)
-    path = Path(source_from(settings.weights, directory))
+    if settings.weights == PUBLISHED or source in LARGEST:
+        return published_supernet(source, progress)
+    path = Path(source_from(source, directory))
     if path.is_dir():
         return Run(path).trained_supernet()
     return file_supernet(path)
@@ -252,18 +248,18 @@ def source_supernet(settings: Settings, directory: Path, progress: Progress) -> 
 
 def starts_prepared(settings: Settings, directory: Path) -> bool:
     """Whether the weights that a run starts from make good subnets already. Raises `UserError` where they are gone."""
-    if settings.weights is None or settings.weights in LARGEST:
+    source = source_of(settings)
+    if source is None or source in UNPREPARED:
         return False
     if settings.weights == PUBLISHED:
-        return settings.supernet not in UNPREPARED
-    path = Path(source_from(settings.weights, directory))
+        return True
+    path = Path(source_from(source, directory))
     return path.is_dir() or has_subnets(path)
 
 
 def taught_by_itself(settings: Settings, teacher: Teacher | None) -> bool:
     """Whether the teacher is of the weights to start from, so that its classifier fits their body."""
-    same = settings.teacher == (settings.supernet if settings.weights == PUBLISHED else settings.weights)
-    return teacher is not None and teacher.chosen is None and same
+    return teacher is not None and teacher.chosen is None and settings.teacher == source_of(settings)
 
 
 def choose_threads(setting: Setting) -> int:

@@ -11,7 +11,7 @@ from naturalize import api, schedule
 from naturalize.errors import UserError
 from naturalize.run import Settings
 from naturalize.setting import starts_prepared
-from naturalize.weights import family_of_file, file_supernet, has_published, largest_supernet, published_supernet
+from naturalize.weights import family_of_file, file_supernet, has_published, published_supernet
 from naturalize.weights.fetch import blob_id
 from naturalize.weights.published import FILES, LARGEST, Published
 
@@ -77,7 +77,7 @@ def test_the_largest_network_alone_is_fetched_by_name(tmp_path, server, cache, m
     monkeypatch.setattr(Published, "sources", property(lambda file: sources))
     file = Published("ofa_D4_E6_K7", "checkpoints", blob_id(path), 1)
     monkeypatch.setitem(LARGEST, "ofa-d4-e6-k7", ("ofa-mbv3-w1.0", file))
-    supernet = largest_supernet("ofa-d4-e6-k7").eval()
+    supernet = published_supernet("ofa-d4-e6-k7").eval()
     images = torch.randn(1, 3, 96, 96)
     with torch.inference_mode():
         torch.testing.assert_close(supernet(images, supernet.family.space.largest), alone(images), atol=1e-4, rtol=0)

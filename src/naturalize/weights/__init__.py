@@ -26,7 +26,6 @@ __all__ = [
     "file_supernet",
     "has_published",
     "has_subnets",
-    "largest_supernet",
     "published_supernet",
     "transplant",
     "with_classifier",
@@ -46,8 +45,7 @@ SIGNS = {
 
 # Supernets whose weights come with an installed package.
 PACKAGED: dict[str, Callable[[], Supernet]] = {"efficientnet-lite0": lite0_supernet}
-UNPREPARED = frozenset(PACKAGED)  # of these only the largest network was trained
-FIXED_KERNELS = frozenset({"ofa-resnet50"})  # without maps from a kernel to the next smaller one
+UNPREPARED = frozenset({*PACKAGED, *LARGEST})  # of these only the largest network was trained
 
 
 def has_published(name: str) -> bool:
@@ -56,21 +54,22 @@ def has_published(name: str) -> bool:
 
 
 def published_supernet(name: str, progress: Progress = silent) -> Supernet:
-    """The supernet with its published weights, fetched where they are not here yet. Raises `UserError`."""
+    """The supernet with published weights, fetched where they are not here yet. Raises `UserError`.
+
+    Args:
+        name: of the supernet, or one in `LARGEST`.
+    """
     if name in PACKAGED:
         return PACKAGED[name]()
     if has_bundled(name):
         return bundled_supernet(name)
+    if name in LARGEST:
+        return file_supernet(fetched(LARGEST[name][1], progress=progress))
     paths = {body: fetched(file, progress=progress) for body, file in FILES[name].items()}
     supernet = imagenet_supernet(name, classes=1000)
     for body, path in paths.items():
         load_tensors(supernet, read_tensors(path), once_for_all(supernet, body), path)
     return supernet
-
-
-def largest_supernet(name: str, progress: Progress = silent) -> Supernet:
-    """The supernet that begins as a network in `LARGEST`, fetched where it is not here yet. Raises `UserError`."""
-    return file_supernet(fetched(LARGEST[name][1], progress=progress))
 
 
 def with_classifier(name: str, progress: Progress = silent) -> Supernet:
@@ -99,7 +98,7 @@ def file_supernet(path: Path) -> Supernet:
 def has_subnets(path: Path) -> bool:
     """Whether the subnets of a Once-for-All file were trained too, and not its largest network alone."""
     tensors = read_tensors(path)
-    return has_maps(tensors) or family_of(tensors, path) in FIXED_KERNELS
+    return has_maps(tensors) or make_family(family_of(tensors, path), IMAGENET_SIDE).options.kernels == 1
 
 
 def family_of(tensors: dict[str, Tensor], path: Path) -> str:
