@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,10 @@ import pytest
 import torch
 
 import naturalize
-from naturalize import schedule
+from naturalize import api, schedule
 from naturalize.errors import UserError
+from naturalize.progress import Progress
+from naturalize.run import Watch
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -160,3 +164,29 @@ def test_T09_a_script_without_a_main_guard_works(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == len(json.loads((tmp_path / "run" / "front.json").read_text())["networks"])
+
+
+class SlowReading:
+    """In place of `open_data`: a tenth of the pictures takes a number of seconds, and time passes at once."""
+
+    def __init__(self, watch: Watch, seconds: float) -> None:
+        self.watch, self.seconds = watch, seconds
+
+    def __call__(self, data: object, *, progress: Progress, **_options: object) -> str:
+        self.watch._started -= self.seconds
+        progress("scan", 100, 1000)
+        return "read"
+
+
+@pytest.mark.parametrize(
+    ("start_s", "reading_s", "told"),
+    [(40, 1, None), (0, 10, None), (2, 20, "reading 1,000 pictures takes about 3m 20s, .* --budget 14m")],
+)
+def test_reading_that_takes_half_of_a_budget_is_refused_whatever_the_start_took(
+    monkeypatch: pytest.MonkeyPatch, start_s: float, reading_s: float, told: str | None
+) -> None:
+    watch = Watch([], time.monotonic() - start_s)
+    monkeypatch.setattr(api, "open_data", SlowReading(watch, reading_s))
+    settings = api.make_settings("photos", "60s", None, None)
+    with pytest.raises(UserError, match=told) if told else nullcontext():
+        assert api.read_data("photos", settings, watch) == "read"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from naturalize.objectives import parse_objectives
 from naturalize.objectives.requirement import check_feasible, parse_requirement
 from naturalize.predicting import Prediction, open_model, predict_with
 from naturalize.report import write_report
-from naturalize.run import Run, Settings, Watch, parse_budget, prepared_directory, source_from, source_to
+from naturalize.run import Run, Settings, Watch, duration, parse_budget, prepared_directory, source_from, source_to
 from naturalize.run.front import read_front
 from naturalize.run.run import RunNetwork
 from naturalize.run.settings import FROM_PYTHON, METHODS, PUBLISHED, SANDWICH
@@ -43,6 +44,7 @@ AUTO = "auto"  # a supernet that is yet to be chosen
 LARGE_SIDE = 64  # of pictures, in pixels, from which on a supernet of large pictures is chosen
 DEFAULT_BUDGET = "20m"
 DEFAULT_EPOCHS = 5
+PACE_TOLD = 0.25  # of a budget, spent on reading pictures, by which the pace of it is known
 
 
 def transfer(
@@ -448,13 +450,17 @@ def attached(run: Run, watch: Watch) -> Iterator[Archive]:
 def read_data(data: Any, settings: Settings, watch: Watch) -> Dataset:
     """Open a source as the settings say. Under a budget, refuses data whose reading alone would take half of it."""
 
+    begun_s = watch.used_s
+
     def progress(phase: str, done: int, total: int) -> None:
         watch.progress(phase, done, total)
-        if settings.budget_s is not None and watch.used_s > settings.budget_s / 2 and done < total:
-            needed = watch.used_s * total / max(1, done)
+        reading_s = watch.used_s - begun_s
+        needed_s = reading_s * total / max(1, done)
+        budget_s = settings.budget_s
+        if budget_s is not None and reading_s > PACE_TOLD * budget_s and needed_s > budget_s / 2:
             raise UserError(
-                f"reading {total:,} pictures takes about {needed / 60:.0f} minutes, more than half of the budget: "
-                f"give at least --budget {int(needed / 60 * 4) + 1}m"
+                f"reading {total:,} pictures takes about {duration(needed_s)}, more than half of the budget: "
+                f"give at least --budget {ceil(4 * needed_s / 60)}m"
             )
 
     with watch.phase("scan"):

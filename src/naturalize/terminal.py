@@ -132,7 +132,7 @@ class Terminal:
         self.say(
             f"plan: {before}about {count} iteration{'s' * (count != 1)} of {duration(event['iteration_s'])}, "
             f"each measuring about {event['members']} networks on {event['val_images']:,} validation images, "
-            f"then {duration(event['budget_s'] - event['final_from'])} for the final measurement"
+            f"then {duration(max(0.0, event['budget_s'] - event['final_from']))} for the final measurement"
         )
 
     def on_iteration(self, event: dict[str, Any]) -> None:

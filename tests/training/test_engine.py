@@ -5,8 +5,9 @@ import time
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
-from naturalize.training.engine import at_once, side_by_side
+from naturalize.training.engine import at_once, make_fabric, side_by_side
 
 CPU = torch.device("cpu")
 
@@ -85,3 +86,9 @@ def test_a_stop_while_waiting_is_raised_at_once(two_cpus: None) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         list(side_by_side(lambda item: over.wait(10), range(8), CPU, stop))
+
+
+def test_the_fabric_says_nothing_of_its_precision(caplog: pytest.LogCaptureFixture) -> None:
+    make_fabric()
+    Fabric(accelerator="cpu", precision="bf16-mixed")  # as a GPU has it
+    assert not caplog.records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import platform
 import time
 from collections import deque
@@ -26,6 +27,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # names of malloc.h
 def make_fabric(accelerator: str = "auto") -> Fabric:
     """One device. Mixed precision on a GPU only: float32 trains twice as fast as bfloat16 on a CPU."""
     keep_memory()
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells which precision was chosen here
     gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     precision = ("bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed") if gpu else "32-true"
     return Fabric(accelerator="cuda" if gpu else "cpu", devices=1, precision=precision)
