@@ -167,26 +167,31 @@ def test_T09_a_script_without_a_main_guard_works(tmp_path: Path) -> None:
 
 
 class SlowReading:
-    """In place of `open_data`: a tenth of the pictures takes a number of seconds, and time passes at once."""
+    """In place of `open_data`: some of 1,000 pictures take a number of seconds, and time passes at once."""
 
-    def __init__(self, watch: Watch, seconds: float) -> None:
-        self.watch, self.seconds = watch, seconds
+    def __init__(self, watch: Watch, seconds: float, done: int) -> None:
+        self.watch, self.seconds, self.done = watch, seconds, done
 
     def __call__(self, data: object, *, progress: Progress, **_options: object) -> str:
         self.watch._started -= self.seconds
-        progress("scan", 100, 1000)
+        progress("scan", self.done, 1000)
         return "read"
 
 
 @pytest.mark.parametrize(
-    ("start_s", "reading_s", "told"),
-    [(40, 1, None), (0, 10, None), (2, 20, "reading 1,000 pictures takes about 3m 20s, .* --budget 14m")],
+    ("start_s", "reading_s", "done", "told"),
+    [
+        (40, 1, 100, None),
+        (0, 20, 100, None),
+        (2, 40, 1000, None),
+        (2, 40, 100, "reading 1,000 pictures takes about 6m 40s, .* --budget 27m"),
+    ],
 )
 def test_reading_that_takes_half_of_a_budget_is_refused_whatever_the_start_took(
-    monkeypatch: pytest.MonkeyPatch, start_s: float, reading_s: float, told: str | None
+    monkeypatch: pytest.MonkeyPatch, start_s: float, reading_s: float, done: int, told: str | None
 ) -> None:
     watch = Watch([], time.monotonic() - start_s)
-    monkeypatch.setattr(api, "open_data", SlowReading(watch, reading_s))
+    monkeypatch.setattr(api, "open_data", SlowReading(watch, reading_s, done))
     settings = api.make_settings("photos", "60s", None, None)
     with pytest.raises(UserError, match=told) if told else nullcontext():
         assert api.read_data("photos", settings, watch) == "read"

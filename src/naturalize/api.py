@@ -44,7 +44,6 @@ AUTO = "auto"  # a supernet that is yet to be chosen
 LARGE_SIDE = 64  # of pictures, in pixels, from which on a supernet of large pictures is chosen
 DEFAULT_BUDGET = "20m"
 DEFAULT_EPOCHS = 5
-PACE_TOLD = 0.25  # of a budget, spent on reading pictures, by which the pace of it is known
 
 
 def transfer(
@@ -449,15 +448,13 @@ def attached(run: Run, watch: Watch) -> Iterator[Archive]:
 
 def read_data(data: Any, settings: Settings, watch: Watch) -> Dataset:
     """Open a source as the settings say. Under a budget, refuses data whose reading alone would take half of it."""
-
     begun_s = watch.used_s
 
     def progress(phase: str, done: int, total: int) -> None:
         watch.progress(phase, done, total)
         reading_s = watch.used_s - begun_s
         needed_s = reading_s * total / max(1, done)
-        budget_s = settings.budget_s
-        if budget_s is not None and reading_s > PACE_TOLD * budget_s and needed_s > budget_s / 2:
+        if settings.budget_s is not None and reading_s > settings.budget_s / 2 and done < total:
             raise UserError(
                 f"reading {total:,} pictures takes about {duration(needed_s)}, more than half of the budget: "
                 f"give at least --budget {ceil(4 * needed_s / 60)}m"
