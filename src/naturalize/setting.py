@@ -36,7 +36,7 @@ from naturalize.tasks import Classification, balanced_weights
 from naturalize.teacher import Teacher
 from naturalize.training.adapt import Trainer, make_optimizer
 from naturalize.training.batches import Batches, TrainingImages
-from naturalize.training.engine import at_once, make_fabric, quickest_thread_count, side_by_side
+from naturalize.training.engine import at_once, make_fabric, memory_format, quickest_thread_count, side_by_side
 from naturalize.training.evaluate import fold, images_at_once, logits_of
 from naturalize.weights import LARGEST, UNPREPARED, file_supernet, has_subnets, published_supernet, transplant
 
@@ -195,7 +195,7 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, tea
         source = source_supernet(run.settings, run.directory, watch.progress)
         if source is not None:
             transplant(supernet, source, classifier=taught_by_itself(run.settings, teacher))
-    supernet = supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    supernet = supernet.to(memory_format=memory_format(fabric.device))  # type: ignore[call-overload]
     wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet, weight_decay(len(dataset.splits["train"]))))
     train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress)
     views = run.facts["pixels"]["views"]

@@ -16,6 +16,7 @@ from naturalize.progress import Progress, silent
 from naturalize.run import Run
 from naturalize.supernet import FAMILIES
 from naturalize.supernet.subnet import Normalize
+from naturalize.training.engine import memory_format
 from naturalize.weights import with_classifier
 
 
@@ -80,7 +81,7 @@ class Teacher(nn.Module):
             pixels = pixels.expand(-1, self.channels, -1, -1)
         if self.resolution is not None and self.resolution != pixels.shape[-1]:
             pixels = F.interpolate(pixels.float(), self.resolution, mode="bilinear", antialias=True)
-        logits: Tensor = self.network(pixels.contiguous(memory_format=torch.channels_last))
+        logits: Tensor = self.network(pixels.contiguous(memory_format=memory_format(pixels.device)))
         return logits if self.chosen is None else logits[:, self.chosen]
 
     def of_normalised(self, normalize: Normalize) -> Callable[[Tensor], Tensor]:

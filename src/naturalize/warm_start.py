@@ -22,6 +22,7 @@ from naturalize.supernet.blocks import ElasticInvertedResidual
 from naturalize.supernet.operators import ElasticConvNorm
 from naturalize.tasks import Classification
 from naturalize.tasks.classification import ClassificationHead
+from naturalize.training.engine import memory_format
 from naturalize.training.evaluate import fold, logits_of
 
 PIXELS, LEAST = 2**24, 512  # of the training pictures that are looked at: 1,024 of 128 px; and their least number
@@ -77,7 +78,8 @@ def fit_body(setting: Setting, arch: Architecture) -> None:
         arch: the largest of the body, whose stored statistics are true.
     """
     body = setting.supernet.body(arch)
-    network = setting.supernet.extract(arch).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    device = setting.error.device
+    network = setting.supernet.extract(arch).to(memory_format=memory_format(device)).eval()  # type: ignore[call-overload]
 
     def pairs(elastic: type, plain: type) -> list[tuple[Any, Any]]:
         """What is elastic in the body, and what was cut from it."""
@@ -90,7 +92,7 @@ def fit_body(setting: Setting, arch: Architecture) -> None:
         for block, plain in pairs(ElasticInvertedResidual, subnet.InvertedResidual)
     ]
     pixels = setting.error.calibration(np.arange(len(setting.error.calibration)), setting.error.resolution(arch))
-    logits_of(network, pixels, setting.error.device, setting.watch.progress)
+    logits_of(network, pixels, device, setting.watch.progress)
     for operator, seen in norms:
         keep_function(operator, seen.mean, seen.central)
     for block, seen in blocks:

@@ -6,8 +6,9 @@ import time
 import pytest
 import torch
 from lightning_fabric import Fabric
+from torch.nn import functional as F
 
-from naturalize.training.engine import at_once, make_fabric, side_by_side
+from naturalize.training.engine import at_once, make_fabric, memory_format, side_by_side
 
 CPU = torch.device("cpu")
 
@@ -92,3 +93,24 @@ def test_the_fabric_says_nothing_of_its_precision(caplog: pytest.LogCaptureFixtu
     make_fabric()
     Fabric(accelerator="cpu", precision="bf16-mixed")  # as a GPU has it
     assert not caplog.records
+
+
+def test_channels_come_last_on_a_cpu_only() -> None:
+    assert memory_format(CPU) is torch.channels_last
+    assert memory_format(torch.device("cuda")) is torch.contiguous_format
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_new_depthwise_convolutions_cost_a_gpu_nothing() -> None:
+    gpu = torch.device("cuda")
+
+    def seconds(channels: int) -> float:
+        maps = torch.randn(64, channels, 16, 16, device=gpu).to(memory_format=memory_format(gpu)).requires_grad_()
+        weight = torch.randn(channels, 1, 3, 3, device=gpu, requires_grad=True)
+        start = time.perf_counter()
+        F.conv2d(maps, weight, padding=1, groups=channels).sum().backward()
+        torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    seconds(40)  # what any convolution loads at first
+    assert sum(seconds(channels) for channels in range(48, 128, 8)) < 1.0

@@ -16,6 +16,7 @@ from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet, Supernet
 from naturalize.tasks import Classification
 from naturalize.training.calibrate import calibrate
+from naturalize.training.engine import memory_format
 from naturalize.training.evaluate import fold, logits_of
 
 
@@ -83,7 +84,7 @@ class Error:
     def calibrated(self, subnet: Subnet, arch: Architecture) -> Subnet:
         """A subnet of an architecture with statistics of its own, on the device."""
         pixels = self.calibration(np.arange(len(self.calibration)), self.resolution(arch))
-        subnet = subnet.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        subnet = subnet.to(self.device, memory_format=memory_format(self.device))  # type: ignore[call-overload]
         return calibrate(subnet, torch.from_numpy(pixels).to(self.device))
 
     def resolution(self, arch: Architecture) -> int:

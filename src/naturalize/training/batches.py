@@ -13,6 +13,7 @@ from naturalize import rng
 from naturalize.data import Pixels
 from naturalize.data.augment import Augment
 from naturalize.supernet.subnet import Normalize
+from naturalize.training.engine import memory_format
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class TrainingImages:
     def __call__(
         self, rows: NDArray[np.int64], resolution: int, step: int, normalize: Normalize
     ) -> tuple[Tensor, Tensor]:
-        """Images `(b, channels, resolution, resolution)` in channels_last, and labels `(b,)`, on normalize's device."""
+        """Images `(b, channels, resolution, resolution)` and labels `(b,)`, on normalize's device."""
         device = normalize.mean.device
         raw = torch.from_numpy(self.pixels(rows, resolution)).to(device)
-        images = normalize(raw).contiguous(memory_format=torch.channels_last)
+        images = normalize(raw).contiguous(memory_format=memory_format(device))
         images = self.augment(images, rng.integer(self.seed, "augment", step))
-        return images.contiguous(memory_format=torch.channels_last), self.labels[rows].to(device)
+        return images.contiguous(memory_format=memory_format(device)), self.labels[rows].to(device)

@@ -33,6 +33,15 @@ def make_fabric(accelerator: str = "auto") -> Fabric:
     return Fabric(accelerator="cuda" if gpu else "cpu", devices=1, precision=precision)
 
 
+def memory_format(device: torch.device) -> torch.memory_format:
+    """How weights and maps lie in memory: channels last on a CPU, first on a GPU.
+
+    There cuDNN compiles a program of its own for each new depthwise convolution of maps with channels last, forward and
+    backward, and an elastic network meets new ones in every step: 7.3 s a step of `mini` on an H200 in place of 0.04 s.
+    """
+    return torch.channels_last if device.type == "cpu" else torch.contiguous_format
+
+
 def keep_memory() -> None:
     """Let the C library keep the memory of activations from batch to batch, in place of giving it back each time.
 

@@ -9,6 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from naturalize.progress import Progress, silent
 from naturalize.supernet import Subnet
 from naturalize.supernet.subnet import ConvNorm
+from naturalize.training.engine import memory_format
 
 PIXELS = 2**18  # of a batch: 256 images of 32 px, 32 of 90 px and more
 FEWEST = 32  # images in a batch
@@ -47,5 +48,5 @@ def logits_of(
     for start in range(0, len(pixels), size):
         progress("evaluate", start, len(pixels))
         batch = torch.from_numpy(pixels[start : start + size]).to(device)
-        parts.append(network(batch.contiguous(memory_format=torch.channels_last)).float().cpu())
+        parts.append(network(batch.contiguous(memory_format=memory_format(device))).float().cpu())
     return torch.cat(parts)
