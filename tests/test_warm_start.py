@@ -157,7 +157,7 @@ def test_bodies_of_a_run_give_their_features_to_new_classifiers(tmp_path, monkey
         return setting.error.measure(setting.supernet.family.space.corners()).values
 
     errors = with_setting(data, tmp_path / "second", work, monkeypatch, supernet=tmp_path / "first")
-    assert (errors < 30.0).all()
+    assert (errors < 45.0).all()  # 67 by chance
 
 
 @pytest.mark.parametrize("classes", [2, 5])
