@@ -285,26 +285,25 @@ class Transfer:
         """The predictor of this iteration, on pairs measured under its weights version."""
         seed = rng.integer(self.setting.seed, "predictor", t)
         pairs = survive(measured.values, PAIRS, seed)
-        x, y = self.space.scale(measured.codes[pairs]), measured.error[pairs]
+        codes, error = measured.codes[pairs], measured.error[pairs]
         with self.watch.phase("fit", iteration=t):
-            predictor = predictors.make(predictors.DEFAULT, seed).fit(x, y)
-            small = predictors.RBFEnsemble(n_members=50, random_state=seed)
-            tau = predictors.held_out_rank_correlation(small, x, y, seed)
-        self.watch.event("predictor", iteration=t, pairs=len(y), rank_correlation=None if np.isnan(tau) else tau)
+            predictor = predictors.make(predictors.DEFAULT, self.space, seed).fit(codes, error)
+            small = predictors.on_raw_codes(predictors.RBFEnsemble(n_members=50, random_state=seed), self.space)
+            tau = predictors.held_out_rank_correlation(small, codes, error, seed)
+        self.watch.event("predictor", iteration=t, pairs=len(error), rank_correlation=None if np.isnan(tau) else tau)
         return predictor
 
     def search(self, predictor: RegressorMixin, measured: Measured, t: int) -> Codes:
         """Candidates: not yet measured, meeting the requirements, spread along the predicted front."""
         wanted = schedule.NEW if self.plan is None else max(self.setting.fewest, self.capacity(t)) // 2
-        with_error = "error" in self.settings.objectives
+        objectives = [self.setting.exact.get(name, predictor.predict) for name in self.settings.objectives]
         with self.watch.phase("search", iteration=t):
             return propose(
                 self.space,
-                (lambda codes: predictor.predict(self.space.scale(codes))) if with_error else None,
-                self.setting.exact_objectives(),
+                objectives,
                 measured.codes,
                 wanted,
-                requirements=self.setting.limits(),
+                limits=self.setting.limits(),
                 seed=rng.integer(self.setting.seed, "search", t),
                 progress=self.watch.progress,
             )

@@ -97,10 +97,6 @@ class Setting:
             (self.exact[r.objective], np.nextafter(r.limit, 0) if r.exclusive else r.limit) for r in self.requirements
         ]
 
-    def exact_objectives(self) -> list[Exact]:
-        """The counts among the objectives, in their order."""
-        return [self.exact[name] for name in self.run.settings.objectives if name in self.exact]
-
 
 def exact_counts(settings: Settings, dataset: Dataset) -> dict[str, Exact]:
     """The exact objectives for a supernet on a data set."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,25 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Variable:
-    """One integer variable: its codes run from `lower` to `upper`, both included."""
+    """One integer variable: its codes run from `lower` to `upper`, both included.
+
+    What a search does not need, but learns faster from:
+
+    Attributes:
+        group: of variables that belong together, as the layers of a stage; empty for none.
+        factors: names of what codes stand for, and the value of each code from 1 on. Code 0 then is absence.
+    """
 
     name: str
     lower: int
     upper: int
+    group: str = ""
+    factors: tuple[tuple[str, tuple[float, ...]], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, values in self.factors:
+            if len(values) != self.upper:
+                raise ValueError(f"{self.name}: {name} has {len(values)} values for the codes 1 to {self.upper}")
 
     @property
     def digits(self) -> int:
@@ -83,6 +98,13 @@ class SearchSpace:
 
     def __len__(self) -> int:
         return len(self.variables)
+
+    @cached_property
+    def optional(self) -> NDArray[np.bool_]:
+        """Which variables may be absent, by code 0: those that rules or factors say it of. Shape `(d,)`."""
+        ruled = {column for rule in self.rules for column in rule}
+        told = [column in ruled or bool(variable.factors) for column, variable in enumerate(self.variables)]
+        return np.array(told) & (self.lower == 0)
 
     @property
     def free(self) -> int:

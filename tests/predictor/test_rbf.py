@@ -6,8 +6,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from naturalize.errors import UserError
-from naturalize.predictor import PREDICTORS, RBFEnsemble, held_out_rank_correlation, make
+from naturalize.predictor import RBF, RBFEnsemble, held_out_rank_correlation
 from naturalize.predictor.rbf import draw_subsets
 
 Floats = NDArray[np.float64]
@@ -27,7 +26,7 @@ def member_by_scipy(X: Floats, y: Floats, asked: Floats, mask: NDArray[np.bool_]
     return RBFInterpolator(rows, means, kernel="cubic", degree=1)(asked[:, mask])
 
 
-@parametrize_with_checks([RBFEnsemble(n_members=20, random_state=0)])
+@parametrize_with_checks([RBFEnsemble(n_members=20, random_state=0), RBF()])
 def test_follows_the_contract_of_scikit_learn(estimator, check):  # type: ignore[no-untyped-def]
     check(estimator)
 
@@ -121,7 +120,7 @@ def test_the_unit_of_the_target_does_not_change_the_order() -> None:
 
 def test_held_out_rank_correlation_tells_structure_from_noise() -> None:
     X, y = measured(100)
-    predictor = make("rbf-ensemble", seed=0).set_params(n_members=50)
+    predictor = RBFEnsemble(n_members=50, random_state=0)
     noise = np.random.default_rng(0).normal(size=100)
     assert held_out_rank_correlation(predictor, X, y, seed=0) > 0.7
     assert abs(held_out_rank_correlation(predictor, X, noise, seed=0)) < 0.25
@@ -136,11 +135,27 @@ def test_held_out_rank_correlation_is_undefined_without_an_order() -> None:
     assert np.isfinite(held_out_rank_correlation(predictor, X[:3], y[:3], seed=0))
 
 
-@pytest.mark.parametrize("name", PREDICTORS)
-def test_every_predictor_is_made_by_its_name_and_seed(name: str) -> None:
-    assert make(name, seed=7).random_state == 7
+@pytest.mark.parametrize(("n", "d"), [(40, 8), (100, 13)])
+def test_one_model_is_the_cubic_interpolant_on_all_variables(n: int, d: int) -> None:
+    X, y = measured(n, d)
+    asked, _ = measured(30, d, seed=1)
+    np.testing.assert_allclose(
+        RBF().fit(X, y).predict(asked), member_by_scipy(X, y, asked, np.ones(d, dtype=bool)), atol=1e-8
+    )
 
 
-def test_an_unknown_predictor_is_named_with_the_nearest() -> None:
-    with pytest.raises(UserError, match="did you mean rbf-ensemble"):
-        make("rbf", seed=0)
+def test_one_model_uses_one_of_the_columns_that_tell_the_same() -> None:
+    X, y = measured(40, d=3)
+    asked, _ = measured(30, d=3, seed=1)
+    repeated = RBF().fit(np.concatenate([X, X, np.ones((40, 1))], axis=1), y)
+    assert repeated.masks_[0, :6].reshape(2, 3).sum(axis=0).tolist() == [1, 1, 1]
+    assert not repeated.masks_[0, 6]
+    again = repeated.predict(np.concatenate([asked, asked, np.ones((30, 1))], axis=1))
+    np.testing.assert_allclose(again, RBF().fit(X, y).predict(asked), atol=1e-8)
+
+
+def test_members_differ_more_where_less_was_measured() -> None:
+    X, y = measured(60)
+    ensemble = RBFEnsemble(100, random_state=0).fit(X, y)
+    near, far = (ensemble.predict(X + shift, return_std=True)[1] for shift in (0.01, 2.0))
+    assert near.mean() < far.mean() / 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ from naturalize.archive import Context
 from naturalize.objectives import Kind, Measured
 from naturalize.space import Codes
 from naturalize.supernet import Counter, Family, layers_of
-from naturalize.supernet.layers import LayerTable
+from naturalize.supernet.layers import Ints, LayerTable
 from naturalize.tasks import Classification
 
 UNITS = {"madds": "multiply-adds", "params": "parameters"}
@@ -39,3 +41,28 @@ class Exact:
         """See `Objective`."""
         n = len(codes)
         return Measured(self(codes), np.zeros(n), ["ok"] * n, [{}] * n)
+
+
+def stage_counts(family: Family, task: Classification, channels: int) -> Callable[[Codes], NDArray[np.float64]]:
+    """Multiply-adds and parameters of each part of the network, as the stem and each stage: `(n, d) -> (n, k)`.
+
+    Parts that are the same in all architectures are left out.
+
+    Args:
+        channels: of the input images.
+    """
+    layers = layers_of(family, lambda codes: task.layers(family, codes), channels)
+    names = [str(name).split(".")[0] for name in layers(family.space.corners()).name]
+
+    def of_part(part: str, count: Callable[[LayerTable], Ints]) -> Callable[[LayerTable], Ints]:
+        inside = np.array([name == part for name in names])
+        return lambda table: np.where(inside, count(table), 0)
+
+    counters = [
+        Counter(family.space, layers, of_part(part, count))
+        for part in dict.fromkeys(names)
+        for count in (LayerTable.madds, LayerTable.params)
+    ]
+    smallest_and_largest = np.array([counter(family.space.corners()) for counter in counters])
+    varying = [counter for counter, ends in zip(counters, smallest_and_largest, strict=True) if np.ptp(ends)]
+    return lambda codes: np.column_stack([counter(codes) for counter in varying]).astype(np.float64)

@@ -1,24 +1,88 @@
-"""Predictors: scikit-learn regressors from encoded codes to error, fitted anew in every iteration on few measurements.
+"""Predictors: scikit-learn regressors from codes to error, fitted anew in every iteration on few measurements.
 
-A predictor is one class and one line in `PREDICTORS`. It takes `random_state`, follows scikit-learn's contract to the
-letter (`check_estimator` proves it), and answers many architectures at once. More predictors come later; the room is
-ready for them.
+Each is an encoding and a regressor in a pipeline. A regressor follows scikit-learn's contract to the letter
+(`check_estimator` proves it), and answers many architectures at once. Another one is a line in `PREDICTORS`.
 """
 
+from collections.abc import Callable, Sequence
+
 from sklearn.base import RegressorMixin
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 
 from naturalize.errors import unknown
+from naturalize.predictor.best import BestPredictor
+from naturalize.predictor.encoding import Counts, Encoding
+from naturalize.predictor.gaussian_process import GaussianProcess
 from naturalize.predictor.held_out import held_out_rank_correlation
-from naturalize.predictor.rbf import RBFEnsemble
+from naturalize.predictor.rbf import RBF, RBFEnsemble
+from naturalize.space import SearchSpace
 
-__all__ = ["DEFAULT", "PREDICTORS", "RBFEnsemble", "held_out_rank_correlation", "make"]
+__all__ = [
+    "DEFAULT",
+    "PREDICTORS",
+    "RBF",
+    "BestPredictor",
+    "Counts",
+    "Encoding",
+    "GaussianProcess",
+    "RBFEnsemble",
+    "held_out_rank_correlation",
+    "make",
+    "on_raw_codes",
+]
 
 DEFAULT = "rbf-ensemble"
-PREDICTORS: dict[str, type[RegressorMixin]] = {DEFAULT: RBFEnsemble}
+FULL = ("base", "sums", "one-hot", "counts")
 
 
-def make(name: str, seed: int) -> RegressorMixin:
-    """An unfitted predictor by its name in `PREDICTORS`. Raises `UserError` for a name that is not there."""
+def process_on_all(space: SearchSpace, counts: Sequence[Counts], seed: int) -> Pipeline:
+    """On all that is known of an architecture, with a length-scale for each kind of number."""
+    encoding = Encoding(space, FULL, counts)
+    kinds = encoding.fit(space.corners()).kinds_
+    return make_pipeline(encoding, StandardScaler(), GaussianProcess(groups=kinds))
+
+
+def on_raw_codes(regressor: RegressorMixin, space: SearchSpace) -> Pipeline:
+    """As the paper has it: a regressor on codes scaled to [0, 1]."""
+    return make_pipeline(Encoding(space, ("raw",)), regressor)
+
+
+def multi_layer_perceptron(space: SearchSpace, counts: Sequence[Counts], seed: int) -> Pipeline:
+    """Two hidden layers, targets standardised."""
+    layers = MLPRegressor(hidden_layer_sizes=(100, 100), solver="lbfgs", alpha=1.0, max_iter=500, random_state=seed)
+    return on_raw_codes(TransformedTargetRegressor(layers, transformer=StandardScaler()), space)
+
+
+def better(space: SearchSpace, counts: Sequence[Counts], seed: int) -> BestPredictor:
+    """The better of the Gaussian process and the paper's ensemble."""
+    names = "gaussian-process", "rbf-ensemble"
+    return BestPredictor([(name, PREDICTORS[name](space, counts, seed)) for name in names], random_state=seed)
+
+
+Maker = Callable[[SearchSpace, Sequence[Counts], int], RegressorMixin]
+PREDICTORS: dict[str, Maker] = {
+    "auto": better,
+    "cart": lambda space, counts, seed: on_raw_codes(DecisionTreeRegressor(random_state=seed), space),
+    "gaussian-process": process_on_all,
+    "mlp": multi_layer_perceptron,
+    "rbf": lambda space, counts, seed: on_raw_codes(RBF(), space),
+    "rbf-ensemble": lambda space, counts, seed: on_raw_codes(RBFEnsemble(random_state=seed), space),
+}
+
+
+def make(name: str, space: SearchSpace, seed: int, counts: Sequence[Counts] = ()) -> RegressorMixin:
+    """An unfitted predictor of codes `(n, d)` by its name in `PREDICTORS`.
+
+    Args:
+        counts: what is known of every architecture, for those that use it.
+
+    Raises:
+        UserError: for a name that is not there.
+    """
     if name not in PREDICTORS:
         raise unknown("predictor", name, PREDICTORS)
-    return PREDICTORS[name](random_state=seed)
+    return PREDICTORS[name](space, counts, seed)

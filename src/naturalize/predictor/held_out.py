@@ -1,5 +1,7 @@
 """How well a predictor ranks architectures that it was not fitted on."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
@@ -9,9 +11,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 FOLDS = 5
 
 
-def held_out_rank_correlation(
-    predictor: RegressorMixin, X: NDArray[np.float64], y: NDArray[np.float64], seed: int
-) -> float:
+def held_out_rank_correlation(predictor: RegressorMixin, X: NDArray[Any], y: NDArray[np.float64], seed: int) -> float:
     """Kendall's tau between measured and predicted values, each predicted by a model that did not see it.
 
     Cross-validation in five folds (as many as there are rows, if fewer). It answers "are these measurements enough?":
@@ -19,7 +19,7 @@ def held_out_rank_correlation(
 
     Args:
         predictor: any scikit-learn regressor.
-        X: encoded architectures, `(n, d)`.
+        X: what the predictor takes, codes or numbers, `(n, d)`.
         y: what was measured of them, `(n,)`.
         seed: of the folds.
 

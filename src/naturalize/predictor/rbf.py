@@ -1,4 +1,4 @@
-"""The ensemble of radial basis functions: the predictor that the paper settles on.
+"""Radial basis functions: one of the paper's predictors, and the ensemble of them that it settles on.
 
 All members are fitted and asked together: a member is a mask over the variables, and a sum over masked variables is a
 matrix product for all members at once (benchmarks/predictor.py measures it against one by one).
@@ -6,16 +6,16 @@ matrix product for all members at once (benchmarks/predictor.py measures it agai
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import qr
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import ThreadpoolController
+
+from naturalize.predictor.threads import one_thread
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -67,18 +67,29 @@ class RBFEnsemble(RegressorMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
         y = y.astype(np.float64)
         self.X_ = X
-        self.masks_ = draw_subsets(X, self.n_members, check_random_state(self.random_state))
+        self.masks_ = self._subsets(X)
         chunk = max(1, FIT_BYTES // (8 * sum(X.shape, 1) ** 2))
         with one_thread():
-            solved = [interpolate(X, y, self.masks_[k : k + chunk]) for k in range(0, self.n_members, chunk)]
+            solved = [interpolate(X, y, self.masks_[k : k + chunk]) for k in range(0, len(self.masks_), chunk)]
         self.weights_ = np.concatenate([weights for weights, _ in solved])
         self.tail_ = np.concatenate([tail for _, tail in solved])
         return self
 
-    def predict(self, X: Any) -> Floats:
-        """The median of the members' answers. Shapes: `(n, d) -> (n,)`."""
+    def _subsets(self, X: Floats) -> Mask:
+        """The variables of each member. Shapes: `(n, d) -> (K, d)`."""
+        return draw_subsets(X, self.n_members, check_random_state(self.random_state))
+
+    def predict(self, X: Any, return_std: bool = False) -> Floats | tuple[Floats, Floats]:
+        """The median of the members' answers, and half of what lies between their quantiles at 16% and 84%.
+
+        Shapes: `(n, d) -> (n,), (n,)`.
+        """
         members = self.predict_members(X)
-        return np.median(members, axis=1)
+        median = np.median(members, axis=1)
+        if not return_std:
+            return median
+        low, high = np.quantile(members, (0.16, 0.84), axis=1)
+        return median, (high - low) / 2
 
     def predict_members(self, X: Any) -> Floats:
         """The answer of every member. Shapes: `(n, d) -> (n, K)`."""
@@ -93,18 +104,29 @@ class RBFEnsemble(RegressorMixin, BaseEstimator):
         return answers
 
 
-def one_thread() -> AbstractContextManager[Any]:
-    """Linear algebra in one thread: the matrices are too small to gain from more, and more collapse on a busy machine.
+class RBF(RBFEnsemble):
+    """One cubic radial basis function model with a linear tail on all variables (NAT, section 3.2).
 
-    Measured, a fit to 100 rows on 2 cores: no difference when all is quiet, 1 s against 6 to 19 s when it is not.
+    Of variables that the rows cannot tell apart, those that come first in a pivoted QR factorisation are used.
     """
-    return thread_pools().limit(limits=1, user_api="blas")
+
+    def __init__(self) -> None:
+        pass
+
+    def _subsets(self, X: Floats) -> Mask:
+        return independent(X)[None]
 
 
-@cache
-def thread_pools() -> ThreadpoolController:
-    """The process's thread pools. Looking for them takes 0.1 s, so once."""
-    return ThreadpoolController()
+def independent(X: Floats) -> Mask:
+    """As many variables as the rows determine a linear function of, `(d,)`."""
+    centred = X - X.mean(axis=0)
+    spread = np.sqrt((centred**2).sum(axis=0))
+    centred = np.divide(centred, spread, out=np.zeros_like(X), where=np.ptp(X, axis=0) > 0)
+    triangle, order = qr(centred, mode="r", pivoting=True)
+    diagonal = np.abs(np.diag(triangle))
+    mask = np.zeros(X.shape[1], dtype=bool)
+    mask[order[: int((diagonal > np.sqrt(DETERMINED)).sum())]] = True
+    return mask
 
 
 def draw_subsets(X: Floats, n_members: int, random: np.random.RandomState) -> Mask:

@@ -1,7 +1,27 @@
-"""The search: which architectures to measure next, and which of the measured ones to keep. No torch."""
+"""The search: which architectures to measure next, and which of the measured ones to keep. No torch.
 
+It works on any space of integers with any expensive function: see `search`.
+"""
+
+from naturalize.search.evaluations import SearchArchive, SearchError
 from naturalize.search.hypervolume import hypervolume
+from naturalize.search.loop import search
+from naturalize.search.methods import METHODS, make_searcher
 from naturalize.search.nsga3 import propose
+from naturalize.search.problem import SearchProblem
+from naturalize.search.searcher import Searcher
 from naturalize.search.survival import non_dominated, survive
 
-__all__ = ["hypervolume", "non_dominated", "propose", "survive"]
+__all__ = [
+    "METHODS",
+    "SearchArchive",
+    "SearchError",
+    "SearchProblem",
+    "Searcher",
+    "hypervolume",
+    "make_searcher",
+    "non_dominated",
+    "propose",
+    "search",
+    "survive",
+]

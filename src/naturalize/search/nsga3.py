@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.core.problem import Problem
 from pymoo.core.repair import Repair
@@ -16,12 +15,9 @@ from pymoo.operators.mutation.pm import PolynomialMutation
 
 from naturalize.progress import Progress, silent
 from naturalize.rng import generator, integer
+from naturalize.search.problem import Floats, Function
 from naturalize.search.survival import normalise, ranges, reference_directions, survive
 from naturalize.space import Codes, SearchSpace, unique_rows
-
-Floats = NDArray[np.float64]
-Function = Callable[[Codes], Floats]
-"""An objective: codes `(n, d)` to values `(n,)`."""
 
 POPULATION = 100
 GENERATIONS = 40
@@ -31,12 +27,11 @@ objectives); with predicted error, 250 measurements in all, 20, 40 and 80 end al
 
 def propose(
     space: SearchSpace,
-    error_of: Function | None,
-    exact: Sequence[Function],
+    objectives: Sequence[Function],
     archive: Codes,
     n_new: int,
     *,
-    requirements: Sequence[tuple[Function, float]] = (),
+    limits: Sequence[tuple[Function, float]] = (),
     population: int = POPULATION,
     generations: int = GENERATIONS,
     seed: int,
@@ -46,31 +41,29 @@ def propose(
 
     NSGA-III from the archive, then the same survival for the subset (Lu et al., TPAMI 2021). Where no more
     architectures are left to measure than the search would look at, all of them are looked at instead. Nothing depends
-    on the units of objectives and requirements.
+    on the units of objectives and limits.
 
     Args:
         space: what to search.
-        error_of: predicted error, or None where error is no objective.
-        exact: the objectives known in closed form.
+        objectives: predicted, or known in closed form.
         archive: what has been measured already, `(a, d)`; may be empty.
         n_new: how many are wanted.
-        requirements: pairs (function, limit): what is proposed has function(codes) <= limit.
+        limits: pairs (function, limit): what is proposed has function(codes) <= limit.
         population: of NSGA-III; at least one for each objective is used.
         generations: of NSGA-III.
         seed: the same arguments and seed give the same proposals.
         progress: called after each generation; what it raises ends the search.
 
     Returns:
-        `(k, d)`: valid, distinct, none of the archive, all requirements met, k <= n_new. Fewer than n_new, or
+        `(k, d)`: valid, distinct, none of the archive, within all limits, k <= n_new. Fewer than n_new, or
         none, where the search met no more of them.
 
     Raises:
         ValueError: without any objective, and when a function gives a value that is not finite.
     """
-    objectives = [*exact] if error_of is None else [error_of, *exact]
     if not objectives:
         raise ValueError("a search needs at least one objective")
-    evaluations = Evaluations(objectives, requirements)
+    evaluations = Evaluations(objectives, limits)
     archive = unique_rows(np.asarray(archive, dtype=np.int64).reshape(-1, len(space)))
     if space.size <= len(archive) + population * generations:
         last = space.sample_distinct(space.size, generator(seed, "whole space"))
@@ -86,12 +79,12 @@ def propose(
 
 
 class Evaluations:
-    """Objectives and requirements of architectures, each evaluated once however often the search meets it."""
+    """Objectives and limits of architectures, each evaluated once however often the search meets it."""
 
-    def __init__(self, objectives: Sequence[Function], requirements: Sequence[tuple[Function, float]]) -> None:
-        self.functions = [*objectives, *(function for function, _ in requirements)]
+    def __init__(self, objectives: Sequence[Function], limits: Sequence[tuple[Function, float]]) -> None:
+        self.functions = [*objectives, *(function for function, _ in limits)]
         self.n_objectives = len(objectives)
-        self.limits = np.array([limit for _, limit in requirements], dtype=np.float64)
+        self.limits = np.array([limit for _, limit in limits], dtype=np.float64)
         self._known: dict[tuple[int, ...], Floats] = {}
 
     @property
@@ -110,7 +103,7 @@ class Evaluations:
             asked = np.array(new, dtype=np.int64)
             values = np.column_stack([np.asarray(function(asked), dtype=np.float64) for function in self.functions])
             if not np.isfinite(values).all():
-                raise ValueError("an objective or a requirement of the search gave values that are not finite")
+                raise ValueError("an objective or a limit of the search gave values that are not finite")
             self._known.update(zip(new, values, strict=True))
         known = np.array([self._known[row] for row in rows]).reshape(len(rows), len(self.functions))
         return known[:, : self.n_objectives], known[:, self.n_objectives :] - self.limits
@@ -146,7 +139,7 @@ def evolve(
         mutation=PolynomialMutation(prob=1.0, prob_var=0.1, eta=1.0),
         repair=SpaceRepair(space),
     )
-    algorithm.setup(SearchProblem(space, evaluations, initial), termination=("n_gen", generations), seed=seed)
+    algorithm.setup(PymooProblem(space, evaluations, initial), termination=("n_gen", generations), seed=seed)
     with warnings.catch_warnings():  # pymoo silences warnings, and for the whole process
         for generation in range(1, generations + 1):
             algorithm.next()
@@ -154,7 +147,7 @@ def evolve(
     return algorithm.pop.get("X").astype(np.int64)
 
 
-class SearchProblem(Problem):
+class PymooProblem(Problem):
     """pymoo's view of the search. Objectives and excesses are normalised: pymoo compares them with fixed thresholds.
 
     Variables reach half a step beyond their bounds, so that rounding gives the outermost options their full share.

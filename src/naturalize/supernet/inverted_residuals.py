@@ -78,13 +78,15 @@ class InvertedResiduals:
             Variable("width", *self.width_codes),
         ]
         rules = []
+        kernels, expansions = self.kernel_and_expansion(np.arange(1, 1 + len(self.kernels) * len(self.expansions)))
+        factors = ("kernel", tuple(kernels.tolist())), ("expansion", tuple(expansions.tolist()))
         for index, stage in enumerate(self.stages):
+            group = f"stage{index + 1}"
             for position in range(stage.blocks):
                 lower = 1 if position < stage.min_depth else 0
-                name = f"stage{index + 1}.position{position + 1}"
                 if position > stage.min_depth:
                     rules.append((len(variables), len(variables) - 1))
-                variables.append(Variable(name, lower, len(self.kernels) * len(self.expansions)))
+                variables.append(Variable(f"{group}.position{position + 1}", lower, len(kernels), group, factors))
         return SearchSpace(self.name, variables, rules)
 
     @property

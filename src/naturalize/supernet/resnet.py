@@ -46,11 +46,13 @@ class ResNet50:
         ]
         rules = []
         for stage, blocks in enumerate(BLOCKS):
+            group = f"stage{stage + 1}"
             for position in range(blocks):
                 if position == blocks - 1:
                     rules.append((len(variables), len(variables) - 1))
                 lower = 1 if position < blocks - ELASTIC_DEPTH else 0
-                variables.append(Variable(f"stage{stage + 1}.position{position + 1}", lower, len(EXPANSIONS)))
+                factors = (("expansion", EXPANSIONS),)
+                variables.append(Variable(f"{group}.position{position + 1}", lower, len(EXPANSIONS), group, factors))
         return SearchSpace(self.name, variables, rules)
 
     @property

@@ -1,0 +1,171 @@
+"""Encodings: from codes to the numbers that a predictor learns from. What is encoded matters more than the model.
+
+All follow from what a search space says of its variables, so a space of one's own has them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from naturalize.space import SearchSpace
+
+Floats = NDArray[np.float64]
+Counts = Callable[[Any], Floats]
+"""Codes `(n, d)` to numbers `(n,)` or `(n, k)` that are known of every architecture, as multiply-adds by stage."""
+
+Column = tuple[str, dict[int, Floats]]
+"""A kind, and for each variable that has a say the number of each of its options; a row's numbers are added up."""
+
+
+COUNTS = "counts"
+
+
+class Encoding(TransformerMixin, BaseEstimator):
+    """Codes `(n, d)` as columns of numbers `(n, p)`.
+
+    - `raw`: the code of each variable, scaled to [0, 1] by its range, as the paper has it.
+    - `base`: what each variable stands for (its factors; itself where it has none), counted from the mean of its
+      options, 0 where it is absent; whether it is present; and the number of present variables of each group.
+    - `sums`: each factor summed over the present variables of each group.
+    - `one-hot`: each option of each variable, and of each factor where a variable has several.
+    - `counts`: inverse hyperbolic sines of `counts`: logarithms of large numbers, and defined for all.
+
+    Every part but the last is a sum of one number for each variable. So all are one matrix product with the one-hot
+    form of the codes. Variables with a single option are left out.
+
+    Args:
+        space: what the codes are of.
+        parts: names of the above, in order.
+        counts: functions for the part `counts`.
+
+    Attributes:
+        kinds_: of each column; columns of one kind are alike. `p` names.
+        matrix_: the number that each option of each variable adds to each column but the counts.
+    """
+
+    def __init__(self, space: SearchSpace, parts: Sequence[str] = ("base",), counts: Sequence[Counts] = ()) -> None:
+        self.space = space
+        self.parts = parts
+        self.counts = counts
+
+    def fit(self, X: Any, y: Any = None) -> Encoding:
+        """Nothing is learnt from the codes. Raises `ValueError` for those of another number of variables."""
+        self._codes(X)
+        columns = [column for part in self.parts if part != COUNTS for column in PARTS[part](self.space)]
+        counted = self._counted(self.space.corners()[:1]).shape[1]
+        starts = self._starts()
+        self.kinds_ = [kind for kind, _ in columns] + ["count"] * counted
+        self.matrix_ = np.zeros((starts[-1], len(columns)))
+        for place, (_, numbers) in enumerate(columns):
+            for variable, values in numbers.items():
+                self.matrix_[starts[variable] : starts[variable + 1], place] = values
+        return self
+
+    def transform(self, X: Any) -> Floats:
+        """The columns of codes. Shapes: `(n, d) -> (n, p)`."""
+        codes, starts = self._codes(X), self._starts()
+        one_hot = np.zeros((len(codes), starts[-1]))
+        np.put_along_axis(one_hot, codes - self.space.lower + starts[:-1], 1.0, axis=1)
+        return np.concatenate([one_hot @ self.matrix_, self._counted(codes)], axis=1)
+
+    def _codes(self, X: Any) -> NDArray[np.int64]:
+        codes = np.asarray(X)
+        if codes.ndim != 2 or codes.shape[1] != len(self.space):
+            raise ValueError(f"codes of {self.space.name} have the shape (n, {len(self.space)}), not {codes.shape}")
+        return codes.astype(np.int64)
+
+    def _starts(self) -> NDArray[np.int64]:
+        """Where the options of each variable start in the one-hot form; the last is its length."""
+        return np.concatenate([[0], np.cumsum(self.space.upper - self.space.lower + 1)])
+
+    def _counted(self, codes: NDArray[np.int64]) -> Floats:
+        counts = self.counts if COUNTS in self.parts else ()
+        found = [np.asarray(count(codes), dtype=np.float64).reshape(len(codes), -1) for count in counts]
+        return np.arcsinh(np.concatenate([np.empty((len(codes), 0)), *found], axis=1))
+
+
+def free(space: SearchSpace) -> list[int]:
+    """The variables with more than one option."""
+    return np.flatnonzero(space.upper > space.lower).tolist()
+
+
+def groups(space: SearchSpace) -> dict[str, list[int]]:
+    """The free variables of each group."""
+    found: dict[str, list[int]] = {}
+    for column in free(space):
+        if group := space.variables[column].group:
+            found.setdefault(group, []).append(column)
+    return found
+
+
+def present(space: SearchSpace, column: int) -> NDArray[np.bool_]:
+    """For each option of a variable, whether it is there with it."""
+    codes = np.arange(space.lower[column], space.upper[column] + 1)
+    return (codes > 0) | ~space.optional[column]
+
+
+def factors(space: SearchSpace, column: int) -> Iterator[tuple[str, Floats]]:
+    """What a variable stands for: kind, and the value of each option; 0 for the one that is absence."""
+    variable = space.variables[column]
+    there = present(space, column)
+    codes = np.arange(variable.lower, variable.upper + 1, dtype=np.float64)
+    if not variable.factors:
+        yield ("code" if variable.group or space.optional[column] else variable.name), np.where(there, codes, 0)
+    for name, values in variable.factors:
+        options = np.zeros(len(codes))
+        options[there] = np.asarray(values, dtype=np.float64)[codes[there].astype(int) - 1]
+        yield name, options
+
+
+def raw(space: SearchSpace) -> Iterator[Column]:
+    """The columns of `raw`."""
+    for column in free(space):
+        yield "raw", {column: np.linspace(0, 1, int(space.upper[column] - space.lower[column]) + 1)}
+
+
+def base(space: SearchSpace) -> Iterator[Column]:
+    """The columns of `base`."""
+    for column in free(space):
+        there = present(space, column)
+        for name, values in factors(space, column):
+            if np.ptp(values[there]) > 0:
+                yield name, {column: np.where(there, values - np.unique(values[there]).mean(), 0)}
+        if not there.all():
+            yield "presence", {column: there.astype(np.float64)}
+    for columns in groups(space).values():
+        if any(space.optional[columns]):
+            yield "depth", {column: present(space, column).astype(np.float64) for column in columns}
+
+
+def sums(space: SearchSpace) -> Iterator[Column]:
+    """The columns of `sums`."""
+    for columns in groups(space).values():
+        by_kind: dict[str, dict[int, Floats]] = {}
+        for column in columns:
+            for name, values in factors(space, column):
+                by_kind.setdefault(name, {})[column] = values
+        for name, numbers in by_kind.items():
+            yield f"sum of {name}", numbers
+
+
+def one_hot(space: SearchSpace) -> Iterator[Column]:
+    """The columns of `one-hot`. A variable with two options needs one."""
+    for column in free(space):
+        there = present(space, column)
+        count = len(there)
+        for option in range(count if count > 2 else 1):
+            yield "option", {column: np.eye(count)[option]}
+        several = list(factors(space, column)) if len(space.variables[column].factors) > 1 else []
+        for name, values in several:
+            for value in np.unique(values[there]):
+                yield f"option of {name}", {column: (there & (values == value)).astype(np.float64)}
+
+
+PARTS: dict[str, Callable[[SearchSpace], Iterator[Column]]] = {
+    "raw": raw, "base": base, "sums": sums, "one-hot": one_hot,
+}  # fmt: skip

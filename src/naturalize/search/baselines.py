@@ -1,0 +1,117 @@
+"""Searches without a predictor: what a predictor has to be better than."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.algorithms.moo.nsga3 import NSGA3
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.operators.crossover.ux import UniformCrossover
+from pymoo.operators.mutation.pm import PolynomialMutation
+
+from naturalize import rng
+from naturalize.search.nsga3 import SpaceRepair
+from naturalize.search.operators import Operators
+from naturalize.search.problem import SearchProblem
+from naturalize.search.searcher import Searcher
+from naturalize.search.survival import reference_directions, survive
+from naturalize.space import Codes
+
+
+class RandomSearch(Searcher):
+    """The corners, then uniform architectures."""
+
+    def propose(self, n: int) -> Codes:
+        """Fresh ones."""
+        return self.initial(n)
+
+
+class LocalSearch(Searcher):
+    """Neighbours of the front: each architecture asked is one mutation away from a member of it."""
+
+    n_initial = 20
+
+    def propose(self, n: int) -> Codes:
+        """Mutants of the front; uniform ones before there is one, and where no mutant is fresh."""
+        if self.known < self.n_initial or not len(self.codes):
+            return self.initial(min(n, max(1, self.n_initial - self.known)))
+        generator, operators = self.generator("mutants"), Operators(self.problem.space)
+        front = self.codes[survive(self.values, 40, rng.integer(self.seed, "front", self.step))]
+        mutants = operators.mutate(front[generator.integers(len(front), size=20 * n)], generator)
+        found = self.fresh(mutants)
+        return found if len(found) >= n else np.concatenate([found, self.uniform(n)])
+
+
+class RegularisedEvolution(Searcher):
+    """The youngest live; of a few of them the best has a child (Real et al., AAAI 2019).
+
+    With several objectives the best of a tournament is that with the least weighted maximum of its normalised values,
+    the weights drawn anew each time.
+    """
+
+    population, tournament = 50, 10
+
+    def propose(self, n: int) -> Codes:
+        """Children of tournaments among the youngest."""
+        if self.known < self.population or not len(self.codes):
+            return self.initial(min(n, max(1, self.population - self.known)))
+        generator, operators = self.generator("tournaments"), Operators(self.problem.space)
+        codes, values = self.codes[-self.population :], self.values[-self.population :]
+        unit = np.ptp(values, axis=0)
+        scaled = (values - values.min(axis=0)) / np.where(unit > 0, unit, 1)
+        entrants = generator.integers(len(codes), size=(8 * n, self.tournament))
+        weights = generator.dirichlet(np.ones(values.shape[1]), size=len(entrants))
+        winners = (scaled[entrants] * weights[:, None]).max(axis=2).argmin(axis=1)
+        parents = codes[entrants[np.arange(len(entrants)), winners]]
+        found = self.fresh(operators.mutate(parents, generator))
+        return found if len(found) >= n else np.concatenate([found, self.uniform(n)])
+
+
+class Genetic(Searcher):
+    """NSGA-II or NSGA-III of pymoo, generation by generation. What is known already is not measured again."""
+
+    batch = 20
+
+    def __init__(self, problem: SearchProblem, seed: int, *, many_objectives: bool, population: int = 40) -> None:
+        super().__init__(problem, seed)
+        self.population = population
+        n_objectives = len(problem.objectives)
+        operators: dict[str, Any] = {
+            "sampling": self.initial(population).astype(np.float64),
+            "crossover": UniformCrossover(prob=0.9),
+            "mutation": PolynomialMutation(prob=1.0, prob_var=1.0 / max(1, problem.space.free), eta=1.0),
+            "repair": SpaceRepair(problem.space),
+        }
+        self.algorithm = (
+            NSGA3(reference_directions(n_objectives, population), pop_size=population, **operators)
+            if many_objectives
+            else NSGA2(pop_size=population, **operators)
+        )
+        space = problem.space
+        empty = Problem(n_var=len(space), n_obj=n_objectives, xl=space.lower - 0.5, xu=space.upper + 0.5)
+        self.algorithm.setup(empty, termination=("n_gen", np.inf), seed=rng.integer(seed, "genetic"))
+        self.generation: Codes = np.empty((0, len(space)), dtype=np.int64)
+
+    def propose(self, n: int) -> Codes:
+        """What of the generation was not asked yet; the next generation where all of it was told."""
+        for _ in range(20):
+            left = self.fresh(self.generation)
+            if len(left) or len(self.pending):
+                return left
+            self.advance()
+        return self.uniform(n)
+
+    def advance(self) -> None:
+        """Hand the generation's values to the algorithm, and take the next one from it."""
+        if len(self.generation):
+            told = {tuple(row): values for row, values in zip(self.codes.tolist(), self.values, strict=True)}
+            rows = [row for row in map(tuple, self.generation.tolist()) if row in told]
+            if rows:
+                values = np.array([told[row] for row in rows])
+                self.algorithm.tell(infills=Population.new("X", np.array(rows, dtype=np.float64), "F", values))
+        infills = self.algorithm.ask()
+        children = self.problem.space.corners()[:0] if infills is None else infills.get("X")  # all it makes is known
+        self.generation = self.problem.space.repair(np.rint(children).astype(np.int64))

@@ -1,0 +1,144 @@
+"""What a search measured, in order, and how a user's function is called so that nothing of it is lost."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from naturalize.errors import UserError
+from naturalize.search.hypervolume import hypervolume
+from naturalize.search.problem import Floats, SearchProblem
+from naturalize.search.survival import non_dominated
+from naturalize.space import Codes
+
+Evaluate = Callable[[Codes], Mapping[str, ArrayLike]]
+"""A user's expensive function: codes `(n, d)` to the measured objectives by name, `(n,)` each."""
+
+HOPELESS = 10  # evaluations that failed, all of them, before a search gives up
+
+
+class SearchError(UserError):
+    """A search that cannot go on; what it measured is in `archive`, which another call of `search` takes."""
+
+    def __init__(self, message: str, archive: SearchArchive) -> None:
+        super().__init__(message)
+        self.archive = archive
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What one architecture came to; `reason` says why a failed one failed, and is empty else."""
+
+    code: tuple[int, ...]
+    values: tuple[float, ...]
+    reason: str
+
+
+class SearchArchive:
+    """Everything that a search measured, in the order in which it came in.
+
+    Attributes:
+        problem: what was searched.
+        rows: an `Evaluated` each.
+    """
+
+    def __init__(self, problem: SearchProblem) -> None:
+        self.problem = problem
+        self.rows: list[Evaluated] = []
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def codes(self) -> Codes:
+        """Of all that was measured, `(n, d)`."""
+        return np.array([row.code for row in self.rows], dtype=np.int64).reshape(-1, len(self.problem.space))
+
+    @property
+    def values(self) -> Floats:
+        """Objectives, `(n, m)`; nan where a measurement failed."""
+        return np.array([row.values for row in self.rows]).reshape(-1, len(self.problem.objectives))
+
+    @property
+    def failed(self) -> int:
+        """Measurements that failed."""
+        return sum(bool(row.reason) for row in self.rows)
+
+    def add(self, codes: Codes, values: Floats, reasons: Sequence[str]) -> None:
+        """Append what was measured. Shapes: `(n, d), (n, m)`."""
+        self.rows += map(Evaluated, map(tuple, codes.tolist()), map(tuple, values.tolist()), reasons)
+
+    def front(self) -> NDArray[np.intp]:
+        """Rows that no other dominates, of those within all limits, by the first objective."""
+        values = self.values
+        within = np.isfinite(values).all(axis=1)
+        for column, name in enumerate(self.problem.objectives):
+            within &= ~(values[:, column] > self.problem.limits.get(name, np.inf))
+        rows = np.flatnonzero(within)
+        rows = rows[non_dominated(values[rows])] if len(rows) else rows
+        return rows[np.argsort(values[rows, 0], kind="stable")]
+
+    def hypervolumes(self, reference: ArrayLike) -> Floats:
+        """Share of the box below the reference point `(m,)` that is dominated after each measurement, `(n,)`."""
+        values = self.values
+        found: list[float] = []
+        front = np.empty((0, values.shape[1]))
+        for row in values:
+            new = np.isfinite(row).all() and not (front <= row).all(axis=1).any()
+            if new:
+                front = np.concatenate([front[~(row <= front).all(axis=1)], row[None]])
+            found.append(hypervolume(front, reference) if new or not found else found[-1])
+        return np.array(found)
+
+    def write_csv(self, path: str | Path) -> None:
+        """One line for each measurement, in order: the architecture's string, the objectives, why it failed."""
+        strings = self.problem.space.strings(self.codes)
+        with Path(path).open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["architecture", *self.problem.objectives, "failed"])
+            writer.writerows([text, *row.values, row.reason] for text, row in zip(strings, self.rows, strict=True))
+
+    def check_hope(self) -> None:
+        """Raise `SearchError` where nothing but failures came in."""
+        if len(self) >= HOPELESS and self.failed == len(self):
+            first = self.rows[0]
+            text = self.problem.space.strings(np.array([first.code]))[0]
+            raise SearchError(f"all of the first {len(self)} evaluations failed; of {text}: {first.reason}", self)
+
+
+def measured(evaluate: Evaluate, names: Sequence[str], codes: Codes) -> list[tuple[list[float], str]]:
+    """Values of the measured objectives and the reason of a failure, for each architecture.
+
+    A batch whose evaluation raises, or gives another number of values, is evaluated one by one: what can be had is.
+    This runs where the executor runs it.
+    """
+    try:
+        columns = checked(evaluate(codes), names, len(codes))
+    except Exception as error:
+        if len(codes) > 1:
+            return [measured(evaluate, names, codes[row : row + 1])[0] for row in range(len(codes))]
+        return [([np.nan] * len(names), f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)]
+    found = []
+    for row in np.column_stack(columns) if columns else np.empty((len(codes), 0)):
+        bad = [name for name, value in zip(names, row, strict=True) if not np.isfinite(value)]
+        found.append((row.tolist(), f"{bad[0]} is not finite" if bad else ""))
+    return found
+
+
+def checked(answer: Any, names: Sequence[str], n: int) -> list[Floats]:
+    """The columns of an answer. Raises `ValueError` for one without a name, or of another length."""
+    columns = []
+    for name in names:
+        if not isinstance(answer, Mapping) or name not in answer:
+            raise ValueError(f"evaluate gave no {name!r}: it gives a dictionary of arrays by objective")
+        values = np.asarray(answer[name], dtype=np.float64)
+        if values.shape != (n,):
+            raise ValueError(f"evaluate gave {name!r} the shape {values.shape} for {n} architectures")
+        columns.append(values)
+    return columns

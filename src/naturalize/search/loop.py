@@ -1,0 +1,150 @@
+"""The closed loop: ask, measure, tell, until the evaluations are spent. One after the other, or by an executor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from typing import Any
+
+import numpy as np
+
+from naturalize.errors import UserError
+from naturalize.predictor import Counts
+from naturalize.progress import Progress, silent
+from naturalize.search.evaluations import Evaluate, SearchArchive, SearchError, measured
+from naturalize.search.methods import AUTO, make_searcher
+from naturalize.search.problem import Function, SearchProblem
+from naturalize.search.searcher import Searcher
+from naturalize.space import Codes, SearchSpace
+
+TRIES = 3  # of one architecture whose worker was lost
+
+
+def search(
+    space: SearchSpace,
+    evaluate: Evaluate,
+    objectives: Sequence[str],
+    *,
+    exact: Mapping[str, Function] | None = None,
+    limits: Mapping[str, float] | None = None,
+    candidates: Codes | None = None,
+    evaluations: int = 250,
+    method: str = AUTO,
+    known: Sequence[Counts] = (),
+    seed: int = 0,
+    archive: SearchArchive | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> SearchArchive:
+    """Search a space of one's own with an expensive function.
+
+        archive = search(space, evaluate, ["error", "madds"], exact={"madds": madds}, limits={"madds": 3e8})
+
+    What evaluate raises, or gives that is not finite, is a failure of that architecture: it is counted, not asked again
+    and not learnt from. Without an executor the same arguments give the same archive.
+
+    Args:
+        evaluate: codes `(n, d)` to a dictionary of the objectives that are not exact, arrays `(n,)`; called with
+            batches, or with one architecture at a time where there is an executor.
+        objectives: 1 to 15 names, all minimised.
+        exact: what is known in closed form, by name; never predicted, and free to call.
+        limits: the largest values wanted, by name (`SearchProblem`).
+        candidates: the only architectures that may be measured, `(c, d)`; all unless told.
+        evaluations: how many in all, those of `archive` counted.
+        method: a name of `METHODS`.
+        known: more numbers that are known of every architecture, for predictors to learn from.
+        archive: of an earlier search of the same problem, to go on with. It is added to.
+        executor: any of `concurrent.futures`: threads, processes, Dask, Ray, submitit. `evaluate` must be such that it
+            can be sent there. The architecture of a worker that is lost is asked again, three times at most.
+        workers: architectures that are under way at once; as many as the executor has workers unless told.
+        progress: called after every evaluation; what it raises ends the search, and the archive keeps what came in.
+
+    Returns:
+        Everything measured, in order. Fewer than `evaluations` where the space has no more.
+
+    Raises:
+        UserError: for arguments that make no sense.
+        SearchError: where everything fails, and where the executor is broken. It holds the archive, to go on with.
+    """
+    problem = SearchProblem(space, list(objectives), dict(exact or {}), dict(limits or {}), candidates)
+    archive = SearchArchive(problem) if archive is None else archive
+    if list(archive.problem.objectives) != list(problem.objectives) or len(archive.problem.space) != len(space):
+        raise UserError("the archive is of another search: its space or its objectives differ")
+    searcher = make_searcher(method, problem, seed, known)
+    searcher.tell(archive.codes, archive.values)
+    ask = Asking(evaluate, searcher, archive, evaluations, progress)
+    if executor is None:
+        ask.one_after_the_other()
+    else:
+        ask.side_by_side(executor, workers or int(getattr(executor, "_max_workers", 1)))
+    return archive
+
+
+class Asking:
+    """One search under way."""
+
+    def __init__(
+        self, evaluate: Evaluate, searcher: Searcher, archive: SearchArchive, evaluations: int, progress: Progress
+    ) -> None:
+        self.evaluate = evaluate
+        self.searcher = searcher
+        self.archive = archive
+        self.evaluations = evaluations
+        self.progress = progress
+        self.names = searcher.problem.measured
+
+    def one_after_the_other(self) -> None:
+        """Batches as large as the searcher likes them."""
+        while (left := self.evaluations - len(self.archive)) > 0:
+            codes = self.searcher.ask(min(self.searcher.batch, left))
+            if not len(codes):
+                return
+            self.take(codes, measured(self.evaluate, self.names, codes))
+
+    def side_by_side(self, executor: Executor, workers: int) -> None:
+        """As many architectures under way as there are workers; a new one is asked whenever one came in."""
+        under_way: dict[Future[Any], tuple[Codes, int]] = {}
+
+        def submit(codes: Codes, tries: int) -> None:
+            try:
+                future = executor.submit(measured, self.evaluate, self.names, codes)
+            except RuntimeError as error:  # broken, or shut down
+                raise SearchError(f"the executor takes no more work: {error}", self.archive) from error
+            under_way[future] = codes, tries
+
+        try:
+            while True:
+                room = min(workers, self.evaluations - len(self.archive)) - len(under_way)
+                if room > 0:
+                    for code in self.searcher.ask(room):
+                        submit(code[None], 1)
+                if not under_way:
+                    return
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    codes, tries = under_way.pop(future)
+                    lost = future.cancelled() or future.exception() is not None
+                    if lost and tries < TRIES:
+                        submit(codes, tries + 1)
+                    elif lost:
+                        self.take(codes, [([np.nan] * len(self.names), f"its worker was lost {TRIES} times")])
+                    else:
+                        self.take(codes, future.result())
+        finally:
+            for future in under_way:
+                future.cancel()
+
+    def take(self, codes: Codes, found: Sequence[tuple[list[float], str]]) -> None:
+        """Keep what came in, and tell the searcher."""
+        problem = self.searcher.problem
+        values = problem.exact_values(codes)
+        measured_columns = [column for column, name in enumerate(problem.objectives) if name in self.names]
+        reasons = [reason for _, reason in found]
+        for row, (numbers, reason) in enumerate(found):
+            values[row, measured_columns] = numbers
+            if reason:
+                values[row] = np.nan
+        self.archive.add(codes, values, reasons)
+        self.searcher.tell(codes, values)
+        self.archive.check_hope()
+        self.progress("search", len(self.archive), self.evaluations)

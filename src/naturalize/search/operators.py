@@ -1,0 +1,135 @@
+"""Crossover and mutation that know what belongs together: whole groups of variables, single factors, depths.
+
+All rows at once. A space without groups and factors has neighbours and draws alone.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from naturalize.space import Codes, SearchSpace
+
+ROUNDS = 0.4  # chance of another mutation of the same row
+CROSSED = 0.7  # share of children that have two parents
+
+
+class Operators:
+    """Children of architectures of one space.
+
+    - Crossover: each group, and each variable outside of groups, from one parent or the other.
+    - Mutation, one or more of: a variable to a neighbour (another value of one factor; the next code where it has
+      none), a variable to any option, a group one layer deeper or shallower, all layers of a group alike.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self.free = np.flatnonzero(space.upper > space.lower)
+        names: dict[str, list[int]] = {}
+        for column in self.free.tolist():
+            names.setdefault(space.variables[column].group or f"variable {column}", []).append(column)
+        self.blocks = list(names.values())
+        self.groups = [block for block in self.blocks if len(block) > 1]
+        self.deep = [block for block in self.groups if space.optional[block].any()]
+
+    def children(self, parents: Codes, n: int, rng: np.random.Generator) -> Codes:
+        """n children of architectures `(p, d)`, valid, shape `(n, d)`; some may be equal."""
+        first, second = parents[rng.integers(len(parents), size=(2, n))]
+        crossed = self.crossover(first, second, rng)
+        children = np.where(rng.random(n)[:, None] < CROSSED, crossed, first)
+        going = np.arange(n)
+        while len(going):
+            children[going] = self.mutate(children[going], rng)
+            going = going[rng.random(len(going)) < ROUNDS]
+        return children
+
+    def crossover(self, first: Codes, second: Codes, rng: np.random.Generator) -> Codes:
+        """Each block from either parent. Shapes: `(n, d), (n, d) -> (n, d)`."""
+        children = first.copy()
+        for block in self.blocks:
+            other = rng.random(len(first)) < 0.5
+            children[:, block] = np.where(other[:, None], second[:, block], children[:, block])
+        return self.space.repair(children)
+
+    def mutate(self, codes: Codes, rng: np.random.Generator) -> Codes:
+        """One mutation of each row."""
+        kinds = [self.to_neighbour, self.to_neighbour, self.to_any]
+        kinds += [self.to_other_depth] if self.deep else []
+        kinds += [self.to_one_layer] if self.groups else []
+        chosen = rng.integers(len(kinds), size=len(codes))
+        codes = codes.copy()
+        for number, kind in enumerate(kinds):
+            rows = np.flatnonzero(chosen == number)
+            if len(rows):
+                codes[rows] = kind(codes[rows], rng)
+        return self.space.repair(codes)
+
+    def to_neighbour(self, codes: Codes, rng: np.random.Generator) -> Codes:
+        """One variable of each row to one of its neighbours."""
+        rows, columns = np.arange(len(codes)), rng.choice(self.free, len(codes))
+        table, counts = self._neighbours
+        options = codes[rows, columns] - self.space.lower[columns]
+        pick = rng.random(len(codes)) * counts[columns, options]
+        codes[rows, columns] = table[columns, options, pick.astype(int)]
+        return codes
+
+    def to_any(self, codes: Codes, rng: np.random.Generator) -> Codes:
+        """One variable of each row to another option, any."""
+        rows, columns = np.arange(len(codes)), rng.choice(self.free, len(codes))
+        lower, upper = self.space.lower[columns], self.space.upper[columns]
+        drawn = rng.integers(lower, upper)
+        codes[rows, columns] = drawn + (drawn >= codes[rows, columns])
+        return codes
+
+    def to_other_depth(self, codes: Codes, rng: np.random.Generator) -> Codes:
+        """One group of each row a layer deeper, as its last one, or shallower."""
+        chosen = rng.integers(len(self.deep), size=len(codes))
+        deeper = rng.random(len(codes)) < 0.5
+        for number, block in enumerate(self.deep):
+            for row in np.flatnonzero(chosen == number):
+                layers = codes[row, block]
+                here = np.flatnonzero(layers > 0)
+                if deeper[row] and len(here) < len(block):
+                    last = layers[here[-1]] if len(here) else rng.integers(1, self.space.upper[block[0]] + 1)
+                    codes[row, block[len(here)]] = last
+                elif not deeper[row] and len(here) and self.space.lower[block[here[-1]]] == 0:
+                    codes[row, block[here[-1]]] = 0
+        return codes
+
+    def to_one_layer(self, codes: Codes, rng: np.random.Generator) -> Codes:
+        """All present variables of one group of each row to what one of them is."""
+        chosen = rng.integers(len(self.groups), size=len(codes))
+        for number, block in enumerate(self.groups):
+            rows = np.flatnonzero(chosen == number)
+            layers = codes[rows][:, block]
+            model = layers[np.arange(len(rows)), rng.integers(len(block), size=len(rows))][:, None]
+            codes[rows[:, None], block] = np.where((layers > 0) & (model > 0), model, layers)
+        return codes
+
+    @cached_property
+    def _neighbours(self) -> tuple[Codes, Codes]:
+        """For each variable and option its neighbours `(d, options, most)`, and how many there are `(d, options)`."""
+        space = self.space
+        found = [
+            [neighbours(space, column, code) for code in range(space.lower[column], space.upper[column] + 1)]
+            for column in range(len(space))
+        ]
+        most = max(len(of) for options in found for of in options)
+        table = np.zeros((len(space), max(map(len, found)), most), dtype=np.int64)
+        counts = np.ones(table.shape[:2], dtype=np.int64)
+        for column, options in enumerate(found):
+            for option, of in enumerate(options):
+                table[column, option, : len(of)] = of
+                counts[column, option] = len(of)
+        return table, counts
+
+
+def neighbours(space: SearchSpace, column: int, code: int) -> list[int]:
+    """Codes of a variable that differ from one in one factor alone; the next ones where it has none. Never empty."""
+    variable = space.variables[column]
+    if variable.factors and code > 0:
+        values = np.array([of for _, of in variable.factors])
+        differing = (values != values[:, code - 1 : code]).sum(axis=0)
+        return (1 + np.flatnonzero(differing == 1)).tolist() or [code]
+    return [near for near in (code - 1, code + 1) if variable.lower <= near <= variable.upper] or [code]

@@ -1,0 +1,98 @@
+"""What every search is: it is asked which architectures to measure, and told what they came to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from naturalize import rng
+from naturalize.search.problem import Floats, SearchProblem
+from naturalize.space import Codes, unique_rows
+
+
+class Searcher(ABC):
+    """Ask and tell, in any order and any number.
+
+    - `ask(n)` gives at most n architectures: valid, within the limits on exact functions, distinct, none of them asked
+      or told before. Fewer where it must be told more first; none where nothing is pending means that none is left.
+    - `tell(codes, values)` may come late, in parts, in any order, and of architectures that nobody asked for. Values
+      that are not finite are failures: they are not learnt from, and not asked again.
+    - The same problem, seed and sequence of calls gives the same answers. Draws depend on the number of calls alone.
+
+    A subclass says what to `propose`; this class keeps the books.
+
+    Args:
+        problem: what is searched.
+        seed: of all draws.
+
+    Attributes:
+        batch: how many to ask for at once where evaluations come one batch after the other.
+        codes, values: what was told and is finite, `(n, d)` and `(n, m)`.
+    """
+
+    batch = 4
+
+    def __init__(self, problem: SearchProblem, seed: int) -> None:
+        self.problem = problem
+        self.seed = seed
+        self.step = 0
+        self.codes: Codes = np.empty((0, len(problem.space)), dtype=np.int64)
+        self.values: Floats = np.empty((0, len(problem.objectives)))
+        self._pending: dict[tuple[int, ...], None] = {}
+        self._known: set[tuple[int, ...]] = set()
+
+    def ask(self, n: int) -> Codes:
+        """Architectures to measure next, `(k, d)`, k <= n."""
+        found = self.fresh(self.propose(n))[:n]
+        self.step += 1
+        rows = [tuple(row) for row in found.tolist()]
+        self._pending.update(dict.fromkeys(rows))
+        self._known.update(rows)
+        return found
+
+    def tell(self, codes: Codes, values: Floats) -> None:
+        """What architectures `(n, d)` came to: all objectives `(n, m)`, nan where a measurement failed."""
+        codes = np.asarray(codes, dtype=np.int64).reshape(-1, len(self.problem.space))
+        values = np.asarray(values, dtype=np.float64).reshape(len(codes), len(self.problem.objectives))
+        for row in map(tuple, codes.tolist()):
+            self._pending.pop(row, None)
+            self._known.add(row)
+        finite = np.isfinite(values).all(axis=1)
+        self.codes = np.concatenate([self.codes, codes[finite]])
+        self.values = np.concatenate([self.values, values[finite]])
+
+    @abstractmethod
+    def propose(self, n: int) -> Codes:
+        """Architectures in order of preference; those that may not be asked are left out by `ask`."""
+
+    @property
+    def pending(self) -> Codes:
+        """What was asked and not told yet, `(p, d)`."""
+        return np.array(list(self._pending), dtype=np.int64).reshape(-1, len(self.problem.space))
+
+    @property
+    def known(self) -> int:
+        """How many were asked or told."""
+        return len(self._known)
+
+    def fresh(self, codes: Codes) -> Codes:
+        """The distinct rows that may be asked, in their order."""
+        codes = unique_rows(codes)
+        new = np.array([tuple(row) not in self._known for row in codes.tolist()], dtype=bool)
+        codes = codes[new]
+        return codes[self.problem.allowed(codes)] if len(codes) else codes
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """Of the draws of this call of `ask`."""
+        return rng.generator(self.seed, purpose, self.step)
+
+    def uniform(self, n: int) -> Codes:
+        """Up to n fresh architectures, drawn uniformly."""
+        found = self.fresh(self.problem.sample(n + 2 * self.known, self.generator("uniform")))
+        return found[:n]
+
+    def initial(self, n: int) -> Codes:
+        """The first n of a search: the corners, as far as they are allowed, then uniform ones."""
+        corners = self.fresh(self.problem.space.corners())
+        return np.concatenate([corners, self.uniform(n)])[:n]

@@ -1,0 +1,153 @@
+"""Truths: what an expensive evaluation would come to, at once. For trying searches and predictors."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from naturalize.search.problem import Function
+from naturalize.space import Codes, SearchSpace, Variable
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """All that a search needs: `search(truth.space, truth.evaluate, truth.objectives, exact=truth.exact)`.
+
+    Attributes:
+        evaluate: codes `(n, d)` to the objectives that are not exact.
+        reference: where hypervolume is measured from, `(m,)`.
+        best: the largest hypervolume known, as a share of the box from 0 to the reference; None where none is known.
+    """
+
+    space: SearchSpace
+    evaluate: Callable[[Codes], dict[str, Floats]]
+    objectives: Sequence[str]
+    exact: dict[str, Function]
+    reference: Floats
+    best: float | None = None
+    candidates: Codes | None = None
+    known: Sequence[Callable[[Codes], Floats]] = field(default_factory=tuple)
+
+
+def dtlz2(n_objectives: int, n_variables: int = 20, steps: int = 11, exact: Sequence[int] = ()) -> Truth:
+    """DTLZ2 on a grid (Deb et al., 2005), whose front is the part of the unit sphere without negative values.
+
+    Args:
+        steps: options of each variable, an odd number, so that the grid holds the front's distance variables.
+        exact: numbers of the objectives that are given in closed form; f1 is number 0.
+    """
+    space = SearchSpace("dtlz2", [Variable(f"x{i}", 0, steps - 1) for i in range(1, n_variables + 1)])
+
+    def all_of(codes: Codes) -> Floats:
+        x = np.asarray(codes) / (steps - 1)
+        angles = x[:, : n_objectives - 1] * np.pi / 2
+        radius = 1 + ((x[:, n_objectives - 1 :] - 0.5) ** 2).sum(axis=1)
+        cosines = np.cumprod(np.concatenate([np.ones((len(x), 1)), np.cos(angles)], axis=1), axis=1)[:, ::-1]
+        sines = np.concatenate([np.ones((len(x), 1)), np.sin(angles)[:, ::-1]], axis=1)
+        return radius[:, None] * cosines * sines
+
+    def one_of(column: int, codes: Codes) -> Floats:
+        return all_of(codes)[:, column]
+
+    names = [f"f{number}" for number in range(1, n_objectives + 1)]
+    return Truth(
+        space,
+        lambda codes: {name: all_of(codes)[:, c] for c, name in enumerate(names) if c not in exact},
+        names,
+        {names[c]: partial(one_of, c) for c in exact},
+        np.full(n_objectives, 1.1),
+    )
+
+
+def igd_plus(values: ArrayLike, front: ArrayLike) -> float:
+    """Mean distance of a front's points to the nearest value, counting what is worse alone (Ishibuchi et al., 2015).
+
+    Shapes: `(n, m), (k, m)`.
+    """
+    worse = np.maximum(np.asarray(values)[None] - np.asarray(front)[:, None], 0)
+    return float(np.sqrt((worse**2).sum(axis=2)).min(axis=1).mean())
+
+
+def layer_features(codes: Codes) -> Floats:
+    """Per layer of a MobileNetV3 of Once-for-All one-hot kernel, one-hot expansion, presence: `(n, 22) -> (n, 140)`."""
+    layers = np.asarray(codes)[:, 2:, None]
+    present = layers > 0
+    kernel, expansion = (layers - 1) % 3 == np.arange(3), (layers - 1) // 3 == np.arange(3)
+    found = np.concatenate([kernel & present, expansion & present, present], axis=2)
+    return found.reshape(len(layers), -1).astype(np.float64)
+
+
+def fitted_error(path: str | Path) -> Function:
+    """The error in percent that five small networks, fitted to measured ImageNet accuracies, give to architectures."""
+    weights = dict(np.load(path))
+
+    def silu(x: Floats) -> Floats:
+        return x / (1 + np.exp(-x))
+
+    def error(codes: Codes) -> Floats:
+        x = layer_features(codes)
+        members = []
+        for i in range(5):
+            hidden = silu(x @ weights[f"w{i}0"] + weights[f"b{i}0"])
+            hidden = silu(hidden @ weights[f"w{i}1"] + weights[f"b{i}1"])
+            members.append((hidden @ weights[f"w{i}2"] + weights[f"b{i}2"])[:, 0])
+        return 100 - (np.mean(members, axis=0) * float(weights["std"]) + float(weights["mean"]))
+
+    return error
+
+
+BEST_KNOWN = 1324.33  # of the fitted truth: percent times millions of multiply-adds, from (27%, 500 M)
+
+
+def fitted(path: str | Path) -> Truth:
+    """Error and multiply-adds of Once-for-All's MobileNetV3 of width 1.0 at 224 px, by `fitted_error`."""
+    from naturalize.objectives.exact import Exact, stage_counts
+    from naturalize.supernet import make_family
+    from naturalize.tasks import Classification
+
+    family, task = make_family("ofa-mbv3-w1.0", 224), Classification(1000)
+    at_224 = family.resolutions.index(224)
+    resolution, *others = family.space.variables
+    space = SearchSpace(family.name, [replace(resolution, lower=at_224, upper=at_224), *others], family.space.rules)
+    error, reference = fitted_error(path), np.array([27.0, 5e8])
+    return Truth(
+        space,
+        lambda codes: {"error": error(codes)},
+        ["error", "madds"],
+        {"madds": Exact("madds", family, task, 3)},
+        reference,
+        BEST_KNOWN / (reference[0] * reference[1] / 1e6),
+        known=[stage_counts(family, task, 3)],
+    )
+
+
+def read_table(path: str | Path, space: SearchSpace) -> tuple[Codes, dict[str, Floats]]:
+    """A table of architectures, with a header: their strings under `architecture`, numbers under all other names.
+
+    Returns:
+        Codes `(n, d)`, and columns `(n,)` by name; nan where a cell is empty.
+    """
+    with Path(path).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    codes = space.codes([space.parse(row["architecture"]) for row in rows])
+    names = [name for name in rows[0] if name != "architecture"]
+    return codes, {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
+
+
+def tabular(codes: Codes, columns: dict[str, Floats]) -> Callable[[Codes], dict[str, Floats]]:
+    """An `evaluate` that looks rows up; what is not in the table is nan."""
+    places = {tuple(row): place for place, row in enumerate(np.asarray(codes).tolist())}
+
+    def evaluate(asked: Codes) -> dict[str, Floats]:
+        found = np.array([places.get(tuple(row), -1) for row in np.asarray(asked).tolist()])
+        return {name: np.where(found < 0, np.nan, values[found]) for name, values in columns.items()}
+
+    return evaluate
