@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from naturalize.predictor import RBFEnsemble
 from naturalize.search import hypervolume, non_dominated, propose
 from naturalize.space import Codes, SearchSpace, Variable, unique_rows
+from naturalize.study.truths import fitted_error
 
 TRUTH = Path(__file__).parents[3] / "shared" / "data" / "ofa-mbv3-w1.0-truth.npz"
 
@@ -258,25 +259,7 @@ def true_error() -> Callable[[Codes], Floats]:
     """The searchable truth of shared/data: five small networks fitted to measured ImageNet accuracies."""
     if not TRUTH.exists():
         pytest.skip("needs ../shared/data/ofa-mbv3-w1.0-truth.npz, which is not part of the project")
-    weights = np.load(TRUTH)
-
-    def silu(x: Floats) -> Floats:
-        return x / (1 + np.exp(-x))
-
-    def error_of(codes: Codes) -> Floats:
-        layers = codes[:, 2:, None]
-        present = layers > 0
-        kernel, expansion = (layers - 1) % 3 == np.arange(3), (layers - 1) // 3 == np.arange(3)
-        features = np.concatenate([kernel & present, expansion & present, present], axis=2)
-        x = features.reshape(len(codes), -1).astype(float)
-        members = []
-        for i in range(5):
-            hidden = silu(x @ weights[f"w{i}0"] + weights[f"b{i}0"])
-            hidden = silu(hidden @ weights[f"w{i}1"] + weights[f"b{i}1"])
-            members.append((hidden @ weights[f"w{i}2"] + weights[f"b{i}2"])[:, 0])
-        return 100 - (np.mean(members, axis=0) * weights["std"] + weights["mean"])
-
-    return error_of
+    return fitted_error(TRUTH)
 
 
 def test_on_the_real_landscape_the_search_beats_random_sampling_of_as_many() -> None:

@@ -36,8 +36,8 @@ class LocalSearch(Searcher):
 
     def propose(self, n: int) -> Codes:
         """Mutants of the front; uniform ones before there is one, and where no mutant is fresh."""
-        if self.known < self.n_initial or not len(self.codes):
-            return self.initial(min(n, max(1, self.n_initial - self.known)))
+        if self.n_known < self.n_initial or not len(self.codes):
+            return self.initial(min(n, max(1, self.n_initial - self.n_known)))
         generator, operators = self.generator("mutants"), Operators(self.problem.space)
         front = self.codes[survive(self.values, 40, rng.integer(self.seed, "front", self.step))]
         mutants = operators.mutate(front[generator.integers(len(front), size=20 * n)], generator)
@@ -56,8 +56,8 @@ class RegularisedEvolution(Searcher):
 
     def propose(self, n: int) -> Codes:
         """Children of tournaments among the youngest."""
-        if self.known < self.population or not len(self.codes):
-            return self.initial(min(n, max(1, self.population - self.known)))
+        if self.n_known < self.population or not len(self.codes):
+            return self.initial(min(n, max(1, self.population - self.n_known)))
         generator, operators = self.generator("tournaments"), Operators(self.problem.space)
         codes, values = self.codes[-self.population :], self.values[-self.population :]
         unit = np.ptp(values, axis=0)

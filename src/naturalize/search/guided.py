@@ -45,7 +45,7 @@ class Guided(Searcher):
 
     def propose(self, n: int) -> Codes:
         """The initial design; afterwards what the predictors promise most of, uniform ones where they find too few."""
-        missing = min(n, self.n_initial - self.known)
+        missing = min(n, self.n_initial - self.n_known)
         found = self.initial(missing) if missing > 0 else self.pending[:0]
         if len(found) < n and len(self.codes):
             found = self.fresh(np.concatenate([found, self.promising(n - len(found))]))

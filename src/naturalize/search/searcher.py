@@ -72,7 +72,7 @@ class Searcher(ABC):
         return np.array(list(self._pending), dtype=np.int64).reshape(-1, len(self.problem.space))
 
     @property
-    def known(self) -> int:
+    def n_known(self) -> int:
         """How many were asked or told."""
         return len(self._known)
 
@@ -89,7 +89,7 @@ class Searcher(ABC):
 
     def uniform(self, n: int) -> Codes:
         """Up to n fresh architectures, drawn uniformly."""
-        found = self.fresh(self.problem.sample(n + 2 * self.known, self.generator("uniform")))
+        found = self.fresh(self.problem.sample(n + 2 * self.n_known, self.generator("uniform")))
         return found[:n]
 
     def initial(self, n: int) -> Codes:
