@@ -14,12 +14,14 @@ from functools import partial
 from typing import Any
 
 import naturalize  # noqa: F401  (before torch: its settings of the environment)
-from naturalize import nat, schedule, session
+from naturalize import schedule, session
 from naturalize.cli import main
 from naturalize.run import Watch
+from naturalize.search import guided
 
 schedule.INITIAL, schedule.NEW = 8, 4
-nat.propose = partial(nat.propose, generations=5)  # type: ignore[assignment]
+guided.propose = partial(guided.propose, generations=5)  # type: ignore[assignment]
+guided.HypervolumeGuided.generations, guided.HypervolumeGuided.children = 5, 50
 session.SAVE_S = float(os.environ.get("SAVE_S", "0"))  # a checkpoint after every step unless told
 
 points = {

@@ -6,7 +6,7 @@ What only training needs is imported where it is used: it takes seconds, which p
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import ceil
@@ -38,6 +38,7 @@ from naturalize.weights import LARGEST, family_of_file, has_published
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from naturalize.setting import Setting
     from naturalize.teacher import Teacher
 
 AUTO = "auto"  # a supernet that is yet to be chosen
@@ -57,6 +58,8 @@ def transfer(
     require: str | Sequence[str] = (),
     supernet: str | Path | None = None,
     scratch: bool = False,
+    search: str = "nat",
+    predictor: str | None = None,
     archive: str | Path | None = None,
     classes: Sequence[str] = (),
     seed: int = 0,
@@ -80,6 +83,8 @@ def transfer(
         supernet: its name, a file of Once-for-All weights, or the directory of a run to start from its supernet;
             chosen by the size of the pictures unless told.
         scratch: start from nothing although there are published weights.
+        search: `nat`, the paper's predictor and search, or `auto`, guided by a Gaussian process.
+        predictor: of errors, a name of `naturalize.predictor.PREDICTORS`; the search's own unless told.
         archive: directory of another run of the same supernet, whose architectures are the first to be measured.
         classes: class names in the order wanted; the data's own unless told.
         strict: stop at a picture that cannot be read, in place of skipping it.
@@ -93,7 +98,8 @@ def transfer(
     """
     settings = make_settings(
         data, budget, iterations, epochs, objectives=objectives, require=require, supernet=supernet, scratch=scratch,
-        archive=archive, classes=classes, seed=seed, strict=strict, balanced=balanced,
+        search=search, predictor=predictor, archive=archive, classes=classes, seed=seed, strict=strict,
+        balanced=balanced,
     )  # fmt: skip
     with heard(listeners) as hearing:
         return work(data, Path(out), settings, hearing, started)
@@ -119,6 +125,8 @@ def make_settings(
     require: str | Sequence[str] = (),
     supernet: str | Path | None = None,
     scratch: bool = False,
+    search: str = "nat",
+    predictor: str | None = None,
     archive: str | Path | None = None,
     classes: Sequence[str] = (),
     seed: int = 0,
@@ -126,6 +134,9 @@ def make_settings(
     balanced: bool = False,
 ) -> Settings:
     """Settings with every default filled in; raises `UserError` for those that make no sense."""
+    from naturalize.predictor import PREDICTORS
+    from naturalize.search import GUIDED
+
     if budget is not None and iterations is not None:
         raise UserError("give --budget or --iterations, not both")
     if epochs is not None and iterations is None:
@@ -140,6 +151,10 @@ def make_settings(
     requirements = tuple(as_list(require))
     for text in requirements:
         parse_requirement(text)
+    if search not in GUIDED:
+        raise unknown("search", search, GUIDED)
+    if predictor is not None and predictor not in PREDICTORS:
+        raise unknown("predictor", predictor, PREDICTORS)
     timed = iterations is None
     return Settings(
         data=data if isinstance(data, str) else str(data) if isinstance(data, Path) else "arrays",
@@ -150,6 +165,8 @@ def make_settings(
         iterations=iterations,
         epochs=None if timed else epochs or DEFAULT_EPOCHS,
         weights=weights,
+        search=search,
+        predictor=predictor,
         archive=None if archive is None else str(archive),
         seed=seed,
         classes=tuple(classes),
@@ -207,11 +224,13 @@ def work(
     listeners: Sequence[Listener],
     started: float | None,
     module: Module | None = None,
+    do: Callable[[Setting], None] | None = None,
 ) -> Run:
     """Begin a run or go on with it, to its end.
 
     Args:
         module: the teacher, where it came as one.
+        do: in place of a transfer, for studies.
     """
     from naturalize.setting import check_same_data, create_run, exact_counts
 
@@ -247,7 +266,7 @@ def work(
             write_json(directory / "splits.json", lists)
             class_names = dataset.class_names if teacher is None else teacher.class_names
             run = create_run(directory, settings, dataset, class_names, watch)
-        return go_on(run, dataset, watch, teacher)
+        return go_on(run, dataset, watch, teacher, do)
 
 
 def teacher_of(
@@ -376,7 +395,9 @@ def check_checkpoint(run: Run) -> None:
         run.checkpoints.load(name)
 
 
-def go_on(run: Run, dataset: Dataset, watch: Watch, teacher: Teacher | None) -> Run:
+def go_on(
+    run: Run, dataset: Dataset, watch: Watch, teacher: Teacher | None, do: Callable[[Setting], None] | None = None
+) -> Run:
     """Do what is left of a run, then write its report."""
     from naturalize.nat import prepare_only, run_transfer
     from naturalize.setting import open_setting
@@ -391,7 +412,9 @@ def go_on(run: Run, dataset: Dataset, watch: Watch, teacher: Teacher | None) -> 
         watch.event("start", data=run.facts["data"]["name"], summary=dataset.summary(), settings=run.describe())
         setting = open_setting(run, dataset, archive, watch, teacher)
         try:
-            if run.settings.goal == "prepare":
+            if do is not None:
+                do(setting)
+            elif run.settings.goal == "prepare":
                 prepare_only(setting)
             else:
                 run_transfer(setting)

@@ -92,7 +92,7 @@ def measured_values(setting: Setting, version: int) -> tuple[Codes, Floats]:
     good = [m for m in found.values() if m.status == "ok"]
     codes = setting.supernet.family.space.codes([m.architecture for m in good])
     error = np.array([m.value for m in good], dtype=np.float64)
-    feasible = setting.feasible(codes)
+    feasible = setting.problem.allowed(codes)
     codes, error = codes[feasible], error[feasible]
     return codes, objective_values(setting, codes, error)
 
@@ -100,7 +100,7 @@ def measured_values(setting: Setting, version: int) -> tuple[Codes, Floats]:
 def objective_values(setting: Setting, codes: Codes, error: Floats) -> Floats:
     """Objectives of architectures in the run's order. Shapes: `(n, d), (n,) -> (n, m)`."""
     names = setting.run.settings.objectives
-    columns = [error if name == "error" else setting.exact[name](codes) for name in names]
+    columns = [error if name == "error" else setting.problem.exact[name](codes) for name in names]
     return np.stack(columns, axis=1).astype(np.float64)
 
 
@@ -109,7 +109,7 @@ def reference_of(setting: Setting) -> list[float]:
     largest = setting.supernet.family.space.corners()[1:]
     majority = majority_error(np.asarray(setting.error.images.labels))
     names = setting.run.settings.objectives
-    return [majority if name == "error" else 1.05 * float(setting.exact[name](largest)[0]) for name in names]
+    return [majority if name == "error" else 1.05 * float(setting.problem.exact[name](largest)[0]) for name in names]
 
 
 def hypervolume_of(setting: Setting, values: Floats) -> float:
@@ -175,7 +175,7 @@ def network_of(setting: Setting, measurement: Measurement) -> dict[str, Any]:
         "val_error_views": measurement.value,
         "test_error": None,
         "test_images": None,
-        **{name: int(setting.exact[name](codes)[0]) for name in ("madds", "params")},
+        **{name: int(setting.problem.exact[name](codes)[0]) for name in ("madds", "params")},
         "weights": None,
         "test_confusion": None,
         "test_worst": None,

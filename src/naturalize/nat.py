@@ -11,18 +11,17 @@ from itertools import chain, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin
 
-from naturalize import predictor as predictors
 from naturalize import rng, schedule
 from naturalize.archive import Context, Measurement
 from naturalize.conclude import conclude, hypervolume_of, objective_values, write_stopped_front
 from naturalize.errors import Interrupted, UserError
+from naturalize.objectives.exact import stage_counts
 from naturalize.preparing import peak_rate, phases_of, prepare, shrink, train_by_sandwich
 from naturalize.run import Run, source_from
 from naturalize.run.settings import SHRINK
 from naturalize.schedule import Plan
-from naturalize.search import non_dominated, propose, survive
+from naturalize.search import Guided, make_guided, non_dominated, survive
 from naturalize.session import Session
 from naturalize.setting import CHOSEN_IMAGES, Setting, choose_threads, measure_costs
 from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
@@ -30,23 +29,21 @@ from naturalize.training.adapt import Extent, cosine
 from naturalize.training.engine import at_once, side_by_side
 
 RECENT = 5  # measurements that tell how fast the machine is by now
-PAIRS = 150  # measurements that the predictor is fitted on, at most
 
 
-def transfer(setting: Setting) -> None:
+def transfer(nat: Transfer) -> None:
     """Alternate search and adaptation until the budget is spent. A fresh start and a resumed run take the same path.
 
     Errors are compared under one weights version only: each iteration measures its whole archive anew.
     """
-    archive, space = setting.archive, setting.supernet.family.space
-    nat = Transfer(setting)
+    archive, space = nat.archive, nat.space
     nat.prepare()
     for t in nat.iterations():
         if not archive.members(t + 1):
             measured = nat.measure(t)
             survivors = nat.survive(measured, t)
-            predictor = nat.fit(measured, t)
-            candidates = nat.search(predictor, measured, t)
+            searcher = nat.fit(measured, t)
+            candidates = nat.search(searcher, t)
             archive.set_members(t + 1, nat.merge(survivors, candidates))
         p = distribution(space, space.codes(archive.members(t + 1)))
         nat.adapt(p, t)
@@ -79,6 +76,7 @@ class Transfer:
         self.settings = setting.run.settings
         self.archive = setting.archive
         self.watch = setting.watch
+        self.problem = setting.problem
         self.space = setting.supernet.family.space
         self.session = Session(setting)
         self.recent_s: deque[float] = deque(maxlen=RECENT)
@@ -165,9 +163,11 @@ class Transfer:
             return members
         n = schedule.INITIAL if self.plan is None else min(schedule.INITIAL, self.plan.members)
         carried = carried_codes(self.setting, n // 2)
-        codes = unique_rows(np.concatenate([carried, initial_codes(self.setting, n)]))[:n]
+        corners, generator = self.space.corners(), rng.generator(self.setting.seed, "initial archive")
+        uniform = self.problem.sample(n, generator)
+        codes = unique_rows(np.concatenate([carried, corners[self.problem.allowed(corners)], uniform]))[:n]
         origin = {tuple(row): "user" for row in carried.tolist()}
-        origin |= {tuple(row): "corner" for row in self.space.corners().tolist()}
+        origin |= {tuple(row): "corner" for row in corners.tolist()}
         origins = [origin.get(tuple(row), "uniform") for row in codes.tolist()]
         self.archive.set_members(t, list(zip(self.space.architectures(codes), origins, strict=True)))
         return self.archive.members(t)
@@ -247,7 +247,7 @@ class Transfer:
         if not finite.any():
             raise UserError("no network could be measured: see the statuses in archive.sqlite")
         codes, error = self.space.codes(members)[finite], error[finite]
-        feasible = self.setting.feasible(codes)
+        feasible = self.problem.allowed(codes)
         return Measured(codes, error, objective_values(self.setting, codes, error), feasible)
 
     def close(self, t: int, measured: Measured, final: bool) -> None:
@@ -281,32 +281,32 @@ class Transfer:
         affordable = int(self.plan.measuring_s / max(1e-3, float(np.mean(seconds))))
         return int(self.archive.decide(f"capacity {t}", lambda: min(schedule.KEPT, affordable)))
 
-    def fit(self, measured: Measured, t: int) -> RegressorMixin:
-        """The predictor of this iteration, on pairs measured under its weights version."""
-        seed = rng.integer(self.setting.seed, "predictor", t)
-        pairs = survive(measured.values, PAIRS, seed)
-        codes, error = measured.codes[pairs], measured.error[pairs]
+    def fit(self, measured: Measured, t: int) -> Guided:
+        """The search of this iteration, told what was measured under its weights version."""
+        setting, settings = self.setting, self.settings
+        counts = stage_counts(setting.supernet.family, setting.task, setting.dataset.channels)
+        seed = rng.integer(setting.seed, "search", t)
         with self.watch.phase("fit", iteration=t):
-            predictor = predictors.make(predictors.DEFAULT, self.space, seed).fit(codes, error)
-            small = predictors.on_raw_codes(predictors.RBFEnsemble(n_members=50, random_state=seed), self.space)
-            tau = predictors.held_out_rank_correlation(small, codes, error, seed)
-        self.watch.event("predictor", iteration=t, pairs=len(error), rank_correlation=None if np.isnan(tau) else tau)
-        return predictor
-
-    def search(self, predictor: RegressorMixin, measured: Measured, t: int) -> Codes:
-        """Candidates: not yet measured, meeting the requirements, spread along the predicted front."""
-        wanted = schedule.NEW if self.plan is None else max(self.setting.fewest, self.capacity(t)) // 2
-        objectives = [self.setting.exact.get(name, predictor.predict) for name in self.settings.objectives]
-        with self.watch.phase("search", iteration=t):
-            return propose(
-                self.space,
-                objectives,
-                measured.codes,
-                wanted,
-                limits=self.setting.limits(),
-                seed=rng.integer(self.setting.seed, "search", t),
+            searcher = make_guided(
+                settings.search,
+                self.problem,
+                seed,
+                predictor=settings.predictor,
+                known=[counts],
+                n_initial=0,
                 progress=self.watch.progress,
             )
+            searcher.tell(measured.codes, measured.values)
+            tau = searcher.rank_correlation("error") if "error" in self.problem.measured else np.nan
+        pairs = len(measured.codes)
+        self.watch.event("predictor", iteration=t, pairs=pairs, rank_correlation=None if np.isnan(tau) else tau)
+        return searcher
+
+    def search(self, searcher: Guided, t: int) -> Codes:
+        """Candidates: not yet measured, meeting the requirements, those that the predictor promises most of."""
+        wanted = schedule.NEW if self.plan is None else max(self.setting.fewest, self.capacity(t)) // 2
+        with self.watch.phase("search", iteration=t):
+            return searcher.ask(wanted)
 
     def merge(self, survivors: Codes, candidates: Codes) -> list[tuple[Architecture, str]]:
         """Both, taking turns: a measuring pass that runs out of time has seen the best of each."""
@@ -352,31 +352,6 @@ class Transfer:
         conclude(self.setting, self.session, t, codes, values, until)
 
 
-def initial_codes(setting: Setting, n: int) -> Codes:
-    """Distinct architectures that meet the requirements: the corners, then uniform ones.
-
-    Where uniform ones hardly ever meet them, ever smaller ones are drawn: the elementwise least of several.
-    """
-    space, limits = setting.supernet.family.space, setting.limits()
-    generator = rng.generator(setting.seed, "initial archive")
-
-    def feasible(codes: Codes) -> Codes:
-        for count, limit in limits:
-            codes = codes[count(codes) <= limit]
-        return codes
-
-    found = feasible(space.corners())
-    n = min(n, space.size)
-    if not limits:
-        return unique_rows(np.concatenate([found, space.sample_distinct(n, generator)]))[:n]
-    for least_of in range(1, 12):
-        drawn = np.min([space.sample(4 * n + 100, generator) for _ in range(least_of)], axis=0)
-        found = unique_rows(np.concatenate([found, feasible(space.repair(drawn))]))
-        if len(found) >= n:
-            break
-    return found[:n]
-
-
 def carried_codes(setting: Setting, n: int) -> Codes:
     """Up to n architectures of the run that seeds the archive, those of its front first, that meet the requirements.
 
@@ -393,7 +368,7 @@ def carried_codes(setting: Setting, n: int) -> Codes:
     sides = np.array(other.family.resolutions)[codes[:, 0]]
     codes[:, 0] = np.abs(sides[:, None] - np.array(family.resolutions)).argmin(axis=1)
     codes = unique_rows(codes)
-    return codes[family.space.is_valid(codes) & setting.feasible(codes)][:n]
+    return codes[family.space.is_valid(codes) & setting.problem.allowed(codes)][:n]
 
 
 def distribution(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:
@@ -435,7 +410,7 @@ def prepare_only(setting: Setting) -> None:
 def run_transfer(setting: Setting) -> None:
     """`transfer` that leaves a validation front when it is asked to stop."""
     try:
-        transfer(setting)
+        transfer(Transfer(setting))
     except Interrupted:
         write_stopped_front(setting)
         raise

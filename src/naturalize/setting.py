@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from naturalize import rng
 from naturalize.archive import Archive
@@ -22,16 +21,17 @@ from naturalize.data.machine import allowed_cpus
 from naturalize.data.pixels import STATISTICS_PICTURES, statistics
 from naturalize.errors import UserError
 from naturalize.files import remove_leftovers
-from naturalize.objectives.error import Chosen, Error
+from naturalize.objectives.error import Chosen, Error, Images
 from naturalize.objectives.exact import Exact
-from naturalize.objectives.requirement import Requirement, parse_requirement
+from naturalize.objectives.requirement import parse_requirement
 from naturalize.progress import Progress
 from naturalize.run import Run, Settings, Watch, source_from, source_to
 from naturalize.run.settings import PUBLISHED
 from naturalize.run.stored import some, store_pixels
 from naturalize.schedule import Costs
-from naturalize.space import Architecture, Codes
-from naturalize.supernet import Supernet, make_family
+from naturalize.search import SearchProblem
+from naturalize.space import Architecture
+from naturalize.supernet import Family, Supernet, make_family
 from naturalize.tasks import Classification, balanced_weights
 from naturalize.teacher import Teacher
 from naturalize.training.adapt import Trainer, make_optimizer
@@ -54,6 +54,7 @@ class Setting:
     """Everything that the steps of a transfer share. Made by `open_setting`.
 
     Attributes:
+        problem: what is searched: the space, the objectives in the run's order, limits as the requirements have them.
         prepared: whether the weights to start from make good subnets already, and not the largest network alone.
     """
 
@@ -65,8 +66,7 @@ class Setting:
     supernet: Supernet
     trainer: Trainer
     error: Error
-    exact: dict[str, Exact]
-    requirements: list[Requirement]
+    problem: SearchProblem
     prepared: bool
 
     @property
@@ -81,21 +81,13 @@ class Setting:
 
     def choose_images(self, n: int, views: int) -> None:
         """Answer n of the validation images in so many views; the same n always."""
-        order = rng.generator(self.seed, "validation images").permutation(len(self.error.images))
-        self.error.images = Chosen(self.error.images, np.sort(order[:n]), views)
+        self.error.images = chosen_images(self.error.images, self.seed, n, views)
 
-    def feasible(self, codes: Codes) -> NDArray[np.bool_]:
-        """Whether each architecture meets all requirements. Shapes: `(n, d) -> (n,)`."""
-        feasible = np.ones(len(codes), dtype=bool)
-        for requirement in self.requirements:
-            feasible &= requirement.met(self.exact[requirement.objective](codes))
-        return feasible
 
-    def limits(self) -> list[tuple[Exact, float]]:
-        """Requirements as the search takes them: a count and the largest value allowed."""
-        return [
-            (self.exact[r.objective], np.nextafter(r.limit, 0) if r.exclusive else r.limit) for r in self.requirements
-        ]
+def chosen_images(images: Images, seed: int, n: int, views: int) -> Chosen:
+    """n of the images, in so many views; the same n always."""
+    order = rng.generator(seed, "validation images").permutation(len(images))
+    return Chosen(images, np.sort(order[:n]), views)
 
 
 def exact_counts(settings: Settings, dataset: Dataset) -> dict[str, Exact]:
@@ -103,6 +95,14 @@ def exact_counts(settings: Settings, dataset: Dataset) -> dict[str, Exact]:
     family = make_family(settings.supernet, dataset.side)
     task = Classification(len(dataset.class_names))
     return {name: Exact(name, family, task, dataset.channels) for name in ("madds", "params")}
+
+
+def search_problem(settings: Settings, family: Family, exact: dict[str, Exact]) -> SearchProblem:
+    """What a transfer searches; requirements become limits."""
+    limits: dict[str, float] = {}
+    for requirement in map(parse_requirement, settings.requirements):
+        limits[requirement.objective] = min(limits.get(requirement.objective, np.inf), requirement.largest)
+    return SearchProblem(family.space, settings.objectives, exact, limits)
 
 
 def create_run(directory: Path, settings: Settings, dataset: Dataset, class_names: Sequence[str], watch: Watch) -> Run:
@@ -214,8 +214,7 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, tea
         supernet=supernet,
         trainer=trainer,
         error=Error(supernet, task, run.stored("calibration"), val, fabric.device, watch.progress_in_thread),
-        exact={name: Exact(name, family, task, dataset.channels) for name in ("madds", "params")},
-        requirements=[parse_requirement(text) for text in run.settings.requirements],
+        problem=search_problem(run.settings, family, exact_counts(run.settings, dataset)),
         prepared=archive.decide("prepared", lambda: starts_prepared(run.settings, run.directory)),
     )
     chosen = archive.decision(CHOSEN_IMAGES)

@@ -42,6 +42,15 @@ def test_every_member_is_the_cubic_interpolant_on_its_subset(n: int, d: int) -> 
     np.testing.assert_array_equal(predictor.predict(asked), np.median(members, axis=1))
 
 
+def test_500_members_on_100_pairs_are_those_of_models_one_by_one() -> None:
+    X, y = measured(100, 21)
+    asked, _ = measured(200, 21, seed=1)
+    predictor = RBFEnsemble(random_state=0).fit(X, y)
+    one_by_one = [member_by_scipy(X, y, asked, mask) for mask in predictor.masks_]
+    assert len(one_by_one) == 500
+    np.testing.assert_allclose(predictor.predict(asked), np.median(one_by_one, axis=0), atol=1e-6)
+
+
 def test_rows_measured_twice_count_with_their_mean() -> None:
     X, y = measured(30)
     twice, once = np.concatenate([X, X]), RBFEnsemble(50, random_state=0).fit(X, y)

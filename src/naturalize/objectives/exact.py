@@ -54,15 +54,12 @@ def stage_counts(family: Family, task: Classification, channels: int) -> Callabl
     layers = layers_of(family, lambda codes: task.layers(family, codes), channels)
     names = [str(name).split(".")[0] for name in layers(family.space.corners()).name]
 
-    def of_part(part: str, count: Callable[[LayerTable], Ints]) -> Callable[[LayerTable], Ints]:
-        inside = np.array([name == part for name in names])
-        return lambda table: np.where(inside, count(table), 0)
+    inside = np.array([[name == part for part in dict.fromkeys(names)] for name in names])
 
-    counters = [
-        Counter(family.space, layers, of_part(part, count))
-        for part in dict.fromkeys(names)
-        for count in (LayerTable.madds, LayerTable.params)
-    ]
-    smallest_and_largest = np.array([counter(family.space.corners()) for counter in counters])
-    varying = [counter for counter, ends in zip(counters, smallest_and_largest, strict=True) if np.ptp(ends)]
-    return lambda codes: np.column_stack([counter(codes) for counter in varying]).astype(np.float64)
+    def by_part(table: LayerTable) -> Ints:
+        both = table.madds(), table.params()
+        return np.concatenate([np.where(inside, count[:, :, None], 0) for count in both], axis=2)
+
+    counter = Counter(family.space, layers, by_part)
+    varying = np.ptp(counter(family.space.corners()), axis=0) > 0
+    return lambda codes: counter(codes)[:, varying].astype(np.float64)

@@ -29,9 +29,14 @@ class Requirement:
     limit: float
     exclusive: bool
 
+    @property
+    def largest(self) -> float:
+        """The largest number that meets it."""
+        return float(np.nextafter(self.limit, 0)) if self.exclusive else self.limit
+
     def met(self, values: NDArray) -> NDArray[np.bool_]:
         """Whether each value meets it. Shapes: `(n,) -> (n,)`."""
-        return values < self.limit if self.exclusive else values <= self.limit
+        return values <= self.largest
 
 
 def parse_requirement(text: str) -> Requirement:

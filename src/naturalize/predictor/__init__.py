@@ -25,6 +25,7 @@ __all__ = [
     "DEFAULT",
     "PREDICTORS",
     "RBF",
+    "WITH_SPREAD",
     "BestPredictor",
     "Counts",
     "Encoding",
@@ -43,7 +44,7 @@ def process_on_all(space: SearchSpace, counts: Sequence[Counts], seed: int) -> P
     """On all that is known of an architecture, with a length-scale for each kind of number."""
     encoding = Encoding(space, FULL, counts)
     kinds = encoding.fit(space.corners()).kinds_
-    return make_pipeline(encoding, StandardScaler(), GaussianProcess(groups=kinds))
+    return make_pipeline(encoding, StandardScaler(), GaussianProcess(groups=kinds, warm_start=True))
 
 
 def on_raw_codes(regressor: RegressorMixin, space: SearchSpace) -> Pipeline:
@@ -72,6 +73,9 @@ PREDICTORS: dict[str, Maker] = {
     "rbf": lambda space, counts, seed: on_raw_codes(RBF(), space),
     "rbf-ensemble": lambda space, counts, seed: on_raw_codes(RBFEnsemble(random_state=seed), space),
 }
+
+WITH_SPREAD = ("auto", "gaussian-process", "rbf-ensemble")
+"""Those that know how sure they are: `predict(codes, return_std=True)`."""
 
 
 def make(name: str, space: SearchSpace, seed: int, counts: Sequence[Counts] = ()) -> RegressorMixin:

@@ -49,15 +49,19 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         groups: of each column, any labels; all columns are one group where None.
         margin: what is taken from targets before their logarithm leaves this share of their range below the least;
             targets as they are where None.
+        warm_start: begin another fit from the hyper-parameters of the one before, in place of the prior's mean.
 
     Attributes:
         hyper_: the hyper-parameters' logarithms: length-scales by group, Matern and linear amplitude, noise.
         X_: rows, `(n, p)`, each column divided by its length-scale and by the root of its group's size.
     """
 
-    def __init__(self, groups: Sequence[Any] | None = None, margin: float | None = 0.4) -> None:
+    def __init__(
+        self, groups: Sequence[Any] | None = None, margin: float | None = 0.4, warm_start: bool = False
+    ) -> None:
         self.groups = groups
         self.margin = margin
+        self.warm_start = warm_start
 
     def fit(self, X: Any, y: Any) -> GaussianProcess:
         """Fit to rows X `(n, p)` and targets y `(n,)`."""
@@ -73,7 +77,10 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         with one_thread():
             some = np.linspace(0, len(X) - 1, min(len(X), FIT_ROWS)).astype(int)
             posterior = LogPosterior(X[some], z[some], labels)
-            self.hyper_ = minimize(posterior, posterior.prior, jac=True, method="L-BFGS-B", bounds=posterior.bounds).x
+            before: Floats | None = getattr(self, "hyper_", None) if self.warm_start else None
+            same = before is not None and len(before) == len(posterior.prior)
+            start = before if same else posterior.prior
+            self.hyper_: Floats = minimize(posterior, start, jac=True, method="L-BFGS-B", bounds=posterior.bounds).x
             self.lengths_, self.matern_, self.linear_, noise = split(self.hyper_)
             self.X_ = self._scaled(X)
             self.cholesky_ = factor(self._covariance(self.X_), noise)

@@ -35,6 +35,8 @@ class Settings:
         weights: what to start from: `published`, the name of a network of which only the largest was trained, a file
             of weights, or the directory of a run; None for nothing.
         teacher: of a preparation alone: a name, a path, or `a module` that came from Python.
+        search: a name of `search.GUIDED`.
+        predictor: a name of `predictor.PREDICTORS`; None for the search's own.
         archive: directory of a run of the same supernet whose architectures the archive begins with.
         balanced: whether training weighs classes so that rare ones count as much as common ones.
     """
@@ -50,6 +52,8 @@ class Settings:
     method: str = SANDWICH
     weights: str | None = None
     teacher: str | None = None
+    search: str = "nat"
+    predictor: str | None = None
     archive: str | None = None
     seed: int = 0
     classes: tuple[str, ...] = ()

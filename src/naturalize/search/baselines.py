@@ -9,11 +9,9 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
-from pymoo.operators.crossover.ux import UniformCrossover
-from pymoo.operators.mutation.pm import PolynomialMutation
 
 from naturalize import rng
-from naturalize.search.nsga3 import SpaceRepair
+from naturalize.search.nsga3 import Variation
 from naturalize.search.operators import Operators
 from naturalize.search.problem import SearchProblem
 from naturalize.search.searcher import Searcher
@@ -73,27 +71,32 @@ class RegularisedEvolution(Searcher):
 class Genetic(Searcher):
     """NSGA-II or NSGA-III of pymoo, generation by generation. What is known already is not measured again."""
 
-    batch = 20
+    population = 40
 
-    def __init__(self, problem: SearchProblem, seed: int, *, many_objectives: bool, population: int = 40) -> None:
+    def __init__(
+        self, problem: SearchProblem, seed: int, *, many_objectives: bool, variation: Variation | None = None
+    ) -> None:
         super().__init__(problem, seed)
-        self.population = population
-        n_objectives = len(problem.objectives)
-        operators: dict[str, Any] = {
-            "sampling": self.initial(population).astype(np.float64),
-            "crossover": UniformCrossover(prob=0.9),
-            "mutation": PolynomialMutation(prob=1.0, prob_var=1.0 / max(1, problem.space.free), eta=1.0),
-            "repair": SpaceRepair(problem.space),
+        space, n_objectives = problem.space, len(problem.objectives)
+        variation = variation or Variation(mutation=1.0 / max(1, space.free))
+        options: dict[str, Any] = {
+            "pop_size": self.population,
+            "sampling": self.initial(self.population).astype(np.float64),
+            **variation.operators(space),
         }
         self.algorithm = (
-            NSGA3(reference_directions(n_objectives, population), pop_size=population, **operators)
+            NSGA3(reference_directions(n_objectives, self.population), **options)
             if many_objectives
-            else NSGA2(pop_size=population, **operators)
+            else NSGA2(**options)
         )
-        space = problem.space
         empty = Problem(n_var=len(space), n_obj=n_objectives, xl=space.lower - 0.5, xu=space.upper + 0.5)
         self.algorithm.setup(empty, termination=("n_gen", np.inf), seed=rng.integer(seed, "genetic"))
         self.generation: Codes = np.empty((0, len(space)), dtype=np.int64)
+
+    @property
+    def batch(self) -> int:
+        """Half a generation."""
+        return self.population // 2
 
     def propose(self, n: int) -> Codes:
         """What of the generation was not asked yet; the next generation where all of it was told."""

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from naturalize import predictor as predictors
 from naturalize import rng
+from naturalize.progress import Progress, silent
 from naturalize.search.gain import greedy_batch
 from naturalize.search.nsga3 import propose
 from naturalize.search.operators import Operators
 from naturalize.search.problem import Floats, SearchProblem
 from naturalize.search.searcher import Searcher
 from naturalize.search.survival import non_dominated, ranges, survive
-from naturalize.space import Codes, unique_rows
+from naturalize.space import Codes
+
+PAIRS = 100  # measurements that a rank correlation is told of, at most
 
 
 class Guided(Searcher):
-    """A search with a predictor for each measured objective, fitted anew whenever something was told.
+    """A search with a predictor for each measured objective, fitted again whenever something was told.
 
     Args:
         n_initial: architectures before the first prediction: the corners, then uniform ones.
         predictor: a name of `predictor.PREDICTORS`.
         known: further numbers that are known of every architecture, for the predictors; the problem's exact functions
             always are among them.
+        progress: called after each generation of the search over predictions; what it raises ends the search.
     """
 
     def __init__(
@@ -37,11 +41,15 @@ class Guided(Searcher):
         predictor: str,
         n_initial: int,
         known: Sequence[predictors.Counts] = (),
+        progress: Progress = silent,
     ) -> None:
         super().__init__(problem, seed)
         self.n_initial = n_initial
         self.predictor = predictor
         self.counts = [*problem.exact.values(), *known]
+        self.progress = progress
+        self.models = {name: self.unfitted(name) for name in problem.measured}
+        self.n_fitted = 0
 
     def propose(self, n: int) -> Codes:
         """The initial design; afterwards what the predictors promise most of, uniform ones where they find too few."""
@@ -55,39 +63,49 @@ class Guided(Searcher):
     def promising(self, n: int) -> Codes:
         """The architectures that the predictors promise most of, in order of preference, about n."""
 
-    def fitted(self) -> list[Any]:
-        """A predictor of each measured objective, in the problem's order, fitted to what was told."""
-        problem = self.problem
-        return [
-            predictors.make(
-                self.predictor, problem.space, rng.integer(self.seed, f"predictor of {name}", self.step), self.counts
-            ).fit(self.codes, self.values[:, list(problem.objectives).index(name)])
-            for name in problem.measured
-        ]
+    def fitted(self) -> dict[str, Any]:
+        """The predictor of each measured objective, fitted to what was told."""
+        if self.n_fitted < len(self.codes):
+            for name, model in self.models.items():
+                model.fit(self.codes, self.values[:, self.problem.column(name)])
+            self.n_fitted = len(self.codes)
+        return self.models
+
+    def rank_correlation(self, name: str) -> float:
+        """How well the predictor of a measured objective ranks what it was not fitted on (Kendall's tau)."""
+        some = np.linspace(0, len(self.codes) - 1, min(len(self.codes), PAIRS)).astype(int)
+        values = self.values[some, self.problem.column(name)]
+        seed = rng.integer(self.seed, "rank correlation", self.step)
+        return predictors.held_out_rank_correlation(self.unfitted(name), self.codes[some], values, seed)
+
+    def unfitted(self, name: str) -> Any:
+        """A predictor of a measured objective."""
+        seed = rng.integer(self.seed, f"predictor of {name}", self.step)
+        return predictors.make(self.predictor, self.problem.space, seed, self.counts)
 
 
 class NSGA3Guided(Guided):
     """NAT's search (section 3.3): NSGA-III over predictions and exact objectives, then a subset by its own survival."""
 
-    batch = 10
+    @property
+    def batch(self) -> int:
+        """A twentieth of what is known: what all fits together take grows no faster than what the last one takes."""
+        return max(10, self.n_known // 20)
 
     def promising(self, n: int) -> Codes:
         """The subset of the last population."""
         problem = self.problem
-        functions = dict(problem.exact) | {
-            name: predictor.predict for name, predictor in zip(problem.measured, self.fitted(), strict=True)
-        }
-        objectives = [functions[name] for name in problem.objectives]
-        limits = [(functions[name], limit) for name, limit in problem.limits.items()]
-        seed = rng.integer(self.seed, "search", self.step)
-        if problem.every is not None:
-            left = self.fresh(problem.every)
-            for function, limit in limits:
-                left = left[function(left) <= limit] if len(left) else left
-            values = [function(left) for function in objectives] if len(left) else []
-            return left[survive(np.column_stack(values), n, seed)] if values else left
-        known = np.concatenate([self.codes, self.pending])
-        return propose(problem.space, objectives, known, n, limits=limits, seed=seed)
+        functions = dict(problem.exact) | {name: predictor.predict for name, predictor in self.fitted().items()}
+        return propose(
+            problem.space,
+            [functions[name] for name in problem.objectives],
+            np.concatenate([self.codes, self.pending]),
+            n,
+            limits=[(functions[name], limit) for name, limit in problem.limits.items()],
+            candidates=None if problem.every is None else self.fresh(problem.every),
+            seed=rng.integer(self.seed, "search", self.step),
+            progress=self.progress,
+        )
 
 
 class HypervolumeGuided(Guided):
@@ -111,14 +129,14 @@ class HypervolumeGuided(Guided):
         unit = np.where(upper > lower, upper - lower, 1)
         return met[greedy_batch((told - lower) / unit, (optimistic - lower) / unit, n)]
 
-    def predicted(self, codes: Codes, models: Sequence[Any]) -> tuple[Floats, Floats]:
+    def predicted(self, codes: Codes, models: Mapping[str, Any]) -> tuple[Floats, Floats]:
         """Means and standard deviations of all objectives; exact ones have none. Shapes: `(n, d) -> (n, 2), (n, 2)`."""
         problem = self.problem
         mean = problem.exact_values(codes)
         std = np.zeros_like(mean)
         if len(codes):
-            for name, model in zip(problem.measured, models, strict=True):
-                column = list(problem.objectives).index(name)
+            for name, model in models.items():
+                column = problem.column(name)
                 mean[:, column], std[:, column] = model.predict(codes, return_std=True)
         return mean, std
 
@@ -130,7 +148,7 @@ class HypervolumeGuided(Guided):
             upper[column] = self.problem.limits.get(name, upper[column])
         return upper
 
-    def evolve(self, models: Sequence[Any], upper: Floats) -> tuple[Codes, Floats, Floats]:
+    def evolve(self, models: Mapping[str, Any], upper: Floats) -> tuple[Codes, Floats, Floats]:
         """All fresh architectures that an evolution from the best told ones looked at, or all there are.
 
         Returns:
@@ -142,13 +160,18 @@ class HypervolumeGuided(Guided):
         generator, operators = self.generator("children"), Operators(self.problem.space)
         best = self.codes[survive(self.values, self.parents, rng.integer(self.seed, "parents", self.step))]
         met = self.uniform(self.children // 4)
+        seen = set(map(tuple, met.tolist()))
         mean, std = self.predicted(met, models)
         for generation in range(self.generations):
             optimistic = mean - self.betas[generation % len(self.betas)] * std
             inside = np.flatnonzero((optimistic < upper).all(axis=1))
             kept = inside[survive(optimistic[inside], self.parents, generation)]
             children = self.fresh(operators.children(np.concatenate([best, met[kept]]), self.children, generator))
-            both = unique_rows(np.concatenate([met, children]))
-            new_mean, new_std = self.predicted(both[len(met) :], models)
-            met, mean, std = both, np.concatenate([mean, new_mean]), np.concatenate([std, new_std])
+            rows = list(map(tuple, children.tolist()))
+            children = children[[row not in seen for row in rows]]
+            seen.update(rows)
+            new_mean, new_std = self.predicted(children, models)
+            met = np.concatenate([met, children])
+            mean, std = np.concatenate([mean, new_mean]), np.concatenate([std, new_std])
+            self.progress("search", generation + 1, self.generations)
         return met, mean, std

@@ -12,7 +12,7 @@ from naturalize.errors import UserError
 from naturalize.predictor import Counts
 from naturalize.progress import Progress, silent
 from naturalize.search.evaluations import Evaluate, SearchArchive, SearchError, measured
-from naturalize.search.methods import AUTO, make_searcher
+from naturalize.search.methods import AUTO, MakeSearcher, make_searcher
 from naturalize.search.problem import Function, SearchProblem
 from naturalize.search.searcher import Searcher
 from naturalize.space import Codes, SearchSpace
@@ -29,7 +29,8 @@ def search(
     limits: Mapping[str, float] | None = None,
     candidates: Codes | None = None,
     evaluations: int = 250,
-    method: str = AUTO,
+    method: str | MakeSearcher = AUTO,
+    predictor: str | None = None,
     known: Sequence[Counts] = (),
     seed: int = 0,
     archive: SearchArchive | None = None,
@@ -52,7 +53,8 @@ def search(
         limits: the largest values wanted, by name (`SearchProblem`).
         candidates: the only architectures that may be measured, `(c, d)`; all unless told.
         evaluations: how many in all, those of `archive` counted.
-        method: a name of `METHODS`.
+        method: a name of `METHODS`, or what makes a searcher of one's own from a problem and a seed.
+        predictor: of a method that has one, a name of `predictor.PREDICTORS`; the method's own unless told.
         known: more numbers that are known of every architecture, for predictors to learn from.
         archive: of an earlier search of the same problem, to go on with. It is added to.
         executor: any of `concurrent.futures`: threads, processes, Dask, Ray, submitit. `evaluate` must be such that it
@@ -71,7 +73,10 @@ def search(
     archive = SearchArchive(problem) if archive is None else archive
     if list(archive.problem.objectives) != list(problem.objectives) or len(archive.problem.space) != len(space):
         raise UserError("the archive is of another search: its space or its objectives differ")
-    searcher = make_searcher(method, problem, seed, known)
+    if isinstance(method, str):
+        searcher = make_searcher(method, problem, seed, predictor=predictor, known=known)
+    else:
+        searcher = method(problem, seed)
     searcher.tell(archive.codes, archive.values)
     ask = Asking(evaluate, searcher, archive, evaluations, progress)
     if executor is None:

@@ -3,42 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from naturalize.errors import unknown
-from naturalize.predictor import Counts
+from naturalize.errors import UserError, unknown
+from naturalize.predictor import PREDICTORS, WITH_SPREAD, Counts
+from naturalize.progress import Progress, silent
 from naturalize.search.baselines import Genetic, LocalSearch, RandomSearch, RegularisedEvolution
-from naturalize.search.guided import HypervolumeGuided, NSGA3Guided
+from naturalize.search.guided import Guided, HypervolumeGuided, NSGA3Guided
 from naturalize.search.problem import SearchProblem
 from naturalize.search.searcher import Searcher
 
-AUTO = "auto"
+AUTO, NAT = "auto", "nat"
 
+GUIDED = {AUTO: ("gaussian-process", 20), NAT: ("rbf-ensemble", 100)}
+"""Searches with a predictor: which one, and how many architectures come before its first prediction."""
 
-def automatic(problem: SearchProblem, seed: int, known: Sequence[Counts]) -> Searcher:
-    """By gain of hypervolume for two objectives, by NSGA-III from three on and for a single one."""
-    if len(problem.objectives) == 2:
-        return HypervolumeGuided(problem, seed, predictor="gaussian-process", n_initial=20, known=known)
-    return NSGA3Guided(problem, seed, predictor="gaussian-process", n_initial=20, known=known)
-
-
-METHODS: dict[str, Callable[[SearchProblem, int, Sequence[Counts]], Searcher]] = {
-    AUTO: automatic,
-    "nat": lambda problem, seed, known: NSGA3Guided(problem, seed, predictor="rbf-ensemble", n_initial=100),
-    "random": lambda problem, seed, known: RandomSearch(problem, seed),
-    "local": lambda problem, seed, known: LocalSearch(problem, seed),
-    "evolution": lambda problem, seed, known: RegularisedEvolution(problem, seed),
-    "nsga2": lambda problem, seed, known: Genetic(problem, seed, many_objectives=False),
-    "nsga3": lambda problem, seed, known: Genetic(problem, seed, many_objectives=True),
+MakeSearcher = Callable[[SearchProblem, int], Searcher]
+BASELINES: dict[str, MakeSearcher] = {
+    "random": RandomSearch,
+    "local": LocalSearch,
+    "evolution": RegularisedEvolution,
+    "nsga2": partial(Genetic, many_objectives=False),
+    "nsga3": partial(Genetic, many_objectives=True),
 }
+METHODS = (*GUIDED, *BASELINES)
 
 
-def make_searcher(name: str, problem: SearchProblem, seed: int, known: Sequence[Counts] = ()) -> Searcher:
-    """A new search by its name in `METHODS`. Raises `UserError` for a name that is not there.
+def make_searcher(
+    name: str,
+    problem: SearchProblem,
+    seed: int,
+    *,
+    predictor: str | None = None,
+    known: Sequence[Counts] = (),
+) -> Searcher:
+    """A new search by its name in `METHODS`; with a predictor as `make_guided` has it.
 
-    Args:
-        known: numbers that are known of every architecture besides the problem's exact functions: guided searches
-            learn from them.
+    Raises `UserError` for a name that is not there, and for a predictor of a search that has none.
     """
     if name not in METHODS:
         raise unknown("search", name, METHODS)
-    return METHODS[name](problem, seed, known)
+    if name in GUIDED:
+        return make_guided(name, problem, seed, predictor=predictor, known=known)
+    if predictor is not None:
+        raise UserError(f"the search {name} has no predictor: {predictor} goes with {' and '.join(GUIDED)}")
+    return BASELINES[name](problem, seed)
+
+
+def make_guided(
+    name: str,
+    problem: SearchProblem,
+    seed: int,
+    *,
+    predictor: str | None = None,
+    known: Sequence[Counts] = (),
+    n_initial: int | None = None,
+    progress: Progress = silent,
+) -> Guided:
+    """A new search with a predictor, by its name in `GUIDED`. Raises `UserError` for a name that is not there.
+
+    Args:
+        predictor: a name of `predictor.PREDICTORS`; the search's own unless told.
+        known: numbers that are known of every architecture besides the problem's exact functions, to learn from.
+        n_initial: architectures before the first prediction; the search's own number unless told.
+        progress: as `Guided` has it.
+    """
+    if name not in GUIDED:
+        raise unknown("search", name, GUIDED)
+    if predictor is not None and predictor not in PREDICTORS:
+        raise unknown("predictor", predictor, PREDICTORS)
+    own_predictor, own_initial = GUIDED[name]
+    predictor = own_predictor if predictor is None else predictor
+    by_gain = name == AUTO and len(problem.objectives) == 2 and predictor in WITH_SPREAD
+    return (HypervolumeGuided if by_gain else NSGA3Guided)(
+        problem,
+        seed,
+        predictor=predictor,
+        n_initial=own_initial if n_initial is None else n_initial,
+        known=known,
+        progress=progress,
+    )

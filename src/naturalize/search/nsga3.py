@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,29 @@ GENERATIONS = 40
 objectives); with predicted error, 250 measurements in all, 20, 40 and 80 end alike (0.901, 0.898, 0.903)."""
 
 
+@dataclass(frozen=True)
+class Variation:
+    """How NSGA-III makes children.
+
+    Attributes:
+        crossover: probability that two parents exchange variables, each with probability 1/2.
+        mutation: probability of each variable to mutate.
+        eta: index of polynomial mutation; the larger, the nearer a mutant stays.
+    """
+
+    crossover: float = 0.9
+    mutation: float = 0.1
+    eta: float = 1.0
+
+    def operators(self, space: SearchSpace) -> dict[str, Any]:
+        """As pymoo's algorithms take them."""
+        return {
+            "crossover": UniformCrossover(prob=self.crossover),
+            "mutation": PolynomialMutation(prob=1.0, prob_var=self.mutation, eta=self.eta),
+            "repair": SpaceRepair(space),
+        }
+
+
 def propose(
     space: SearchSpace,
     objectives: Sequence[Function],
@@ -32,6 +56,7 @@ def propose(
     n_new: int,
     *,
     limits: Sequence[tuple[Function, float]] = (),
+    candidates: Codes | None = None,
     population: int = POPULATION,
     generations: int = GENERATIONS,
     seed: int,
@@ -49,6 +74,7 @@ def propose(
         archive: what has been measured already, `(a, d)`; may be empty.
         n_new: how many are wanted.
         limits: pairs (function, limit): what is proposed has function(codes) <= limit.
+        candidates: the only architectures that may be proposed, `(c, d)`, all of which are looked at.
         population: of NSGA-III; at least one for each objective is used.
         generations: of NSGA-III.
         seed: the same arguments and seed give the same proposals.
@@ -65,17 +91,18 @@ def propose(
         raise ValueError("a search needs at least one objective")
     evaluations = Evaluations(objectives, limits)
     archive = unique_rows(np.asarray(archive, dtype=np.int64).reshape(-1, len(space)))
-    if space.size <= len(archive) + population * generations:
-        last = space.sample_distinct(space.size, generator(seed, "whole space"))
-        evaluations(last)
-        progress("search", generations, generations)
-    else:
+    if candidates is None and space.size <= len(archive) + population * generations:
+        candidates = space.sample_distinct(space.size, generator(seed, "whole space"))
+    if candidates is None:
         last = evolve(space, evaluations, archive, population, generations, integer(seed, "nsga3"), progress)
-    candidates = eligible(last, archive, evaluations)
-    if len(candidates) < n_new:
-        candidates = eligible(evaluations.codes, archive, evaluations)
-    values, _ = evaluations(candidates)
-    return candidates[survive(values, n_new, seed)]
+        found = eligible(last, archive, evaluations)
+        if len(found) < n_new:
+            found = eligible(evaluations.codes, archive, evaluations)
+    else:
+        found = eligible(candidates, archive, evaluations)
+        progress("search", generations, generations)
+    values, _ = evaluations(found)
+    return found[survive(values, n_new, seed)]
 
 
 class Evaluations:
@@ -135,9 +162,7 @@ def evolve(
         directions,
         pop_size=max(population, len(directions)),
         sampling=initial.astype(np.float64),
-        crossover=UniformCrossover(prob=0.9),
-        mutation=PolynomialMutation(prob=1.0, prob_var=0.1, eta=1.0),
-        repair=SpaceRepair(space),
+        **Variation().operators(space),
     )
     algorithm.setup(PymooProblem(space, evaluations, initial), termination=("n_gen", generations), seed=seed)
     with warnings.catch_warnings():  # pymoo silences warnings, and for the whole process

@@ -53,6 +53,10 @@ class SearchProblem:
         """The objectives that are not exact: the expensive ones."""
         return [name for name in self.objectives if name not in self.exact]
 
+    def column(self, name: str) -> int:
+        """Of an objective, among the columns of values."""
+        return list(self.objectives).index(name)
+
     def exact_values(self, codes: Codes) -> Floats:
         """Objectives as far as they are exact, nan elsewhere. Shapes: `(n, d) -> (n, m)`."""
         values = np.full((len(codes), len(self.objectives)), np.nan)
@@ -61,17 +65,14 @@ class SearchProblem:
                 values[:, column] = self.exact[name](codes)
         return values
 
-    def exact_limits(self) -> list[tuple[Function, float]]:
-        """Functions and the largest value allowed of each."""
-        return [(self.exact[name], limit) for name, limit in self.limits.items() if name in self.exact]
-
     def allowed(self, codes: Codes) -> NDArray[np.bool_]:
         """Whether each architecture is within the limits on exact functions. Shapes: `(n, d) -> (n,)`."""
         allowed = np.ones(len(codes), dtype=bool)
         if self.candidates is not None:
             allowed &= np.array([tuple(row) in self._rows for row in codes.tolist()], dtype=bool)
-        for function, limit in self.exact_limits():
-            allowed &= function(codes) <= limit
+        for name, limit in self.limits.items():
+            if name in self.exact:
+                allowed &= self.exact[name](codes) <= limit
         return allowed
 
     @cached_property

@@ -27,11 +27,8 @@ class Searcher(ABC):
         seed: of all draws.
 
     Attributes:
-        batch: how many to ask for at once where evaluations come one batch after the other.
         codes, values: what was told and is finite, `(n, d)` and `(n, m)`.
     """
-
-    batch = 4
 
     def __init__(self, problem: SearchProblem, seed: int) -> None:
         self.problem = problem
@@ -65,6 +62,11 @@ class Searcher(ABC):
     @abstractmethod
     def propose(self, n: int) -> Codes:
         """Architectures in order of preference; those that may not be asked are left out by `ask`."""
+
+    @property
+    def batch(self) -> int:
+        """How many to ask for at once where evaluations come one batch after the other."""
+        return 4
 
     @property
     def pending(self) -> Codes:

@@ -33,10 +33,32 @@ def non_dominated(values: ArrayLike) -> NDArray[np.bool_]:
     Raises `ValueError` for values that are not finite.
     """
     values = finite(values)
+    if values.shape[1] == 2 and len(values):
+        return below_the_staircase(*values.T)
     mask = np.zeros(len(values), dtype=bool)
     if len(values):
         mask[NonDominatedSorting().do(values, only_non_dominated_front=True)] = True
     return mask
+
+
+def below_the_staircase(x: Floats, y: Floats) -> NDArray[np.bool_]:
+    """The front of two objectives in one sort: the least y of each x that is less than that of all smaller x."""
+    different, place = np.unique(x, return_inverse=True)
+    least = np.full(len(different), np.inf)
+    np.minimum.at(least, place, y)
+    before = np.minimum.accumulate(np.concatenate([[np.inf], least[:-1]]))
+    return (y == least[place]) & (y < before[place])
+
+
+def first_fronts(values: Floats, n: int) -> NDArray[np.intp]:
+    """Rows of the first fronts that hold n rows together, or all rows; in their order."""
+    left = np.arange(len(values))
+    taken = np.zeros(len(values), dtype=bool)
+    while len(left) and taken.sum() < n:
+        front = non_dominated(values[left])
+        taken[left[front]] = True
+        left = left[~front]
+    return np.flatnonzero(taken)
 
 
 def survive(values: ArrayLike, n_survive: int, seed: int) -> NDArray[np.intp]:
@@ -62,6 +84,8 @@ def survive(values: ArrayLike, n_survive: int, seed: int) -> NDArray[np.intp]:
     varies = np.ptp(values, axis=0) > 0
     varies[0] |= not varies.any()
     values = values[:, varies]
+    rows = first_fronts(values, n_survive) if values.shape[1] == 2 else np.arange(len(values))
+    values = values[rows]
 
     survival = ReferenceDirectionSurvival(reference_directions(values.shape[1], n_survive))
     with warnings.catch_warnings():  # pymoo silences warnings, and for the whole process
@@ -72,7 +96,7 @@ def survive(values: ArrayLike, n_survive: int, seed: int) -> NDArray[np.intp]:
             random_state=generator(seed, "survival"),
             return_indices=True,
         )
-    return np.array(list(dict.fromkeys([*extremes(values), *chosen]))[:n_survive], dtype=np.intp)
+    return rows[list(dict.fromkeys([*extremes(values), *chosen]))[:n_survive]]
 
 
 def extremes(values: Floats) -> list[int]:

@@ -139,7 +139,8 @@ class Counter:
     Args:
         space: the search space.
         layers: codes `(n, d)` to the layer table of whole networks.
-        count: `LayerTable.madds`, `LayerTable.params` or another count per operator, `(n, L)`.
+        count: `LayerTable.madds`, `LayerTable.params` or another count per operator, `(n, L)`; or k of them,
+            `(n, L, k)`.
     """
 
     def __init__(
@@ -164,8 +165,8 @@ class Counter:
             self.tables.append((list(variables), places, totals))
 
     def __call__(self, codes: Codes) -> Ints:
-        """The total of each architecture. Shapes: `(n, d) -> (n,)`."""
-        total = np.zeros(len(codes), dtype=np.int64)
+        """The total of each architecture. Shapes: `(n, d) -> (n,)`, or `(n, k)` for k counts."""
+        total = np.zeros((len(codes), *self.tables[0][2].shape[1:]), dtype=np.int64)
         for variables, places, totals in self.tables:
             total += totals[codes[:, variables] @ places]
         return total
