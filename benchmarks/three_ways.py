@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 from common import SHARED, Front, each_on_a_cpu, read_front, write
 
-from naturalize import api, nat, rng
+from naturalize import api, nat
 from naturalize.conclude import conclude
 from naturalize.nat import Transfer
 from naturalize.preparing import prepare
 from naturalize.schedule import testing_until
 from naturalize.search import hypervolume
 from naturalize.setting import Setting
-from naturalize.space import Codes, SearchSpace
+from naturalize.study.adaptation import uniform_transfer
 from naturalize.training.adapt import Extent
 
 Transfers = Callable[[Setting], None]
@@ -45,7 +45,7 @@ def once_for_all(setting: Setting) -> None:
     until = steps.plan.final_from - steps.plan.measuring_s - 3
     prepare(steps.session, Extent(seconds=until - setting.watch.used_s, until=until), curve=1.0)
     measured = steps.measure(0)
-    candidates = steps.search(steps.fit(measured, 0), measured, 0)
+    candidates = steps.search(steps.fit(measured, 0), 0)
     setting.archive.set_members(0, steps.merge(measured.codes, candidates))
     measured = steps.measure(0, final=True)
     budget = setting.run.settings.budget_s or 0.0
@@ -53,24 +53,7 @@ def once_for_all(setting: Setting) -> None:
     conclude(setting, steps.session, 0, measured.codes, measured.values, until)
 
 
-def uniformly(space: SearchSpace, codes: Codes) -> np.ndarray:
-    """In place of the archive's distribution: that of uniform architectures."""
-    return archive_distribution(space, space.sample(20_000, rng.generator(0, "uniform distribution")))
-
-
-archive_distribution = nat.distribution
-
-
-def with_uniform_draws(setting: Setting) -> None:
-    """`nat.transfer` with the distribution exchanged."""
-    nat.distribution = uniformly
-    try:
-        nat.transfer(setting)
-    finally:
-        nat.distribution = archive_distribution
-
-
-WAYS: dict[str, Transfers] = {"nat": nat.transfer, "ofa": once_for_all, "uniform": with_uniform_draws}
+WAYS: dict[str, Transfers] = {"nat": nat.run_transfer, "ofa": once_for_all, "uniform": uniform_transfer}
 
 
 def data_of(name: str, images: int) -> Any:

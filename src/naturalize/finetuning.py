@@ -32,7 +32,9 @@ def finetune(setting: Setting, chosen: list[FrontNetwork], seconds: float) -> No
     better: dict[str, Subnet] = {}
     for network in chosen:
         arch = setting.supernet.family.space.parse(network.architecture)
-        subnet = trained(setting, setting.run.load(network).subnet, arch, (1 - KEPT_S) * seconds / len(chosen))
+        subnet = trained(
+            setting, setting.run.load(network).subnet, arch, Extent(seconds=(1 - KEPT_S) * seconds / len(chosen))
+        )
         wrong = setting.error.wrong_by_view(fold(copy.deepcopy(subnet)), arch)
         images = len(setting.error.images)
         views, plain = 100.0 * float(np.mean(wrong)) / images, 100.0 * wrong[0] / images
@@ -52,7 +54,7 @@ def finetune(setting: Setting, chosen: list[FrontNetwork], seconds: float) -> No
         write_json(setting.run.directory / "front.json", front)
 
 
-def trained(setting: Setting, subnet: Subnet, arch: Architecture, seconds: float) -> Subnet:
+def trained(setting: Setting, subnet: Subnet, arch: Architecture, extent: Extent) -> Subnet:
     """The subnet after a training of its own, with statistics of its own."""
     trainer, watch = setting.trainer, setting.watch
     resolution = setting.error.resolution(arch)
@@ -65,8 +67,6 @@ def trained(setting: Setting, subnet: Subnet, arch: Architecture, seconds: float
         loss = setting.task.loss(network(images), labels)
         trainer.fabric.backward(loss)
         return loss.detach()
-
-    extent = Extent(seconds=seconds)
 
     def on_step(state: TrainingState, loss: float, rate: float) -> None:
         watch.progress("finetune", int(1000 * extent.fraction(state)), 1000)

@@ -28,6 +28,7 @@ PHASES = {
     "test": "testing the front",
     "fetch": "fetching weights",
     "finetune": "fine-tuning",
+    "study": "measuring",
 }
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any  # noqa: E402
 
 import typer  # noqa: E402
 
+from naturalize.cli.study import study_app  # noqa: E402
 from naturalize.errors import Interrupted, UserError  # noqa: E402
 from naturalize.version import __version__  # noqa: E402
 
@@ -87,7 +88,8 @@ def main() -> None:
     except UsageError as error:
         fail(usage(error), 2)
     except Interrupted as stop:
-        fail(f"stopped by signal {stop.signum}; the state is saved: go on with `naturalize resume`", stop.exit_code)
+        again = "the same command" if sys.argv[1:2] == ["study"] else "`naturalize resume`"
+        fail(f"stopped by signal {stop.signum}; the state is saved: go on with {again}", stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         fail("stopped", 130)
     except BrokenPipeError:
@@ -163,6 +165,16 @@ def transfer(
     archive: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Run whose architectures are the first to be measured.")
     ] = None,
+    search: Annotated[
+        str, typer.Option(metavar="NAME", help="`nat`, the paper's, or `auto`, guided by a Gaussian process.")
+    ] = "nat",
+    predictor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of errors: auto, gaussian-process, rbf-ensemble, rbf, mlp or cart; the search's own unless told.",
+        ),
+    ] = None,
     classes: Classes = None,
     seed: Seed = 0,
     strict: Strict = False,
@@ -190,8 +202,9 @@ def transfer(
 
         run = api.transfer(
             data, out, budget=budget, iterations=iterations, epochs=epochs, objectives=objective or ("error", "madds"),
-            require=require or (), supernet=supernet, scratch=scratch, archive=archive, classes=split_names(classes),
-            seed=seed, strict=strict, balanced=balanced, listeners=[terminal], started=STARTED,
+            require=require or (), supernet=supernet, scratch=scratch, search=search, predictor=predictor,
+            archive=archive, classes=split_names(classes), seed=seed, strict=strict, balanced=balanced,
+            listeners=[terminal], started=STARTED,
         )  # fmt: skip
     show(run)
 
@@ -434,6 +447,9 @@ def report(run: RunPath) -> None:
     from naturalize.report import write_report
 
     print(f"wrote {write_report(run)}")
+
+
+app.add_typer(study_app, name="study")
 
 
 def show(run: Run) -> None:

@@ -1,10 +1,7 @@
-"use strict";
 // Draws the figures and fills in the details of the chosen network. Names only ever become text, never HTML.
 
-const data = JSON.parse(document.getElementById("data").textContent);
 const LABELLED = 40; // classes that a matrix can name at its sides
 const WHOLE = 100; // classes that a matrix can show at all
-const place = (id) => document.getElementById(id);
 const number = (n) => n.toLocaleString("en");
 const share = (part, all) => (all ? `${((100 * part) / all).toFixed(1)}\u00a0%` : "–");
 
@@ -14,24 +11,6 @@ function element(tag, text, parent, name) {
   if (name) made.className = name;
   if (parent) parent.append(made);
   return made;
-}
-
-// Plotly takes no CSS variables: "@val" in a figure stands for --val of the theme that is on.
-function painted(figure) {
-  const style = getComputedStyle(document.documentElement);
-  return JSON.parse(JSON.stringify(figure), (key, value) =>
-    typeof value === "string" && /^@\w+$/.test(value) ? style.getPropertyValue("--" + value.slice(1)).trim() : value);
-}
-
-function draw(id, figure) {
-  const axis = { gridcolor: "@line", linecolor: "@line", zeroline: false, automargin: true, fixedrange: true };
-  const layout = {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 10, r: 10, t: 10, b: 10 },
-    font: { color: "@text", family: "system-ui, sans-serif", size: 13 }, hoverlabel: { align: "left" },
-    ...figure.layout, xaxis: { ...axis, ...figure.layout.xaxis }, yaxis: { ...axis, ...figure.layout.yaxis },
-  };
-  const ready = painted({ data: figure.data, layout });
-  return Plotly.react(place(id), ready.data, ready.layout, { responsive: true, displaylogo: false, displayModeBar: false });
 }
 
 async function unpacked(text) {

@@ -3,16 +3,13 @@
 import base64
 import html
 import io
-import json
 import os
 import re
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from plotly.offline import get_plotlyjs
 
 from naturalize.files import write_text
 from naturalize.report.figures import axes, front_figure, hypervolume_figure, is_error, shown, value, words
@@ -25,6 +22,7 @@ from naturalize.report.mistakes import (
     warnings,
 )
 from naturalize.report.numbers import duration, percent, plural, standard_error
+from naturalize.report.page import html_page, json_text, library
 from naturalize.report.reading import phase_seconds, read_events, read_front, read_picture, read_settings
 
 # A page that can be sent by mail. Confusions and pictures share what the library and the text leave.
@@ -49,7 +47,6 @@ def write_report(run_directory: Path) -> Path:
     """
     front = read_front(run_directory)
     chosen = best_network(front)
-    library = _library()
     sections = [
         _head(front, run_directory),
         _front(front),
@@ -60,7 +57,7 @@ def write_report(run_directory: Path) -> Path:
         _notes(front),
     ]
     body = "\n".join(sections)
-    left = PAGE_BYTES - len(library.encode()) - len(body.encode()) - 100_000
+    left = PAGE_BYTES - len(library().encode()) - len(body.encode()) - 100_000
     confusions, all_pairs = packed_confusions(front, limit=left // 2)
     data: dict[str, Any] = {
         "chosen": chosen,
@@ -82,29 +79,9 @@ def write_report(run_directory: Path) -> Path:
             for network in front["networks"]
         ],
     }
-    left -= len(_json(data).encode())
+    left -= len(json_text(data).encode())
     data["pictures"] = _pictures(run_directory, front, chosen, left)
-    page = f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{html.escape(_run_name(run_directory))}: {html.escape(headline(front))}</title>
-<style>
-{_asset("page.css")}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-<script type="application/json" id="data">{_json(data)}</script>
-<script>{library}</script>
-<script>
-{_asset("page.js")}</script>
-</body>
-</html>
-"""
+    page = html_page(f"{_run_name(run_directory)}: {headline(front)}", body, data, ["page.js"])
     path = run_directory / "report.html"
     write_text(path, page)
     return path
@@ -402,21 +379,6 @@ def _webp(content: bytes) -> bytes:
     except (OSError, ValueError):
         return b""
     return buffer.getvalue()
-
-
-def _library() -> str:
-    """Plotly's script. Its links (logo, attributions of maps, none of which show here) lose their scheme, so that a
-    search of the page for addresses of the outside finds none."""
-    return re.sub(r"""\b(src|href)=(["'])https?://""", r"\1=\2//", get_plotlyjs())
-
-
-def _asset(name: str) -> str:
-    return resources.files("naturalize.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _json(data: Any) -> str:
-    """JSON that may stand in a script element: no name in it can end the element."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _has_test(front: dict[str, Any]) -> bool:

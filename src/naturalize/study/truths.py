@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from naturalize.errors import UserError
+from naturalize.search import SearchArchive, search
+from naturalize.search.evaluations import Evaluate
+from naturalize.search.methods import AUTO, MakeSearcher
 from naturalize.search.problem import Function
 from naturalize.space import Codes, SearchSpace, Variable
 
@@ -19,7 +24,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Truth:
-    """All that a search needs: `search(truth.space, truth.evaluate, truth.objectives, exact=truth.exact)`.
+    """An expensive function that is not, and all else that a search needs.
 
     Attributes:
         evaluate: codes `(n, d)` to the objectives that are not exact.
@@ -35,6 +40,41 @@ class Truth:
     best: float | None = None
     candidates: Codes | None = None
     known: Sequence[Callable[[Codes], Floats]] = field(default_factory=tuple)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """What lies beyond the reference counts for nothing."""
+        return dict(zip(self.objectives, self.reference.tolist(), strict=True))
+
+    def search(
+        self,
+        evaluations: int,
+        *,
+        method: str | MakeSearcher = AUTO,
+        seed: int = 0,
+        evaluate: Evaluate | None = None,
+    ) -> SearchArchive:
+        """Everything that a search measures of it.
+
+        Args:
+            evaluate: in place of the truth's own.
+        """
+        return search(
+            self.space,
+            evaluate or self.evaluate,
+            self.objectives,
+            exact=self.exact,
+            limits=self.limits,
+            candidates=self.candidates,
+            known=self.known,
+            method=method,
+            evaluations=evaluations,
+            seed=seed,
+        )
+
+    def shares(self, archive: SearchArchive) -> Floats:
+        """Share of the best hypervolume known after each evaluation; hypervolume itself where none is known."""
+        return archive.hypervolumes(self.reference) / (self.best or 1.0)
 
 
 def dtlz2(n_objectives: int, n_variables: int = 20, steps: int = 11, exact: Sequence[int] = ()) -> Truth:
@@ -130,16 +170,29 @@ def fitted(path: str | Path) -> Truth:
 
 
 def read_table(path: str | Path, space: SearchSpace) -> tuple[Codes, dict[str, Floats]]:
-    """A table of architectures, with a header: their strings under `architecture`, numbers under all other names.
+    """A table of architectures, with a header: their strings under `architecture`, numbers under other names.
 
     Returns:
-        Codes `(n, d)`, and columns `(n,)` by name; nan where a cell is empty.
+        Codes `(n, d)`, and columns `(n,)` by name; nan where a cell is empty. Columns of text are left out.
+
+    Raises:
+        UserError: for another kind of file.
     """
-    with Path(path).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    codes = space.codes([space.parse(row["architecture"]) for row in rows])
-    names = [name for name in rows[0] if name != "architecture"]
-    return codes, {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows, names = list(reader), list(reader.fieldnames or ())
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is no text with commas: {error}") from error
+    if "architecture" not in names:
+        what = "no table of architectures" if names else "empty"
+        raise UserError(f"{path} is {what}: its first line names its columns, `architecture` among them")
+    codes = space.codes([space.parse(row["architecture"] or "") for row in rows])
+    columns = {}
+    for name in names:
+        with suppress(ValueError):
+            columns[name] = np.array([float(row[name] or "nan") for row in rows])
+    return codes, {name: column for name, column in columns.items() if name != "architecture"}
 
 
 def tabular(codes: Codes, columns: dict[str, Floats]) -> Callable[[Codes], dict[str, Floats]]:

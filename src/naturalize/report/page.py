@@ -1,0 +1,58 @@
+"""What pages share: one file that needs nothing from outside, with Plotly in it."""
+
+import html
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+
+def html_page(title: str, body: str, data: Any, scripts: Sequence[str]) -> str:
+    """A whole page.
+
+    Args:
+        body: HTML.
+        data: for the scripts, as JSON.
+        scripts: files of this room; `draw.js` is the first of all pages.
+    """
+    parts = "".join(f"<script>\n{asset(name)}</script>\n" for name in ("draw.js", *scripts))
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{html.escape(title)}</title>
+<style>
+{asset("page.css")}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+<script type="application/json" id="data">{json_text(data)}</script>
+<script>{library()}</script>
+{parts}</body>
+</html>
+"""
+
+
+@cache
+def library() -> str:
+    """Plotly's script. Its links (logo, attributions of maps, none of which show here) lose their scheme, so that a
+    search of the page for addresses of the outside finds none."""
+    return re.sub(r"""\b(src|href)=(["'])https?://""", r"\1=\2//", get_plotlyjs())
+
+
+def asset(name: str) -> str:
+    """The text of a file of this room."""
+    return resources.files("naturalize.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def json_text(data: Any) -> str:
+    """JSON that may stand in a script element: no name in it can end the element."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

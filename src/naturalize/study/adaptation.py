@@ -1,0 +1,205 @@
+"""Whether to adapt the supernet, and to which of its subnets, or each subnet by itself (an ablation of NAT)."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import product
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from naturalize import nat, rng
+from naturalize.api import make_settings, work
+from naturalize.conclude import hypervolume_of, objective_values
+from naturalize.finetuning import trained
+from naturalize.nat import Transfer
+from naturalize.objectives.exact import stage_counts
+from naturalize.run import Run
+from naturalize.run.watch import Listener
+from naturalize.search import make_searcher, non_dominated, survive
+from naturalize.setting import Setting
+from naturalize.space import Architecture, SearchSpace
+from naturalize.study.study import HUES, Cell, Figure, Row, Study, Table, mean_and_spread
+from naturalize.supernet import Subnet
+from naturalize.training.adapt import Extent
+from naturalize.training.evaluate import fold
+
+WAYS = {
+    "supernet": "the supernet's weights, drawn as the archive's architectures are (NAT)",
+    "uniform": "the supernet's weights, drawn uniformly",
+    "subnets": "each subnet by itself, cut from the same weights",
+}
+EPOCHS = 2  # of a subnet before it is measured
+LONG = 0.4  # of the time that is left after preparation, for the front's subnets
+CHOSEN = 8  # subnets that are trained for longer
+REST = 0.05  # of the budget, for what comes after the last training
+
+
+def adaptation_study(
+    data: Sequence[str],
+    out: Path,
+    budget: str,
+    supernet: str | None,
+    seeds: Sequence[int],
+    listeners: Sequence[Listener] = (),
+) -> Study:
+    """A cell for each data set, way and seed; all from the same weights, with the same time on the same machine.
+
+    Hypervolume is that of the front on validation. What is adapted to which architectures alone differs: search,
+    preparation and all settings are those of a transfer.
+
+    Args:
+        out: where the runs are kept.
+        listeners: of the events of every run.
+    """
+    cells = [
+        {"data": name, "budget": budget, "way": way, "seed": seed} for name, way, seed in product(data, WAYS, seeds)
+    ]
+
+    def measure(cell: Cell) -> list[Row]:
+        directory = out / "-".join([Path(cell["data"]).stem, budget, cell["way"], str(cell["seed"])])
+        if cell["way"] == "subnets" and directory.exists():  # it cannot go on where it was
+            shutil.rmtree(directory)
+        do = {"supernet": None, "uniform": uniform_transfer, "subnets": subnets_alone}[cell["way"]]
+        settings = make_settings(cell["data"], budget, None, None, supernet=supernet, seed=cell["seed"])
+        run = work(cell["data"], directory, settings, listeners, None, do=do)
+        return [outcome(run)]
+
+    def figures(rows: Sequence[Row]) -> list[Figure]:
+        return [
+            {
+                "caption": f"{name}: hypervolume of each seed",
+                "data": [
+                    {
+                        "type": "scatter", "mode": "markers", "name": way, "marker": {"color": hue, "size": 10},
+                        "x": values(rows, name, way, "hypervolume"), "y": [way] * len(seeds), "showlegend": False,
+                    }
+                    for way, hue in zip(WAYS, HUES, strict=False)
+                ],
+                "layout": {"xaxis": {"title": {"text": "hypervolume on validation"}}, "height": 200},
+            }
+            for name in data
+        ]  # fmt: skip
+
+    def tables(rows: Sequence[Row]) -> list[Table]:
+        columns = [
+            "what is adapted",
+            "hypervolume",
+            "lowest error, percent",
+            "measured networks",
+            "networks of the front",
+        ]
+        return [
+            Table(
+                f"{name}, {budget}: mean (standard deviation) over seeds",
+                columns,
+                [
+                    [
+                        WAYS[way],
+                        mean_and_spread(values(rows, name, way, "hypervolume")),
+                        mean_and_spread(values(rows, name, way, "best_error"), 1),
+                        *(mean_and_spread(values(rows, name, way, key), 0) for key in ("measured", "networks")),
+                    ]
+                    for way in WAYS
+                ],
+            )
+            for name in data
+        ]
+
+    def conclude(rows: Sequence[Row]) -> str:
+        sentences = []
+        for name in data:
+            found = {way: mean(values(rows, name, way, "hypervolume")) for way in WAYS}
+            told = ", ".join(f"{way} {value:.3f}" for way, value in found.items())
+            best = max(found, key=lambda way: found[way])
+            sentences.append(f"On {name}, with {budget}, adapting {WAYS[best]} is best: hypervolume {told}")
+        return ". ".join(sentences) + "."
+
+    question = "What should be adapted: the supernet, or each subnet by itself?"
+    return Study("adaptation", question, cells, measure, figures, tables, conclude)
+
+
+def values(rows: Sequence[Row], data: str, way: str, key: str) -> list[float]:
+    """What each seed came to."""
+    return [row[key] for row in rows if (row["data"], row["way"]) == (data, way)]
+
+
+def outcome(run: Run) -> Row:
+    """Of a run: what its last measured front on validation came to."""
+    with closing(run.archive()) as archive:
+        closed, used_s = archive.iterations(), archive.used_s
+    facts = {key: closed[-1][key] for key in ("hypervolume", "best_error", "networks")}
+    return {**facts, "measured": sum(entry["measured"] for entry in closed), "used_s": used_s}
+
+
+# ways ----------------------------------------------------------------------------------------------------------------
+
+
+class UniformTransfer(Transfer):
+    """A transfer that adapts to uniformly drawn architectures, whatever the archive holds."""
+
+    def adapt(self, p: NDArray[np.float64], t: int) -> None:
+        """As the supernet's preparation draws them."""
+        super().adapt(uniform_distribution(self.space), t)
+
+
+def uniform_distribution(space: SearchSpace) -> NDArray[np.float64]:
+    """Equal shares of all options of each variable; shaped as `nat.distribution` is."""
+    options = np.arange(int(space.upper.max()) + 1)
+    allowed = (options >= space.lower[:, None]) & (options <= space.upper[:, None])
+    return allowed / allowed.sum(axis=1, keepdims=True)
+
+
+def uniform_transfer(setting: Setting) -> None:
+    """A transfer but for what it adapts to."""
+    nat.transfer(UniformTransfer(setting))
+
+
+def subnets_alone(setting: Setting) -> None:
+    """The search asks for subnets; each is trained for a few epochs and measured, those of the front for longer."""
+    steps, watch, space = Transfer(setting), setting.watch, setting.supernet.family.space
+    steps.prepare()
+    budget_s = setting.run.settings.budget_s
+    assert budget_s is not None
+    until = (1 - REST) * budget_s
+    searching_until = until - LONG * (until - watch.used_s)
+    counts = stage_counts(setting.supernet.family, setting.task, setting.dataset.channels)
+    searcher = make_searcher("auto", setting.problem, rng.integer(setting.seed, "search", 0), known=[counts])
+    short = Extent(steps=EPOCHS * setting.trainer.batches.per_epoch)
+    found: dict[Architecture, tuple[Subnet, float]] = {}
+    while watch.used_s < searching_until:
+        codes = searcher.ask(1)
+        for arch in space.architectures(codes):
+            found[arch] = trained_and_measured(setting, setting.error.network(arch), arch, short)
+            searcher.tell(codes, objective_values(setting, codes, np.array([found[arch][1]])))
+    archs = list(found)
+    objectives = objective_values(setting, space.codes(archs), np.array([found[arch][1] for arch in archs]))
+    chosen = survive(objectives, min(CHOSEN, int(non_dominated(objectives).sum())), setting.seed)
+    for number, row in enumerate(chosen):
+        long = Extent(seconds=max(1.0, (until - watch.used_s) / (len(chosen) - number)))
+        subnet, before = found[archs[row]]
+        after = trained_and_measured(setting, subnet, archs[row], long)
+        found[archs[row]] = after if after[1] < before else (subnet, before)
+    error = np.array([found[arch][1] for arch in archs])
+    objectives = objective_values(setting, space.codes(archs), error)
+    setting.archive.close_iteration(
+        0,
+        {
+            "hypervolume": hypervolume_of(setting, objectives),
+            "best_error": float(error.min()),
+            "measured": len(archs),
+            "networks": int(non_dominated(objectives).sum()),
+        },
+    )
+
+
+def trained_and_measured(setting: Setting, subnet: Subnet, arch: Architecture, extent: Extent) -> tuple[Subnet, float]:
+    """A subnet after a training of its own, and its error on validation in percent."""
+    subnet = trained(setting, subnet, arch, extent)
+    wrong = setting.error.wrong_by_view(fold(copy.deepcopy(subnet)), arch)
+    return subnet, 100.0 * float(np.mean(wrong)) / len(setting.error.images)

@@ -1,0 +1,133 @@
+"""Which predictor ranks unseen architectures best, after how many measurements (an ablation of NAT)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from statistics import mean, median
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kendalltau, spearmanr
+
+from naturalize.predictor import PREDICTORS, Counts, make
+from naturalize.space import Codes, SearchSpace
+from naturalize.study.study import Cell, Figure, Row, Study, Table, curves, mean_and_spread
+
+SIZES = (50, 100, 150, 200, 250, 300)
+TESTED = 50  # rows that every size is tested on, at least: those that come last
+PAPER = "rbf-ensemble"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Measured architectures of one data set.
+
+    Attributes:
+        error: any unit, `(n,)`.
+        known: numbers that are known of every architecture.
+        measure_s: seconds that measuring one of them took; None where nobody knows.
+    """
+
+    name: str
+    space: SearchSpace
+    codes: Codes
+    error: NDArray[np.float64]
+    known: Sequence[Counts] = ()
+    measure_s: float | None = None
+
+
+def predictors_study(every: Sequence[Pairs], seeds: Sequence[int], names: Sequence[str] = tuple(PREDICTORS)) -> Study:
+    """A cell for each set of pairs, predictor and seed.
+
+    The rows of a seed's permutation are trained on from the front and tested on from the back, so all sizes are judged
+    on the same rows: the paper's protocol, 300 and 50 of 350, and all the rest where there are more.
+    """
+    by_name = {pairs.name: pairs for pairs in every}
+    cells = [
+        {"data": data, "of": len(pairs.codes), "predictor": name, "seed": seed}
+        for (data, pairs), name, seed in product(by_name.items(), names, seeds)
+    ]
+
+    def measure(cell: Cell) -> list[Row]:
+        pairs = by_name[cell["data"]]
+        order = np.random.default_rng(cell["seed"]).permutation(len(pairs.codes))
+        sizes = [size for size in SIZES if size + TESTED <= len(order)]
+        test = order[max(sizes) :]
+        rows: list[Row] = []
+        for size in sizes:
+            train = order[:size]
+            predictor = make(cell["predictor"], pairs.space, cell["seed"], pairs.known)
+            start = time.perf_counter()
+            predictor.fit(pairs.codes[train], pairs.error[train])
+            fitted = time.perf_counter()
+            predicted = predictor.predict(pairs.codes[test])
+            predict_s = time.perf_counter() - fitted
+            rows.append(
+                {
+                    "pairs": size,
+                    "kendall": float(kendalltau(predicted, pairs.error[test]).statistic),
+                    "spearman": float(spearmanr(predicted, pairs.error[test]).statistic),
+                    "fit_s": fitted - start,
+                    "predict_s": predict_s / len(test),
+                    "measure_s": pairs.measure_s,
+                }
+            )
+        return rows
+
+    def figures(rows: Sequence[Row]) -> list[Figure]:
+        return [
+            curves(
+                [row for row in rows if row["data"] == data], "pairs", "kendall", "predictor", data,
+                x_title="measured architectures", y_title="Kendall's tau",
+            )
+            for data in by_name
+        ]  # fmt: skip
+
+    def tables(rows: Sequence[Row]) -> list[Table]:
+        sizes = sorted({row["pairs"] for row in rows})
+        found = [
+            Table(
+                f"Kendall's tau on {data}, mean (standard deviation) over seeds",
+                ["predictor", *(f"{size} pairs" for size in sizes)],
+                [[name, *(mean_and_spread(taus(rows, name, size, data)) for size in sizes)] for name in names],
+            )
+            for data in by_name
+        ]
+        seconds = []
+        for name in names:
+            own = [row for row in rows if row["predictor"] == name and row["pairs"] == sizes[-1]]
+            fit, predict = (median(row[key] for row in own) for key in ("fit_s", "predict_s"))
+            seconds.append([name, f"{fit:.3f}", f"{1e6 * predict:.0f}"])
+        columns = ["predictor", "fit, seconds", "predict one, microseconds"]
+        return [*found, Table(f"Time with {sizes[-1]} pairs, median", columns, seconds)]
+
+    def conclude(rows: Sequence[Row]) -> str:
+        size = min({row["pairs"] for row in rows}, key=lambda n: abs(n - 100))
+        averages = {name: [mean(taus(rows, name, size, data)) for data in by_name] for name in names}
+        best = max(averages, key=lambda name: mean(averages[name]))
+        text = f"After {size} measurements {best} ranks best: Kendall's tau {mean(averages[best]):.3f}"
+        if len(by_name) > 1:
+            least = {name: min(values) for name, values in averages.items()}
+            steadiest = max(least, key=lambda name: least[name])
+            text += f" on average over {len(by_name)} sets of data, {least[best]:.3f} on the hardest"
+            if steadiest != best:
+                text += f" (where {steadiest} has {least[steadiest]:.3f})"
+        if PAPER in averages and best != PAPER:
+            text += f". The paper's ensemble has {mean(averages[PAPER]):.3f}"
+        timed = [row for row in rows if row["predictor"] == best and row["measure_s"] is not None]
+        if timed:
+            measure_s, predict_s = (median(row[key] for row in timed) for key in ("measure_s", "predict_s"))
+            text += f". Measuring a network takes {measure_s:.2g} s, predicting it {predict_s:.1g} s"
+        return text + "."
+
+    question = "Which predictor ranks unseen architectures best, after how many measurements?"
+    return Study("predictors", question, cells, measure, figures, tables, conclude)
+
+
+def taus(rows: Sequence[Row], predictor: str, size: int, data: str) -> list[float]:
+    """Kendall's tau of each seed."""
+    wanted = {"predictor": predictor, "pairs": size, "data": data}
+    return [row["kendall"] for row in rows if row.items() >= wanted.items()]

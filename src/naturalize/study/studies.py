@@ -1,0 +1,140 @@
+"""The studies as functions: what the command line calls."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from naturalize.errors import UserError, unknown
+from naturalize.predictor import PREDICTORS
+from naturalize.progress import Progress, silent
+from naturalize.run import parse_budget
+from naturalize.run.watch import Listener
+from naturalize.search import METHODS
+from naturalize.study.adaptation import adaptation_study
+from naturalize.study.predictors import predictors_study
+from naturalize.study.searches import operators_study, search_study
+from naturalize.study.sources import DRAWN, costs_of, name_of_source, read_pairs, read_truth
+from naturalize.study.study import Findings, run_study
+from naturalize.study.truths import Truth
+
+Source = str | Path
+
+
+def study_predictors(
+    sources: Sequence[Source],
+    out: str | Path,
+    *,
+    supernet: str | None = None,
+    drawn: int = DRAWN,
+    predictors: Sequence[str] = tuple(PREDICTORS),
+    seeds: int = 10,
+    jobs: int = -1,
+    progress: Progress = silent,
+) -> Findings:
+    """Rank correlation of predictors after 50 to 300 measurements.
+
+    Args:
+        sources: directories of runs, of which architectures are drawn and measured, and tables (.csv) of architectures.
+        out: directory for results.csv, study.html and what was measured so far.
+        supernet: that the architectures of tables are of.
+        drawn: architectures of each run to draw and measure; what its archive holds where it is 0.
+        predictors: names of `naturalize.predictor.PREDICTORS`.
+        seeds: how many.
+        jobs: experiments at once; -1 for one on each CPU.
+
+    Raises:
+        UserError: for sources and names that make no sense, and where `out` holds something else.
+    """
+    check_names("predictor", predictors, PREDICTORS)
+    check_counts(seeds=seeds)
+    pairs = [read_pairs(source, supernet, drawn, Path(out) / "pairs", jobs, progress) for source in sources]
+    return run_study(predictors_study(pairs, range(seeds), predictors), out, jobs=jobs, progress=progress)
+
+
+def study_search(
+    sources: Sequence[Source],
+    out: str | Path,
+    *,
+    supernet: str | None = None,
+    methods: Sequence[str] = METHODS,
+    evaluations: int = 250,
+    seeds: int = 10,
+    jobs: int = -1,
+    progress: Progress = silent,
+) -> Findings:
+    """Hypervolume of searches after each number of evaluations.
+
+    Args:
+        sources: directories of runs, whose subnets are measured as they are asked for; tables (.csv), fitted truths
+            (.npz), and `dtlz2`.
+        methods: names of `naturalize.search.METHODS`.
+        evaluations: of each search.
+
+    All else as `study_predictors` has it.
+    """
+    check_names("search", methods, METHODS)
+    check_counts(seeds=seeds, evaluations=evaluations)
+    costs = [costs_of(Path(source)) for source in sources if Path(source).is_dir()]
+    study = search_study(truths_of(sources, supernet), range(seeds), evaluations, methods, costs)
+    return run_study(study, out, jobs=jobs, progress=progress)
+
+
+def study_operators(
+    sources: Sequence[Source],
+    out: str | Path,
+    *,
+    supernet: str | None = None,
+    evaluations: int = 250,
+    seeds: int = 10,
+    jobs: int = -1,
+    progress: Progress = silent,
+) -> Findings:
+    """Hypervolume of NSGA-III under a grid of crossover and mutation; arguments as `study_search` has them."""
+    check_counts(seeds=seeds, evaluations=evaluations)
+    study = operators_study(truths_of(sources, supernet), range(seeds), evaluations)
+    return run_study(study, out, jobs=jobs, progress=progress)
+
+
+def study_adaptation(
+    data: Sequence[Source],
+    out: str | Path,
+    *,
+    budget: str = "5m",
+    supernet: str | None = None,
+    seeds: int = 3,
+    progress: Progress = silent,
+    listeners: Sequence[Listener] = (),
+) -> Findings:
+    """Hypervolume after adapting the supernet, the supernet to uniform draws, or each subnet by itself.
+
+    Args:
+        data: sets of pictures, as `naturalize.transfer` takes them: a small and a larger one tell most.
+        budget: of each run, as "5m". One runs at a time, for all have the same machine.
+        supernet: as `naturalize.transfer` has it.
+        listeners: of the events of every run.
+    """
+    check_counts(seeds=seeds)
+    parse_budget(budget)
+    names = [str(name) for name in data]
+    study = adaptation_study(names, Path(out) / "runs", budget, supernet, range(seeds), listeners)
+    return run_study(study, out, jobs=1, progress=progress)
+
+
+def truths_of(sources: Sequence[Source], supernet: str | None) -> dict[str, Truth]:
+    """Truths by the names of their sources."""
+    return {name_of_source(source): read_truth(source, supernet) for source in sources}
+
+
+def check_names(what: str, names: Sequence[str], known: Collection[str]) -> None:
+    """Raise `UserError` for the first name that is not known."""
+    for name in names:
+        if name not in known:
+            raise unknown(what, name, known)
+
+
+def check_counts(**counts: int) -> None:
+    """Raise `UserError` for a count below 1."""
+    for name, count in counts.items():
+        if count < 1:
+            raise UserError(f"--{name} {count}: give 1 or more")
