@@ -12,12 +12,12 @@ import csv
 import json
 import os
 import platform
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median, stdev
 
 import numpy as np
+from common import seconds
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 from scipy.stats import kendalltau
@@ -36,12 +36,6 @@ TRAINING_SIZES = (50, 100, 300)
 FIRST_TEST_ROW = 400
 
 Floats = NDArray[np.float64]
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def one_by_one(ensemble: RBFEnsemble, X: Floats, y: Floats) -> list[tuple[NDArray[np.bool_], RBFInterpolator]]:

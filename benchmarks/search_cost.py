@@ -7,12 +7,11 @@ predictor fitted again, the next batch of four found. Beside it stands the predi
 predictions with their spread, which is about what an iteration asks of it. Medians of three.
 """
 
-import time
 from collections.abc import Callable
 from statistics import median
 
 import numpy as np
-from common import machine, write
+from common import machine, seconds, write
 
 from naturalize.objectives.exact import Exact, stage_counts
 from naturalize.predictor import make
@@ -25,14 +24,9 @@ MEMBERS = (100, 300, 1000, 3000)
 REPEATS = 3
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Median wall clock of a few calls."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return median(times)
+def several(work: Callable[[], object]) -> float:
+    """Median seconds of a few calls."""
+    return median(seconds(work) for _ in range(REPEATS))
 
 
 def main() -> None:
@@ -62,11 +56,11 @@ def main() -> None:
                 searcher.tell(everything[place : place + 4], values[place : place + 4])  # noqa: B023
                 searcher.ask(4)  # noqa: B023
 
-            found[f"iteration, {method}"] = seconds(iteration)
+            found[f"iteration, {method}"] = several(iteration)
         model = make("gaussian-process", space, 0, [madds, counts]).fit(everything[:n], values[:n, 0])
-        found["fit again"] = seconds(lambda: model.fit(everything[:n], values[:n, 0]))  # noqa: B023
-        found["5,000 with spread"] = seconds(lambda: model.predict(asked[:5000], return_std=True))  # noqa: B023
-        found["10,000 predictions"] = seconds(lambda: model.predict(asked))  # noqa: B023
+        found["fit again"] = several(lambda: model.fit(everything[:n], values[:n, 0]))  # noqa: B023
+        found["5,000 with spread"] = several(lambda: model.predict(asked[:5000], return_std=True))  # noqa: B023
+        found["10,000 predictions"] = several(lambda: model.predict(asked))  # noqa: B023
         table[n] = {name: round(value, 4) for name, value in found.items()}
         print(f"{n:>5} members  " + "  ".join(f"{name} {value:.3f} s" for name, value in found.items()), flush=True)
     write("search-cost", {"machine": machine(), "seconds": table})

@@ -134,8 +134,7 @@ def make_settings(
     balanced: bool = False,
 ) -> Settings:
     """Settings with every default filled in; raises `UserError` for those that make no sense."""
-    from naturalize.predictor import PREDICTORS
-    from naturalize.search import GUIDED
+    from naturalize.search import check_guided
 
     if budget is not None and iterations is not None:
         raise UserError("give --budget or --iterations, not both")
@@ -151,10 +150,7 @@ def make_settings(
     requirements = tuple(as_list(require))
     for text in requirements:
         parse_requirement(text)
-    if search not in GUIDED:
-        raise unknown("search", search, GUIDED)
-    if predictor is not None and predictor not in PREDICTORS:
-        raise unknown("predictor", predictor, PREDICTORS)
+    check_guided(search, predictor)
     timed = iterations is None
     return Settings(
         data=data if isinstance(data, str) else str(data) if isinstance(data, Path) else "arrays",
@@ -232,7 +228,7 @@ def work(
         module: the teacher, where it came as one.
         do: in place of a transfer, for studies.
     """
-    from naturalize.setting import check_same_data, create_run, exact_counts
+    from naturalize.setting import check_same_data, counts_on, create_run
 
     sources = {
         name: value if value is None or value in (PUBLISHED, *LARGEST) else source_to(value, directory)
@@ -259,7 +255,7 @@ def work(
         teacher = teacher_of(settings, directory, dataset, watch, module)
         if run is None:
             check_archive(settings, directory)
-            exact = exact_counts(settings, dataset)
+            exact = counts_on(settings, dataset)
             space = make_family(settings.supernet, dataset.side).space
             check_feasible([parse_requirement(text) for text in settings.requirements], exact, space)
             lists = {split: [dataset.paths[row] for row in rows] for split, rows in dataset.splits.items()}
@@ -631,11 +627,11 @@ def class_counts(dataset: Dataset) -> list[str]:
 
 def choices(dataset: Dataset) -> list[str]:
     """What a transfer would choose for the data, unless told otherwise."""
-    from naturalize.setting import batch_size, exact_counts, views_of
+    from naturalize.setting import batch_size, counts_on, views_of
 
     settings = chosen_supernet(make_settings("", None, None, None), dataset)
     family = make_family(settings.supernet, dataset.side)
-    counts = exact_counts(settings, dataset)
+    counts = counts_on(settings, dataset)
     smallest, largest = (counts["madds"](family.space.corners()) / 1e6).tolist()
     sides = ", ".join(map(str, family.resolutions))
     flips = "with" if should_flip(dataset) else "without"

@@ -35,9 +35,7 @@ def finetune(setting: Setting, chosen: list[FrontNetwork], seconds: float) -> No
         subnet = trained(
             setting, setting.run.load(network).subnet, arch, Extent(seconds=(1 - KEPT_S) * seconds / len(chosen))
         )
-        wrong = setting.error.wrong_by_view(fold(copy.deepcopy(subnet)), arch)
-        images = len(setting.error.images)
-        views, plain = 100.0 * float(np.mean(wrong)) / images, 100.0 * wrong[0] / images
+        views, plain = errors_of(setting, subnet, arch)
         entry = entries[network.architecture]
         won = views < entry["val_error_views"]
         before = {name: entry[name] for name in ("val_error", "val_error_views", "test_error")}
@@ -45,13 +43,19 @@ def finetune(setting: Setting, chosen: list[FrontNetwork], seconds: float) -> No
             "finetuned", architecture=network.architecture, before=entry["val_error_views"], after=views, kept=won
         )
         if won:
-            entry |= {"val_error": plain, "val_error_views": views, "val_images": images}
+            entry |= {"val_error": plain, "val_error_views": views, "val_images": len(setting.error.images)}
             entry["before_finetuning"] = entry.get("before_finetuning") or before
             better[network.architecture] = subnet
     if better:
         with setting.watch.phase("final", version=front["weights_version"]):
             measure_test(setting, front, finetuned=better)
         write_json(setting.run.directory / "front.json", front)
+
+
+def errors_of(setting: Setting, subnet: Subnet, arch: Architecture) -> tuple[float, float]:
+    """Percent of the validation images: the mean over views, and that of the plain view."""
+    wrong, images = setting.error.wrong_by_view(fold(copy.deepcopy(subnet)), arch), len(setting.error.images)
+    return 100.0 * float(np.mean(wrong)) / images, 100.0 * wrong[0] / images
 
 
 def trained(setting: Setting, subnet: Subnet, arch: Architecture, extent: Extent) -> Subnet:

@@ -16,7 +16,6 @@ from naturalize import rng, schedule
 from naturalize.archive import Context, Measurement
 from naturalize.conclude import conclude, hypervolume_of, objective_values, write_stopped_front
 from naturalize.errors import Interrupted, UserError
-from naturalize.objectives.exact import stage_counts
 from naturalize.preparing import peak_rate, phases_of, prepare, shrink, train_by_sandwich
 from naturalize.run import Run, source_from
 from naturalize.run.settings import SHRINK
@@ -283,16 +282,14 @@ class Transfer:
 
     def fit(self, measured: Measured, t: int) -> Guided:
         """The search of this iteration, told what was measured under its weights version."""
-        setting, settings = self.setting, self.settings
-        counts = stage_counts(setting.supernet.family, setting.task, setting.dataset.channels)
-        seed = rng.integer(setting.seed, "search", t)
+        settings, seed = self.settings, rng.integer(self.setting.seed, "search", t)
         with self.watch.phase("fit", iteration=t):
             searcher = make_guided(
                 settings.search,
                 self.problem,
                 seed,
                 predictor=settings.predictor,
-                known=[counts],
+                known=[self.setting.stage_counts],
                 n_initial=0,
                 progress=self.watch.progress,
             )

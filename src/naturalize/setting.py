@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from naturalize.data.pixels import STATISTICS_PICTURES, statistics
 from naturalize.errors import UserError
 from naturalize.files import remove_leftovers
 from naturalize.objectives.error import Chosen, Error, Images
-from naturalize.objectives.exact import Exact
+from naturalize.objectives.exact import Exact, exact_counts, stage_counts
 from naturalize.objectives.requirement import parse_requirement
+from naturalize.predictor import Counts
 from naturalize.progress import Progress
 from naturalize.run import Run, Settings, Watch, source_from, source_to
 from naturalize.run.settings import PUBLISHED
@@ -79,6 +81,11 @@ class Setting:
         """Measurements that a predictor needs at least: two for each variable that it learns from."""
         return 2 * self.supernet.family.space.free
 
+    @cached_property
+    def stage_counts(self) -> Counts:
+        """Multiply-adds and parameters by stage, from which predictors learn: read off the layer table once."""
+        return stage_counts(self.supernet.family, self.task, self.dataset.channels)
+
     def choose_images(self, n: int, views: int) -> None:
         """Answer n of the validation images in so many views; the same n always."""
         self.error.images = chosen_images(self.error.images, self.seed, n, views)
@@ -90,11 +97,10 @@ def chosen_images(images: Images, seed: int, n: int, views: int) -> Chosen:
     return Chosen(images, np.sort(order[:n]), views)
 
 
-def exact_counts(settings: Settings, dataset: Dataset) -> dict[str, Exact]:
+def counts_on(settings: Settings, dataset: Dataset) -> dict[str, Exact]:
     """The exact objectives for a supernet on a data set."""
     family = make_family(settings.supernet, dataset.side)
-    task = Classification(len(dataset.class_names))
-    return {name: Exact(name, family, task, dataset.channels) for name in ("madds", "params")}
+    return exact_counts(family, Classification(len(dataset.class_names)), dataset.channels)
 
 
 def search_problem(settings: Settings, family: Family, exact: dict[str, Exact]) -> SearchProblem:
@@ -214,7 +220,7 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, tea
         supernet=supernet,
         trainer=trainer,
         error=Error(supernet, task, run.stored("calibration"), val, fabric.device, watch.progress_in_thread),
-        problem=search_problem(run.settings, family, exact_counts(run.settings, dataset)),
+        problem=search_problem(run.settings, family, exact_counts(family, task, dataset.channels)),
         prepared=archive.decide("prepared", lambda: starts_prepared(run.settings, run.directory)),
     )
     chosen = archive.decision(CHOSEN_IMAGES)

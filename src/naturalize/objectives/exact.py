@@ -43,6 +43,11 @@ class Exact:
         return Measured(self(codes), np.zeros(n), ["ok"] * n, [{}] * n)
 
 
+def exact_counts(family: Family, task: Classification, channels: int) -> dict[str, Exact]:
+    """Every count by its name. `channels` are those of the input images."""
+    return {name: Exact(name, family, task, channels) for name in UNITS}
+
+
 def stage_counts(family: Family, task: Classification, channels: int) -> Callable[[Codes], NDArray[np.float64]]:
     """Multiply-adds and parameters of each part of the network, as the stem and each stage: `(n, d) -> (n, k)`.
 

@@ -22,7 +22,6 @@ from naturalize.predictor.rbf import RBF, RBFEnsemble
 from naturalize.space import SearchSpace
 
 __all__ = [
-    "DEFAULT",
     "PREDICTORS",
     "RBF",
     "WITH_SPREAD",
@@ -33,10 +32,8 @@ __all__ = [
     "RBFEnsemble",
     "held_out_rank_correlation",
     "make",
-    "on_raw_codes",
 ]
 
-DEFAULT = "rbf-ensemble"
 FULL = ("base", "sums", "one-hot", "counts")
 
 

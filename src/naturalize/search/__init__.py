@@ -7,7 +7,7 @@ from naturalize.search.evaluations import SearchArchive, SearchError
 from naturalize.search.guided import Guided
 from naturalize.search.hypervolume import hypervolume
 from naturalize.search.loop import search
-from naturalize.search.methods import BASELINES, GUIDED, METHODS, make_guided, make_searcher
+from naturalize.search.methods import BASELINES, GUIDED, METHODS, check_guided, make_guided, make_searcher
 from naturalize.search.nsga3 import Variation, propose
 from naturalize.search.problem import SearchProblem
 from naturalize.search.searcher import Searcher
@@ -23,6 +23,7 @@ __all__ = [
     "SearchProblem",
     "Searcher",
     "Variation",
+    "check_guided",
     "hypervolume",
     "make_guided",
     "make_searcher",

@@ -98,6 +98,7 @@ class Asking:
         self.evaluations = evaluations
         self.progress = progress
         self.names = searcher.problem.measured
+        self.columns = [searcher.problem.column(name) for name in self.names]
 
     def one_after_the_other(self) -> None:
         """Batches as large as the searcher likes them."""
@@ -141,12 +142,10 @@ class Asking:
 
     def take(self, codes: Codes, found: Sequence[tuple[list[float], str]]) -> None:
         """Keep what came in, and tell the searcher."""
-        problem = self.searcher.problem
-        values = problem.exact_values(codes)
-        measured_columns = [column for column, name in enumerate(problem.objectives) if name in self.names]
+        values = self.searcher.problem.exact_values(codes)
         reasons = [reason for _, reason in found]
         for row, (numbers, reason) in enumerate(found):
-            values[row, measured_columns] = numbers
+            values[row, self.columns] = numbers
             if reason:
                 values[row] = np.nan
         self.archive.add(codes, values, reasons)

@@ -68,10 +68,7 @@ def make_guided(
         n_initial: architectures before the first prediction; the search's own number unless told.
         progress: as `Guided` has it.
     """
-    if name not in GUIDED:
-        raise unknown("search", name, GUIDED)
-    if predictor is not None and predictor not in PREDICTORS:
-        raise unknown("predictor", predictor, PREDICTORS)
+    check_guided(name, predictor)
     own_predictor, own_initial = GUIDED[name]
     predictor = own_predictor if predictor is None else predictor
     by_gain = name == AUTO and len(problem.objectives) == 2 and predictor in WITH_SPREAD
@@ -83,3 +80,11 @@ def make_guided(
         known=known,
         progress=progress,
     )
+
+
+def check_guided(name: str, predictor: str | None) -> None:
+    """Raise `UserError` where there is no such search with a predictor, or no such predictor."""
+    if name not in GUIDED:
+        raise unknown("search", name, GUIDED)
+    if predictor is not None and predictor not in PREDICTORS:
+        raise unknown("predictor", predictor, PREDICTORS)

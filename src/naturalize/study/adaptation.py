@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
@@ -16,9 +15,8 @@ from numpy.typing import NDArray
 from naturalize import nat, rng
 from naturalize.api import make_settings, work
 from naturalize.conclude import hypervolume_of, objective_values
-from naturalize.finetuning import trained
+from naturalize.finetuning import errors_of, trained
 from naturalize.nat import Transfer
-from naturalize.objectives.exact import stage_counts
 from naturalize.run import Run
 from naturalize.run.watch import Listener
 from naturalize.search import make_searcher, non_dominated, survive
@@ -27,7 +25,6 @@ from naturalize.space import Architecture, SearchSpace
 from naturalize.study.study import HUES, Cell, Figure, Row, Study, Table, mean_and_spread
 from naturalize.supernet import Subnet
 from naturalize.training.adapt import Extent
-from naturalize.training.evaluate import fold
 
 WAYS = {
     "supernet": "the supernet's weights, drawn as the archive's architectures are (NAT)",
@@ -168,8 +165,9 @@ def subnets_alone(setting: Setting) -> None:
     assert budget_s is not None
     until = (1 - REST) * budget_s
     searching_until = until - LONG * (until - watch.used_s)
-    counts = stage_counts(setting.supernet.family, setting.task, setting.dataset.channels)
-    searcher = make_searcher("auto", setting.problem, rng.integer(setting.seed, "search", 0), known=[counts])
+    searcher = make_searcher(
+        "auto", setting.problem, rng.integer(setting.seed, "search", 0), known=[setting.stage_counts]
+    )
     short = Extent(steps=EPOCHS * setting.trainer.batches.per_epoch)
     found: dict[Architecture, tuple[Subnet, float]] = {}
     while watch.used_s < searching_until:
@@ -201,5 +199,4 @@ def subnets_alone(setting: Setting) -> None:
 def trained_and_measured(setting: Setting, subnet: Subnet, arch: Architecture, extent: Extent) -> tuple[Subnet, float]:
     """A subnet after a training of its own, and its error on validation in percent."""
     subnet = trained(setting, subnet, arch, extent)
-    wrong = setting.error.wrong_by_view(fold(copy.deepcopy(subnet)), arch)
-    return subnet, 100.0 * float(np.mean(wrong)) / len(setting.error.images)
+    return subnet, errors_of(setting, subnet, arch)[0]

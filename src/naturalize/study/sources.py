@@ -17,7 +17,7 @@ from naturalize.archive import Context
 from naturalize.data import Pixels
 from naturalize.errors import UserError
 from naturalize.objectives.error import Error, Images
-from naturalize.objectives.exact import Exact, stage_counts
+from naturalize.objectives.exact import exact_counts, stage_counts
 from naturalize.predictor import Counts
 from naturalize.progress import Progress, silent
 from naturalize.report.numbers import duration
@@ -127,7 +127,7 @@ def read_truth(source: str | Path, supernet: str | None) -> Truth:
         return fitted(path)
     family, codes, error = read_errors(path, supernet)
     task = Classification(TABLE_CLASSES)
-    madds = counts_of(family, task, 3)["madds"]
+    madds = exact_counts(family, task, 3)["madds"]
     values = np.column_stack([error, madds(codes)])
     reference = values.max(axis=0)
     lower, upper = codes.min(axis=0), codes.max(axis=0)
@@ -150,7 +150,7 @@ def run_truth(directory: Path) -> Truth:
     """The subnets of a run under its latest weights, measured when they are asked for."""
     run = Run(directory)
     channels = run.facts["data"]["channels"]
-    madds = counts_of(run.family, run.task, channels)["madds"]
+    madds = exact_counts(run.family, run.task, channels)["madds"]
     errors = RunErrors(directory)
     largest = float(madds(run.family.space.corners()[1:])[0])
     return Truth(
@@ -192,14 +192,9 @@ def name_of_source(source: str | Path) -> str:
     return f"{source}, weights {Run(source).checkpoints.latest()}"
 
 
-def counts_of(family: Family, task: Classification, channels: int) -> dict[str, Exact]:
-    """The exact counts of a family's networks."""
-    return {name: Exact(name, family, task, channels) for name in ("madds", "params")}
-
-
 def known_of(family: Family, task: Classification, channels: int) -> list[Counts]:
     """Everything that is known of every architecture of a family."""
-    return [*counts_of(family, task, channels).values(), stage_counts(family, task, channels)]
+    return [*exact_counts(family, task, channels).values(), stage_counts(family, task, channels)]
 
 
 class RunErrors:

@@ -94,13 +94,17 @@ def dtlz2(n_objectives: int, n_variables: int = 20, steps: int = 11, exact: Sequ
         sines = np.concatenate([np.ones((len(x), 1)), np.sin(angles)[:, ::-1]], axis=1)
         return radius[:, None] * cosines * sines
 
+    def measured(codes: Codes) -> dict[str, Floats]:
+        values = all_of(codes)
+        return {name: values[:, c] for c, name in enumerate(names) if c not in exact}
+
     def one_of(column: int, codes: Codes) -> Floats:
         return all_of(codes)[:, column]
 
     names = [f"f{number}" for number in range(1, n_objectives + 1)]
     return Truth(
         space,
-        lambda codes: {name: all_of(codes)[:, c] for c, name in enumerate(names) if c not in exact},
+        measured,
         names,
         {names[c]: partial(one_of, c) for c in exact},
         np.full(n_objectives, 1.1),
