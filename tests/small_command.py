@@ -21,7 +21,7 @@ from naturalize.search import guided
 
 schedule.INITIAL, schedule.NEW = 8, 4
 guided.propose = partial(guided.propose, generations=5)  # type: ignore[assignment]
-guided.HypervolumeGuided.generations, guided.HypervolumeGuided.children = 5, 50
+guided.GainGuided.generations, guided.GainGuided.children = 5, 50
 session.SAVE_S = float(os.environ.get("SAVE_S", "0"))  # a checkpoint after every step unless told
 
 points = {

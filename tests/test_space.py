@@ -89,3 +89,13 @@ def test_scale_runs_from_zero_to_one_and_a_fixed_variable_gives_zero():
     space = SearchSpace("fixed", [Variable("x", 2, 6), Variable("y", 1, 1)])
     np.testing.assert_array_equal(space.scale(space.corners()), [[0, 0], [1, 0]])
     assert space.free == 1
+
+
+def test_what_the_rules_never_allow_is_no_option() -> None:
+    absent = SearchSpace("absent", [Variable("a", 0, 0), Variable("b", 0, 3), Variable("c", 0, 2)], [(1, 0), (2, 1)])
+    present = SearchSpace("present", [Variable("a", 0, 2), Variable("b", 0, 2), Variable("c", 1, 2)], [(1, 0), (2, 1)])
+    assert absent.upper.tolist() == [0, 0, 0]
+    assert present.lower.tolist() == [1, 1, 1]
+    for space in (absent, present):
+        assert space.is_valid(space.corners()).all()
+        assert len(space.sample_distinct(100, np.random.default_rng(0))) == space.size

@@ -7,7 +7,7 @@ single-value view of a row. No torch: a space of one's own can be searched in a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -91,10 +91,10 @@ class SearchSpace:
 
     def __init__(self, name: str, variables: Sequence[Variable], rules: Sequence[tuple[int, int]] = ()) -> None:
         self.name = name
-        self.variables = tuple(variables)
         self.rules = tuple(rules)
-        self.lower: Codes = np.array([variable.lower for variable in variables], dtype=np.int64)
-        self.upper: Codes = np.array([variable.upper for variable in variables], dtype=np.int64)
+        self.variables = within_rules(variables, self.rules)
+        self.lower: Codes = np.array([variable.lower for variable in self.variables], dtype=np.int64)
+        self.upper: Codes = np.array([variable.upper for variable in self.variables], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.variables)
@@ -233,3 +233,15 @@ def unique_rows(codes: Codes) -> Codes:
     """The distinct rows, each where it first stands."""
     _, first = np.unique(codes, axis=0, return_index=True)
     return codes[np.sort(first)]
+
+
+def within_rules(variables: Sequence[Variable], rules: Sequence[tuple[int, int]]) -> tuple[Variable, ...]:
+    """The variables without options that the rules never allow: both corners of a space are architectures of it."""
+    found = list(variables)
+    for child, parent in rules:
+        if found[parent].upper == 0:
+            found[child] = replace(found[child], upper=0)
+    for child, parent in reversed(rules):
+        if found[child].lower > 0 and found[parent].lower == 0:
+            found[parent] = replace(found[parent], lower=1)
+    return tuple(found)

@@ -157,13 +157,38 @@ def test_guided_searches_need_fewer_evaluations_than_those_without_a_predictor()
     assert reached["auto"] > max(value for name, value in reached.items() if name not in ("auto", "nat"))
 
 
-def test_three_objectives_two_of_them_measured() -> None:
-    def both(codes: Codes) -> dict[str, Floats]:
-        return {"error": error(codes), "latency": codes[:, 1:4].sum(axis=1) + 0.1 * codes[:, 0]}
+def with_latency(codes: Codes) -> dict[str, Floats]:
+    return {"error": error(codes), "latency": codes[:, 1:4].sum(axis=1) + 0.1 * codes[:, 0]}
 
-    archive = search(SPACE, both, ["error", "latency", "madds"], exact=EXACT, evaluations=40, seed=0)
-    assert archive.values.shape == (40, 3)
-    assert np.isfinite(archive.values).all()
+
+def three_objectives(method: str, seed: int, **options: Any) -> SearchArchive:
+    objectives = ["error", "latency", "madds"]
+    return search(SPACE, with_latency, objectives, exact=EXACT, evaluations=60, method=method, seed=seed, **options)
+
+
+def test_three_objectives_two_of_them_measured() -> None:
+    reference = [40.0, 12.0, 2.2e8]
+    reached = {
+        method: np.mean([three_objectives(method, seed).hypervolumes(reference)[-1] for seed in range(3)])
+        for method in ("auto", "nsga3", "random")
+    }
+    assert reached["auto"] > reached["nsga3"] > 0
+    assert reached["auto"] > reached["random"]
+
+
+@pytest.mark.parametrize("limits", [{"error": 15.0, "latency": 6.0}, {"error": 12.0}, {"latency": 4.0}])
+def test_limits_of_three_objectives_tell_where_to_look(limits: dict[str, float]) -> None:
+    def inside(archive: SearchArchive) -> float:
+        columns = [["error", "latency"].index(name) for name in limits]
+        return float((archive.values[30:, columns] <= list(limits.values())).all(axis=1).mean())
+
+    assert inside(three_objectives("auto", 0, limits=limits)) > inside(three_objectives("auto", 0))
+
+
+def test_one_objective() -> None:
+    archive = search(SPACE, evaluate, ["error"], evaluations=60, seed=0)
+    everything = SPACE.sample_distinct(20_000, np.random.default_rng(0))
+    assert archive.values.min() <= error(everything).min()
 
 
 def test_a_limit_on_what_is_measured_tells_where_to_look() -> None:

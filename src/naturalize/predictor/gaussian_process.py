@@ -17,7 +17,7 @@ from naturalize.predictor.threads import one_thread
 
 Floats = NDArray[np.float64]
 
-FIT_ROWS = 500
+FIT_ROWS = 300
 """Rows that the hyper-parameters are chosen on, at most; the rest takes part in the posterior alone."""
 
 PREDICT_BYTES = 100_000_000

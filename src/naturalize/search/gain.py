@@ -1,6 +1,8 @@
-"""What an architecture would add to a front: its gain of hypervolume, for two objectives, many at once."""
+"""What an architecture would add to what was measured: area for two objectives, nearness along lines for any number."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,26 +35,96 @@ def gains(front: Floats, values: Floats) -> Floats:
     return (widths * np.maximum(heights - y, 0)).sum(axis=1)
 
 
-def greedy_batch(front: Floats, optimistic: Floats, n: int) -> list[int]:
-    """Up to n architectures, each with the largest gain over the front and those before it; without gain, none.
+class Gain(Protocol):
+    """What architectures would add to what was measured, by degree of optimism."""
+
+    n_optimisms: int
+
+    def of_all(self, optimism: int) -> Floats:
+        """The gain of each architecture, by the values of one degree of optimism, `(c,)`."""
+
+    def add(self, optimism: int, row: int) -> None:
+        """Count an architecture as measured, with the values of one degree of optimism."""
+
+
+class AreaGain:
+    """Two objectives: the area that is dominated besides.
 
     Args:
-        front: `(k, 2)`, in units of the reference point.
-        optimistic: values `(b, c, 2)` of c architectures by b degrees of optimism; the i-th is chosen by the i-th, and
-            round again.
-        n: at most.
+        told: what was measured, `(k, 2)`, 1 being the reference point.
+        optimistic: values of c architectures by b degrees of optimism, `(b, c, 2)`.
+    """
+
+    def __init__(self, told: Floats, optimistic: Floats) -> None:
+        self.n_optimisms = len(optimistic)
+        least = np.concatenate([np.zeros((1, 2)), optimistic.reshape(-1, 2)]).min(axis=0)
+        self.front, self.optimistic = (told - least) / (1 - least), (optimistic - least) / (1 - least)
+
+    def of_all(self, optimism: int) -> Floats:
+        return gains(self.front, self.optimistic[optimism])
+
+    def add(self, optimism: int, row: int) -> None:
+        self.front = np.concatenate([self.front, self.optimistic[optimism, row][None]])
+
+
+class LineGain:
+    """Any number of objectives: how much nearer to the ideal than what was measured, summed over lines.
+
+    Args:
+        told: what was measured, `(k, m)`, 0 being the ideal.
+        optimistic: values of c architectures by b degrees of optimism, `(b, c, m)`.
+        lines, ends: `(w, m)` and `(m,)`, as `along` has them.
+    """
+
+    def __init__(self, told: Floats, optimistic: Floats, lines: Floats, ends: Floats) -> None:
+        self.n_optimisms = len(optimistic)
+        self.nearest = along(told, lines, ends).min(axis=0)
+        self.reached = [along(values, lines, ends) for values in optimistic]
+
+    def of_all(self, optimism: int) -> Floats:
+        return np.maximum(self.nearest - self.reached[optimism], 0).sum(axis=1)
+
+    def add(self, optimism: int, row: int) -> None:
+        self.nearest = np.minimum(self.nearest, self.reached[optimism][row])
+
+
+OUTSIDE = 1e6
+"""Farther than anything within the region is."""
+
+
+def along(values: Floats, lines: Floats, ends: Floats) -> Floats:
+    """How far from the ideal each value lies on each line: max_i value_i / line_i (Chebyshev's scalarisation).
+
+    What lies beyond the region is farther than all that lies within, by the most that an objective exceeds its end.
+
+    Args:
+        values: `(n, m)`, minimised, 0 being the ideal.
+        lines: positive, `(w, m)`.
+        ends: of the region that is wanted, `(m,)`; infinite where there is none.
 
     Returns:
-        Distinct indices below c.
+        `(n, w)`.
+    """
+    farthest = values[:, None, 0] / lines[:, 0]
+    for column in range(1, values.shape[1]):
+        np.maximum(farthest, values[:, None, column] / lines[:, column], out=farthest)
+    excess = (values - ends).max(axis=1, keepdims=True)
+    return farthest + np.where(excess > 0, OUTSIDE * (1 + excess), 0)
+
+
+def greedy_batch(gain: Gain, n: int) -> list[int]:
+    """Up to n architectures, each with the largest gain after those before it; without gain, none.
+
+    The i-th is chosen by the i-th degree of optimism, and round again. Distinct indices.
     """
     chosen: list[int] = []
     for number in range(n):
-        values = optimistic[number % len(optimistic)]
-        found = gains(front, values)
+        optimism = number % gain.n_optimisms
+        found = gain.of_all(optimism)
         found[chosen] = 0
         best = int(np.argmax(found)) if len(found) else -1
         if best < 0 or found[best] <= 0:
             continue
         chosen.append(best)
-        front = np.concatenate([front, values[best : best + 1]])
+        gain.add(optimism, best)
     return chosen

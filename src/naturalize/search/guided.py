@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from naturalize import predictor as predictors
 from naturalize import rng
 from naturalize.progress import Progress, silent
-from naturalize.search.gain import greedy_batch
+from naturalize.search.gain import AreaGain, Gain, LineGain, along, greedy_batch
 from naturalize.search.nsga3 import propose
 from naturalize.search.operators import Operators
 from naturalize.search.problem import Floats, SearchProblem
@@ -55,7 +56,7 @@ class Guided(Searcher):
         """The initial design; afterwards what the predictors promise most of, uniform ones where they find too few."""
         missing = min(n, self.n_initial - self.n_known)
         found = self.initial(missing) if missing > 0 else self.pending[:0]
-        if len(found) < n and len(self.codes):
+        if len(found) < n and len(self.codes) and self.problem.space.free:
             found = self.fresh(np.concatenate([found, self.promising(n - len(found))]))
         return found if len(found) >= n else np.concatenate([found, self.uniform(n)])
 
@@ -108,29 +109,36 @@ class NSGA3Guided(Guided):
         )
 
 
-class HypervolumeGuided(Guided):
-    """Two objectives: small batches by the gain of hypervolume that is optimistically expected.
+class GainGuided(Guided):
+    """Batches by what is optimistically expected of them beyond what was measured.
 
     Optimistic is mean - beta x standard deviation. Members of a batch have different betas: some trust the predictor,
     others go where it knows little. What is pending counts with what is predicted of it.
     """
 
-    betas = (0.0, 1.0, 2.0, 3.0)
+    betas: tuple[float, ...]
     generations, children, parents = 12, 400, 60
 
     def promising(self, n: int) -> Codes:
         """A greedy batch out of all that an evolution over predictions met."""
         models = self.fitted()
         told = np.concatenate([self.values, self.predicted(self.pending, models)[0]])
-        upper = self.upper(told)
-        met, mean, std = self.evolve(models, upper)
-        optimistic = mean - np.array(self.betas)[:, None, None] * std
-        lower = np.concatenate([told, optimistic.reshape(-1, 2)]).min(axis=0)
+        lower, upper = told.min(axis=0), self.upper(told)
         unit = np.where(upper > lower, upper - lower, 1)
-        return met[greedy_batch((told - lower) / unit, (optimistic - lower) / unit, n)]
+        met, mean, std = self.evolve(models, lower, unit)
+        optimistic = mean - np.array(self.betas)[:, None, None] * std
+        return met[greedy_batch(self.gain((told - lower) / unit, (optimistic - lower) / unit), n)]
+
+    @abstractmethod
+    def gain(self, told: Floats, optimistic: Floats) -> Gain:
+        """What each architecture would add. Shapes: `(k, m)` and, by beta, `(b, c, m)`; 1 is where the region ends."""
+
+    @abstractmethod
+    def fittest(self, values: Floats, seed: int) -> NDArray[np.intp]:
+        """About `parents` rows that children are made of. Shapes: `(c, m) -> (k,)`; 1 is where the region ends."""
 
     def predicted(self, codes: Codes, models: Mapping[str, Any]) -> tuple[Floats, Floats]:
-        """Means and standard deviations of all objectives; exact ones have none. Shapes: `(n, d) -> (n, 2), (n, 2)`."""
+        """Means and standard deviations of all objectives; exact ones have none. Shapes: `(n, d) -> (n, m), (n, m)`."""
         problem = self.problem
         mean = problem.exact_values(codes)
         std = np.zeros_like(mean)
@@ -141,31 +149,30 @@ class HypervolumeGuided(Guided):
         return mean, std
 
     def upper(self, told: Floats) -> Floats:
-        """Where hypervolume ends: at the limits; a tenth beyond the front where there are none. `(n, 2) -> (2,)`."""
+        """Where the region ends: at the limits; a tenth beyond the front where there are none. `(k, m) -> (m,)`."""
         _, unit = ranges(told)
         upper = told[non_dominated(told)].max(axis=0) + 0.1 * unit
         for column, name in enumerate(self.problem.objectives):
             upper[column] = self.problem.limits.get(name, upper[column])
         return upper
 
-    def evolve(self, models: Mapping[str, Any], upper: Floats) -> tuple[Codes, Floats, Floats]:
-        """All fresh architectures that an evolution from the best told ones looked at, or all there are.
+    def evolve(self, models: Mapping[str, Any], lower: Floats, unit: Floats) -> tuple[Codes, Floats, Floats]:
+        """All fresh architectures that an evolution from the fittest told ones looked at, or all there are.
 
         Returns:
-            Codes `(c, d)`, means and standard deviations `(c, 2)`.
+            Codes `(c, d)`, means and standard deviations `(c, m)`.
         """
         if self.problem.every is not None:
             left = self.fresh(self.problem.every)
             return left, *self.predicted(left, models)
         generator, operators = self.generator("children"), Operators(self.problem.space)
-        best = self.codes[survive(self.values, self.parents, rng.integer(self.seed, "parents", self.step))]
+        best = self.codes[self.fittest((self.values - lower) / unit, rng.integer(self.seed, "parents", self.step))]
         met = self.uniform(self.children // 4)
         seen = set(map(tuple, met.tolist()))
         mean, std = self.predicted(met, models)
         for generation in range(self.generations):
             optimistic = mean - self.betas[generation % len(self.betas)] * std
-            inside = np.flatnonzero((optimistic < upper).all(axis=1))
-            kept = inside[survive(optimistic[inside], self.parents, generation)]
+            kept = self.fittest((optimistic - lower) / unit, generation)
             children = self.fresh(operators.children(np.concatenate([best, met[kept]]), self.children, generator))
             rows = list(map(tuple, children.tolist()))
             children = children[[row not in seen for row in rows]]
@@ -175,3 +182,53 @@ class HypervolumeGuided(Guided):
             mean, std = np.concatenate([mean, new_mean]), np.concatenate([std, new_std])
             self.progress("search", generation + 1, self.generations)
         return met, mean, std
+
+
+class HypervolumeGuided(GainGuided):
+    """Two objectives: small batches by the gain of hypervolume."""
+
+    betas = (0.0, 1.0, 2.0, 3.0)
+
+    def gain(self, told: Floats, optimistic: Floats) -> Gain:
+        """The area that is dominated besides."""
+        return AreaGain(told, optimistic)
+
+    def fittest(self, values: Floats, seed: int) -> NDArray[np.intp]:
+        """Those that survive by reference directions within the region; outside of it where nothing is within."""
+        inside = np.flatnonzero((values < 1).all(axis=1))
+        rows = inside if len(inside) else np.arange(len(values))
+        return rows[survive(values[rows], self.parents, seed)]
+
+
+class LinesGuided(GainGuided):
+    """One objective, or more than two: batches by how much nearer to the ideal they come, along many lines.
+
+    The lines are drawn anew for each batch, evenly from all directions. Architectures with many objectives hardly ever
+    dominate each other, so dominance tells a search little; on a line there is always a nearest one.
+    """
+
+    betas = (0.0, 0.5, 1.0)
+    n_lines = 500
+
+    @property
+    def batch(self) -> int:
+        """A twentieth of what is known: what all fits together take grows no faster than what the last one takes."""
+        return max(4, self.n_known // 20)
+
+    def lines(self) -> Floats:
+        """Directions without negative parts, of unit length, `(n_lines, m)`; the same within one call of `ask`."""
+        lines = np.abs(self.generator("lines").normal(size=(self.n_lines, len(self.problem.objectives))))
+        return lines / np.linalg.norm(lines, axis=1, keepdims=True)
+
+    def gain(self, told: Floats, optimistic: Floats) -> Gain:
+        """How much nearer to the ideal, summed over the lines."""
+        return LineGain(told, optimistic, self.lines(), self.ends())
+
+    def fittest(self, values: Floats, seed: int) -> NDArray[np.intp]:
+        """The nearest on each of some lines."""
+        some = np.random.default_rng(seed).choice(self.n_lines, self.parents, replace=False)
+        return np.unique(along(values, self.lines()[some], self.ends()).argmin(axis=0))
+
+    def ends(self) -> Floats:
+        """Where the region ends, `(m,)`: 1 for objectives with a limit, nowhere for others."""
+        return np.array([1.0 if name in self.problem.limits else np.inf for name in self.problem.objectives])

@@ -9,7 +9,7 @@ from naturalize.errors import UserError, unknown
 from naturalize.predictor import PREDICTORS, WITH_SPREAD, Counts
 from naturalize.progress import Progress, silent
 from naturalize.search.baselines import Genetic, LocalSearch, RandomSearch, RegularisedEvolution
-from naturalize.search.guided import Guided, HypervolumeGuided, NSGA3Guided
+from naturalize.search.guided import Guided, HypervolumeGuided, LinesGuided, NSGA3Guided
 from naturalize.search.problem import SearchProblem
 from naturalize.search.searcher import Searcher
 
@@ -71,8 +71,9 @@ def make_guided(
     check_guided(name, predictor)
     own_predictor, own_initial = GUIDED[name]
     predictor = own_predictor if predictor is None else predictor
-    by_gain = name == AUTO and len(problem.objectives) == 2 and predictor in WITH_SPREAD
-    return (HypervolumeGuided if by_gain else NSGA3Guided)(
+    by_nsga3 = name == NAT or predictor not in WITH_SPREAD
+    by_gain = HypervolumeGuided if len(problem.objectives) == 2 else LinesGuided
+    return (NSGA3Guided if by_nsga3 else by_gain)(
         problem,
         seed,
         predictor=predictor,
