@@ -8,6 +8,8 @@ has 1,000 and 20,000 evaluations. IGD+ is of all that was measured and of the po
 points of the known front; less is better.
 """
 
+from __future__ import annotations
+
 import argparse
 import time
 from statistics import mean, stdev
