@@ -11,7 +11,6 @@ Same data, starting weights and batches for all ways of a seed. Each run is kept
 there are CPUs. Hypervolume is of the front on the test split, with one reference point for all.
 """
 
-import argparse
 import time
 from functools import partial
 from itertools import product
@@ -20,7 +19,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from common import Front, each_on_a_cpu, read_front, write
-from three_ways import data_of, test_hypervolume
+from three_ways import arguments, data_of, reference_of, test_hypervolume
 
 from naturalize import api
 
@@ -45,18 +44,11 @@ def run_one(job: tuple[int, str], data: Any, budget: str, runs: Path) -> tuple[i
 
 def main() -> None:
     """Run, print and write the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
-    parser.add_argument("--images", type=int, default=5000)
-    parser.add_argument("--budget", default="2m")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--runs", type=Path, required=True)
-    asked = parser.parse_args()
+    asked = arguments(__doc__, budget="2m")
     run = partial(run_one, data=data_of(asked.data, asked.images), budget=asked.budget, runs=asked.runs / asked.data)
     every = each_on_a_cpu(run, product(range(asked.seeds), WAYS))
     fronts = {(seed, way): front for seed, way, front in every}
-    found = fronts.values()
-    reference = [max(f["majority_error"]["test"] for f in found), max(f["reference"][1] for f in found)]
+    reference = reference_of(fronts.values())
     table = {
         way: [round(test_hypervolume(fronts[seed, way], reference), 5) for seed in range(asked.seeds)] for way in WAYS
     }

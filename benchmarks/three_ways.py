@@ -15,7 +15,7 @@ ratio to nat.
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -94,20 +94,31 @@ def test_hypervolume(front: Front, reference: list[float]) -> float:
     return hypervolume([[n["test_error"], n["madds"]] for n in front["networks"]], reference)
 
 
-def main() -> None:
-    """Run, print and write the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def reference_of(fronts: Iterable[Front]) -> list[float]:
+    """One reference point for all: the error of the largest class, and multiply-adds beyond every network."""
+    found = list(fronts)
+    return [max(f["majority_error"]["test"] for f in found), max(f["reference"][1] for f in found)]
+
+
+def arguments(description: str | None, budget: str) -> argparse.Namespace:
+    """What a comparison of transfers that are paired by seed is asked for: data, images, budget, seeds, runs."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("--images", type=int, default=5000)
-    parser.add_argument("--budget", default="3m")
+    parser.add_argument("--budget", default=budget)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--runs", type=Path, required=True)
-    asked = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run, print and write the comparison."""
+    asked = arguments(__doc__, budget="3m")
     data = data_of(asked.data, asked.images)
     run = partial(run_one, data=data, budget=asked.budget, runs=asked.runs)
     every = each_on_a_cpu(run, product(range(asked.seeds), WAYS))
     fronts = {way: every[place :: len(WAYS)] for place, way in enumerate(WAYS)}
-    reference = [max(f["majority_error"]["test"] for f in every), max(f["reference"][1] for f in every)]
+    reference = reference_of(every)
     volumes = {way: [test_hypervolume(front, reference) for front in found] for way, found in fronts.items()}
     print(f"{asked.data}, budget {asked.budget}: hypervolume on test")
     for way, found in volumes.items():

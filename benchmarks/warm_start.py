@@ -9,7 +9,6 @@ is the hypervolume of the final front on the test split; the curve is that of va
 the run's own clock. A third run, from the bundled weights, has a third of the budget. Draws docs/warm-start-NAME.svg.
 """
 
-import argparse
 import time
 from functools import partial
 from itertools import product
@@ -20,7 +19,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from common import HERE, Front, each_on_a_cpu, read_front, write
-from three_ways import data_of, test_hypervolume
+from three_ways import arguments, data_of, test_hypervolume
 
 from naturalize import api
 from naturalize.run import parse_budget, read_events
@@ -74,13 +73,7 @@ def draw(name: str, budget: str, curves: dict[str, list[Curve]]) -> Path:
 
 def main() -> None:
     """Run, print, draw and write the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
-    parser.add_argument("--images", type=int, default=5000)
-    parser.add_argument("--budget", default="3m")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--runs", type=Path, required=True)
-    asked = parser.parse_args()
+    asked = arguments(__doc__, budget="3m")
     data = mnist() if asked.data == "mnist" else data_of(asked.data, asked.images)
     run = partial(run_one, data=data, budget=asked.budget, runs=asked.runs)
     every = each_on_a_cpu(run, product(range(asked.seeds), WAYS))

@@ -64,6 +64,10 @@ class Guided(Searcher):
     def promising(self, n: int) -> Codes:
         """The architectures that the predictors promise most of, in order of preference, about n."""
 
+    def grown(self, least: int) -> int:
+        """A twentieth of what is known: what all fits together take grows no faster than what the last one takes."""
+        return max(least, self.n_known // 20)
+
     def fitted(self) -> dict[str, Any]:
         """The predictor of each measured objective, fitted to what was told."""
         if self.n_fitted < len(self.codes):
@@ -90,8 +94,8 @@ class NSGA3Guided(Guided):
 
     @property
     def batch(self) -> int:
-        """A twentieth of what is known: what all fits together take grows no faster than what the last one takes."""
-        return max(10, self.n_known // 20)
+        """Ten at first, more as more is known."""
+        return self.grown(10)
 
     def promising(self, n: int) -> Codes:
         """The subset of the last population."""
@@ -212,8 +216,8 @@ class LinesGuided(GainGuided):
 
     @property
     def batch(self) -> int:
-        """A twentieth of what is known: what all fits together take grows no faster than what the last one takes."""
-        return max(4, self.n_known // 20)
+        """Four at first, more as more is known."""
+        return self.grown(4)
 
     def lines(self) -> Floats:
         """Directions without negative parts, of unit length, `(n_lines, m)`; the same within one call of `ask`."""
