@@ -96,6 +96,10 @@ def test_what_the_rules_never_allow_is_no_option() -> None:
     present = SearchSpace("present", [Variable("a", 0, 2), Variable("b", 0, 2), Variable("c", 1, 2)], [(1, 0), (2, 1)])
     assert absent.upper.tolist() == [0, 0, 0]
     assert present.lower.tolist() == [1, 1, 1]
-    for space in (absent, present):
+    kernels = Variable("b", 0, 3, factors=(("kernel", (3.0, 5.0, 7.0)),))
+    narrowed = SearchSpace("narrowed", [Variable("a", 0, 0), kernels], [(1, 0)])
+    assert narrowed.variables[1].factors == (("kernel", ()),)
+    assert kernels.within(1, 2).factors == (("kernel", (3.0, 5.0)),)
+    for space in (absent, present, narrowed):
         assert space.is_valid(space.corners()).all()
         assert len(space.sample_distinct(100, np.random.default_rng(0))) == space.size

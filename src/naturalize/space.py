@@ -40,6 +40,12 @@ class Variable:
             if len(values) != self.upper:
                 raise ValueError(f"{self.name}: {name} has {len(values)} values for the codes 1 to {self.upper}")
 
+    def within(self, lower: int, upper: int) -> Variable:
+        """The same with fewer options."""
+        return replace(
+            self, lower=lower, upper=upper, factors=tuple((name, values[:upper]) for name, values in self.factors)
+        )
+
     @property
     def digits(self) -> int:
         """Decimal digits that the string form spends on it. At least the published form's, also where it is fixed."""
@@ -240,8 +246,8 @@ def within_rules(variables: Sequence[Variable], rules: Sequence[tuple[int, int]]
     found = list(variables)
     for child, parent in rules:
         if found[parent].upper == 0:
-            found[child] = replace(found[child], upper=0)
+            found[child] = found[child].within(found[child].lower, 0)
     for child, parent in reversed(rules):
         if found[child].lower > 0 and found[parent].lower == 0:
-            found[parent] = replace(found[parent], lower=1)
+            found[parent] = found[parent].within(1, found[parent].upper)
     return tuple(found)

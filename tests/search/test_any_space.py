@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -54,3 +55,20 @@ def test_only_valid_allowed_and_new_architectures_are_measured(
     assert len(asked) == len(set(asked)) == len(archive) <= 30
     if not limited:
         assert len(archive) == min(30, space.size)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("options", [(1, 1), (2, 1), (2, 2)])
+@pytest.mark.parametrize("limit", [0.5, 2.0])
+def test_a_space_that_is_soon_used_up_ends_the_search(method: str, options: tuple[int, int], limit: float) -> None:
+    space = SearchSpace("small", [Variable(f"v{i}", 0, count - 1) for i, count in enumerate(options)])
+
+    def cost(codes: Codes) -> NDArray[np.float64]:
+        return 1.0 + codes.sum(axis=1)
+
+    def evaluate(codes: Codes) -> dict[str, Any]:
+        return {"error": np.cos(codes).sum(axis=1)}
+
+    names, limits = ["cost", "error"], {"cost": limit}
+    archive = search(space, evaluate, names, exact={"cost": cost}, limits=limits, method=method)
+    assert len(archive) == (cost(space.sample_distinct(4, np.random.default_rng(0))) <= limit).sum()

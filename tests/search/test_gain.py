@@ -38,6 +38,14 @@ def test_each_member_of_a_batch_is_chosen_by_its_own_optimism() -> None:
     sober = np.array([[0.4, 0.5], [0.6, 0.6], [0.9, 0.9]])
     hopeful = np.array([[0.4, 0.5], [0.6, 0.1], [0.9, 0.9]])
     assert greedy_batch(AreaGain(front, np.stack([sober, hopeful])), 2) == [0, 1]
+    assert greedy_batch(AreaGain(front, np.stack([sober, hopeful])), 1, first=1) == [1]  # asked one by one, in turns
+
+
+def test_an_optimism_by_which_nothing_gains_is_passed_over() -> None:
+    front = np.array([[0.3, 0.3]])
+    sober, hopeful = np.array([[0.4, 0.4], [0.6, 0.6]]), np.array([[0.2, 0.2], [0.4, 0.1]])
+    assert greedy_batch(AreaGain(front, np.stack([sober, hopeful])), 2) == [0, 1]
+    assert greedy_batch(AreaGain(front, np.stack([sober, hopeful])), 5) == [0, 1]
 
 
 def test_what_gains_nothing_is_left_out() -> None:

@@ -51,7 +51,9 @@ def on_raw_codes(regressor: RegressorMixin, space: SearchSpace) -> Pipeline:
 
 def multi_layer_perceptron(space: SearchSpace, counts: Sequence[Counts], seed: int) -> Pipeline:
     """Two hidden layers, targets standardised."""
-    layers = MLPRegressor(hidden_layer_sizes=(100, 100), solver="lbfgs", alpha=1.0, max_iter=500, random_state=seed)
+    layers = MLPRegressor(
+        hidden_layer_sizes=(100, 100), solver="lbfgs", alpha=1.0, max_iter=1000, tol=1e-3, random_state=seed
+    )
     return on_raw_codes(TransformedTargetRegressor(layers, transformer=StandardScaler()), space)
 
 

@@ -116,5 +116,5 @@ class Genetic(Searcher):
                 values = np.array([told[row] for row in rows])
                 self.algorithm.tell(infills=Population.new("X", np.array(rows, dtype=np.float64), "F", values))
         infills = self.algorithm.ask()
-        children = self.problem.space.corners()[:0] if infills is None else infills.get("X")  # all it makes is known
+        children = infills.get("X") if infills is not None and len(infills) else self.generation[:0]  # all are known
         self.generation = self.problem.space.repair(np.rint(children).astype(np.int64))

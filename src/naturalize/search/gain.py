@@ -112,19 +112,21 @@ def along(values: Floats, lines: Floats, ends: Floats) -> Floats:
     return farthest + np.where(excess > 0, OUTSIDE * (1 + excess), 0)
 
 
-def greedy_batch(gain: Gain, n: int) -> list[int]:
-    """Up to n architectures, each with the largest gain after those before it; without gain, none.
+def greedy_batch(gain: Gain, n: int, first: int = 0) -> list[int]:
+    """Up to n architectures, each with the largest gain after those before it; fewer where nothing else gains.
 
-    The i-th is chosen by the i-th degree of optimism, and round again. Distinct indices.
+    Degrees of optimism take turns, the one numbered `first` first; one by which nothing gains is passed over. Distinct
+    indices.
     """
     chosen: list[int] = []
-    for number in range(n):
-        optimism = number % gain.n_optimisms
+    turn, passed = first, 0
+    while len(chosen) < n and passed < gain.n_optimisms:
+        optimism = turn % gain.n_optimisms
         found = gain.of_all(optimism)
         found[chosen] = 0
-        best = int(np.argmax(found)) if len(found) else -1
-        if best < 0 or found[best] <= 0:
-            continue
-        chosen.append(best)
-        gain.add(optimism, best)
+        turn, passed = turn + 1, passed + 1
+        if len(found) and found.max() > 0:
+            chosen.append(int(found.argmax()))
+            gain.add(optimism, chosen[-1])
+            passed = 0
     return chosen

@@ -116,8 +116,8 @@ class NSGA3Guided(Guided):
 class GainGuided(Guided):
     """Batches by what is optimistically expected of them beyond what was measured.
 
-    Optimistic is mean - beta x standard deviation. Members of a batch have different betas: some trust the predictor,
-    others go where it knows little. What is pending counts with what is predicted of it.
+    Optimistic is mean - beta x standard deviation. Betas take turns, from one architecture to the next: some trust the
+    predictor, others go where it knows little. What is pending counts with what is predicted of it.
     """
 
     betas: tuple[float, ...]
@@ -131,7 +131,7 @@ class GainGuided(Guided):
         unit = np.where(upper > lower, upper - lower, 1)
         met, mean, std = self.evolve(models, lower, unit)
         optimistic = mean - np.array(self.betas)[:, None, None] * std
-        return met[greedy_batch(self.gain((told - lower) / unit, (optimistic - lower) / unit), n)]
+        return met[greedy_batch(self.gain((told - lower) / unit, (optimistic - lower) / unit), n, self.n_known)]
 
     @abstractmethod
     def gain(self, told: Floats, optimistic: Floats) -> Gain:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -131,9 +130,7 @@ def read_truth(source: str | Path, supernet: str | None) -> Truth:
     values = np.column_stack([error, madds(codes)])
     reference = values.max(axis=0)
     lower, upper = codes.min(axis=0), codes.max(axis=0)
-    variables = [
-        replace(variable, lower=int(lower[v]), upper=int(upper[v])) for v, variable in enumerate(family.space.variables)
-    ]
+    variables = [variable.within(int(lower[v]), int(upper[v])) for v, variable in enumerate(family.space.variables)]
     return Truth(
         SearchSpace(family.name, variables, family.space.rules),
         tabular(codes, {"error": error}),

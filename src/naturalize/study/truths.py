@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -160,7 +160,7 @@ def fitted(path: str | Path) -> Truth:
     family, task = make_family("ofa-mbv3-w1.0", 224), Classification(1000)
     at_224 = family.resolutions.index(224)
     resolution, *others = family.space.variables
-    space = SearchSpace(family.name, [replace(resolution, lower=at_224, upper=at_224), *others], family.space.rules)
+    space = SearchSpace(family.name, [resolution.within(at_224, at_224), *others], family.space.rules)
     error, reference = fitted_error(path), np.array([27.0, 5e8])
     return Truth(
         space,
