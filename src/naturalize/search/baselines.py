@@ -50,7 +50,7 @@ class RegularisedEvolution(Searcher):
     the weights drawn anew each time.
     """
 
-    population, tournament = 50, 10
+    population, tournament = 20, 10
 
     def propose(self, n: int) -> Codes:
         """Children of tournaments among the youngest."""
@@ -71,7 +71,7 @@ class RegularisedEvolution(Searcher):
 class Genetic(Searcher):
     """NSGA-II or NSGA-III of pymoo, generation by generation. What is known already is not measured again."""
 
-    population = 40
+    population = 20
 
     def __init__(
         self, problem: SearchProblem, seed: int, *, many_objectives: bool, variation: Variation | None = None
