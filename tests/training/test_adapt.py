@@ -84,6 +84,13 @@ def test_R10_a_training_that_goes_on_late_keeps_its_curve_and_ends_when_it_shoul
     assert Extent(steps=5).resumed(state, 0.0) == Extent(steps=5)
 
 
+def test_of_steps_and_seconds_what_passes_first_ends_a_training() -> None:
+    both = Extent(steps=10, seconds=20.0)
+    assert both.fraction(TrainingState(step=5, seconds=4.0)) == 0.5
+    assert both.fraction(TrainingState(step=1, seconds=15.0)) == 0.75
+    assert both.part(0.5, 1.0) == Extent(steps=5, seconds=10.0)
+
+
 def test_a_warm_up_rises_to_the_curve():
     rate = warm_up(cosine(0.0, 0.5, 0.1), 0.1)
     assert 0 < rate(0.0) < 0.01

@@ -31,7 +31,8 @@ WAYS = {
     "uniform": "the supernet's weights, drawn uniformly",
     "subnets": "each subnet by itself, cut from the same weights",
 }
-EPOCHS = 2  # of a subnet before it is measured
+EPOCHS = 2  # of a subnet before it is measured, where there is time for
+TRIED = 16  # subnets, at least
 LONG = 0.4  # of the time that is left after preparation, for the front's subnets
 CHOSEN = 8  # subnets that are trained for longer
 REST = 0.05  # of the budget, for what comes after the last training
@@ -168,7 +169,8 @@ def subnets_alone(setting: Setting) -> None:
     searcher = make_searcher(
         "auto", setting.problem, rng.integer(setting.seed, "search", 0), known=[setting.stage_counts]
     )
-    short = Extent(steps=EPOCHS * setting.trainer.batches.per_epoch)
+    seconds = max(0.0, searching_until - watch.used_s) / TRIED
+    short = Extent(steps=EPOCHS * setting.trainer.batches.per_epoch, seconds=seconds)
     found: dict[Architecture, tuple[Subnet, float]] = {}
     while watch.used_s < searching_until:
         codes = searcher.ask(1)

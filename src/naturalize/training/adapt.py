@@ -26,7 +26,7 @@ PATIENCE = 20  # batches in a row with a loss that is not finite, before trainin
 
 @dataclass(frozen=True)
 class Extent:
-    """How long a training lasts: in steps, or in seconds of its own wall clock. Exactly one of the two is given.
+    """How long a training lasts: in steps, in seconds of its own wall clock, or until the first of both has passed.
 
     Attributes:
         until: with `seconds`, second of the run's clock at which it should end. A training that was interrupted has
@@ -41,18 +41,16 @@ class Extent:
 
     def fraction(self, state: TrainingState) -> float:
         """How much of it is done, 0 to 1."""
-        if self.steps is not None:
-            return min(1.0, state.step / max(1, self.steps))
-        assert self.seconds is not None
-        return min(1.0, state.seconds / max(1e-9, self.seconds))
+        by_steps = 0.0 if self.steps is None else state.step / max(1, self.steps)
+        by_seconds = 0.0 if self.seconds is None else state.seconds / max(1e-9, self.seconds)
+        return min(1.0, max(by_steps, by_seconds))
 
     def part(self, start: float, end: float) -> Extent:
         """The part from `start` to `end`, both in 0..1; parts that adjoin leave no step out."""
-        if self.steps is not None:
-            return replace(self, steps=round(end * self.steps) - round(start * self.steps))
-        assert self.seconds is not None
-        until = None if self.until is None else self.until - (1.0 - end) * self.seconds
-        return replace(self, seconds=(end - start) * self.seconds, until=until)
+        steps = None if self.steps is None else round(end * self.steps) - round(start * self.steps)
+        seconds = None if self.seconds is None else (end - start) * self.seconds
+        late = None if self.until is None or self.seconds is None else self.until - (1.0 - end) * self.seconds
+        return replace(self, steps=steps, seconds=seconds, until=late)
 
     def resumed(self, state: TrainingState, used_s: float) -> Extent:
         """The extent of a training that is taken up again: it goes on along the same curve, and ends when it should."""
