@@ -166,6 +166,23 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_a_study_that_was_stopped_while_networks_were_measured_goes_on(run: Path, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def stop_at_the_third(name: str, done: int, total: int) -> None:
+        seen.append(done)
+        if done == 3:
+            raise KeyboardInterrupt
+
+    arguments: dict[str, Any] = {"drawn": 100, "predictors": ["cart"], "seeds": 1, "jobs": 1}
+    with pytest.raises(KeyboardInterrupt):
+        study_predictors([run], tmp_path / "study", **arguments, progress=stop_at_the_third)
+    del seen[:]
+    found = study_predictors([run], tmp_path / "study", **arguments, progress=lambda name, done, n: seen.append(done))
+    assert seen[0] == 3
+    assert {row["pairs"] for row in found.rows} == {50}
+
+
 def test_pairs_of_a_run_are_its_subnets_measured(run: Path, tmp_path: Path) -> None:
     pairs = run_pairs(run, 100, tmp_path / "pairs", 1, lambda *progress: None)
     assert len(pairs.codes) == len({tuple(code) for code in pairs.codes.tolist()}) == 100

@@ -90,19 +90,29 @@ def run_study(study: Study, out: str | Path, *, jobs: int = -1, progress: Progre
     Raises:
         UserError: where `out` holds something else.
     """
-    out = Path(out)
-    card = out / "study.json"
-    if out.exists() and not card.exists() and any(out.iterdir()):
-        raise UserError(f"{out} holds something that is no study: choose another --out")
-    if card.exists() and json.loads(card.read_text(encoding="utf-8")) != {"study": study.name}:
-        raise UserError(f"{out} holds another study: choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(card, {"study": study.name})
+    out = claimed(out, study.name)
     rows = measure_cells(study.cells, study.measure, out / "cells", jobs, progress)
     write_text(out / "results.csv", as_csv(rows))
     conclusion = study.conclude(rows)
     write_text(out / "study.html", page(study, rows, conclusion))
     return Findings(rows, conclusion, out / "study.html")
+
+
+def claimed(out: str | Path, name: str) -> Path:
+    """The directory of a study of that name, which it is from now on.
+
+    Raises:
+        UserError: where it holds something else.
+    """
+    out = Path(out)
+    card = out / "study.json"
+    if out.exists() and not card.exists() and any(out.iterdir()):
+        raise UserError(f"{out} holds something that is no study: choose another --out")
+    if card.exists() and json.loads(card.read_text(encoding="utf-8")) != {"study": name}:
+        raise UserError(f"{out} holds another study: choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(card, {"study": name})
+    return out
 
 
 def measure_cells(
