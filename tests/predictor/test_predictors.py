@@ -1,6 +1,7 @@
 """Predictors by name: made for any space, on real accuracies, and the choice between them."""
 
 import csv
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from naturalize.errors import UserError
 from naturalize.objectives.exact import stage_counts
-from naturalize.predictor import PREDICTORS, BestPredictor, make
+from naturalize.predictor import PREDICTORS, BestPredictor, MultiLayerPerceptron, make
 from naturalize.space import SearchSpace, Variable
 from naturalize.supernet import make_family
 from naturalize.tasks import Classification
 
 
-@parametrize_with_checks([BestPredictor([("mean", DummyRegressor()), ("linear", LinearRegression())])])
+@parametrize_with_checks(
+    [BestPredictor([("mean", DummyRegressor()), ("linear", LinearRegression())]), MultiLayerPerceptron()]
+)
 def test_follows_the_contract_of_scikit_learn(estimator, check):  # type: ignore[no-untyped-def]
     check(estimator)
 
@@ -71,3 +74,12 @@ def test_the_first_is_chosen_where_no_order_is_defined() -> None:
 def test_an_unknown_predictor_is_named_with_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean rbf-ensemble"):
         make("rbf-ensembel", SearchSpace("own", [Variable("depth", 2, 9)]), 0)
+
+
+def test_a_perceptron_that_is_not_done_ends_without_a_warning(rng: np.random.Generator) -> None:
+    space = SearchSpace("own", [Variable(f"v{i}", 0, 9) for i in range(20)])
+    codes = space.sample_distinct(200, rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        predictor = make("mlp", space, 0).fit(codes, rng.normal(size=200))
+    assert predictor[-1].regressor_.n_iter_ == 500

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 from sklearn.base import RegressorMixin
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
@@ -18,6 +17,7 @@ from naturalize.predictor.best import BestPredictor
 from naturalize.predictor.encoding import Counts, Encoding
 from naturalize.predictor.gaussian_process import GaussianProcess
 from naturalize.predictor.held_out import held_out_rank_correlation
+from naturalize.predictor.perceptron import MultiLayerPerceptron
 from naturalize.predictor.rbf import RBF, RBFEnsemble
 from naturalize.space import SearchSpace
 
@@ -29,6 +29,7 @@ __all__ = [
     "Counts",
     "Encoding",
     "GaussianProcess",
+    "MultiLayerPerceptron",
     "RBFEnsemble",
     "held_out_rank_correlation",
     "make",
@@ -51,8 +52,8 @@ def on_raw_codes(regressor: RegressorMixin, space: SearchSpace) -> Pipeline:
 
 def multi_layer_perceptron(space: SearchSpace, counts: Sequence[Counts], seed: int) -> Pipeline:
     """Two hidden layers, targets standardised."""
-    layers = MLPRegressor(
-        hidden_layer_sizes=(100, 100), solver="lbfgs", alpha=1.0, max_iter=1000, tol=1e-3, random_state=seed
+    layers = MultiLayerPerceptron(
+        hidden_layer_sizes=(100, 100), solver="lbfgs", alpha=1.0, max_iter=500, random_state=seed
     )
     return on_raw_codes(TransformedTargetRegressor(layers, transformer=StandardScaler()), space)
 
