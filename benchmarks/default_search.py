@@ -3,8 +3,8 @@
     python benchmarks/default_search.py digits --budget 2m --seeds 5 --runs /tmp/searches
     python benchmarks/default_search.py cifar10 --images 5000 --budget 3m --seeds 5 --runs /tmp/searches
 
-- nat: `naturalize transfer` as it is: 500 radial basis functions and NSGA-III.
-- gaussian: the same with `--predictor gaussian-process`.
+- nat: the paper's, 500 radial basis functions and NSGA-III: `--predictor rbf-ensemble`.
+- gaussian: `naturalize transfer` as it is: a Gaussian process and NSGA-III.
 - auto: with `--search auto`.
 
 Same data, starting weights and batches for all ways of a seed. Each run is kept on one CPU, as many runs at once as
@@ -26,7 +26,7 @@ from naturalize import api
 PAPER = "nat"
 WAYS: dict[str, dict[str, str]] = {
     "auto": {"search": "auto"},
-    PAPER: {"search": "nat"},
+    PAPER: {"search": "nat", "predictor": "rbf-ensemble"},
     "gaussian": {"search": "nat", "predictor": "gaussian-process"},
 }
 

@@ -59,7 +59,7 @@ def transfer(
     supernet: str | Path | None = None,
     scratch: bool = False,
     search: str = "nat",
-    predictor: str | None = None,
+    predictor: str = "gaussian-process",
     archive: str | Path | None = None,
     classes: Sequence[str] = (),
     seed: int = 0,
@@ -83,8 +83,8 @@ def transfer(
         supernet: its name, a file of Once-for-All weights, or the directory of a run to start from its supernet;
             chosen by the size of the pictures unless told.
         scratch: start from nothing although there are published weights.
-        search: `nat`, the paper's predictor and search, or `auto`, guided by a Gaussian process.
-        predictor: of errors, a name of `naturalize.predictor.PREDICTORS`; the search's own unless told.
+        search: `nat`, the paper's, by NSGA-III, or `auto`, in small batches by gain.
+        predictor: of errors, a name of `naturalize.predictor.PREDICTORS`; the paper's is `rbf-ensemble`.
         archive: directory of another run of the same supernet, whose architectures are the first to be measured.
         classes: class names in the order wanted; the data's own unless told.
         strict: stop at a picture that cannot be read, in place of skipping it.
@@ -126,7 +126,7 @@ def make_settings(
     supernet: str | Path | None = None,
     scratch: bool = False,
     search: str = "nat",
-    predictor: str | None = None,
+    predictor: str = "gaussian-process",
     archive: str | Path | None = None,
     classes: Sequence[str] = (),
     seed: int = 0,

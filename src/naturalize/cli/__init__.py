@@ -166,15 +166,14 @@ def transfer(
         Path | None, typer.Option(metavar="RUN", help="Run whose architectures are the first to be measured.")
     ] = None,
     search: Annotated[
-        str, typer.Option(metavar="NAME", help="`nat`, the paper's, or `auto`, guided by a Gaussian process.")
+        str, typer.Option(metavar="NAME", help="`nat`, the paper's, by NSGA-III, or `auto`, in small batches by gain.")
     ] = "nat",
     predictor: Annotated[
-        str | None,
+        str,
         typer.Option(
-            metavar="NAME",
-            help="Of errors: auto, gaussian-process, rbf-ensemble, rbf, mlp or cart; the search's own unless told.",
+            metavar="NAME", help="Of errors: gaussian-process, auto, rbf-ensemble (the paper's), rbf, mlp or cart."
         ),
-    ] = None,
+    ] = "gaussian-process",
     classes: Classes = None,
     seed: Seed = 0,
     strict: Strict = False,
