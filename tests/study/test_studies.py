@@ -184,12 +184,12 @@ def test_a_study_that_was_stopped_while_networks_were_measured_goes_on(run: Path
 
 
 def test_pairs_of_a_run_are_its_subnets_measured(run: Path, tmp_path: Path) -> None:
-    pairs = run_pairs(run, 100, tmp_path / "pairs", 1, lambda *progress: None)
+    pairs = run_pairs(run, 100, tmp_path / "study", 1, lambda *progress: None)
     assert len(pairs.codes) == len({tuple(code) for code in pairs.codes.tolist()}) == 100
     np.testing.assert_array_equal(RunErrors(run)(pairs.codes[:3])["error"], pairs.error[:3])
     assert pairs.measure_s is not None
     assert 0 < pairs.measure_s < 10
-    again = run_pairs(run, 100, tmp_path / "pairs", 1, lambda *progress: None)
+    again = run_pairs(run, 100, tmp_path / "study", 1, lambda *progress: None)
     np.testing.assert_array_equal(again.codes, pairs.codes)
     np.testing.assert_array_equal(again.error, pairs.error)
 

@@ -26,7 +26,7 @@ from naturalize.search import hypervolume
 from naturalize.setting import CHOSEN_IMAGES, chosen_images
 from naturalize.space import Codes, SearchSpace
 from naturalize.study.predictors import Pairs
-from naturalize.study.study import Cell, Row, Table, measure_cells
+from naturalize.study.study import Cell, Row, Table, claimed, measure_cells
 from naturalize.study.truths import Floats, Truth, dtlz2, fitted, read_table, tabular
 from naturalize.supernet import Family, make_family
 from naturalize.tasks import Classification, majority_error
@@ -43,24 +43,24 @@ ERRORS, ACCURACIES = ("error",), ("top1", "accuracy")  # columns of tables
 
 
 def read_pairs(
-    source: str | Path, supernet: str | None, drawn: int, directory: Path, jobs: int, progress: Progress = silent
+    source: str | Path, supernet: str | None, drawn: int, out: Path, jobs: int, progress: Progress = silent
 ) -> Pairs:
     """Measured architectures of a run or a table. Raises `UserError` for anything else.
 
     Args:
         supernet: that a table's architectures are of.
         drawn: architectures of a run to draw and measure; what its archive holds where it is 0.
-        directory: where what was measured is kept.
+        out: directory of the study, which keeps what was measured.
         jobs: as `run_study` has it.
     """
     path = Path(source)
     if path.is_dir():
-        return run_pairs(path, drawn, directory, jobs, progress)
+        return run_pairs(path, drawn, out, jobs, progress)
     family, codes, error = read_errors(path, supernet)
     return Pairs(path.name, family.space, codes, error, known_of(family, Classification(TABLE_CLASSES), 3))
 
 
-def run_pairs(directory: Path, drawn: int, kept: Path, jobs: int, progress: Progress) -> Pairs:
+def run_pairs(directory: Path, drawn: int, out: Path, jobs: int, progress: Progress) -> Pairs:
     """Architectures of a run's space under its latest weights: drawn uniformly, or those of its archive."""
     run = Run(directory)
     space = run.family.space
@@ -75,7 +75,7 @@ def run_pairs(directory: Path, drawn: int, kept: Path, jobs: int, progress: Prog
         def measure(cell: Cell) -> list[Row]:
             return [errors.timed(text) for text in parts[cell["part"]]]
 
-        rows = measure_cells(cells, measure, kept, jobs, progress)
+        rows = measure_cells(cells, measure, claimed(out, "predictors") / "pairs", jobs, progress)
         error = np.array([row["error"] for row in rows], dtype=np.float64)
         seconds = [row["seconds"] for row in rows]
     else:

@@ -15,7 +15,7 @@ from naturalize.study.adaptation import adaptation_study
 from naturalize.study.predictors import predictors_study
 from naturalize.study.searches import operators_study, search_study
 from naturalize.study.sources import DRAWN, costs_of, name_of_source, read_pairs, read_truth
-from naturalize.study.study import Findings, claimed, run_study
+from naturalize.study.study import Findings, run_study
 from naturalize.study.truths import Truth
 
 Source = str | Path
@@ -48,8 +48,7 @@ def study_predictors(
     """
     check_names("predictor", predictors, PREDICTORS)
     check_counts(seeds=seeds)
-    measured = claimed(out, "predictors") / "pairs"
-    pairs = [read_pairs(source, supernet, drawn, measured, jobs, progress) for source in sources]
+    pairs = [read_pairs(source, supernet, drawn, Path(out), jobs, progress) for source in sources]
     return run_study(predictors_study(pairs, range(seeds), predictors), out, jobs=jobs, progress=progress)
 
 
