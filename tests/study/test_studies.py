@@ -121,6 +121,12 @@ def test_predictors_are_judged_on_rows_that_they_never_saw(tmp_path: Path) -> No
     assert found.conclusion.startswith("After 100 measurements gaussian-process ranks best")
     assert "on the hardest" in found.conclusion
     assert "takes 0.5 s" in found.conclusion
+    easy, hard = (
+        np.mean([r["kendall"] for r in found.rows if (r["data"], r["predictor"], r["pairs"]) == (name, "cart", 50)])
+        for name in ("easy", "hard one")
+    )
+    told = f"<td>{(easy + hard) / 2:.3f} ({abs(easy - hard) / np.sqrt(2):.3f})</td>"
+    assert told in found.page.read_text(encoding="utf-8")
 
 
 def test_searches_are_drawn_as_their_archives_have_it(tmp_path: Path) -> None:

@@ -96,6 +96,13 @@ def predictors_study(every: Sequence[Pairs], seeds: Sequence[int], names: Sequen
             )
             for data in by_name
         ]
+        if len(by_name) > 1:
+            lines = [
+                [name, *(mean_and_spread(mean(taus(rows, name, size, data)) for data in by_name) for size in sizes)]
+                for name in names
+            ]
+            columns = ["predictor", *(f"{size} pairs" for size in sizes)]
+            found.append(Table("Kendall's tau, mean (standard deviation) over sets of data", columns, lines))
         seconds = []
         for name in names:
             own = [row for row in rows if row["predictor"] == name and row["pairs"] == sizes[-1]]
@@ -120,7 +127,7 @@ def predictors_study(every: Sequence[Pairs], seeds: Sequence[int], names: Sequen
         timed = [row for row in rows if row["predictor"] == best and row["measure_s"] is not None]
         if timed:
             measure_s, predict_s = (median(row[key] for row in timed) for key in ("measure_s", "predict_s"))
-            text += f". Measuring a network takes {measure_s:.2g} s, predicting it {predict_s:.1g} s"
+            text += f". Measuring a network takes {measure_s:.2g} s, predicting it {1e6 * predict_s:.0f} microseconds"
         return text + "."
 
     question = "Which predictor ranks unseen architectures best, after how many measurements?"
