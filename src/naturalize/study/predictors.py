@@ -88,10 +88,11 @@ def predictors_study(every: Sequence[Pairs], seeds: Sequence[int], names: Sequen
 
     def tables(rows: Sequence[Row]) -> list[Table]:
         sizes = sorted({row["pairs"] for row in rows})
+        by_size = ["predictor", *(f"{size} pairs" for size in sizes)]
         found = [
             Table(
                 f"Kendall's tau on {data}, mean (standard deviation) over seeds",
-                ["predictor", *(f"{size} pairs" for size in sizes)],
+                by_size,
                 [[name, *(mean_and_spread(taus(rows, name, size, data)) for size in sizes)] for name in names],
             )
             for data in by_name
@@ -101,8 +102,7 @@ def predictors_study(every: Sequence[Pairs], seeds: Sequence[int], names: Sequen
                 [name, *(mean_and_spread(mean(taus(rows, name, size, data)) for data in by_name) for size in sizes)]
                 for name in names
             ]
-            columns = ["predictor", *(f"{size} pairs" for size in sizes)]
-            found.append(Table("Kendall's tau, mean (standard deviation) over sets of data", columns, lines))
+            found.append(Table("Kendall's tau, mean (standard deviation) over sets of data", by_size, lines))
         seconds = []
         for name in names:
             own = [row for row in rows if row["predictor"] == name and row["pairs"] == sizes[-1]]

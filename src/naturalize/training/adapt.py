@@ -26,7 +26,7 @@ PATIENCE = 20  # batches in a row with a loss that is not finite, before trainin
 
 @dataclass(frozen=True)
 class Extent:
-    """How long a training lasts: in steps, in seconds of its own wall clock, or until the first of both has passed.
+    """How long a training lasts: in steps, in seconds of its own wall clock, or the first of both to pass.
 
     Attributes:
         until: with `seconds`, second of the run's clock at which it should end. A training that was interrupted has
@@ -41,6 +41,7 @@ class Extent:
 
     def fraction(self, state: TrainingState) -> float:
         """How much of it is done, 0 to 1."""
+        assert self.steps is not None or self.seconds is not None
         by_steps = 0.0 if self.steps is None else state.step / max(1, self.steps)
         by_seconds = 0.0 if self.seconds is None else state.seconds / max(1e-9, self.seconds)
         return min(1.0, max(by_steps, by_seconds))
