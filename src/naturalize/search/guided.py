@@ -123,6 +123,11 @@ class GainGuided(Guided):
     betas: tuple[float, ...]
     generations, children, parents = 12, 400, 60
 
+    @property
+    def batch(self) -> int:
+        """Four at first, more as more is known."""
+        return self.grown(4)
+
     def promising(self, n: int) -> Codes:
         """A greedy batch out of all that an evolution over predictions met."""
         models = self.fitted()
@@ -189,7 +194,7 @@ class GainGuided(Guided):
 
 
 class HypervolumeGuided(GainGuided):
-    """Two objectives: small batches by the gain of hypervolume."""
+    """Two objectives: batches by the gain of hypervolume."""
 
     betas = (0.0, 1.0, 2.0, 3.0)
 
@@ -207,21 +212,21 @@ class HypervolumeGuided(GainGuided):
 class LinesGuided(GainGuided):
     """One objective, or more than two: batches by how much nearer to the ideal they come, along many lines.
 
-    The lines are drawn anew for each batch, evenly from all directions. Architectures with many objectives hardly ever
-    dominate each other, so dominance tells a search little; on a line there is always a nearest one.
+    The lines are drawn anew for each batch. Architectures with many objectives hardly ever dominate each other, so
+    dominance tells a search little; on a line there is always a nearest one.
     """
 
     betas = (0.0, 0.5, 1.0)
     n_lines = 500
 
-    @property
-    def batch(self) -> int:
-        """Four at first, more as more is known."""
-        return self.grown(4)
-
     def lines(self) -> Floats:
-        """Directions without negative parts, of unit length, `(n_lines, m)`; the same within one call of `ask`."""
-        lines = np.abs(self.generator("lines").normal(size=(self.n_lines, len(self.problem.objectives))))
+        """Directions without negative parts, of unit length, `(n_lines, m)`; the same within one call of `ask`.
+
+        Up to three parts are drawn evenly from all directions. Of more, one is nearly always close to 0, and such a
+        line asks for nothing but that objective; so the more there are, the farther they stay from 0.
+        """
+        m = len(self.problem.objectives)
+        lines = np.abs(self.generator("lines").normal(size=(self.n_lines, m))) + max(0.0, 0.5 - 1.5 / m)
         return lines / np.linalg.norm(lines, axis=1, keepdims=True)
 
     def gain(self, told: Floats, optimistic: Floats) -> Gain:
