@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from naturalize.errors import UserError
 from naturalize.search import METHODS, SearchArchive, SearchError, SearchProblem, hypervolume, make_searcher, search
+from naturalize.search.guided import LinesGuided
 from naturalize.space import Codes, SearchSpace, Variable
 
 Floats = NDArray[np.float64]
@@ -183,6 +184,15 @@ def test_limits_of_three_objectives_tell_where_to_look(limits: dict[str, float])
         return float((archive.values[30:, columns] <= list(limits.values())).all(axis=1).mean())
 
     assert inside(three_objectives("auto", 0, limits=limits)) > inside(three_objectives("auto", 0))
+
+
+@pytest.mark.parametrize("m", [3, 5, 8, 12, 15])
+def test_with_any_number_of_objectives_lines_ask_for_about_as_little_of_one(m: int) -> None:
+    searcher = make_searcher("auto", SearchProblem(SPACE, [f"f{i}" for i in range(m)]), 0)
+    assert isinstance(searcher, LinesGuided)
+    lines = searcher.lines()
+    assert np.allclose(np.linalg.norm(lines, axis=1), 1)
+    assert 0.3 < (lines.min(axis=1) / lines.mean(axis=1)).mean() < 0.45
 
 
 def test_one_objective() -> None:
