@@ -34,6 +34,8 @@ class Guided(Searcher):
         progress: called after each generation of the search over predictions; what it raises ends the search.
     """
 
+    least_batch = 4
+
     def __init__(
         self,
         problem: SearchProblem,
@@ -52,6 +54,11 @@ class Guided(Searcher):
         self.models = {name: self.unfitted(name) for name in problem.measured}
         self.n_fitted = 0
 
+    @property
+    def batch(self) -> int:
+        """A twentieth of what is known, or `least_batch`: all fits together then grow no faster than the last one."""
+        return max(self.least_batch, self.n_known // 20)
+
     def propose(self, n: int) -> Codes:
         """The initial design; afterwards what the predictors promise most of, uniform ones where they find too few."""
         missing = min(n, self.n_initial - self.n_known)
@@ -63,10 +70,6 @@ class Guided(Searcher):
     @abstractmethod
     def promising(self, n: int) -> Codes:
         """The architectures that the predictors promise most of, in order of preference, about n."""
-
-    def grown(self, least: int) -> int:
-        """A twentieth of what is known: what all fits together take grows no faster than what the last one takes."""
-        return max(least, self.n_known // 20)
 
     def fitted(self) -> dict[str, Any]:
         """The predictor of each measured objective, fitted to what was told."""
@@ -92,10 +95,7 @@ class Guided(Searcher):
 class NSGA3Guided(Guided):
     """NAT's search (section 3.3): NSGA-III over predictions and exact objectives, then a subset by its own survival."""
 
-    @property
-    def batch(self) -> int:
-        """Ten at first, more as more is known."""
-        return self.grown(10)
+    least_batch = 10
 
     def promising(self, n: int) -> Codes:
         """The subset of the last population."""
@@ -122,11 +122,6 @@ class GainGuided(Guided):
 
     betas: tuple[float, ...]
     generations, children, parents = 12, 400, 60
-
-    @property
-    def batch(self) -> int:
-        """Four at first, more as more is known."""
-        return self.grown(4)
 
     def promising(self, n: int) -> Codes:
         """A greedy batch out of all that an evolution over predictions met."""
