@@ -10,38 +10,62 @@ from hypothesis import strategies as st
 
 from naturalize import nat
 from naturalize.conclude import spread
-from naturalize.nat import distribution, drawn
+from naturalize.nat import distribution, drawn, drawn_codes
 from naturalize.preparing import uniform
-from naturalize.supernet import Supernet, make_family
+from naturalize.study.adaptation import uniform_distribution
+from naturalize.supernet import FAMILIES, Supernet, make_family
 from naturalize.tasks import Classification
 from naturalize.weights import transplant
 
 SPACES = [make_family("mini", 32).space, make_family("ofa-mbv3", 224).space]
+EVERY_SPACE = [make_family(name, 224 if name != "mini" else 32).space for name in FAMILIES]
 
 
 @given(st.sampled_from(SPACES), st.integers(1, 40), st.integers(0, 1000))
 @settings(max_examples=30, deadline=None)
-def test_the_distribution_is_the_share_of_members_with_each_option(space, n, seed):
+def test_the_distribution_is_the_share_of_members_with_each_option_where_its_parent_is(space, n, seed):
     codes = space.sample(n, np.random.default_rng(seed))
     p = distribution(space, codes)
     assert p.sum(axis=1) == pytest.approx(1.0)
+    parent = dict(space.rules)
     for variable in range(len(space)):
-        counts = Counter(codes[:, variable].tolist())
+        members = [row for row in codes.tolist() if variable not in parent or row[parent[variable]]]
+        counts = Counter(row[variable] for row in members) if members else {0: 1}
         for option in range(p.shape[1]):
-            assert p[variable, option] == pytest.approx(counts[option] / n)
+            assert p[variable, option] == pytest.approx(counts.get(option, 0) / max(1, len(members)))
+
+
+@pytest.mark.parametrize("space", EVERY_SPACE, ids=lambda space: space.name)
+@pytest.mark.parametrize("n", [6, 60])
+def test_C3_every_option_and_depth_is_drawn_as_often_as_the_archive_has_it(space, n):
+    codes = space.sample(n, np.random.default_rng(n))
+    draws = 20_000
+    found = drawn_codes(space, distribution(space, codes), np.random.default_rng(1).random((draws, len(space))))
+    assert space.is_valid(found).all()
+    options = np.arange(int(space.upper.max()) + 1)
+    asked, got = ((rows[:, :, None] == options).mean(axis=0) for rows in (codes, found))
+    error = np.sqrt(asked * (1 - asked) / draws)
+    assert (np.abs(got - asked) <= 5 * error + 1e-12).all()
+    for stage in {variable.group for variable in space.variables if variable.group}:
+        columns = [column for column, variable in enumerate(space.variables) if variable.group == stage]
+        depths = [np.bincount((rows[:, columns] > 0).sum(axis=1), minlength=9) / len(rows) for rows in (codes, found)]
+        assert np.abs(depths[0] - depths[1]).max() <= 5 * np.sqrt(0.25 / draws)
+
+
+@pytest.mark.parametrize("space", EVERY_SPACE, ids=lambda space: space.name)
+def test_C3b_the_uniform_rival_draws_depths_as_the_preparation_does(space):
+    found = drawn_codes(space, uniform_distribution(space), np.random.default_rng(1).random((20_000, len(space))))
+    prepared = space.sample(20_000, np.random.default_rng(2))
+    assert (found > 0).sum(axis=1).mean() == pytest.approx((prepared > 0).sum(axis=1).mean(), rel=0.01)
+    options = np.arange(int(space.upper.max()) + 1)
+    shares = [(rows[:, :, None] == options).mean(axis=0) for rows in (found, prepared)]
+    assert np.abs(shares[0] - shares[1]).max() < 0.02
 
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
-def test_draws_are_valid_and_as_frequent_as_p_says(space):
-    codes = space.sample(30, np.random.default_rng(3))
-    p = distribution(space, codes)
-    archs = [drawn(space, p, 0, step) for step in range(1500)]
-    found = space.codes(archs)
-    assert (space.repair(found) == found).all()
-    free = [i for i in range(len(space)) if p[i, 0] == 0 or i < 2]  # of variables that no rule can change
-    for variable in free:
-        shares = np.bincount(found[:, variable], minlength=p.shape[1]) / len(found)
-        assert np.abs(shares - p[variable]).max() < 0.06
+def test_a_step_draws_one_valid_architecture(space):
+    p = distribution(space, space.sample(30, np.random.default_rng(3)))
+    assert space.is_valid(space.codes([drawn(space, p, 0, step) for step in range(50)])).all()
 
 
 @given(st.integers(1, 20))

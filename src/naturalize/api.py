@@ -228,7 +228,7 @@ def work(
         module: the teacher, where it came as one.
         do: in place of a transfer, for studies.
     """
-    from naturalize.setting import check_same_data, counts_on, create_run
+    from naturalize.setting import check_same_data, counts_on, create_run, family_for
 
     sources = {
         name: value if value is None or value in (PUBLISHED, *LARGEST) else source_to(value, directory)
@@ -255,13 +255,13 @@ def work(
         teacher = teacher_of(settings, directory, dataset, watch, module)
         if run is None:
             check_archive(settings, directory)
-            exact = counts_on(settings, dataset)
-            space = make_family(settings.supernet, dataset.side).space
-            check_feasible([parse_requirement(text) for text in settings.requirements], exact, space)
+            family = family_for(settings, dataset)
+            exact = counts_on(family, dataset)
+            check_feasible([parse_requirement(text) for text in settings.requirements], exact, family.space)
             lists = {split: [dataset.paths[row] for row in rows] for split, rows in dataset.splits.items()}
             write_json(directory / "splits.json", lists)
             class_names = dataset.class_names if teacher is None else teacher.class_names
-            run = create_run(directory, settings, dataset, class_names, watch)
+            run = create_run(directory, settings, family, dataset, class_names, watch)
         return go_on(run, dataset, watch, teacher, do)
 
 
@@ -627,11 +627,11 @@ def class_counts(dataset: Dataset) -> list[str]:
 
 def choices(dataset: Dataset) -> list[str]:
     """What a transfer would choose for the data, unless told otherwise."""
-    from naturalize.setting import batch_size, counts_on, views_of
+    from naturalize.setting import batch_size, counts_on, family_for, views_of
 
     settings = chosen_supernet(make_settings("", None, None, None), dataset)
-    family = make_family(settings.supernet, dataset.side)
-    counts = counts_on(settings, dataset)
+    family = family_for(settings, dataset)
+    counts = counts_on(family, dataset)
     smallest, largest = (counts["madds"](family.space.corners()) / 1e6).tolist()
     sides = ", ".join(map(str, family.resolutions))
     flips = "with" if should_flip(dataset) else "without"

@@ -17,12 +17,14 @@ from naturalize.archive import Context, Measurement
 from naturalize.data import Pixels
 from naturalize.exporting import Network, save_network
 from naturalize.files import write_bytes, write_json
-from naturalize.run.front import FORMAT
+from naturalize.objectives.error import Chosen
+from naturalize.probing import architecture_at, probe_network, probes_of
+from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER
 from naturalize.run.run import card_of
 from naturalize.search import hypervolume, non_dominated
 from naturalize.session import Session
 from naturalize.setting import Setting
-from naturalize.space import Architecture, Codes
+from naturalize.space import Codes
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
 from naturalize.training.engine import at_once, side_by_side
@@ -30,6 +32,8 @@ from naturalize.training.evaluate import fold, logits_of
 from naturalize.version import __version__
 
 WORST = 12
+FEW_NETWORKS = 5  # below which a front is told to be small
+PUBLISHED_VERSION = -1  # of a front before anything was trained
 LATE_TESTING = 0.03  # of a budget, for the test of a run that was resumed when its time was over
 
 Floats = NDArray[np.float64]
@@ -51,8 +55,7 @@ def conclude(
         name = setting.run.checkpoints.version(version)
         assert name is not None, "the last measured version is never pruned"
         session.load(name)
-    codes = codes[front_rows(values)]
-    front = front_of(setting, version, setting.supernet.family.space.architectures(codes))
+    front = front_of(setting, version, codes, values)
     kept = {"networks", "pictures"}
     directory = setting.run.directory
     for name in kept:
@@ -60,7 +63,8 @@ def conclude(
     with setting.watch.phase("final", version=version):
         measure_test(setting, front, until)
     front["state"] = "finished"
-    front["notes"] = [note.message for note in setting.dataset.notes]
+    found = verdict(front)
+    front["notes"] = [*(note.message for note in setting.dataset.notes), *found]
     write_json(directory / "front.json", front)
     named = {network["weights"] for network in front["networks"]}
     named |= {Path(network["weights"]).with_suffix(".json").as_posix() for network in front["networks"]}
@@ -70,7 +74,7 @@ def conclude(
             if path.relative_to(directory).as_posix() not in named:
                 path.unlink()
     setting.archive.record_decision("finished", {"version": version})
-    setting.watch.event("finished", version=version, networks=len(front["networks"]))
+    setting.watch.event("finished", version=version, networks=len(front["networks"]), verdict=found)
 
 
 def write_stopped_front(setting: Setting) -> None:
@@ -80,10 +84,35 @@ def write_stopped_front(setting: Setting) -> None:
     if not closed or (finished is not None and finished["version"] >= closed[-1]["weights_version"]):
         return
     version = closed[-1]["weights_version"]
-    codes, values = measured_values(setting, version)
-    codes = codes[front_rows(values)]
-    front = front_of(setting, version, setting.supernet.family.space.architectures(codes))
+    write_front(setting, version, *measured_values(setting, version))
+
+
+def write_probed_front(setting: Setting) -> None:
+    """The front of the published network at several resolutions, before anything is trained."""
+    space, objectives = setting.supernet.family.space, setting.run.settings.objectives
+    nothing = np.empty((0, len(space)), dtype=np.int64), np.empty((0, len(objectives)))
+    networks = write_front(setting, PUBLISHED_VERSION, *nothing)["networks"]
+    told = [{name: network[name] for name in ("resolution", "madds", "val_error")} for network in networks]
+    setting.watch.event("probed", networks=told)
+
+
+def write_front(setting: Setting, version: int, codes: Codes, values: Floats) -> Front:
+    """front.json of networks measured on validation, with those of the published network where it is the best."""
+    front = front_of(setting, version, codes, values)
+    for network in front["networks"]:
+        if network["origin"] == PUBLISHED:
+            network["weights"] = f"networks/{network['architecture']}.safetensors"
+            subnet = probe_network(setting, network["resolution"])
+            save_network(
+                setting.run.directory / "networks", Network(subnet.cpu(), full_card(setting, front, network, subnet))
+            )
     write_json(setting.run.directory / "front.json", front)
+    return front
+
+
+def full_card(setting: Setting, front: Front, network: dict[str, Any], subnet: Subnet) -> dict[str, Any]:
+    """The card of a network of a front, with its spec."""
+    return {**card_of(setting.run, front, network), "spec": subnet.spec}
 
 
 def measured_values(setting: Setting, version: int) -> tuple[Codes, Floats]:
@@ -135,11 +164,24 @@ def spread(n: int) -> list[int]:
     return order
 
 
-def front_of(setting: Setting, version: int, architectures: list[Architecture]) -> Front:
-    """front.json of networks measured on validation; what only the test split tells is null."""
-    run, dataset = setting.run, setting.dataset
+def front_of(setting: Setting, version: int, codes: Codes, values: Floats) -> Front:
+    """front.json of what was measured on validation; what only the test split tells is null.
+
+    The published network competes at each resolution at which it was read: it is on the front where nothing found is
+    better.
+
+    Args:
+        codes, values: architectures and their objectives under the version, `(n, d)` and `(n, m)`.
+    """
+    run, dataset, space = setting.run, setting.dataset, setting.supernet.family.space
     found = setting.archive.measurements(Context("error", "default", "val", version))
-    networks = [network_of(setting, found[arch]) for arch in architectures]
+    measured = [found[arch] for arch in space.architectures(codes)]
+    probed = probed_measurements(setting)
+    errors = np.array([m.value for m in probed], dtype=np.float64)
+    probed_values = objective_values(setting, space.codes([m.architecture for m in probed]), errors)
+    rows = front_rows(np.concatenate([values, probed_values]))
+    both = [*((m, TRANSFER) for m in measured), *((m, PUBLISHED) for m in probed)]
+    networks = [network_of(setting, *both[row]) for row in rows.tolist()]
     facts = setting.archive.iterations()
     names = ("iteration", "weights_version", "hypervolume", "networks")
     return {
@@ -153,6 +195,7 @@ def front_of(setting: Setting, version: int, architectures: list[Architecture]) 
         "requirements": list(run.settings.requirements),
         "class_names": run.class_names,
         "majority_error": {"val": majority_error(np.asarray(setting.error.images.labels)), "test": None},
+        "probe_error": float(errors.min()) if probed else None,
         "splits": {split: len(rows) for split, rows in dataset.splits.items()},
         "val_views": setting.error.images.views,
         "reference": reference_of(setting),
@@ -162,13 +205,45 @@ def front_of(setting: Setting, version: int, architectures: list[Architecture]) 
     }
 
 
-def network_of(setting: Setting, measurement: Measurement) -> dict[str, Any]:
+def probed_measurements(setting: Setting) -> list[Measurement]:
+    """The published network at the resolutions that meet the requirements; none where a run has no such network."""
+    probes, images = probes_of(setting.run.directory), setting.error.images
+    if probes is None:
+        return []
+    rows = images.rows if isinstance(images, Chosen) else np.arange(len(images))
+    found = []
+    for resolution in probes.resolutions:
+        wrong = probes.wrong[resolution][: images.views, rows]
+        arch = architecture_at(setting, resolution)
+        detail = {"wrong": int(wrong[0].sum()), "images": len(rows), "views": len(wrong)}
+        found.append(Measurement(arch, 100.0 * float(wrong.mean()), 0.0, "ok", 0.0, detail))
+    allowed = setting.problem.allowed(setting.supernet.family.space.codes([m.architecture for m in found]))
+    return [measurement for measurement, fits in zip(found, allowed.tolist(), strict=True) if fits]
+
+
+def verdict(front: Front) -> list[str]:
+    """What a user should know about a result, in sentences; nothing where all went well."""
+    networks, found = front["networks"], []
+    published = sum(network["origin"] == PUBLISHED for network in networks)
+    if published:
+        found.append(
+            f"{published} of the front's {len(networks)} networks are the published one as it was, with a classifier "
+            "for your pictures: nothing that was trained is better there. A larger --budget gives training more time"
+        )
+    if len(networks) < FEW_NETWORKS:
+        number = f"{len(networks)} network{'s' * (len(networks) != 1)}"
+        found.append(f"only {number} on the front: a larger --budget, more pictures or a quieter machine give more")
+    return found
+
+
+def network_of(setting: Setting, measurement: Measurement, origin: str) -> dict[str, Any]:
     """One of the `networks` of front.json."""
     arch = measurement.architecture
     codes = np.array([arch.code])
     detail = measurement.detail
     return {
         "architecture": arch.text,
+        "origin": origin,
         "resolution": setting.error.resolution(arch),
         "val_error": 100.0 * detail["wrong"] / detail["images"],
         "val_images": detail["images"],
@@ -202,7 +277,6 @@ def measure_test(
         front["majority_error"]["test"] = majority_error(dataset.labels[rows])
     sides = sorted({network["resolution"] for network in front["networks"]})
     pixels = Pixels(dataset, rows, sides, progress=watch.progress)
-    parse = setting.supernet.family.space.parse
     networks = [n for n in front["networks"] if finetuned is None or n["architecture"] in finetuned]
     took_s: list[float] = []
 
@@ -215,7 +289,7 @@ def measure_test(
     def answer(network: dict[str, Any]) -> tuple[dict[str, Any], Subnet, Tensor | None, float]:
         start = watch.used_s
         text, logits = network["architecture"], None
-        subnet = setting.error.network(parse(text)) if finetuned is None else finetuned[text]
+        subnet = finetuned[text] if finetuned is not None else network_on_front(setting, network)
         if len(rows):
             images = pixels(np.arange(len(rows)), network["resolution"])
             logits = logits_of(fold(copy.deepcopy(subnet)), images, setting.error.device, setting.error.progress)
@@ -228,13 +302,20 @@ def measure_test(
     for network, subnet, logits, seconds in side_by_side(answer, while_time(), setting.error.device, tell):
         if logits is not None:
             fill_in_test(setting, network, logits, pixels)
-            if finetuned is None:
+            if finetuned is None and network["origin"] == TRANSFER:
                 record_test(setting, front, network, seconds)
         network["weights"] = f"networks/{network['architecture']}.safetensors"
-        card = {**card_of(setting.run, front, network), "spec": subnet.spec}
+        card = full_card(setting, front, network, subnet)
         save_network(setting.run.directory / "networks", Network(subnet.cpu(), card))
         tell()
     front["networks"] = [network for network in front["networks"] if network["weights"]]
+
+
+def network_on_front(setting: Setting, network: dict[str, Any]) -> Subnet:
+    """The network of an entry of a front, on the device."""
+    if network["origin"] == PUBLISHED:
+        return probe_network(setting, network["resolution"])
+    return setting.error.network(setting.supernet.family.space.parse(network["architecture"]))
 
 
 def fill_in_test(setting: Setting, network: dict[str, Any], logits: Tensor, pixels: Pixels) -> None:

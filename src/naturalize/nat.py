@@ -14,9 +14,16 @@ from numpy.typing import NDArray
 
 from naturalize import rng, schedule
 from naturalize.archive import Context, Measurement
-from naturalize.conclude import conclude, hypervolume_of, objective_values, write_stopped_front
+from naturalize.conclude import (
+    conclude,
+    hypervolume_of,
+    objective_values,
+    write_probed_front,
+    write_stopped_front,
+)
 from naturalize.errors import Interrupted, UserError
-from naturalize.preparing import peak_rate, phases_of, prepare, shrink, train_by_sandwich
+from naturalize.preparing import peak_rate, phases_of, prepare, shrink, train_by_sandwich, trimmed_codes
+from naturalize.probing import probe
 from naturalize.run import Run, source_from
 from naturalize.run.settings import SHRINK
 from naturalize.schedule import Plan
@@ -79,7 +86,16 @@ class Transfer:
         self.space = setting.supernet.family.space
         self.session = Session(setting)
         self.recent_s: deque[float] = deque(maxlen=RECENT)
+        self.probe()
         self.plan = self.make_plan() if self.settings.budget_s is not None else None
+
+    def probe(self) -> None:
+        """The published network at several resolutions: a front at once, where there is no other yet."""
+        known = self.archive.decision("probed") is not None
+        if probe(self.setting) is None or known:
+            return
+        write_probed_front(self.setting)
+        self.archive.record_decision("probed", True)
 
     # the schedule -----------------------------------------------------------------------------------------------
 
@@ -163,13 +179,24 @@ class Transfer:
         n = schedule.INITIAL if self.plan is None else min(schedule.INITIAL, self.plan.members)
         carried = carried_codes(self.setting, n // 2)
         corners, generator = self.space.corners(), rng.generator(self.setting.seed, "initial archive")
+        first = corners[self.problem.allowed(corners)]
+        if self.setting.reads_published:
+            first = np.concatenate([first, self.around_the_largest(n - len(carried) - len(first), generator)])
         uniform = self.problem.sample(n, generator)
-        codes = unique_rows(np.concatenate([carried, corners[self.problem.allowed(corners)], uniform]))[:n]
+        codes = unique_rows(np.concatenate([carried, first, uniform]))[:n]
         origin = {tuple(row): "user" for row in carried.tolist()}
+        origin |= {tuple(row): "trimmed" for row in first.tolist()}
         origin |= {tuple(row): "corner" for row in corners.tolist()}
         origins = [origin.get(tuple(row), "uniform") for row in codes.tolist()]
         self.archive.set_members(t, list(zip(self.space.architectures(codes), origins, strict=True)))
         return self.archive.members(t)
+
+    def around_the_largest(self, n: int, generator: np.random.Generator) -> Codes:
+        """The largest architecture at every resolution, then with more or less left out; those that are allowed."""
+        wholes = np.tile(self.space.upper, (self.space.upper[0] + 1, 1))
+        wholes[:, 0] = np.arange(len(wholes))
+        codes = np.concatenate([wholes, trimmed_codes(self.space, max(0, 2 * n), generator)])
+        return codes[self.problem.allowed(codes)][:n]
 
     def context(self, version: int) -> Context:
         """Of every error that search and selection use."""
@@ -317,7 +344,7 @@ class Transfer:
         draw = partial(drawn, self.space, p, self.setting.seed)
         trainer = self.setting.trainer
         extent = Extent(steps, seconds, until)
-        rate = cosine(start, end, peak_rate(self.settings))
+        rate = cosine(start, end, peak_rate(self.settings, self.run.keeps_statistics))
         self.session.train("adapt", t + 1, lambda first: trainer.adaptation_step(draw, first), extent, rate)
 
     def adaptation(self, t: int) -> tuple[float, float, int | None, float | None, float | None]:
@@ -369,23 +396,35 @@ def carried_codes(setting: Setting, n: int) -> Codes:
 
 
 def distribution(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:
-    """Share of members with each option of each variable (NAT, section 3.4).
+    """Share of members with each option of each variable (NAT, section 3.4), of those members that have its parent.
+
+    A layer that rules bind to another is drawn where that one is there, so shares of all members would count the
+    absence of the other twice, and stages would be drawn too shallow.
 
     Args:
         codes: of the members, `(n, d)`.
 
     Returns:
-        `(d, k)`, rows sum to 1; column j is the share of code j, and k - 1 the largest code of all variables.
+        `(d, k)`, rows sum to 1; column j is the share of code j, and k - 1 the largest code of all variables. A
+        variable whose parent no member has is absent.
     """
-    options = np.arange(int(space.upper.max()) + 1)
-    return (codes[:, :, None] == options).mean(axis=0)
+    there = np.ones(codes.shape, dtype=bool)
+    for child, parent in space.rules:
+        there[:, child] &= codes[:, parent] != 0
+    counts = ((codes[:, :, None] == np.arange(int(space.upper.max()) + 1)) & there[:, :, None]).sum(axis=0)
+    counts[counts.sum(axis=1) == 0, 0] = 1
+    shares: NDArray[np.float64] = counts / counts.sum(axis=1, keepdims=True)
+    return shares
 
 
 def drawn(space: SearchSpace, p: NDArray[np.float64], seed: int, step: int) -> Architecture:
-    """The architecture of a step: each variable from its row of p, what the rules forbid repaired."""
-    chance = rng.generator(seed, "draw", step).random(len(space))
-    codes = (chance[:, None] >= p.cumsum(axis=1)[:, :-1]).sum(axis=1)
-    return space.architectures(space.repair(codes[None]))[0]
+    """The architecture of a step: each variable from its row of p; what has no parent is absent."""
+    return space.architectures(drawn_codes(space, p, rng.generator(seed, "draw", step).random((1, len(space)))))[0]
+
+
+def drawn_codes(space: SearchSpace, p: NDArray[np.float64], chances: NDArray[np.float64]) -> Codes:
+    """Rows of codes by chances in 0..1, both `(n, d)`."""
+    return space.repair((chances[:, :, None] >= p.cumsum(axis=1)[:, :-1]).sum(axis=2))
 
 
 def prepare_only(setting: Setting) -> None:

@@ -12,41 +12,46 @@ from torch import Tensor
 
 from naturalize import rng
 from naturalize.files import write_bytes
+from naturalize.probing import start_of_classifier
 from naturalize.run import Settings
 from naturalize.session import Session
 from naturalize.setting import Setting
-from naturalize.space import Architecture, SearchSpace
+from naturalize.space import Architecture, Codes, SearchSpace
 from naturalize.supernet import Family
 from naturalize.supernet.family import Opened
 from naturalize.training.adapt import Extent, Step, cosine, warm_up
-from naturalize.warm_start import fit_body, start_classifiers
+from naturalize.warm_start import fit_body, set_classifier, start_classifiers
 
 RATE, RATE_OF_TRAINED = 0.1, 0.005  # where cosines start, of new weights and of those that were brought along
+RATE_OF_KEPT = 3e-4  # of AdamW, where norms keep their statistics
 RATES = {"mini": 0.02}  # of trained weights that may move faster: they know less that is lost by it
 ARCHITECTURES = 4  # of a step of the sandwich rule, whose gradients are summed
 BEFORE_ADAPTATION = 0.5
 WARM_UP_SHARE = 0.1
 
 
-def peak_rate(settings: Settings) -> float:
+def peak_rate(settings: Settings, keeps_statistics: bool = False) -> float:
     """Where the cosine of the learning rate starts, for one architecture a batch."""
+    if keeps_statistics:
+        return RATE_OF_KEPT
     return RATE if settings.weights is None else RATES.get(settings.supernet, RATE_OF_TRAINED)
 
 
 def prepare(session: Session, extent: Extent, curve: float = BEFORE_ADAPTATION) -> None:
-    """Weights version 0 of a transfer: by the sandwich rule, or a warm-up where subnets have been prepared already.
+    """Weights version 0 of a transfer: by the sandwich rule, or by one architecture a batch where weights allow it.
 
-    The warm-up trains uniformly drawn architectures with a rate that rises linearly. New classifiers on weights that
-    were brought along start from a linear probe.
+    Where subnets have been prepared already, it is a warm-up: architectures are drawn uniformly, and the rate rises
+    linearly. Where the largest network alone was trained and its statistics are kept, architectures are it with more or
+    less left out. New classifiers on weights that were brought along start from a linear probe.
     """
     setting = session.setting
-    if not setting.prepared:
+    if not (setting.prepared or setting.run.keeps_statistics):
         train_by_sandwich(session, extent, curve)
         return
     start(setting)
-    peak = peak_rate(setting.run.settings)
-    rate = warm_up(lambda done: peak, 1.0)
-    draw = partial(uniform, setting.supernet.family.space, setting.seed)
+    peak = peak_rate(setting.run.settings, setting.run.keeps_statistics)
+    rate = warm_up(lambda done: peak, 1.0 if setting.prepared else WARM_UP_SHARE)
+    draw = partial(uniform if setting.prepared else trimmed, setting.supernet.family.space, setting.seed)
     session.train("prepare", 0, lambda first: setting.trainer.adaptation_step(draw, first), extent, rate)
 
 
@@ -55,6 +60,11 @@ def start(setting: Setting) -> None:
     if setting.run.settings.weights is None or setting.run.checkpoints.latest() is not None:
         return
     family = setting.supernet.family
+    if setting.reads_published:
+        (body,) = family.bodies
+        fit_body(setting, family.space.largest)
+        set_classifier(setting, body, *start_of_classifier(setting))
+        return
     archs = [sandwich(family, setting.seed, number) for number in range(len(family.bodies))]
     if setting.prepared:
         start_classifiers(setting, archs)
@@ -75,6 +85,8 @@ def train_by_sandwich(session: Session, extent: Extent, curve: float = 1.0) -> N
     setting = session.setting
     start(setting)
     peak = RATE if setting.run.settings.weights is None else RATE_OF_TRAINED  # for gradients of four, summed
+    if setting.run.keeps_statistics:
+        peak = RATE_OF_KEPT
     rate = warm_up(cosine(0.0, curve, peak), WARM_UP_SHARE)
     draw = partial(sandwich, setting.supernet.family, setting.seed)
     session.train("prepare", 0, lambda first: setting.trainer.sandwich_step(draw, first), extent, rate)
@@ -126,7 +138,7 @@ def shrink(session: Session, extent: Extent) -> None:
     """
     setting = session.setting
     start(setting)
-    peak = peak_rate(setting.run.settings)
+    peak = peak_rate(setting.run.settings, setting.run.keeps_statistics)
     phases = phases_of(setting.supernet.family)
     total, done = sum(phase.epochs for phase in phases), 0
     for number, phase in enumerate(phases):
@@ -172,6 +184,22 @@ def sandwich(family: Family, seed: int, step: int) -> Sequence[Architecture]:
     random = family.space.sample(ARCHITECTURES - 2, rng.generator(seed, "sandwich", step))
     codes = np.concatenate([family.space.corners()[::-1], random])
     return family.space.architectures(family.in_body(codes, family.bodies[step % len(family.bodies)]))
+
+
+def trimmed(space: SearchSpace, seed: int, step: int) -> Architecture:
+    """The architecture of a step: the largest one with more or less left out, at any resolution."""
+    return space.architectures(trimmed_codes(space, 1, rng.generator(seed, "trimmed", step)))[0]
+
+
+def trimmed_codes(space: SearchSpace, n: int, generator: np.random.Generator) -> Codes:
+    """n architectures that share with the largest one all variables, none, or anything between: `(n, d)`.
+
+    Each has a share of its own, drawn uniformly; the resolution, the first variable, is uniform.
+    """
+    codes, whole = space.sample(n, generator), generator.random((n, 1))
+    kept = generator.random(codes.shape) < whole
+    kept[:, 0] = False
+    return space.repair(np.where(kept, space.upper, codes))
 
 
 def uniform(space: SearchSpace, seed: int, step: int) -> Architecture:

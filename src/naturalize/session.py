@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from naturalize.errors import Interrupted
@@ -14,6 +13,7 @@ from naturalize.run import read_events
 from naturalize.setting import Setting
 from naturalize.training.adapt import Extent, Step, TrainingState
 
+MOMENTUM = "momentum_buffer"  # as SGD calls it
 SAVE_S = 30.0  # a kill loses no more training than this
 
 
@@ -45,12 +45,13 @@ class Session:
 
     def load(self, name: str) -> None:
         """Take up a checkpoint: weights, momentum, place in its training."""
-        weights, momentum, self.state = self.checkpoints.load(name)
+        weights, moments, self.state = self.checkpoints.load(name)
         self.setting.supernet.load_state_dict(weights)
         parameters = dict(self.setting.supernet.named_parameters())
-        for key, tensor in momentum.items():
-            parameter = parameters[key]
-            self.setting.trainer.optimizer.state[parameter]["momentum_buffer"] = tensor.to(parameter.device)
+        for key, tensor in moments.items():
+            of, _, kind = key.partition(":")
+            state = self.setting.trainer.optimizer.state[parameters[of]]
+            state[kind or MOMENTUM] = tensor if kind == "step" else tensor.to(parameters[of].device)
 
     def train(
         self, phase: str, version: int, steps: Callable[[int], Step], extent: Extent, rate: Callable[[float], float]
@@ -96,18 +97,18 @@ class Session:
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint; only the measured version before and what is under way are kept beside it."""
         weights = self.setting.supernet.state_dict()
-        self.checkpoints.save(weights, self.momentum(), state)
+        self.checkpoints.save(weights, self.moments(), state)
         self.state = state
         closed = self.setting.archive.iterations()
         self.checkpoints.prune([state["version"], *(facts["weights_version"] for facts in closed[-1:])])
         self._saved = time.monotonic()
 
-    def momentum(self) -> dict[str, Tensor]:
-        """The optimiser's momentum by name of parameter."""
+    def moments(self) -> dict[str, Tensor]:
+        """What the optimiser remembers: momentum by name of parameter, all else as `name:kind`."""
         state = self.setting.trainer.optimizer.state
-        found: dict[str, Tensor] = {}
-        for name, parameter in self.setting.supernet.named_parameters():
-            buffer: torch.Tensor | None = state.get(parameter, {}).get("momentum_buffer")
-            if buffer is not None:
-                found[name] = buffer
-        return found
+        return {
+            name if kind == MOMENTUM else f"{name}:{kind}": tensor
+            for name, parameter in self.setting.supernet.named_parameters()
+            for kind, tensor in state.get(parameter, {}).items()
+            if isinstance(tensor, Tensor)
+        }

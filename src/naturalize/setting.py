@@ -40,12 +40,25 @@ from naturalize.training.adapt import Trainer, make_optimizer
 from naturalize.training.batches import Batches, TrainingImages
 from naturalize.training.engine import at_once, make_fabric, memory_format, quickest_thread_count, side_by_side
 from naturalize.training.evaluate import fold, images_at_once, logits_of
-from naturalize.weights import LARGEST, UNPREPARED, file_supernet, has_subnets, published_supernet, transplant
+from naturalize.weights import (
+    LARGEST,
+    UNPREPARED,
+    WITH_STATISTICS,
+    file_supernet,
+    has_subnets,
+    published_supernet,
+    transplant,
+)
 
 FEW_IMAGES = 1500  # validation images below which each is measured in several views
 VIEWS = 5
 FEW_TRAINING_IMAGES = 10_000
+MANY_TRAINING_IMAGES = 20_000  # from which on batch norms take statistics of theirs
 TIMED_PIXELS, LEAST_TIMED = 2**16, 4  # of a batch by which threads are timed: 64 images of 32 px, 4 of 128 and more
+PLANNED = ("efficientnet-lite0",)  # whose resolutions follow the budget too
+TIMED = (16, 3, 96, 96)  # pixels that they are timed by
+TRAINING, FEWEST_STEPS = 3.2, 200  # a step takes so many times as long as answers; steps that a budget has time for
+LEAST_SIDE = 64  # that is always there
 SEARCH_S, READ_S, RESIZE_S = 2.0, 1e-3, 2e-4  # to fit and search; to read a picture; to resize one that was read
 # a decision: how many, in how many views; it never changes, so that errors stay comparable
 CHOSEN_IMAGES = "validation images"
@@ -81,6 +94,11 @@ class Setting:
         """Measurements that a predictor needs at least: two for each variable that it learns from."""
         return 2 * self.supernet.family.space.free
 
+    @property
+    def reads_published(self) -> bool:
+        """Whether the run starts from one published network whose statistics it keeps, on pictures with classes."""
+        return self.run.keeps_statistics and not self.prepared and self.trainer.labelled
+
     @cached_property
     def stage_counts(self) -> Counts:
         """Multiply-adds and parameters by stage, from which predictors learn: read off the layer table once."""
@@ -97,9 +115,29 @@ def chosen_images(images: Images, seed: int, n: int, views: int) -> Chosen:
     return Chosen(images, np.sort(order[:n]), views)
 
 
-def counts_on(settings: Settings, dataset: Dataset) -> dict[str, Exact]:
-    """The exact objectives for a supernet on a data set."""
+def family_for(settings: Settings, dataset: Dataset) -> Family:
+    """The family for a data set, with the resolutions that the budget affords on this machine as it is now."""
     family = make_family(settings.supernet, dataset.side)
+    if settings.budget_s is None or settings.supernet not in PLANNED:
+        return family
+    step_s = TRAINING * batch_size(len(dataset.splits["train"])) * seconds_of_a_pixel(family)
+    most = settings.budget_s / FEWEST_STEPS / step_s
+    fitting = [side for side in family.resolutions if side**2 <= most or side <= LEAST_SIDE]
+    return make_family(settings.supernet, dataset.side, fitting)
+
+
+def seconds_of_a_pixel(family: Family) -> float:
+    """What the largest network takes to answer, by pixel of its input, the second time it is asked."""
+    supernet = Supernet(family, {"default": Classification(2).heads(family)}, (0.0,) * 3, (1.0,) * 3)
+    network, pixels = supernet.extract(family.space.largest).eval(), np.zeros(TIMED, dtype=np.uint8)
+    for _ in range(2):
+        start = time.perf_counter()
+        logits_of(network, pixels, torch.device("cpu"))
+    return (time.perf_counter() - start) / pixels[:, 0].size
+
+
+def counts_on(family: Family, dataset: Dataset) -> dict[str, Exact]:
+    """The exact objectives for a supernet on a data set."""
     return exact_counts(family, Classification(len(dataset.class_names)), dataset.channels)
 
 
@@ -111,7 +149,9 @@ def search_problem(settings: Settings, family: Family, exact: dict[str, Exact]) 
     return SearchProblem(family.space, settings.objectives, exact, limits)
 
 
-def create_run(directory: Path, settings: Settings, dataset: Dataset, class_names: Sequence[str], watch: Watch) -> Run:
+def create_run(
+    directory: Path, settings: Settings, family: Family, dataset: Dataset, class_names: Sequence[str], watch: Watch
+) -> Run:
     """Write a new run: statistics and kept pictures, then run.toml, which makes it one.
 
     Pictures are normalised as those were that the weights to start from were trained on, where the colours agree.
@@ -119,7 +159,6 @@ def create_run(directory: Path, settings: Settings, dataset: Dataset, class_name
     Args:
         class_names: of the data, or of a teacher where these have none.
     """
-    family = make_family(settings.supernet, dataset.side)
     source = source_supernet(settings, directory, watch.progress)
     if source is not None and source.channels == dataset.channels:
         mean, std = (tuple(tensor.flatten().tolist()) for tensor in (source.normalize.mean, source.normalize.std))
@@ -145,6 +184,7 @@ def create_run(directory: Path, settings: Settings, dataset: Dataset, class_name
             "flip": should_flip(dataset),
             "views": views_of(dataset),
         },
+        "network": {"keeps_statistics": keeps_statistics(settings, directory, dataset)},
         "machine": {
             "python": platform.python_version(),
             "system": platform.platform(terse=True),
@@ -153,6 +193,15 @@ def create_run(directory: Path, settings: Settings, dataset: Dataset, class_name
         },
     }
     return Run.create(directory, settings, facts)
+
+
+def keeps_statistics(settings: Settings, directory: Path, dataset: Dataset) -> bool:
+    """Whether batch norms keep the statistics that the weights came with: true ones, where pictures are few."""
+    source = source_of(settings)
+    if source is None or len(dataset.splits["train"]) >= MANY_TRAINING_IMAGES:
+        return False
+    path = Path(source_from(source, directory))
+    return Run(path).keeps_statistics if path.is_dir() else source in WITH_STATISTICS
 
 
 def views_of(dataset: Dataset) -> int:
@@ -198,13 +247,16 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, tea
         if source is not None:
             transplant(supernet, source, classifier=taught_by_itself(run.settings, teacher))
     supernet = supernet.to(memory_format=memory_format(fabric.device))  # type: ignore[call-overload]
-    wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet, weight_decay(len(dataset.splits["train"]))))
+    wrapped, optimizer = fabric.setup(
+        supernet, make_optimizer(supernet, weight_decay(len(dataset.splits["train"])), run.keeps_statistics)
+    )
     train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress)
     views = run.facts["pixels"]["views"]
     val = Pixels(dataset, dataset.splits["val"], family.resolutions, views, progress=watch.progress)
     images = TrainingImages(train, Augment(run.facts["pixels"]["flip"]), run.settings.seed)
     batches = Batches(len(train), batch_size(len(train)), run.settings.seed)
-    trainer = Trainer(fabric, wrapped, optimizer, task, images, batches)
+    kept = run.keeps_statistics
+    trainer = Trainer(fabric, wrapped, optimizer, task, images, batches, keeps_statistics=kept)
     if teacher is not None:
         teacher = teacher.to(fabric.device)
         trainer.teacher, trainer.labelled = teacher.of_normalised(supernet.normalize), bool(dataset.class_names)
@@ -219,7 +271,7 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, tea
         task=task,
         supernet=supernet,
         trainer=trainer,
-        error=Error(supernet, task, run.stored("calibration"), val, fabric.device, watch.progress_in_thread),
+        error=Error(supernet, task, run.stored("calibration"), val, fabric.device, watch.progress_in_thread, kept),
         problem=search_problem(run.settings, family, exact_counts(family, task, dataset.channels)),
         prepared=archive.decide("prepared", lambda: starts_prepared(run.settings, run.directory)),
     )
@@ -266,7 +318,7 @@ def taught_by_itself(settings: Settings, teacher: Teacher | None) -> bool:
 def choose_threads(setting: Setting) -> int:
     """Take the number of threads with which a few random networks train fastest, at present."""
     trainer = setting.trainer
-    trainer.supernet.train()
+    trainer.supernet.train(not trainer.keeps_statistics)
     batches = []
     for number, arch in enumerate(random_networks(setting)):
         images, labels = trainer.batch(number, arch)

@@ -26,6 +26,7 @@ PHASES = {
     "search": "searching",
     "adapt": "adapting the supernet",
     "test": "testing the front",
+    "probe": "reading the published network",
     "fetch": "fetching weights",
     "finetune": "fine-tuning",
     "study": "measuring",
@@ -151,6 +152,18 @@ class Terminal:
         tau = event["rank_correlation"]
         told = "not defined" if tau is None else f"{tau:.2f}"
         self.say(f"predictor: {event['pairs']} measurements, held-out rank correlation {told}")
+
+    def on_probed(self, event: dict[str, Any]) -> None:
+        """What there is before anything is trained."""
+        networks = event["networks"]
+        ends = [networks[0], min(networks, key=lambda network: network["val_error"])]
+        told = " to ".join(f"{end['val_error']:.1f}% at {quantity(end['madds'])} multiply-adds" for end in ends)
+        self.say(f"front of the published network, untrained: {len(networks)} networks, validation error {told}")
+
+    def on_finished(self, event: dict[str, Any]) -> None:
+        """What should be known about the result."""
+        for sentence in event["verdict"]:
+            self.say(sentence)
 
     def on_prepared(self, event: dict[str, Any]) -> None:
         """How good the supernet's corners are."""

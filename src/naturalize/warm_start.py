@@ -5,7 +5,8 @@ All of it is a function of the weights and of training pictures; a run does it o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -25,30 +26,120 @@ from naturalize.tasks.classification import ClassificationHead
 from naturalize.training.engine import memory_format
 from naturalize.training.evaluate import fold, logits_of
 
+FIT_PICTURES, FIT_SIDE = 128, 96  # by which options get statistics: how many pictures, of about which side
+TINY, MOST_FACTOR = 1e-5, 20.0  # variances below and factors above which say nothing
 PIXELS, LEAST = 2**24, 512  # of the training pictures that are looked at: 1,024 of 128 px; and their least number
 DECAY = 0.1  # of squared weights on standardised features, against the mean loss (docs/benchmarks.md)
 STEPS = 100
 
 
-def squares(values: Tensor) -> Tensor:
-    """Sums of the squares of values `(n, channels)`: `(channels,)`."""
-    return values.square().sum(0)
+@torch.no_grad()
+def fit_body(setting: Setting, arch: Architecture) -> None:
+    """Fit a body that was trained as one network to these pictures; what that network computes stays the same.
+
+    Channels are put in order, and options get statistics. Where subnets take statistics of the user's pictures, scale
+    and shift of the norms change too, so that the function stays.
+
+    Args:
+        arch: the largest of the body, whose stored statistics are true.
+    """
+    body, images = setting.supernet.eval().body(arch), setting.error.calibration
+    network = plain_network(setting, arch)
+    for block, plain in pairs(body, ElasticInvertedResidual, network, subnet.InvertedResidual):
+        plain.register_forward_pre_hook(partial(fit_block, block))
+    side = min(setting.supernet.family.resolutions, key=lambda side: abs(side - FIT_SIDE))
+    network(on_device(setting, images(np.arange(min(FIT_PICTURES, len(images))), side)))
+    if setting.run.keeps_statistics:
+        return
+    network = plain_network(setting, arch)
+    norms = [(norm, Moments(plain)) for norm, plain in pairs(body, ElasticConvNorm, network, nn.BatchNorm2d)]
+    pixels = images(np.arange(len(images)), setting.error.resolution(arch))
+    logits_of(network, pixels, setting.error.device, setting.watch.progress)
+    for operator, seen in norms:
+        keep_function(operator, seen.mean, seen.variance)
 
 
-def products(values: Tensor) -> Tensor:
-    """Sums of the products of values `(n, channels)` by pairs of channels: `(channels, channels)`."""
-    return values.T @ values
+def plain_network(setting: Setting, arch: Architecture) -> subnet.Subnet:
+    """The subnet with the stored statistics, on the device."""
+    network = setting.supernet.extract(arch).eval()
+    return network.to(setting.error.device, memory_format=memory_format(setting.error.device))  # type: ignore[call-overload]
+
+
+def on_device(setting: Setting, pixels: NDArray[np.uint8]) -> Tensor:
+    """Pixels `(n, channels, r, r)` as a network takes them."""
+    return (
+        torch.from_numpy(pixels).to(setting.error.device).contiguous(memory_format=memory_format(setting.error.device))
+    )
+
+
+def pairs(body: nn.Module, elastic: type, network: nn.Module, plain: type) -> list[tuple[Any, Any]]:
+    """What is elastic in a body, and what was cut from it."""
+    both = (body, elastic), (network, plain)
+    return list(zip(*([m for m in of.modules() if isinstance(m, kind)] for of, kind in both), strict=True))
+
+
+def fit_block(block: ElasticInvertedResidual, plain: subnet.InvertedResidual, inputs: tuple[Tensor]) -> None:
+    """Order the channels of a block, the important ones first, and give each of its options statistics of its own.
+
+    A smaller kernel and fewer channels compute maps of another mean and variance. Statistics that account for it let
+    every option pass on what the largest does, in scale and shift, as batch norms of the published network take it.
+
+    Args:
+        plain: the block as the largest architecture has it.
+        inputs: the map that it is given.
+    """
+    x = plain.expand(inputs[0])
+    channels, largest = x.shape[1], block.kernels[-1]
+    maps = {k: block.depthwise.convolved(x, block.depthwise.slice(1, channels, k).weight) for k in block.kernels}
+    for option, kernel in enumerate(block.kernels):
+        set_option(block.depthwise, option, moments(maps[kernel]), moments(maps[largest]))
+    seen = {}
+    for option, kernel in enumerate(block.kernels):
+        y = block.depthwise.activated(maps[kernel], block.depthwise.slice(1, channels, kernel, option))
+        y = plain.squeeze_excite(y).movedim(1, -1).flatten(0, 2)
+        mean = y.mean(0)
+        seen[kernel] = mean, (y.T @ y) / len(y) - torch.outer(mean, mean)
+    order = by_contribution(block.project.weight.flatten(1), seen[largest][1].double())
+    if block.expand is not None:
+        block.reorder(order)
+        seen = {kernel: (mean[order], covariance[order][:, order]) for kernel, (mean, covariance) in seen.items()}
+    weight = block.project.weight.flatten(1)
+    whole = projected(weight, *seen[largest])
+    for width in block.expanded:
+        for kernel, (mean, covariance) in seen.items():
+            found = projected(weight[:, :width], mean[:width], covariance[:width, :width])
+            set_option(block.project, block.options(width, kernel)[1], found, whole)
+
+
+def moments(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance by channel of maps `(n, channels, r, r)`: `(channels,)` each."""
+    var, mean = torch.var_mean(maps, (0, 2, 3), correction=0)
+    return mean, var
+
+
+def projected(weight: Tensor, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance, `(out,)` each, of what weights `(out, in)` make of inputs of such moments."""
+    return weight @ mean, ((weight @ covariance) * weight).sum(1)
+
+
+def set_option(
+    operator: ElasticConvNorm, option: int, found: tuple[Tensor, Tensor], whole: tuple[Tensor, Tensor]
+) -> None:
+    """Statistics of an option by which it is normalised to what the largest architecture is by its own.
+
+    Args:
+        found, whole: mean and variance, `(channels,)`, of the option's and the largest architecture's maps.
+    """
+    factor = ((found[1] + TINY) / (whole[1] + TINY)).clamp(1 / MOST_FACTOR, MOST_FACTOR)
+    shift = found[0] - operator.running_mean - (whole[0] - operator.running_mean) * factor.sqrt()
+    operator.var_factor[option] = factor
+    operator.mean_shift[option] = shift
 
 
 class Moments:
-    """First and second moments by channel of what a module is given, over pictures and pixels, gathered while it runs.
+    """Mean and variance by channel of what a module is given, over pictures and pixels, gathered while it runs."""
 
-    Args:
-        second: `squares` or `products`.
-    """
-
-    def __init__(self, module: nn.Module, second: Callable[[Tensor], Tensor]) -> None:
-        self.second = second
+    def __init__(self, module: nn.Module) -> None:
         self.count = 0
         self.sums: list[Tensor] = [torch.zeros(()), torch.zeros(())]
         module.register_forward_pre_hook(self)
@@ -56,7 +147,7 @@ class Moments:
     def __call__(self, module: nn.Module, inputs: tuple[Tensor]) -> None:
         values = inputs[0].movedim(1, -1).flatten(0, 2)
         self.count += len(values)
-        found = values.sum(0), self.second(values)
+        found = values.sum(0), values.square().sum(0)
         self.sums = [total + more.double().cpu() for total, more in zip(self.sums, found, strict=True)]
 
     @property
@@ -65,38 +156,9 @@ class Moments:
         return self.sums[0] / self.count
 
     @property
-    def central(self) -> Tensor:
-        """The second moments about the mean: variances, or covariances."""
-        return self.sums[1] / self.count - self.second(self.mean[None])
-
-
-@torch.no_grad()
-def fit_body(setting: Setting, arch: Architecture) -> None:
-    """Fit a body that was trained as one network to these pictures; what that network computes stays the same.
-
-    Args:
-        arch: the largest of the body, whose stored statistics are true.
-    """
-    body = setting.supernet.body(arch)
-    device = setting.error.device
-    network = setting.supernet.extract(arch).to(memory_format=memory_format(device)).eval()  # type: ignore[call-overload]
-
-    def pairs(elastic: type, plain: type) -> list[tuple[Any, Any]]:
-        """What is elastic in the body, and what was cut from it."""
-        both = (body, elastic), (network, plain)
-        return list(zip(*([m for m in of.modules() if isinstance(m, kind)] for of, kind in both), strict=True))
-
-    norms = [(operator, Moments(norm, squares)) for operator, norm in pairs(ElasticConvNorm, nn.BatchNorm2d)]
-    blocks = [
-        (block, Moments(plain.project, products))
-        for block, plain in pairs(ElasticInvertedResidual, subnet.InvertedResidual)
-    ]
-    pixels = setting.error.calibration(np.arange(len(setting.error.calibration)), setting.error.resolution(arch))
-    logits_of(network, pixels, device, setting.watch.progress)
-    for operator, seen in norms:
-        keep_function(operator, seen.mean, seen.central)
-    for block, seen in blocks:
-        block.reorder(by_contribution(block.project.weight.flatten(1), seen.central))
+    def variance(self) -> Tensor:
+        """Of each channel."""
+        return self.sums[1] / self.count - self.mean.square()
 
 
 def keep_function(operator: ElasticConvNorm, mean: Tensor, var: Tensor) -> None:
@@ -154,12 +216,24 @@ def start_classifiers(setting: Setting, bodies: Sequence[Sequence[Architecture]]
     most = max(LEAST, PIXELS // family.resolutions[-1] ** 2)
     rows = np.sort(rng.generator(setting.seed, "probe").permutation(len(images.labels))[:most])
     for body, archs in zip(family.bodies, bodies, strict=True):
-        classifier = cast(ClassificationHead, setting.supernet.head_of(body)).classifier
+        channels = classifier_of(setting, body).in_features
         seen = [features_of(setting, arch, rows) for arch in archs]
-        features = torch.cat([F.pad(each, [0, classifier.in_features - each.shape[1]]) for each in seen])
-        weight, bias = logistic_regression(setting.task, features, images.labels[rows].repeat(len(archs)))
-        classifier.weight.copy_(weight)
-        classifier.bias.copy_(bias)
+        features = torch.cat([F.pad(each, [0, channels - each.shape[1]]) for each in seen])
+        labels = images.labels[rows].repeat(len(archs))
+        set_classifier(setting, body, *logistic_regression(setting.task, features, labels))
+
+
+def classifier_of(setting: Setting, body: int) -> nn.Linear:
+    """The classifier on a body, by its code."""
+    return cast(ClassificationHead, setting.supernet.head_of(body)).classifier
+
+
+@torch.no_grad()
+def set_classifier(setting: Setting, body: int, weight: Tensor, bias: Tensor) -> None:
+    """Let the classifier on a body start with these weights, `(classes, channels)` and `(classes,)`."""
+    classifier = classifier_of(setting, body)
+    classifier.weight.copy_(weight)
+    classifier.bias.copy_(bias)
 
 
 def features_of(setting: Setting, arch: Architecture, rows: NDArray[np.int64]) -> Tensor:

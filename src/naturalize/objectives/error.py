@@ -1,4 +1,4 @@
-"""The error of subnets: extract, calibrate on fixed training images, count wrong answers on fixed other images."""
+"""The error of subnets: extract, calibrate unless statistics are kept, count wrong answers on fixed images."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ class Error:
     Args:
         calibration: fixed training images.
         images: those to answer, with one or more views.
+        keeps_statistics: whether subnets keep the statistics of the weights, in place of those of calibration images.
     """
 
     name = "error"
@@ -69,6 +70,7 @@ class Error:
         images: Images,
         device: torch.device,
         progress: Progress = silent,
+        keeps_statistics: bool = False,
     ) -> None:
         self.supernet = supernet
         self.task = task
@@ -76,15 +78,18 @@ class Error:
         self.images = images
         self.device = device
         self.progress = progress
+        self.keeps_statistics = keeps_statistics
 
     def network(self, arch: Architecture) -> Subnet:
-        """The architecture's subnet, calibrated, on the device."""
+        """The architecture's subnet with its statistics, on the device."""
         return self.calibrated(self.supernet.extract(arch), arch)
 
     def calibrated(self, subnet: Subnet, arch: Architecture) -> Subnet:
-        """A subnet of an architecture with statistics of its own, on the device."""
-        pixels = self.calibration(np.arange(len(self.calibration)), self.resolution(arch))
+        """A subnet of an architecture with the statistics that it is deployed with, on the device."""
         subnet = subnet.to(self.device, memory_format=memory_format(self.device))  # type: ignore[call-overload]
+        if self.keeps_statistics:
+            return subnet.eval()
+        pixels = self.calibration(np.arange(len(self.calibration)), self.resolution(arch))
         return calibrate(subnet, torch.from_numpy(pixels).to(self.device))
 
     def resolution(self, arch: Architecture) -> int:

@@ -13,6 +13,7 @@ from naturalize.objectives.requirement import Requirement
 
 FORMAT = 1
 STATES = ("finished", "stopped")
+TRANSFER, PUBLISHED = "transfer", "published"  # where a network's weights are from: trained here, or as they came
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class FrontNetwork:
     madds: int
     params: int
     weights: str | None
+    origin: str = TRANSFER
     before_finetuning: dict[str, float | None] | None = None
 
 

@@ -75,7 +75,7 @@ class Run:
     @property
     def family(self) -> Family:
         """The supernet's family, with the resolutions of this run."""
-        return make_family(self.settings.supernet, self.facts["data"]["side"])
+        return make_family(self.settings.supernet, self.facts["data"]["side"], self.facts["pixels"]["resolutions"])
 
     @property
     def class_names(self) -> list[str]:
@@ -86,6 +86,11 @@ class Run:
     def task(self) -> Classification:
         """The one task, `default`."""
         return Classification(len(self.class_names))
+
+    @property
+    def keeps_statistics(self) -> bool:
+        """Whether batch norms keep the statistics that came with the weights, in training and in every subnet."""
+        return bool(self.facts.get("network", {}).get("keeps_statistics", False))
 
     def new_supernet(self) -> Supernet:
         """A supernet of this run's shape, with weights drawn by the seed."""
@@ -150,7 +155,14 @@ class Run:
         supernet = self.new_supernet()
         supernet.load_state_dict(self.checkpoints.load(name)[0])
         calibration = self.stored("calibration")
-        subnet = Error(supernet, self.task, calibration, calibration, torch.device("cpu")).network(arch)
+        subnet = Error(
+            supernet,
+            self.task,
+            calibration,
+            calibration,
+            torch.device("cpu"),
+            keeps_statistics=self.keeps_statistics,
+        ).network(arch)
         return Network(subnet, {**card, "spec": subnet.spec})
 
 

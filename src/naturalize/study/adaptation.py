@@ -16,7 +16,7 @@ from naturalize import nat, rng
 from naturalize.api import make_settings, work
 from naturalize.conclude import hypervolume_of, objective_values
 from naturalize.finetuning import errors_of, trained
-from naturalize.nat import Transfer
+from naturalize.nat import Transfer, distribution
 from naturalize.run import Run
 from naturalize.run.watch import Listener
 from naturalize.search import make_searcher, non_dominated, survive
@@ -35,6 +35,7 @@ EPOCHS = 2  # of a subnet before it is measured, where there is time for
 TRIED = 16  # subnets, at least
 LONG = 0.4  # of the time that is left after preparation, for the front's subnets
 CHOSEN = 8  # subnets that are trained for longer
+SAMPLE = 20_000  # architectures, of which the uniform distribution is taken
 REST = 0.05  # of the budget, for what comes after the last training
 
 
@@ -147,10 +148,8 @@ class UniformTransfer(Transfer):
 
 
 def uniform_distribution(space: SearchSpace) -> NDArray[np.float64]:
-    """Equal shares of all options of each variable; shaped as `nat.distribution` is."""
-    options = np.arange(int(space.upper.max()) + 1)
-    allowed = (options >= space.lower[:, None]) & (options <= space.upper[:, None])
-    return allowed / allowed.sum(axis=1, keepdims=True)
+    """By which all architectures are equally likely, but for the error of a large sample; as `nat.distribution`."""
+    return distribution(space, space.sample(SAMPLE, rng.generator(0, "uniform distribution")))
 
 
 def uniform_transfer(setting: Setting) -> None:

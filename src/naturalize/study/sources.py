@@ -228,4 +228,5 @@ def opened_error(directory: Path) -> Error:
         chosen = archive.decision(CHOSEN_IMAGES)
     if chosen is not None:
         images = chosen_images(images, run.settings.seed, *chosen)
-    return Error(run.trained_supernet(), run.task, run.stored("calibration"), images, make_fabric().device)
+    device, kept = make_fabric().device, run.keeps_statistics
+    return Error(run.trained_supernet(), run.task, run.stored("calibration"), images, device, keeps_statistics=kept)

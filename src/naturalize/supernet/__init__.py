@@ -20,7 +20,18 @@ from naturalize.supernet.proxyless import proxyless
 from naturalize.supernet.resnet import resnet50
 from naturalize.supernet.subnet import Normalize, Subnet
 
-__all__ = ["FAMILIES", "Body", "Counter", "Family", "Head", "Subnet", "Supernet", "make_family", "resolutions_for"]
+__all__ = [
+    "FAMILIES",
+    "RESOLUTIONS",
+    "Body",
+    "Counter",
+    "Family",
+    "Head",
+    "Subnet",
+    "Supernet",
+    "make_family",
+    "resolutions_for",
+]
 
 
 def resolutions_for(side: int) -> tuple[int, ...]:
@@ -37,28 +48,38 @@ def resolutions_for(side: int) -> tuple[int, ...]:
 def large_resolutions_for(side: int) -> tuple[int, ...]:
     """Resolution options of `efficientnet-lite0` for images with a short side of `side` px.
 
-    Sixteen pixels apart, up to the image's own side but within 96 and 224, down to half of it.
+    From 24 px, where a whole network costs less than the smallest one at 64 px and knows more, up to the image's own
+    side, but within 96 and 224.
     """
-    largest = min(224, max(96, side // 16 * 16))
-    return tuple(range(max(64, largest // 32 * 16), largest + 1, 16))
+    largest = min(LARGE_SIDES[-1], max(96, side))
+    return tuple(option for option in LARGE_SIDES if option <= largest)
 
 
-FAMILIES: dict[str, Callable[[int], Family]] = {
-    "mini": lambda side: mini(resolutions_for(side)),
-    "ofa-mbv3": lambda side: mobilenetv3("ofa-mbv3", (0, 1)),
-    "ofa-mbv3-w1.0": lambda side: mobilenetv3("ofa-mbv3-w1.0", (0, 0)),
-    "ofa-mbv3-w1.2": lambda side: mobilenetv3("ofa-mbv3-w1.2", (1, 1)),
-    "ofa-proxyless-w1.3": lambda side: proxyless(),
-    "ofa-resnet50": lambda side: resnet50(),
-    "efficientnet-lite0": lambda side: efficientnet_lite0(large_resolutions_for(side)),
+LARGE_SIDES = (24, 28, 32, 40, 48, 56, 64, 72, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224)
+RESOLUTIONS: dict[str, Callable[[int], tuple[int, ...]]] = {
+    "mini": resolutions_for,
+    "efficientnet-lite0": large_resolutions_for,
+}
+FAMILIES: dict[str, Callable[[tuple[int, ...]], Family]] = {
+    "mini": mini,
+    "ofa-mbv3": lambda _: mobilenetv3("ofa-mbv3", (0, 1)),
+    "ofa-mbv3-w1.0": lambda _: mobilenetv3("ofa-mbv3-w1.0", (0, 0)),
+    "ofa-mbv3-w1.2": lambda _: mobilenetv3("ofa-mbv3-w1.2", (1, 1)),
+    "ofa-proxyless-w1.3": lambda _: proxyless(),
+    "ofa-resnet50": lambda _: resnet50(),
+    "efficientnet-lite0": efficientnet_lite0,
 }
 
 
-def make_family(name: str, side: int) -> Family:
-    """The family of a supernet's name, for images with a short side of `side` px. Raises `UserError`."""
+def make_family(name: str, side: int, resolutions: Sequence[int] = ()) -> Family:
+    """The family of a supernet's name, for images with a short side of `side` px. Raises `UserError`.
+
+    Args:
+        resolutions: options in place of those that go with the side, for families that have such.
+    """
     if name not in FAMILIES:
         raise unknown("supernet", name, FAMILIES)
-    return FAMILIES[name](side)
+    return FAMILIES[name](tuple(resolutions) or RESOLUTIONS.get(name, lambda _: ())(side))
 
 
 class Head(Protocol):

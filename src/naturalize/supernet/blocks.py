@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class ElasticInvertedResidual(nn.Module):
     """`subnet.InvertedResidual` of which kernel and expansion are elastic: expand, depthwise, excite, project.
 
     Args:
-        expanded: channels at the largest expansion; equal to `cin` for a block that never expands.
+        expanded: channels by expansion, ascending; `cin` alone for a block that never expands.
         kernels: options, ascending.
     """
 
@@ -33,7 +33,7 @@ class ElasticInvertedResidual(nn.Module):
         self,
         cin: int,
         cout: int,
-        expanded: int,
+        expanded: tuple[int, ...],
         kernels: tuple[int, ...],
         stride: int,
         squeeze_excite: bool,
@@ -43,23 +43,38 @@ class ElasticInvertedResidual(nn.Module):
     ) -> None:
         super().__init__()
         shared: Spec = {"eps": eps, "same": same}
-        self.expand = ElasticConvNorm(cin, expanded, activation=activation, **shared) if expanded != cin else None
-        self.depthwise = ElasticConvNorm(expanded, expanded, kernels, stride, True, activation, **shared)
-        self.squeeze_excite = ElasticSqueezeExcite(expanded, divisible(expanded // 4)) if squeeze_excite else None
-        self.project = ElasticConvNorm(expanded, cout, **shared)
+        widest = expanded[-1]
+        self.kernels, self.expanded = kernels, expanded
+        self.expand = ElasticConvNorm(cin, widest, activation=activation, **shared) if expanded != (cin,) else None
+        self.depthwise = ElasticConvNorm(
+            widest, widest, kernels, stride, True, activation, **shared, options=len(kernels)
+        )
+        self.squeeze_excite = ElasticSqueezeExcite(widest, divisible(widest // 4)) if squeeze_excite else None
+        self.project = ElasticConvNorm(widest, cout, **shared, options=len(kernels) * len(expanded))
         self.skip = stride == 1 and cin == cout
 
+    def options(self, expanded: int, kernel: int) -> tuple[int, int]:
+        """Options of depthwise and of projecting operator: statistics differ by kernel, then by expansion too."""
+        by_kernel = self.kernels.index(kernel)
+        return by_kernel, self.expanded.index(expanded) * len(self.kernels) + by_kernel
+
     def forward(self, x: Tensor, spec: Spec) -> Tensor:
+        by_kernel, by_both = self.options(spec["expanded"], spec["kernel"])
         y = self.expand(x, spec["expanded"], 1) if self.expand is not None else x
-        y = self.depthwise(y, spec["expanded"], spec["kernel"])
+        y = self.depthwise(y, spec["expanded"], spec["kernel"], by_kernel)
         if self.squeeze_excite is not None:
             y = self.squeeze_excite(y, spec["squeezed"])
-        y = self.project(y, spec["cout"], 1)
+        y = self.project(y, spec["cout"], 1, by_both)
         return x + y if self.skip else y
 
     def extract(self, plain: subnet.InvertedResidual) -> None:
         """Copy the slices that have the plain block's shapes into it."""
-        extract_each(self, plain, ("expand", "depthwise", "squeeze_excite", "project"))
+        conv = cast(subnet.ConvNorm, plain.depthwise).conv
+        by_kernel, by_both = self.options(conv.out_channels, conv.kernel_size[0])
+        options = {"expand": -1, "depthwise": by_kernel, "project": by_both}
+        extract_each(self, plain, options)
+        if self.squeeze_excite is not None:
+            self.squeeze_excite.extract(cast(subnet.SqueezeExcite, plain.squeeze_excite))
 
     def sort_channels(self) -> None:
         """Order the expanded channels by the L1 norm of the weights that project them (Once-for-All, section 3.3)."""
@@ -75,9 +90,8 @@ class ElasticInvertedResidual(nn.Module):
         if self.expand is None:
             return
         self.project.weight.copy_(self.project.weight[:, order])
-        for operator in (self.depthwise, self.expand):
-            for tensor in (operator.weight, *operator.norm_tensors()):
-                tensor.copy_(tensor[order])
+        self.depthwise.reorder(order)
+        self.expand.reorder(order)
         if self.squeeze_excite is not None:
             self.squeeze_excite.sort_channels(order)
 
@@ -110,7 +124,7 @@ class ElasticBottleneck(nn.Module):
 
     def extract(self, plain: subnet.Bottleneck) -> None:
         """Copy the slices that have the plain block's shapes into it."""
-        extract_each(self, plain, ("reduce", "conv", "expand", "shortcut"))
+        extract_each(self, plain, dict.fromkeys(("reduce", "conv", "expand", "shortcut"), -1))
 
     @torch.no_grad()
     def sort_channels(self) -> None:
@@ -118,8 +132,7 @@ class ElasticBottleneck(nn.Module):
         for after, before in ((self.expand, self.conv), (self.conv, self.reduce)):
             order = after.weight.abs().sum((0, 2, 3)).argsort(descending=True, stable=True)
             after.weight.copy_(after.weight[:, order])
-            for tensor in (before.weight, *before.norm_tensors()):
-                tensor.copy_(tensor[order])
+            before.reorder(order)
 
 
 class MaxPool(subnet.MaxPool):
@@ -132,9 +145,9 @@ class MaxPool(subnet.MaxPool):
         """Nothing to copy."""
 
 
-def extract_each(elastic: nn.Module, plain: nn.Module, names: tuple[str, ...]) -> None:
-    """Extract the operators of an elastic layer into those of the same name, but for those that it does not have."""
-    for name in names:
-        operator = getattr(elastic, name)
+def extract_each(elastic: nn.Module, plain: nn.Module, options: dict[str, int]) -> None:
+    """Extract the convolutions of an elastic layer, each with its option, but for those that it does not have."""
+    for name, option in options.items():
+        operator: ElasticConvNorm | None = getattr(elastic, name)
         if operator is not None:
-            operator.extract(getattr(plain, name))
+            operator.extract(getattr(plain, name), option)

@@ -252,13 +252,13 @@ class InvertedResiduals:
         if self.first:
             cout = self.channels(self.first, body)
             layers.append(
-                ElasticInvertedResidual(cin, cout, cin, (3,), 1, False, self.first_activation, eps=eps, same=same)
+                ElasticInvertedResidual(cin, cout, (cin,), (3,), 1, False, self.first_activation, eps=eps, same=same)
             )
             cin = cout
         for stage in self.stages:
             cout = self.channels(stage.channels, body)
             for position in range(stage.blocks):
-                expanded = divisible(cin * self.expansions[-1])
+                expanded = tuple(divisible(cin * expansion) for expansion in self.expansions)
                 stride = stage.stride if position == 0 else 1
                 layers.append(
                     ElasticInvertedResidual(

@@ -33,18 +33,24 @@ class ElasticConvNorm(nn.Module):
     """Convolution, batch norm and activation with elastic channels and kernel.
 
     Channels: the first ones. Kernel: the centre of the next larger kernel through a learned linear map, shared by all
-    channels (Once-for-All, section 3.2). In training mode the statistics are the batch's and the stored ones stay as
-    they are: subnets are calibrated after extraction, never in the supernet.
+    channels (Once-for-All, section 3.2). In training mode the statistics are the batch's, in evaluation mode the stored
+    ones, which stay as they are in both: gradients flow in either.
+
+    Where options differ in what they compute, each has statistics of its own, relative to those of the largest
+    architecture, which `running_mean` and `running_var` are.
 
     Args:
         cin, cout: the largest numbers of channels.
         kernels: options, ascending.
         depthwise: one filter per channel; then `cout` equals `cin`.
         activation, eps, same, skip: as in `subnet.ConvNorm`.
+        options: how many have statistics of their own; the last is the largest.
     """
 
     running_mean: Tensor
     running_var: Tensor
+    mean_shift: Tensor
+    var_factor: Tensor
 
     def __init__(
         self,
@@ -57,6 +63,7 @@ class ElasticConvNorm(nn.Module):
         eps: float = 1e-5,
         same: bool = False,
         skip: bool = False,
+        options: int = 1,
     ) -> None:
         super().__init__()
         self.kernels = tuple(kernels)
@@ -76,9 +83,11 @@ class ElasticConvNorm(nn.Module):
         self.beta = nn.Parameter(torch.zeros(cout))
         self.register_buffer("running_mean", torch.zeros(cout))
         self.register_buffer("running_var", torch.ones(cout))
+        self.register_buffer("mean_shift", torch.zeros(options, cout))
+        self.register_buffer("var_factor", torch.ones(options, cout))
 
-    def slice(self, cin: int, cout: int, kernel: int) -> ConvNormSlice:
-        """Weights of the first `cin` input and `cout` output channels for one kernel size."""
+    def slice(self, cin: int, cout: int, kernel: int, option: int = -1) -> ConvNormSlice:
+        """Weights of the first `cin` input and `cout` output channels for one kernel size, statistics of an option."""
         weight = self.weight[:cout] if self.depthwise else self.weight[:cout, :cin]
         for large, small in pairwise(self.kernels[::-1]):
             if large <= kernel:
@@ -86,31 +95,49 @@ class ElasticConvNorm(nn.Module):
             edge = (large - small) // 2
             centre = weight[:, :, edge:-edge, edge:-edge].flatten(2)
             weight = F.linear(centre, self.maps[f"{large}to{small}"]).view(*centre.shape[:2], small, small)
-        return ConvNormSlice(
-            weight, self.gamma[:cout], self.beta[:cout], self.running_mean[:cout], self.running_var[:cout]
-        )
+        mean, var = self.running_mean + self.mean_shift[option], self.running_var * self.var_factor[option]
+        return ConvNormSlice(weight, self.gamma[:cout], self.beta[:cout], mean[:cout], var[:cout])
 
-    def forward(self, x: Tensor, cout: int, kernel: int) -> Tensor:
-        part = self.slice(x.shape[1], cout, kernel)
-        y = subnet.pad_same(x, kernel, self.stride) if self.same else x
-        y = convolution(y, part.weight, self.stride, 0 if self.same else kernel // 2, self.depthwise)
-        mean, var = (None, None) if self.training else (part.mean, part.var)
-        y = F.batch_norm(y, mean, var, part.gamma, part.beta, training=self.training, eps=self.eps)
-        y = self.activation(y)
+    def forward(self, x: Tensor, cout: int, kernel: int, option: int = -1) -> Tensor:
+        part = self.slice(x.shape[1], cout, kernel, option)
+        y = self.activated(self.convolved(x, part.weight), part)
         return x + y if self.skip else y
 
-    def norm_tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the batch norm holds for each output channel."""
-        return self.gamma, self.beta, self.running_mean, self.running_var
+    def convolved(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The convolution alone, with the weight of a slice."""
+        kernel = weight.shape[-1]
+        y = subnet.pad_same(x, kernel, self.stride) if self.same else x
+        return convolution(y, weight, self.stride, 0 if self.same else kernel // 2, self.depthwise)
 
-    def extract(self, plain: subnet.ConvNorm) -> None:
+    def activated(self, y: Tensor, part: ConvNormSlice) -> Tensor:
+        """What comes after it: batch norm and activation."""
+        mean, var = (None, None) if self.training else (part.mean, part.var)
+        y = F.batch_norm(y, mean, var, part.gamma, part.beta, training=self.training, eps=self.eps)
+        return cast(Tensor, self.activation(y))
+
+    @torch.no_grad()
+    def reorder(self, order: Tensor) -> None:
+        """Put the output channels in another order."""
+        for tensor in (self.weight, self.gamma, self.beta, self.running_mean, self.running_var):
+            tensor.copy_(tensor[order])
+        for table in (self.mean_shift, self.var_factor):
+            table.copy_(table[:, order])
+
+    def extract(self, plain: subnet.ConvNorm, option: int = -1) -> None:
         """Copy the slice that has the plain module's shape into it."""
         conv, norm = plain.conv, plain.norm
-        part = self.slice(conv.in_channels, conv.out_channels, conv.kernel_size[0])
+        part = self.slice(conv.in_channels, conv.out_channels, conv.kernel_size[0], option)
         conv.weight = own(part.weight)
         norm.weight, norm.bias = own(part.gamma), own(part.beta)
         norm.running_mean, norm.running_var = part.mean.detach().clone(), part.var.detach().clone()
         norm.num_batches_tracked = torch.zeros((), dtype=torch.long)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Weights that know nothing of options are those of the largest architecture."""
+        for name, plain in (("mean_shift", 0.0), ("var_factor", 1.0)):
+            table = getattr(self, name)
+            state_dict.setdefault(f"{prefix}{name}", torch.full_like(table, plain))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def convolution(x: Tensor, weight: Tensor, stride: int, padding: int, depthwise: bool) -> Tensor:

@@ -21,6 +21,8 @@ from naturalize.training.batches import Batches, TrainingImages
 Step = Callable[[int], Tensor]  # number of a step within its training to its loss, gradients accumulated
 
 MOMENTUM = 0.9
+BETAS = 0.9, 0.99  # of AdamW
+CLIP = 1.0  # length of the gradients, at most, where norms keep their statistics
 PATIENCE = 20  # batches in a row with a loss that is not finite, before training gives up
 
 
@@ -92,6 +94,7 @@ class Trainer:
         supernet, optimizer: as Fabric wrapped them.
         teacher: normalised images to logits, another network's, from which what learns from labels learns too.
         labelled: whether the images have labels; otherwise the teacher alone tells.
+        keeps_statistics: whether batch norms train in evaluation mode, with the statistics that they have.
     """
 
     fabric: Fabric
@@ -102,6 +105,7 @@ class Trainer:
     batches: Batches
     teacher: Callable[[Tensor], Tensor] | None = None
     labelled: bool = True
+    keeps_statistics: bool = False
 
     def run(
         self,
@@ -115,7 +119,7 @@ class Trainer:
 
         The learning rate follows the fraction done, so a longer step or a slower machine ends on the same curve.
         """
-        self.supernet.train()
+        self.supernet.train(not self.keeps_statistics)
         last = time.perf_counter()
         while (fraction := extent.fraction(state)) < 1.0:
             now = rate(fraction)
@@ -131,8 +135,10 @@ class Trainer:
             on_step(state, loss, now)
 
     def update(self, loss: float, state: TrainingState) -> None:
-        """One step of the optimiser, unless the loss is not finite: then the weights stay as they are."""
-        if math.isfinite(loss):
+        """One step of the optimiser, unless loss or gradients are not finite: then the weights stay as they are."""
+        most = CLIP if self.keeps_statistics else math.inf
+        length = nn.utils.clip_grad_norm_(self.supernet.parameters(), most)
+        if math.isfinite(loss) and math.isfinite(float(length)):
             self.optimizer.step()
             state.in_a_row = 0
             return
@@ -226,13 +232,20 @@ class Trainer:
         return self.images(self.batches.rows(step), resolution, step, self.supernet.normalize)
 
 
-def make_optimizer(network: nn.Module, weight_decay: float) -> torch.optim.SGD:
-    """SGD with Nesterov momentum (NAT, section 4.3); weight decay on weights, not on norms, biases and kernel maps."""
+def make_optimizer(network: nn.Module, weight_decay: float, adaptive: bool = False) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum (NAT, section 4.3); weight decay on weights, not on norms, biases and kernel maps.
+
+    Args:
+        adaptive: AdamW in place of it, for norms that keep their statistics: these do not rescale gradients, which
+            differ by orders of magnitude from layer to layer (docs/benchmarks.md).
+    """
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         (decayed if name.endswith("weight") and parameter.ndim > 1 else plain).append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    if adaptive:
+        return torch.optim.AdamW(groups, lr=0.0, betas=BETAS)
     return torch.optim.SGD(groups, lr=0.0, momentum=MOMENTUM, nesterov=True)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "BUNDLED",
     "LARGEST",
     "UNPREPARED",
+    "WITH_STATISTICS",
     "family_of_file",
     "file_supernet",
     "has_published",
@@ -45,6 +46,7 @@ SIGNS = {
 
 # Supernets whose weights come with an installed package.
 PACKAGED: dict[str, Callable[[], Supernet]] = {"efficientnet-lite0": lite0_supernet}
+WITH_STATISTICS = frozenset(PACKAGED)  # whose batch norms hold true statistics of the largest network
 UNPREPARED = frozenset({*PACKAGED, *LARGEST})  # of these only the largest network was trained
 
 

@@ -1,0 +1,155 @@
+"""The published network read at several resolutions, before anything is trained: a front of its own.
+
+Each resolution has a classifier fitted to the features of a frozen network. That takes seconds, needs no choice, and is
+what the networks of a transfer are compared with; where nothing that was found is better, the result keeps them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from naturalize import rng
+from naturalize.files import write_bytes
+from naturalize.setting import Setting, source_supernet
+from naturalize.space import Architecture
+from naturalize.supernet import Subnet
+from naturalize.supernet.subnet import ClassificationHead
+from naturalize.training.engine import memory_format
+from naturalize.training.evaluate import fold, logits_of
+from naturalize.warm_start import logistic_regression
+from naturalize.weights import transplant
+
+FILE = "probes.safetensors"
+ORDER = (64, 32, 96, 48, 128, 40, 80, 24, 160, 112, 56, 192, 224)  # in which resolutions are read, while there is time
+LEAST, MOST = 3, 8  # resolutions
+SHARE, LEAST_S = 0.1, 20.0  # of a budget; and seconds, where those are more
+PICTURES = 1024  # training pictures that a classifier is fitted to, at most
+SHARED_BY_ALL = 0  # in place of a resolution: the classifier that the supernet starts with
+SHARED = (64, 32, 96)  # resolutions whose features the supernet's classifier starts from
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Classifiers on the published network, by resolution; validation answers; the start of a shared classifier.
+
+    Attributes:
+        weight: `(classes, channels)` for each resolution.
+        bias: `(classes,)` for each.
+        wrong: whether each view of each validation image was answered wrongly, `(views, n)` for each.
+    """
+
+    weight: dict[int, Tensor]
+    bias: dict[int, Tensor]
+    wrong: dict[int, NDArray[np.bool_]]
+
+    @property
+    def resolutions(self) -> list[int]:
+        """Ascending."""
+        return sorted(self.wrong)
+
+
+def probes_of(directory: Path) -> Probes | None:
+    """What `probe` left in a run's directory; None where a run has no published network to read."""
+    path = directory / FILE
+    if not path.exists():
+        return None
+    found = safetensors.torch.load_file(path)
+    by_kind: dict[str, dict[int, Tensor]] = {"weight": {}, "bias": {}, "wrong": {}}
+    for name, tensor in found.items():
+        resolution, kind = name.split(".")
+        by_kind[kind][int(resolution)] = tensor
+    wrong = {resolution: tensor.numpy().astype(bool) for resolution, tensor in by_kind["wrong"].items()}
+    return Probes(by_kind["weight"], by_kind["bias"], wrong)
+
+
+def probe(setting: Setting) -> Probes | None:
+    """Read the published network, once in a run; nothing to do where there is none, or no classes.
+
+    Written to the run as `probes.safetensors`: by resolution a classifier, and which validation answers were wrong;
+    besides the classifier that the supernet starts with, fitted to features of several resolutions.
+    """
+    directory = setting.run.directory
+    if not setting.reads_published:
+        return None
+    if (directory / FILE).exists():
+        return probes_of(directory)
+    watch, train, val = setting.watch, setting.trainer.images, setting.error.images
+    budget_s = setting.run.settings.budget_s
+    until = np.inf if budget_s is None else max(SHARE * budget_s, LEAST_S)
+    rows = np.sort(rng.generator(setting.seed, "probe").permutation(len(train.labels))[:PICTURES])
+    labels = train.labels[rows]
+    network = fold(published(setting))
+    cast(ClassificationHead, network.head).classifier = nn.Identity()
+    found: dict[str, Tensor] = {}
+    features: dict[int, Tensor] = {}
+    second_by_pixel = 0.0
+    with watch.phase("probe"):
+        for resolution in [side for side in ORDER if side in setting.supernet.family.resolutions][:MOST]:
+            start = watch.used_s
+            if len(features) >= LEAST and start + second_by_pixel * resolution**2 > until:
+                continue
+            features[resolution] = seen(setting, network, train.pixels(rows, resolution))
+            weight, bias = logistic_regression(setting.task, features[resolution], labels)
+            views = [
+                seen(setting, network, val(np.arange(len(val)), resolution, view)) @ weight.T + bias
+                for view in range(val.views)
+            ]
+            truth = torch.from_numpy(np.asarray(val.labels))
+            wrong = torch.stack([setting.task.wrong(logits, truth) for logits in views])
+            found |= {f"{resolution}.weight": weight, f"{resolution}.bias": bias}
+            found[f"{resolution}.wrong"] = wrong.to(torch.uint8)
+            second_by_pixel = (watch.used_s - start) / resolution**2
+        shared = [features[side] for side in SHARED if side in features] or list(features.values())
+        weight, bias = logistic_regression(setting.task, torch.cat(shared), labels.repeat(len(shared)))
+        found |= {f"{SHARED_BY_ALL}.weight": weight, f"{SHARED_BY_ALL}.bias": bias}
+    write_bytes(directory / FILE, safetensors.torch.save(found))
+    return probes_of(directory)
+
+
+def start_of_classifier(setting: Setting) -> tuple[Tensor, Tensor]:
+    """Weight and bias that the supernet's classifier starts with."""
+    probes = probe(setting)
+    assert probes is not None
+    return probes.weight[SHARED_BY_ALL], probes.bias[SHARED_BY_ALL]
+
+
+def published(setting: Setting) -> Subnet:
+    """The largest network with the weights and the statistics that it was published with, on the device."""
+    supernet = setting.run.new_supernet()
+    source = source_supernet(setting.run.settings, setting.run.directory, setting.watch.progress)
+    assert source is not None
+    transplant(supernet, source)
+    network = supernet.extract(supernet.family.space.largest).eval()
+    device = setting.error.device
+    return network.to(device, memory_format=memory_format(device))  # type: ignore[call-overload]
+
+
+def probe_network(setting: Setting, resolution: int) -> Subnet:
+    """The published network with the classifier of a resolution."""
+    network, probes = published(setting), probes_of(setting.run.directory)
+    assert probes is not None
+    classifier = cast(ClassificationHead, network.head).classifier
+    weight, bias = (of[resolution].to(setting.error.device) for of in (probes.weight, probes.bias))
+    classifier.weight, classifier.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return network
+
+
+def seen(setting: Setting, network: nn.Module, pixels: NDArray[np.uint8]) -> Tensor:
+    """Features of pixels, `(n, channels)`, on the CPU."""
+    return logits_of(network, pixels, setting.error.device, setting.watch.progress).clone()
+
+
+def architecture_at(setting: Setting, resolution: int) -> Architecture:
+    """The largest architecture at a resolution."""
+    space = setting.supernet.family.space
+    code = space.upper.copy()
+    code[0] = setting.supernet.family.resolutions.index(resolution)
+    return space.architectures(code[None])[0]
