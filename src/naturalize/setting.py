@@ -142,6 +142,7 @@ def create_run(directory: Path, settings: Settings, dataset: Dataset, class_name
             "resolutions": list(family.resolutions),
             "mean": list(mean),
             "std": list(std),
+            "jpeg_side": dataset.jpeg_side,
             "flip": should_flip(dataset),
             "views": views_of(dataset),
         },

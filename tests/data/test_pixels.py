@@ -121,7 +121,16 @@ def test_a_card_is_json_and_gives_the_preprocessing_back() -> None:
     prepare = Preprocessing(3, 48, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
     card = json.loads(json.dumps(prepare.card()))
     assert Preprocessing.from_card(card) == prepare
-    assert card["channels"] == 3
+    assert (card["channels"], card["jpeg_side"]) == (3, 224)
+    assert "Pillow's draft(None, (224, 224))" in card["steps"][0]
+
+
+def test_a_card_of_before_jpegs_were_reduced_reduces_none() -> None:
+    card = Preprocessing(3, 48).card()
+    del card["jpeg_side"]
+    old = Preprocessing.from_card(card)
+    assert old.jpeg_side is None
+    assert len(old.card()["steps"]) == len(card["steps"]) - 1
 
 
 def test_making_pixels_reports_and_can_be_stopped(mixed: Dataset) -> None:

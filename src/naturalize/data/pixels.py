@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from naturalize.data.dataset import Dataset
+from naturalize.data.decode import JPEG_SIDE
 from naturalize.data.machine import in_threads, pixel_budget
 from naturalize.progress import Progress, silent
 
@@ -34,12 +35,14 @@ class Preprocessing:
         channels: 1 or 3.
         resolution: r in pixels.
         mean, std: per channel, in units of 0..255.
+        jpeg_side: what JPEGs are reduced to when they are decoded; None where they are not.
     """
 
     channels: int
     resolution: int
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    jpeg_side: int | None = JPEG_SIDE
 
     def __call__(self, picture: Image.Image) -> Bytes:
         """The pixels of a picture, shape `(channels, r, r)`."""
@@ -50,6 +53,11 @@ class Preprocessing:
 
     def card(self) -> dict[str, Any]:
         """The description that goes into exported files, for programs (`from_card`) and people (`steps`)."""
+        side = self.jpeg_side
+        reduce = (
+            "decode JPEG and MPO files at 1/s of their size, by the largest s of 8, 4, 2, 1 with which width / s and "
+            f"height / s are both at least {side} (Pillow's draft(None, ({side}, {side})), which is libjpeg's scaling)"
+        )
         return {
             **asdict(self),
             "mean": list(self.mean),
@@ -60,6 +68,7 @@ class Preprocessing:
             "layout": "NCHW",
             "range": "0..255",
             "steps": [
+                *([] if side is None else [reduce]),
                 "turn upright by the orientation tag, lay transparency on white, take 16-bit grey / 256",
                 "convert to grey (ITU-R 601)" if self.channels == 1 else "convert to RGB",
                 f"resize the whole picture along rows, then along columns, to {self.resolution}x{self.resolution} "
@@ -69,8 +78,9 @@ class Preprocessing:
 
     @classmethod
     def from_card(cls, card: dict[str, Any]) -> "Preprocessing":
-        """The preprocessing that a card describes."""
-        return cls(card["channels"], card["resolution"], tuple(card["mean"]), tuple(card["std"]))
+        """The preprocessing that a card describes; JPEGs were not reduced yet where a card does not say so."""
+        mean, std = tuple(card["mean"]), tuple(card["std"])
+        return cls(card["channels"], card["resolution"], mean, std, card.get("jpeg_side"))
 
 
 class Pixels:
