@@ -125,7 +125,8 @@ def create_run(directory: Path, settings: Settings, dataset: Dataset, class_name
         mean, std = (tuple(tensor.flatten().tolist()) for tensor in (source.normalize.mean, source.normalize.std))
     else:
         sample = some(dataset.splits["train"], STATISTICS_PICTURES, settings.seed, "statistics")
-        mean, std = statistics(Pixels(dataset, sample, family.resolutions[-1:], progress=watch.progress))
+        pixels = Pixels(dataset, sample, family.resolutions[-1:], progress=watch.progress_in_thread)
+        mean, std = statistics(pixels, watch.progress)
     store_pixels(directory / "pixels.safetensors", dataset, family.resolutions, settings.seed, watch.progress)
     facts: dict[str, dict[str, Any]] = {
         "data": {
@@ -200,9 +201,9 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, tea
             transplant(supernet, source, classifier=taught_by_itself(run.settings, teacher))
     supernet = supernet.to(memory_format=memory_format(fabric.device))  # type: ignore[call-overload]
     wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet, weight_decay(len(dataset.splits["train"]))))
-    train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress)
+    train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress_in_thread)
     views = run.facts["pixels"]["views"]
-    val = Pixels(dataset, dataset.splits["val"], family.resolutions, views, progress=watch.progress)
+    val = Pixels(dataset, dataset.splits["val"], family.resolutions, views, progress=watch.progress_in_thread)
     images = TrainingImages(train, Augment(run.facts["pixels"]["flip"]), run.settings.seed)
     batches = Batches(len(train), batch_size(len(train)), run.settings.seed)
     trainer = Trainer(fabric, wrapped, optimizer, task, images, batches)
@@ -297,6 +298,7 @@ def measure_costs(setting: Setting) -> Costs:
     rows = np.arange(min(len(error.images), images_at_once(error.supernet.family.resolutions[-1])))
 
     def seconds(arch: Architecture) -> tuple[float, float]:
+        error.images(rows, error.resolution(arch))  # made once, and not at every measurement
         start = time.perf_counter()
         network = fold(error.network(arch))
         cut = time.perf_counter()

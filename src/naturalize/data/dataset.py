@@ -91,6 +91,11 @@ class Dataset:
             picture = entry.part.open(entry.row, self.jpeg_side).picture
         return picture.convert("L" if self.channels == 1 else "RGB")
 
+    def holds(self, index: int) -> bool:
+        """Whether the decoded picture is in memory."""
+        seen = self.entries[index].seen
+        return seen is not None and seen.pixels is not None
+
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """The pixels of `picture`, shape `(height, width, channels)`. Not to be written to."""
         seen = self.entries[index].seen
