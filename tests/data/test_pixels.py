@@ -107,6 +107,17 @@ def test_views_are_the_same_held_or_not(mixed: Dataset) -> None:
             assert np.array_equal(held(slice(3, 9), resolution, view), made(slice(3, 9), resolution, view))
 
 
+@pytest.mark.parametrize("view", [0, 1, 8])
+def test_pictures_are_resized_to_the_same_bit_one_by_one_and_in_stacks(
+    mixed: Dataset, view: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for large in (0, 10**9):
+        monkeypatch.setattr(module, "LARGE", large)
+        made.append(Pixels(mixed, range(16), [23, 64], views=9)(slice(None), 23, view))
+    assert np.array_equal(*made)
+
+
 def test_statistics_are_those_of_the_largest_resolution(mixed: Dataset) -> None:
     pixels = Pixels(mixed, mixed.splits["train"], [8, 24])
     calls: list[tuple[str, int, int]] = []

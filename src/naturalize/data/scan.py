@@ -64,6 +64,7 @@ def _look(part: Part, row: int, room: Room, jpeg_side: int | None) -> Seen | Unr
     except UnreadablePicture as error:
         return error.with_traceback(None)  # a traceback would keep the file's bytes and half a picture in memory
     pixels = np.asarray(picture)
-    content = hashlib.sha256(f"{picture.mode} {(width, height)}".encode() + pixels.tobytes()).hexdigest()
+    content = hashlib.sha256(f"{picture.mode} {(width, height)}".encode())
+    content.update(pixels.data)
     kept = pixels if room.take(pixels.nbytes) else None
-    return Seen(content, picture.mode, width, height, kept)
+    return Seen(content.hexdigest(), picture.mode, width, height, kept)
