@@ -194,4 +194,4 @@ def test_reading_that_takes_half_of_a_budget_is_refused_whatever_the_start_took(
     monkeypatch.setattr(api, "open_data", SlowReading(watch, reading_s, done))
     settings = api.make_settings("photos", "60s", None, None)
     with pytest.raises(UserError, match=told) if told else nullcontext():
-        assert api.read_data("photos", settings, watch) == "read"
+        assert api.read_data("photos", settings, watch, None) == "read"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from naturalize.archive import Archive
-from naturalize.data import Dataset, open_data
+from naturalize.data import JPEG_SIDE, Dataset, open_data
 from naturalize.data.augment import should_flip
 from naturalize.errors import Interrupted, UserError, unknown
 from naturalize.exporting import Check, Exported
@@ -248,7 +248,7 @@ def work(
             )
         if run is not None:
             check_checkpoint(run)
-        dataset = read_data(data, settings, watch)
+        dataset = read_data(data, settings, watch, JPEG_SIDE if run is None else run.jpeg_side)
         if run is not None:
             check_same_data(run, dataset)
         settings = chosen_supernet(settings, dataset)
@@ -465,7 +465,7 @@ def attached(run: Run, watch: Watch) -> Iterator[Archive]:
         archive.close()
 
 
-def read_data(data: Any, settings: Settings, watch: Watch) -> Dataset:
+def read_data(data: Any, settings: Settings, watch: Watch, jpeg_side: int | None) -> Dataset:
     """Open a source as the settings say. Under a budget, refuses data whose reading alone would take half of it."""
     begun_s = watch.used_s
 
@@ -486,6 +486,7 @@ def read_data(data: Any, settings: Settings, watch: Watch) -> Dataset:
             seed=settings.seed,
             strict=settings.strict,
             without_classes=settings.teacher is not None,
+            jpeg_side=jpeg_side,
             progress=progress,
         )
 
@@ -504,7 +505,7 @@ def reopen_data(run: Run, data: Any, watch: Watch) -> Dataset:
         a_path = kept.startswith("..") or Path(kept).is_absolute()  # as `source_to` writes paths, and no name
         if a_path and not Path(data).exists():
             raise UserError(f"the images are no longer at {data}: say where they are now, as --data photos/")
-    dataset = read_data(data, run.settings, watch)
+    dataset = read_data(data, run.settings, watch, run.jpeg_side)
     check_same_data(run, dataset)
     return dataset
 

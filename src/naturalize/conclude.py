@@ -276,7 +276,7 @@ def measure_test(
     if len(rows):
         front["majority_error"]["test"] = majority_error(dataset.labels[rows])
     sides = sorted({network["resolution"] for network in front["networks"]})
-    pixels = Pixels(dataset, rows, sides, progress=watch.progress)
+    pixels = Pixels(dataset, rows, sides, progress=watch.progress_in_thread)
     networks = [n for n in front["networks"] if finetuned is None or n["architecture"] in finetuned]
     took_s: list[float] = []
 

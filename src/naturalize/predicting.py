@@ -101,6 +101,6 @@ def files_of(picture: Path) -> list[tuple[str, Path]]:
 def pixels_of(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | UserError:
     """The pixels of a file, or why it cannot be read."""
     try:
-        return preprocessing(read_picture(path))
+        return preprocessing(read_picture(path, jpeg_side=preprocessing.jpeg_side))
     except UserError as error:
         return error

@@ -164,7 +164,8 @@ def create_run(
         mean, std = (tuple(tensor.flatten().tolist()) for tensor in (source.normalize.mean, source.normalize.std))
     else:
         sample = some(dataset.splits["train"], STATISTICS_PICTURES, settings.seed, "statistics")
-        mean, std = statistics(Pixels(dataset, sample, family.resolutions[-1:], progress=watch.progress))
+        pixels = Pixels(dataset, sample, family.resolutions[-1:], progress=watch.progress_in_thread)
+        mean, std = statistics(pixels, watch.progress)
     store_pixels(directory / "pixels.safetensors", dataset, family.resolutions, settings.seed, watch.progress)
     facts: dict[str, dict[str, Any]] = {
         "data": {
@@ -181,6 +182,7 @@ def create_run(
             "resolutions": list(family.resolutions),
             "mean": list(mean),
             "std": list(std),
+            "jpeg_side": dataset.jpeg_side,
             "flip": should_flip(dataset),
             "views": views_of(dataset),
         },
@@ -250,9 +252,9 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, tea
     wrapped, optimizer = fabric.setup(
         supernet, make_optimizer(supernet, weight_decay(len(dataset.splits["train"])), run.keeps_statistics)
     )
-    train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress)
+    train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress_in_thread)
     views = run.facts["pixels"]["views"]
-    val = Pixels(dataset, dataset.splits["val"], family.resolutions, views, progress=watch.progress)
+    val = Pixels(dataset, dataset.splits["val"], family.resolutions, views, progress=watch.progress_in_thread)
     images = TrainingImages(train, Augment(run.facts["pixels"]["flip"]), run.settings.seed)
     batches = Batches(len(train), batch_size(len(train)), run.settings.seed)
     kept = run.keeps_statistics
@@ -348,6 +350,7 @@ def measure_costs(setting: Setting) -> Costs:
     rows = np.arange(min(len(error.images), images_at_once(error.supernet.family.resolutions[-1])))
 
     def seconds(arch: Architecture) -> tuple[float, float]:
+        error.images(rows, error.resolution(arch))  # made once, and not at every measurement
         start = time.perf_counter()
         network = fold(error.network(arch))
         cut = time.perf_counter()

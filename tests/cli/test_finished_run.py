@@ -6,11 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import ASCII, Finished, Quick, content_of, naturalize
+from PIL import Image
 
 import naturalize as library
 from naturalize import predicting
+from naturalize.api import reopen_data
+from naturalize.run import Watch
+from naturalize.run.run import card_of
 
 
 def files_of(run: Finished, split: str) -> list[str]:
@@ -187,6 +192,36 @@ def test_X14_predict_takes_files_and_folders_and_names_what_it_cannot_read(
     assert done.err.splitlines() == ["naturalize: 1 of the pictures could not be read: its row says why"]
     assert all(0.0 < float(row[2]) <= 1.0 for row in rows if row[1] != "error")
     assert quick("predict", finished.directory, "inbox", "alone.jpg").out == done.out
+
+
+def test_S02_an_exported_file_predicts_as_its_run_on_pictures_of_any_size(finished: Finished, tmp_path: Path) -> None:
+    small = Image.open(files_of(finished, "val")[0])
+    for side in (500, 2000):
+        for suffix in ("jpg", "png"):
+            small.resize((side, side * 3 // 4)).save(tmp_path / f"{side}.{suffix}")
+    exif = small.getexif()
+    exif[0x112] = 6
+    small.resize((2000, 1500)).save(tmp_path / "turned.jpg", exif=exif)
+    library.export(finished.directory, tmp_path / "m.onnx")
+    pictures = sorted(path for path in tmp_path.iterdir() if path.suffix in (".jpg", ".png"))
+    of_run, of_file = ([*library.predict(model, pictures)] for model in (finished.directory, tmp_path / "m.onnx"))
+    assert [(row.path, row.name) for row in of_run] == [(row.path, row.name) for row in of_file]
+    assert np.allclose([row.probability for row in of_run], [row.probability for row in of_file], atol=1e-5)
+    example = subprocess.run(
+        [sys.executable, tmp_path / "m_example.py", *pictures], capture_output=True, check=True, encoding="utf-8"
+    )
+    assert example.stdout.splitlines() == [f"{path}: {row.name}" for path, row in zip(pictures, of_run, strict=True)]
+
+
+def test_a_run_of_before_jpegs_were_reduced_keeps_to_its_preprocessing(finished: Finished, tmp_path: Path) -> None:
+    run = library.open_run(finished.copy(tmp_path / "run"))
+    assert run.jpeg_side == 224
+    assert run.best().load().card["preprocessing"]["jpeg_side"] == 224
+    text = (run.directory / "run.toml").read_text(encoding="utf-8")
+    (run.directory / "run.toml").write_text(text.replace("jpeg_side = 224\n", ""), encoding="utf-8")
+    old = library.open_run(run.directory)
+    assert reopen_data(old, finished.photos, Watch([], 0.0)).jpeg_side is None
+    assert card_of(old, finished.front, finished.front["networks"][0])["preprocessing"]["jpeg_side"] is None
 
 
 def test_predict_names_classes_on_an_ascii_terminal(finished: Finished) -> None:

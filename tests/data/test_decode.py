@@ -10,6 +10,7 @@ from pictures import Fx, picture
 from PIL import Image
 
 from naturalize.data import Pixels, Preprocessing, UnreadablePicture, decode, open_data, read_picture
+from naturalize.data.decode import open_picture
 from naturalize.errors import UserError
 
 
@@ -131,6 +132,91 @@ def test_D23_the_orientation_tag_gives_the_same_pixels_as_turning_them(tag: int)
 def test_a_damaged_tag_does_not_make_a_picture_unreadable() -> None:
     data = encoded(picture("cat", 1), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 40)
     assert read_picture(data).size == (64, 48)
+
+
+def photo(size: tuple[int, int]) -> Image.Image:
+    """A large picture with details of all sizes."""
+    noise = np.random.default_rng(0).integers(0, 256, (23, 31, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize(
+    ("size", "scale"),
+    [
+        ((448, 600), 2),
+        ((447, 600), 1),
+        ((2000, 447), 1),
+        ((500, 2000), 2),
+        ((897, 896), 4),
+        ((2000, 1791), 4),
+        ((1795, 2000), 8),
+        ((5000, 4000), 8),
+    ],
+)
+@pytest.mark.parametrize("kind", ["JPEG", "MPO"])
+def test_a_jpeg_is_decoded_at_the_smallest_scale_at_which_both_sides_keep_224_pixels(
+    kind: str, size: tuple[int, int], scale: int
+) -> None:
+    data = encoded(photo(size), kind, **({"save_all": True, "append_images": [photo(size)]} if kind == "MPO" else {}))
+    read = read_picture(data)
+    assert read.size == (-(-size[0] // scale), -(-size[1] // scale))
+    with Image.open(io.BytesIO(data)) as by_pillow:
+        assert by_pillow.format == kind
+        by_pillow.draft(None, (224, 224))
+        assert np.array_equal(values(read), values(by_pillow))
+    with Image.open(io.BytesIO(data)) as whole:
+        assert np.array_equal(values(read_picture(data, jpeg_side=None)), values(whole))
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"), [("L", {}), ("CMYK", {}), ("RGB", {"progressive": True, "subsampling": 0})]
+)
+def test_jpegs_of_any_kind_are_reduced(mode: str, options: dict[str, Any]) -> None:
+    data = encoded(photo((500, 460)).convert(mode), "JPEG", **options)
+    with Image.open(io.BytesIO(data)) as by_pillow:
+        by_pillow.draft(None, (224, 224))
+        assert by_pillow.size == (250, 230)
+        assert np.array_equal(values(read_picture(data)), values(by_pillow.convert("L" if mode == "L" else "RGB")))
+
+
+def test_a_reduced_jpeg_is_turned_upright_and_has_the_sides_of_its_file(tmp_path: Path) -> None:
+    upright = {6: Image.Transpose.ROTATE_270, 3: Image.Transpose.ROTATE_180}
+    for tag, turn in upright.items():
+        exif = Image.Exif()
+        exif[0x112] = tag
+        data = encoded(photo((1000, 500)), "JPEG", exif=exif)
+        opened = open_picture(data)
+        plain = read_picture(encoded(photo((1000, 500)), "JPEG"))
+        assert np.array_equal(values(opened.picture), values(plain.transpose(turn)))
+        assert (opened.width, opened.height) == ((500, 1000) if tag == 6 else (1000, 500))
+
+
+def test_only_jpegs_are_reduced_and_sides_are_those_of_the_files(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for index, suffix in enumerate(("jpg", "png", "tiff", "webp")):
+            photo((500 + index, 460)).rotate(180 * (name == "cat")).save(tmp_path / name / f"{index}.{suffix}")
+    Image.new("RGB", (7, 4000)).save(tmp_path / "cat" / "thin.jpg")
+    dataset = open_data(tmp_path)
+    assert dataset.side == 460
+    sizes = {path: dataset.picture(index).size for index, path in enumerate(dataset.paths)}
+    assert sizes["cat/thin.jpg"] == (7, 4000)
+    assert [sizes[f"dog/{name}"] for name in ("0.jpg", "1.png", "2.tiff", "3.webp")] == [
+        (250, 230),
+        (501, 460),
+        (502, 460),
+        (503, 460),
+    ]
+    assert [note.paths for note in dataset.notes if note.kind == "tiny"] == [("cat/thin.jpg",)]
+    whole = open_data(tmp_path, jpeg_side=None)
+    assert whole.picture(whole.paths.index("dog/0.jpg")).size == (500, 460)
+    assert (whole.side, whole.fingerprint == dataset.fingerprint) == (460, False)
+
+
+def test_a_large_jpeg_that_is_cut_off_is_damaged() -> None:
+    data = encoded(photo((2000, 1800)), "JPEG")
+    with pytest.raises(UnreadablePicture, match="damaged"):
+        read_picture(data[: len(data) // 2])
 
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(200)

@@ -2,8 +2,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +15,8 @@ from numpy.typing import NDArray
 from pictures import SHARED, Fx, needs_shared, picture
 from PIL import Image
 
-from naturalize.data import Dataset, Pixels, Preprocessing, open_data, read_picture, statistics
+from naturalize.data import Dataset, Pixels, Preprocessing, UnreadablePicture, open_data, read_picture, statistics
+from naturalize.data import pixels as module
 from naturalize.errors import Interrupted
 
 RESOLUTIONS = (8, 23, 48, 64, 100)
@@ -102,9 +107,22 @@ def test_views_are_the_same_held_or_not(mixed: Dataset) -> None:
             assert np.array_equal(held(slice(3, 9), resolution, view), made(slice(3, 9), resolution, view))
 
 
+@pytest.mark.parametrize("view", [0, 1, 8])
+def test_pictures_are_resized_to_the_same_bit_one_by_one_and_in_stacks(
+    mixed: Dataset, view: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for large in (0, 10**9):
+        monkeypatch.setattr(module, "LARGE", large)
+        made.append(Pixels(mixed, range(16), [23, 64], views=9)(slice(None), 23, view))
+    assert np.array_equal(*made)
+
+
 def test_statistics_are_those_of_the_largest_resolution(mixed: Dataset) -> None:
     pixels = Pixels(mixed, mixed.splits["train"], [8, 24])
-    mean, deviation = statistics(pixels)
+    calls: list[tuple[str, int, int]] = []
+    mean, deviation = statistics(pixels, lambda *call: calls.append(call))
+    assert calls == [("pixels", 0, len(pixels))]
     values = pixels(slice(None), 24).astype(float)
     assert np.allclose(mean, values.mean((0, 2, 3)))
     assert np.allclose(deviation, values.std((0, 2, 3)))
@@ -121,19 +139,127 @@ def test_a_card_is_json_and_gives_the_preprocessing_back() -> None:
     prepare = Preprocessing(3, 48, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
     card = json.loads(json.dumps(prepare.card()))
     assert Preprocessing.from_card(card) == prepare
-    assert card["channels"] == 3
+    assert (card["channels"], card["jpeg_side"]) == (3, 224)
+    assert "Pillow's draft(None, (224, 224))" in card["steps"][0]
 
 
-def test_making_pixels_reports_and_can_be_stopped(mixed: Dataset) -> None:
+def test_a_card_of_before_jpegs_were_reduced_reduces_none() -> None:
+    card = Preprocessing(3, 48).card()
+    del card["jpeg_side"]
+    old = Preprocessing.from_card(card)
+    assert old.jpeg_side is None
+    assert len(old.card()["steps"]) == len(card["steps"]) - 1
+
+
+def test_making_pixels_reports_and_can_be_stopped_and_gone_on_with(mixed: Dataset) -> None:
     calls: list[tuple[str, int, int]] = []
-    Pixels(mixed, range(16), [8], progress=lambda *call: calls.append(call))
-    assert calls == [("pixels", 16, 16)]
 
-    def stop(phase: str, done: int, total: int) -> None:
-        raise Interrupted(2)
+    def progress(phase: str, done: int, total: int) -> None:
+        calls.append((phase, done, total))
+        if len(calls) == 2:
+            raise Interrupted(2)
 
+    pixels = Pixels(mixed, range(16), [8, 16], progress=progress)
+    assert calls == []
+    pixels(slice(3), 8)
+    assert calls == [("pixels", 3, 3)]
     with pytest.raises(Interrupted):
-        Pixels(mixed, range(16), [8], progress=stop)
+        pixels(slice(None), 8)
+    prepare = Preprocessing(mixed.channels, 8)
+    assert np.array_equal(pixels(slice(None), 8), [prepare(mixed.picture(index)) for index in range(16)])
+    assert calls[1:] == [("pixels", 13, 13)] * 2
+
+
+class Counted:
+    """Counts the pictures that are decoded, and those that are resized, by resolution."""
+
+    def __init__(self, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.decoded: Counter[int] = Counter()
+        self.resized: Counter[int] = Counter()
+        self.wait: dict[int, threading.Event] = {}
+        lock, decode, resize = threading.Lock(), dataset.pixels, module._resized
+
+        def decoded(index: int) -> NDArray[np.uint8]:
+            with lock:
+                self.decoded[index] += 1
+            return decode(index)
+
+        def resized(planes: NDArray[np.uint8], side: int, *box: Any) -> NDArray[np.uint8]:
+            assert self.wait.get(side, self.go).wait(60)
+            with lock:
+                self.resized[side] += len(planes)
+            return resize(planes, side, *box)
+
+        self.go = threading.Event()
+        self.go.set()
+        monkeypatch.setattr(dataset, "pixels", decoded)
+        monkeypatch.setattr(module, "_resized", resized)
+
+
+@pytest.mark.parametrize("limit", [0, 10**9])
+def test_threads_that_ask_at_once_get_the_same_and_nothing_is_made_twice(
+    fx: Fx, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = open_data(fx("photos", 100, "cat", "dog"), memory_limit=limit)
+    expected = Pixels(dataset, range(200), [16, 24], views=2)
+    counted = Counted(dataset, monkeypatch)
+    pixels = Pixels(dataset, range(200), [16, 24], views=2)
+
+    def ask(seed: int) -> None:
+        chance = np.random.default_rng(seed)
+        for kind in chance.permutation(kinds).tolist():
+            for rows in (chance.integers(0, 200, 90), np.arange(200)):
+                assert np.array_equal(pixels(rows, *kind), expected(rows, *kind))
+
+    kinds = [(side, view) for side in (16, 24) for view in (0, 1)]
+    for kind in kinds:
+        expected(slice(None), *kind)
+    counted.decoded.clear()
+    counted.resized.clear()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(8)))
+    assert counted.resized == {16: 400, 24: 400}
+    if limit == 0:
+        assert counted.decoded == dict.fromkeys(range(200), 1)
+
+
+def test_making_one_resolution_does_not_wait_for_another(fx: Fx, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = open_data(fx("photos", 4, "cat", "dog"))
+    counted = Counted(dataset, monkeypatch)
+    counted.wait[16] = threading.Event()
+    pixels = Pixels(dataset, range(8), [16, 24])
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (pool.submit(pixels, slice(None), 16) for _ in range(2))
+        assert pixels(slice(None), 24).shape == (8, 3, 24, 24)
+        assert not first.done()
+        assert not second.done()
+        counted.wait[16].set()
+        assert np.array_equal(first.result(), second.result())
+    assert counted.resized == {16: 8, 24: 8}
+
+
+def test_rows_that_are_asked_for_twice_in_one_call_are_decoded_once(fx: Fx, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = open_data(fx("photos", 4, "cat", "dog"), memory_limit=0)
+    counted = Counted(dataset, monkeypatch)
+    asked = Pixels(dataset, range(8), [16], memory_limit=0)([5, 0, 5], 16)
+    assert counted.decoded == {0: 1, 5: 1}
+    assert np.array_equal(asked[0], asked[2])
+    assert np.array_equal(asked[1], Preprocessing(3, 16)(dataset.picture(0)))
+
+
+@pytest.mark.parametrize("limit", [0, 10**9])
+def test_a_picture_that_vanished_is_named_when_it_is_asked_for(fx: Fx, limit: int) -> None:
+    photos = fx("photos", 4, "cat", "dog")
+    dataset = open_data(photos, memory_limit=0)
+    path = photos / "cat" / "001.jpg"
+    path.rename(photos / "away")
+    pixels = Pixels(dataset, range(8), [16, 24], memory_limit=limit)
+    pixels([0, 2], 16)
+    for _ in range(2):
+        with pytest.raises(UnreadablePicture, match=r"cat/001\.jpg cannot be read: no such file"):
+            pixels(slice(None), 16)
+    (photos / "away").rename(path)
+    assert np.array_equal(pixels([1], 16)[0], Preprocessing(3, 16)(read_picture(path)))
 
 
 def test_the_data_room_does_not_import_torch_or_datasets() -> None:
@@ -151,5 +277,7 @@ print({"torch", "datasets"} & {*sys.modules})
 def test_cifar10_takes_seconds() -> None:
     start = time.monotonic()
     dataset = open_data(SHARED / "cifar10")
-    Pixels(dataset, dataset.splits["train"], (16, 20, 24, 32))
+    pixels = Pixels(dataset, dataset.splits["train"], (16, 20, 24, 32))
+    for side in pixels.resolutions:
+        pixels(slice(None), side)
     assert time.monotonic() - start < 40

@@ -1,13 +1,14 @@
 """Pictures with labels: from whatever a user has to arrays. `augment`, which needs torch, is imported on its own."""
 
 from naturalize.data.dataset import Dataset
-from naturalize.data.decode import UnreadablePicture, read_picture
+from naturalize.data.decode import JPEG_SIDE, UnreadablePicture, read_picture
 from naturalize.data.listing import list_images
 from naturalize.data.opening import open_data
 from naturalize.data.parts import Note
 from naturalize.data.pixels import Pixels, Preprocessing, statistics
 
 __all__ = [
+    "JPEG_SIDE",
     "Dataset",
     "Note",
     "Pixels",

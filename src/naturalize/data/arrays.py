@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from naturalize.data.decode import Opened
 from naturalize.data.parts import SPELLINGS, SPLITS, Found, Part, in_natural_order, printable
 from naturalize.errors import UserError
 
@@ -69,7 +70,11 @@ class _Pictures:
         self._pictures = pictures
         self._scale = scale
 
-    def __call__(self, index: int) -> Image.Image:
+    def __call__(self, index: int, jpeg_side: int | None) -> Opened:
+        picture = self._picture(index)
+        return Opened(picture, picture.width, picture.height)
+
+    def _picture(self, index: int) -> Image.Image:
         values = np.asarray(self._pictures[index])
         if values.dtype != np.uint8:
             values = np.round(values * self._scale) if self._scale >= 1 else np.floor(values * self._scale)

@@ -51,9 +51,10 @@ class Dataset:
         given: number of pictures in the splits that the data came with; only "train" where they were not split.
         paths: what each of the n pictures is called: relative with '/', or "train[17]".
         channels: 1 when every picture of train and val is stored as grey, else 3.
-        side: median of the short sides of the train pictures, in pixels.
-        fingerprint: SHA-256 of names, labels and splits, of the pixels of train and val, and of what was cut as test;
-            of a given test split the names and file sizes count, not the pixels.
+        side: median of the short sides of the train pictures, in pixels, as they are in their files.
+        jpeg_side: what JPEGs are reduced to when they are decoded (`open_picture`); None where they are not.
+        fingerprint: SHA-256 of names, labels and splits, of the decoded pixels of train and val, and of what was cut as
+            test; of a given test split the names and file sizes count, not the pixels.
         notes: what was left out or looks odd.
     """
 
@@ -66,6 +67,7 @@ class Dataset:
     paths: tuple[str, ...] = field(repr=False)
     channels: int
     side: int
+    jpeg_side: int | None
     fingerprint: str
     notes: tuple[Note, ...] = field(repr=False)
     entries: list[Entry] = field(repr=False)
@@ -86,8 +88,13 @@ class Dataset:
         if entry.seen is not None and entry.seen.pixels is not None:
             picture = Image.fromarray(entry.seen.pixels)
         else:
-            picture = entry.part.open(entry.row)
+            picture = entry.part.open(entry.row, self.jpeg_side).picture
         return picture.convert("L" if self.channels == 1 else "RGB")
+
+    def holds(self, index: int) -> bool:
+        """Whether the decoded picture is in memory."""
+        seen = self.entries[index].seen
+        return seen is not None and seen.pixels is not None
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """The pixels of `picture`, shape `(height, width, channels)`. Not to be written to."""
@@ -140,7 +147,7 @@ class Dataset:
         rows = self.splits["test"]
         if not len(rows) or self.entries[rows[0]].seen is not None:
             return
-        seen = scan(self.entries[rows[0]].part, self.room, progress)
+        seen = scan(self.entries[rows[0]].part, self.room, progress, self.jpeg_side)
         unreadable = [error for error in seen if isinstance(error, UnreadablePicture)]
         notes = unreadable_notes(unreadable)
         if strict and unreadable:

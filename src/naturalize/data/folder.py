@@ -5,9 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from naturalize.data.decode import read_picture
+from naturalize.data.decode import Opened, open_picture
 from naturalize.data.listing import Picture, entries, is_hidden, is_picture, suffixes_in_words, walk
 from naturalize.data.parts import (
     NO_CLASS,
@@ -174,8 +172,8 @@ class _Collected:
         return _notes(kinds)
 
 
-def _opener(pictures: list[Picture]) -> Callable[[int], Image.Image]:
-    return lambda index: read_picture(pictures[index].path, pictures[index].name)
+def _opener(pictures: list[Picture]) -> Callable[[int, int | None], Opened]:
+    return lambda index, jpeg_side: open_picture(pictures[index].path, pictures[index].name, jpeg_side)
 
 
 def _one_class(root: Path, train: Path, class_names: tuple[str, ...]) -> UserError:

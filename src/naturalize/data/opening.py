@@ -12,7 +12,7 @@ import numpy as np
 
 from naturalize.data import arrays, folder, hub, tables
 from naturalize.data.dataset import Dataset, Entry, unreadable_notes
-from naturalize.data.decode import UnreadablePicture
+from naturalize.data.decode import JPEG_SIDE, UnreadablePicture
 from naturalize.data.embedded import EMBEDDED
 from naturalize.data.listing import SUFFIXES
 from naturalize.data.machine import pixel_budget
@@ -39,6 +39,7 @@ def open_data(
     val_fraction: float = 0.16,
     scan_test: bool = False,
     memory_limit: int | None = None,
+    jpeg_side: int | None = JPEG_SIDE,
     progress: Progress = silent,
 ) -> Dataset:
     """Finds, scans and splits a data set.
@@ -59,6 +60,7 @@ def open_data(
         scan_test: open a given test split too (as `Dataset.scan_test` does later).
         memory_limit: bytes of decoded pixels to hold; a quarter of the free memory unless told. Pictures beyond it are
             decoded again when needed.
+        jpeg_side: JPEGs are decoded reduced to no less than that (`open_picture`); None for runs of before that.
         progress: called as `progress("scan", done, n)`; it may raise.
 
     Raises:
@@ -68,7 +70,7 @@ def open_data(
     _drop_empty_splits(found)
     class_names = _class_names(found, classes)
     room = Room(pixel_budget() if memory_limit is None else memory_limit)
-    entries, unreadable = _scanned(found, room, progress)
+    entries, unreadable = _scanned(found, room, progress, jpeg_side)
     _check_unreadable(found, class_names, entries, unreadable, strict)
     shares = {"test": test_fraction, "val": val_fraction} if class_names else {"val": val_fraction}
     splits = _splits(entries, shares, seed)
@@ -86,6 +88,7 @@ def open_data(
         paths=tuple(entry.name for entry in flat),
         channels=1 if all(picture.mode == "L" for picture in seen) else 3,
         side=int(np.median([min(picture.width, picture.height) for picture in to_train])),
+        jpeg_side=jpeg_side,
         fingerprint=_fingerprint(class_names, flat, splits),
         notes=(),
         entries=flat,
@@ -172,7 +175,9 @@ def _as_wanted(found: Found, wanted: tuple[str, ...]) -> tuple[str, ...]:
     return wanted
 
 
-def _scanned(found: Found, room: Room, progress: Progress) -> tuple[dict[str, list[Entry]], list[UnreadablePicture]]:
+def _scanned(
+    found: Found, room: Room, progress: Progress, jpeg_side: int | None
+) -> tuple[dict[str, list[Entry]], list[UnreadablePicture]]:
     """The usable pictures by split, and the errors of the others; a given test split is left unopened."""
     entries: dict[str, list[Entry]] = {}
     unreadable: list[UnreadablePicture] = []
@@ -181,7 +186,7 @@ def _scanned(found: Found, room: Room, progress: Progress) -> tuple[dict[str, li
             entries[split] = [Entry(part, row, None) for row in range(len(part.names))]
             continue
         entries[split] = []
-        for row, seen in enumerate(scan(part, room, progress)):
+        for row, seen in enumerate(scan(part, room, progress, jpeg_side)):
             if isinstance(seen, UnreadablePicture):
                 unreadable.append(seen)
             else:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
+from naturalize.data.decode import Opened
 
 SPLITS = ("train", "val", "test")
 NO_CLASS = ""  # label of a picture in data without classes
@@ -40,13 +40,14 @@ class Part:
         names: what each picture is called to people: a relative path with '/', or "train[17]".
         labels: the class name of each.
         sizes: bytes of the file that holds each, known without opening it.
-        open: decodes picture i of the part; raises `UnreadablePicture`. Called from several threads.
+        open: decodes picture i of the part, JPEGs reduced as `open_picture` does with its `jpeg_side`; raises
+            `UnreadablePicture`. Called from several threads.
     """
 
     names: Sequence[str]
     labels: Sequence[str]
     sizes: Sequence[int]
-    open: Callable[[int], Image.Image]
+    open: Callable[[int, int | None], Opened]
 
 
 @dataclass

@@ -18,7 +18,7 @@ CHUNK = 16  # pictures between two calls of progress: a second or two of large p
 
 @dataclass(frozen=True)
 class Seen:
-    """What the scan keeps of a picture: its content's hash, its size, and its pixels where there was room."""
+    """What the scan keeps of a picture: its content's hash, its size in the file, its pixels where there was room."""
 
     content: str
     mode: str
@@ -46,11 +46,11 @@ class Room:
             return fits
 
 
-def scan(part: Part, room: Room, progress: Progress) -> list[Seen | UnreadablePicture]:
+def scan(part: Part, room: Room, progress: Progress, jpeg_side: int | None) -> list[Seen | UnreadablePicture]:
     """Decodes every picture of a part, in threads; of those that cannot be read, the error stands in the list."""
 
     def look(rows: range) -> list[Seen | UnreadablePicture]:
-        return [_look(part, row, room) for row in rows]
+        return [_look(part, row, room, jpeg_side) for row in rows]
 
     with warnings.catch_warnings():  # Pillow's, of odd but readable files: once per picture, and no news to the user
         warnings.simplefilter("ignore")
@@ -58,12 +58,13 @@ def scan(part: Part, room: Room, progress: Progress) -> list[Seen | UnreadablePi
     return [seen for chunk in chunks for seen in chunk]
 
 
-def _look(part: Part, row: int, room: Room) -> Seen | UnreadablePicture:
+def _look(part: Part, row: int, room: Room, jpeg_side: int | None) -> Seen | UnreadablePicture:
     try:
-        picture = part.open(row)
+        picture, width, height = part.open(row, jpeg_side)
     except UnreadablePicture as error:
         return error.with_traceback(None)  # a traceback would keep the file's bytes and half a picture in memory
     pixels = np.asarray(picture)
-    content = hashlib.sha256(f"{picture.mode} {picture.size}".encode() + pixels.tobytes()).hexdigest()
+    content = hashlib.sha256(f"{picture.mode} {(width, height)}".encode())
+    content.update(pixels.data)
     kept = pixels if room.take(pixels.nbytes) else None
-    return Seen(content, picture.mode, picture.width, picture.height, kept)
+    return Seen(content.hexdigest(), picture.mode, width, height, kept)

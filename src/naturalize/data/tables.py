@@ -12,9 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
-from PIL import Image
 
-from naturalize.data.decode import UnreadablePicture, read_picture
+from naturalize.data.decode import Opened, UnreadablePicture, open_picture
 from naturalize.data.machine import pixel_budget
 from naturalize.data.parts import (
     SPELLINGS,
@@ -170,7 +169,7 @@ class _Pictures:
         self._lock = threading.Lock()
         self._columns: list[pa.ChunkedArray] = []
 
-    def __call__(self, index: int) -> Image.Image:
+    def __call__(self, index: int, jpeg_side: int | None) -> Opened:
         with self._lock:
             if not self._columns:
                 self._columns = [table.column(self._column) for table in self._tables]
@@ -181,9 +180,9 @@ class _Pictures:
         if isinstance(content, str):
             content, path = None, content
         if content:
-            return read_picture(content, self._names[index])
+            return open_picture(content, self._names[index], jpeg_side)
         if path:
-            return read_picture(self._tables[member].folder / path, f"{self._names[index]} ({path})")
+            return open_picture(self._tables[member].folder / path, f"{self._names[index]} ({path})", jpeg_side)
         raise UnreadablePicture(self._names[index], "no bytes and no path")
 
 

@@ -19,7 +19,10 @@ resample = Image.Resampling[preprocessing.get("resample", "bilinear").upper()]
 
 def pixels(path: str) -> np.ndarray:
     """What the network takes, uint8 `(channels, side, side)`, as in training; normalisation is inside the network."""
-    picture = ImageOps.exif_transpose(Image.open(path))
+    file = Image.open(path)
+    if file.format in ("JPEG", "MPO") and preprocessing.get("jpeg_side"):  # decoded at 1/2, 1/4 or 1/8 of its size
+        file.draft(None, (preprocessing["jpeg_side"], preprocessing["jpeg_side"]))
+    picture = ImageOps.exif_transpose(file)
     if picture.mode.startswith("I"):  # 16 bits a pixel
         picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
     elif picture.mode == "F":  # 0..1

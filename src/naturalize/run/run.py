@@ -83,6 +83,12 @@ class Run:
         return list(self.facts["data"]["class_names"])
 
     @property
+    def jpeg_side(self) -> int | None:
+        """What its JPEGs are reduced to when they are decoded; None for a run of before JPEGs were."""
+        side: int | None = self.facts["pixels"].get("jpeg_side")
+        return side
+
+    @property
     def task(self) -> Classification:
         """The one task, `default`."""
         return Classification(len(self.class_names))
@@ -190,7 +196,7 @@ def card_of(run: Run, front: dict[str, Any], entry: dict[str, Any]) -> dict[str,
     """The card of a network of a front (docs/formats.md), without `spec`."""
     pixels = run.facts["pixels"]
     preprocessing = Preprocessing(
-        run.facts["data"]["channels"], entry["resolution"], tuple(pixels["mean"]), tuple(pixels["std"])
+        run.facts["data"]["channels"], entry["resolution"], tuple(pixels["mean"]), tuple(pixels["std"]), run.jpeg_side
     )
     names = ("architecture", "resolution", "madds", "params", "val_error", "val_images", "test_error", "test_images")
     return {
