@@ -8,8 +8,10 @@ from torch import nn
 
 import naturalize
 from naturalize import nat, preparing
+from naturalize import setting as setting_module
 from naturalize.data import open_data
 from naturalize.space import Architecture
+from naturalize.supernet.operators import ElasticConvNorm
 from naturalize.tasks import Classification
 from naturalize.training.evaluate import logits_of
 from naturalize.warm_start import (
@@ -18,6 +20,8 @@ from naturalize.warm_start import (
     features_of,
     fit_body,
     logistic_regression,
+    moments,
+    set_option,
     start_classifiers,
 )
 
@@ -51,7 +55,15 @@ def seen_by(network, setting, arch):
     return logits_of(network, pixels, setting.error.device).clone()
 
 
-def test_calibrated_on_other_pictures_it_computes_what_it_did(photographs, tmp_path, monkeypatch):
+@pytest.fixture
+def statistics_are_the_users(monkeypatch):
+    """As where training pictures are many."""
+    monkeypatch.setattr(setting_module, "MANY_TRAINING_IMAGES", 0)
+
+
+def test_calibrated_on_other_pictures_it_computes_what_it_did(
+    photographs, tmp_path, monkeypatch, statistics_are_the_users
+):
     def work(setting):
         arch = largest_of(setting)
         published = seen_by(setting.supernet.extract(arch).eval(), setting, arch)
@@ -69,7 +81,9 @@ def test_calibrated_on_other_pictures_it_computes_what_it_did(photographs, tmp_p
     assert after < 0.2
 
 
-def test_narrow_networks_keep_more_of_the_features_than_by_the_norm_of_weights(photographs, tmp_path, monkeypatch):
+def test_narrow_networks_keep_more_of_the_features_than_by_the_norm_of_weights(
+    photographs, tmp_path, monkeypatch, statistics_are_the_users
+):
     def work(setting):
         family = setting.supernet.family
         narrow = family.space.upper.copy()
@@ -87,6 +101,47 @@ def test_narrow_networks_keep_more_of_the_features_than_by_the_norm_of_weights(p
 
     ours, by_norm = with_setting(photographs, tmp_path / "run", work, monkeypatch, supernet="efficientnet-lite0")
     assert ours < 0.95 * by_norm
+
+
+@pytest.mark.parametrize(("kernel", "expansion"), [(0, 3), (1, 1), (0, 1)])
+def test_options_with_statistics_of_their_own_keep_more_of_the_features(
+    photographs, tmp_path, monkeypatch, kernel, expansion
+):
+    def work(setting):
+        family = setting.supernet.family
+        code = family.space.upper.copy()
+        code[2:] = 1 + kernel + len(family.kernels) * expansion
+        (arch,) = family.space.architectures(code[None])
+        whole = seen_by(setting.error.network(largest_of(setting)), setting, arch)
+        fit_body(setting, largest_of(setting))
+        assert torch.allclose(seen_by(setting.error.network(largest_of(setting)), setting, arch), whole, atol=1e-3)
+
+        def missed():
+            return float((seen_by(setting.error.network(arch), setting, arch) - whole).norm() / whole.norm())
+
+        with_options = missed()
+        for operator in setting.supernet.modules():
+            if isinstance(operator, ElasticConvNorm):
+                operator.mean_shift.zero_()
+                operator.var_factor.fill_(1.0)
+        return with_options, missed()
+
+    with_options, without = with_setting(
+        photographs, tmp_path / "run", work, monkeypatch, supernet="efficientnet-lite0"
+    )
+    assert with_options < 0.9 * without
+
+
+def test_statistics_of_an_option_are_those_by_which_it_is_normalised_as_the_largest_is():
+    torch.manual_seed(0)
+    operator = ElasticConvNorm(4, 4, options=2).eval()
+    nn.init.normal_(operator.running_mean)
+    nn.init.uniform_(operator.running_var, 0.5, 2.0)
+    whole = torch.randn(64, 4, 9, 9) * torch.tensor([1.0, 2.0, 0.5, 1.5]).view(1, 4, 1, 1) + 0.3
+    other = 0.4 * whole - 1.0  # what an option computes: the same but for scale and shift
+    set_option(operator, 0, moments(other), moments(whole))
+    one, two = (operator.activated(maps, operator.slice(4, 4, 1, option)) for maps, option in ((other, 0), (whole, 1)))
+    torch.testing.assert_close(one, two, atol=1e-3, rtol=1e-3)
 
 
 def test_each_channel_taken_away_adds_least_to_what_is_missing():

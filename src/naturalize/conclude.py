@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from naturalize.archive import Context, Measurement
+from naturalize.classifiers import OwnClassifier, own_classifier
 from naturalize.data import Pixels
 from naturalize.exporting import Network, save_network
 from naturalize.files import write_bytes, write_json
@@ -32,6 +33,7 @@ from naturalize.training.evaluate import fold, logits_of
 from naturalize.version import __version__
 
 WORST = 12
+CLASSIFIERS = 0.5  # of the time that is left for the end, at most, for classifiers of networks
 FEW_NETWORKS = 5  # below which a front is told to be small
 PUBLISHED_VERSION = -1  # of a front before anything was trained
 LATE_TESTING = 0.03  # of a budget, for the test of a run that was resumed when its time was over
@@ -61,7 +63,8 @@ def conclude(
     for name in kept:
         (directory / name).mkdir(exist_ok=True)
     with setting.watch.phase("final", version=version):
-        measure_test(setting, front, until)
+        own = give_own_classifiers(setting, front, until)
+        measure_test(setting, front, until, own=own)
     front["state"] = "finished"
     found = verdict(front)
     front["notes"] = [*(note.message for note in setting.dataset.notes), *found]
@@ -205,6 +208,44 @@ def front_of(setting: Setting, version: int, codes: Codes, values: Floats) -> Fr
     }
 
 
+def give_own_classifiers(setting: Setting, front: Front, until: float | None) -> dict[str, OwnClassifier]:
+    """Fit a classifier for each network that was trained, spread along the front, for as long as there is time.
+
+    Where validation is better for it, the entry says so. What is dominated then leaves the front.
+    """
+    watch, parse = setting.watch, setting.supernet.family.space.parse
+    networks = [network for network in front["networks"] if network["origin"] == TRANSFER]
+    latest = None if until is None else watch.used_s + CLASSIFIERS * (until - watch.used_s)
+    took_s: list[float] = []
+
+    def while_time() -> Iterator[dict[str, Any]]:
+        for number in spread(len(networks)):
+            if latest is not None and watch.used_s + max(took_s, default=0.0) > latest:
+                return
+            yield networks[number]
+
+    def fit(network: dict[str, Any]) -> tuple[dict[str, Any], OwnClassifier | None]:
+        start = watch.used_s
+        found = own_classifier(setting, parse(network["architecture"]))
+        took_s.append(watch.used_s - start)
+        return network, found
+
+    def tell() -> None:
+        watch.progress("classifiers", len(took_s), len(networks))
+
+    own: dict[str, OwnClassifier] = {}
+    for network, found in side_by_side(fit, while_time(), setting.error.device, tell):
+        if found is not None:
+            own[network["architecture"]] = found
+            network["val_error"] = 100.0 * found.wrong[0] / network["val_images"]
+            network["val_error_views"] = 100.0 * float(np.mean(found.wrong)) / network["val_images"]
+    codes = setting.supernet.family.space.codes([parse(network["architecture"]) for network in front["networks"]])
+    errors = np.array([network["val_error_views"] for network in front["networks"]])
+    rows = front_rows(objective_values(setting, codes, errors))
+    front["networks"] = [front["networks"][row] for row in rows.tolist()]
+    return own
+
+
 def probed_measurements(setting: Setting) -> list[Measurement]:
     """The published network at the resolutions that meet the requirements; none where a run has no such network."""
     probes, images = probes_of(setting.run.directory), setting.error.images
@@ -258,7 +299,11 @@ def network_of(setting: Setting, measurement: Measurement, origin: str) -> dict[
 
 
 def measure_test(
-    setting: Setting, front: Front, until: float | None = None, finetuned: Mapping[str, Subnet] | None = None
+    setting: Setting,
+    front: Front,
+    until: float | None = None,
+    finetuned: Mapping[str, Subnet] | None = None,
+    own: Mapping[str, OwnClassifier] | None = None,
 ) -> None:
     """Read the test split, fill in what it says of every network, and write the networks.
 
@@ -266,6 +311,7 @@ def measure_test(
 
     Args:
         finetuned: subnets by architecture that are measured in place of the supernet's; of those alone.
+        own: classifiers by architecture in place of the shared one.
     """
     watch, dataset = setting.watch, setting.dataset
     if until is not None:
@@ -289,7 +335,7 @@ def measure_test(
     def answer(network: dict[str, Any]) -> tuple[dict[str, Any], Subnet, Tensor | None, float]:
         start = watch.used_s
         text, logits = network["architecture"], None
-        subnet = finetuned[text] if finetuned is not None else network_on_front(setting, network)
+        subnet = finetuned[text] if finetuned is not None else network_on_front(setting, network, own or {})
         if len(rows):
             images = pixels(np.arange(len(rows)), network["resolution"])
             logits = logits_of(fold(copy.deepcopy(subnet)), images, setting.error.device, setting.error.progress)
@@ -311,11 +357,13 @@ def measure_test(
     front["networks"] = [network for network in front["networks"] if network["weights"]]
 
 
-def network_on_front(setting: Setting, network: dict[str, Any]) -> Subnet:
-    """The network of an entry of a front, on the device."""
+def network_on_front(setting: Setting, network: dict[str, Any], own: Mapping[str, OwnClassifier]) -> Subnet:
+    """The network of an entry of a front, on the device, with its own classifier where it has one."""
     if network["origin"] == PUBLISHED:
         return probe_network(setting, network["resolution"])
-    return setting.error.network(setting.supernet.family.space.parse(network["architecture"]))
+    text = network["architecture"]
+    subnet = setting.error.network(setting.supernet.family.space.parse(text))
+    return own[text].put(subnet) if text in own else subnet
 
 
 def fill_in_test(setting: Setting, network: dict[str, Any], logits: Tensor, pixels: Pixels) -> None:

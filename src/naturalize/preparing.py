@@ -23,7 +23,7 @@ from naturalize.training.adapt import Extent, Step, cosine, warm_up
 from naturalize.warm_start import fit_body, set_classifier, start_classifiers
 
 RATE, RATE_OF_TRAINED = 0.1, 0.005  # where cosines start, of new weights and of those that were brought along
-RATE_OF_KEPT = 3e-4  # of AdamW, where norms keep their statistics
+RATE_OF_KEPT = 4e-4  # of AdamW, where norms keep their statistics
 RATES = {"mini": 0.02}  # of trained weights that may move faster: they know less that is lost by it
 ARCHITECTURES = 4  # of a step of the sandwich rule, whose gradients are summed
 BEFORE_ADAPTATION = 0.5

@@ -21,7 +21,7 @@ ADAPTING = 0.7  # of an iteration, at least, where there are several
 LATE_MEASURING = 0.6  # of what is left, at most, for the fewest measurements of a last iteration
 OVERHEAD = 0.07  # of an iteration, at most, for the search
 MOST_ITERATIONS = 30
-FEWEST_IMAGES = 1000  # answers, views counted, that a measurement is left with at least
+FEWEST_IMAGES = 1000  # that a measurement is left with at least, where there are as many; views go before
 REPORT_S = 2.5
 FRONT = 16  # networks that the reserve expects to read the test split
 TESTING = 0.1  # of what is left at the start, at most, for them: where it is too little, fewer networks are tested
@@ -103,7 +103,7 @@ def make_plan(
     affordable = (LEAST_MEASURING * left / fewest - costs.network_s) / costs.image_s
     images = val_images * views
     if affordable < images and not images_chosen:
-        images = int(max(affordable, min(images, FEWEST_IMAGES)))
+        images = int(max(affordable, min(val_images, FEWEST_IMAGES)))
         views = max(1, images // val_images)
         val_images = min(val_images, images)
         images = val_images * views

@@ -30,6 +30,8 @@ FIT_PICTURES, FIT_SIDE = 128, 96  # by which options get statistics: how many pi
 TINY, MOST_FACTOR = 1e-5, 20.0  # variances below and factors above which say nothing
 PIXELS, LEAST = 2**24, 512  # of the training pictures that are looked at: 1,024 of 128 px; and their least number
 DECAY = 0.1  # of squared weights on standardised features, against the mean loss (docs/benchmarks.md)
+DECAY_NEAR = 0.5  # of the squared difference to weights that it is kept close to
+FLOOR = 0.1  # of the mean deviation of features: those that hardly vary are not blown up
 STEPS = 100
 
 
@@ -245,20 +247,30 @@ def features_of(setting: Setting, arch: Architecture, rows: NDArray[np.int64]) -
 
 
 @torch.enable_grad()
-def logistic_regression(task: Classification, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def logistic_regression(
+    task: Classification, features: Tensor, labels: Tensor, near: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
     """Weight `(classes, d)` and bias `(classes,)` of a multinomial regression on features `(n, d)`, by L-BFGS.
 
     Features are standardised first, so that the decay weighs all alike; the result is for features as they came.
+
+    Args:
+        near: weight and bias that it is kept close to, in place of 0.
     """
-    mean, std = features.mean(0), features.std(0).clamp_min(1e-6)
+    mean, std = features.mean(0), features.std(0)
+    std = std.clamp_min(FLOOR * float(std.mean()) + 1e-6)
     standard = (features - mean) / std
-    weight = torch.zeros(task.classes, features.shape[1], requires_grad=True)
-    bias = torch.zeros(task.classes, requires_grad=True)
+    if near is None:
+        target, first = torch.zeros(task.classes, features.shape[1]), torch.zeros(task.classes)
+    else:
+        target, first = near[0] * std, near[1] + near[0] @ mean
+    decay = DECAY if near is None else DECAY_NEAR
+    weight, bias = target.clone().requires_grad_(True), first.clone().requires_grad_(True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> float:
         optimizer.zero_grad()
-        loss = task.loss(standard @ weight.T + bias, labels) + 0.5 * DECAY * weight.square().sum()
+        loss = task.loss(standard @ weight.T + bias, labels) + 0.5 * decay * (weight - target).square().sum()
         loss.backward()
         return float(loss.detach())
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -137,8 +137,8 @@ class Trainer:
     def update(self, loss: float, state: TrainingState) -> None:
         """One step of the optimiser, unless loss or gradients are not finite: then the weights stay as they are."""
         most = CLIP if self.keeps_statistics else math.inf
-        length = nn.utils.clip_grad_norm_(self.supernet.parameters(), most)
-        if math.isfinite(loss) and math.isfinite(float(length)):
+        length = self.fabric.clip_gradients(self.supernet, self.optimizer, max_norm=most, error_if_nonfinite=False)
+        if math.isfinite(loss) and math.isfinite(float(cast(Tensor, length))):
             self.optimizer.step()
             state.in_a_row = 0
             return
@@ -245,7 +245,7 @@ def make_optimizer(network: nn.Module, weight_decay: float, adaptive: bool = Fal
         (decayed if name.endswith("weight") and parameter.ndim > 1 else plain).append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
     if adaptive:
-        return torch.optim.AdamW(groups, lr=0.0, betas=BETAS)
+        return torch.optim.AdamW(groups, lr=0.0, betas=BETAS, fused=True)
     return torch.optim.SGD(groups, lr=0.0, momentum=MOMENTUM, nesterov=True)
 
 

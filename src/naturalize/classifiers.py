@@ -1,0 +1,73 @@
+"""A classifier of its own for a network of the front, in place of the one that all subnets share.
+
+The shared classifier serves thousands of networks, whose features differ. One that is fitted to the features of a
+single network, but kept close to the shared one, tells classes better (docs/benchmarks.md; SOLAR, WACV 2026, gives each
+subnet a head too).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from naturalize import rng
+from naturalize.setting import Setting
+from naturalize.space import Architecture
+from naturalize.supernet import Subnet
+from naturalize.supernet.subnet import ClassificationHead
+from naturalize.training.evaluate import fold, logits_of
+from naturalize.warm_start import logistic_regression
+
+PICTURES = 512  # training pictures that it is fitted to, at most
+
+
+@dataclass(frozen=True)
+class OwnClassifier:
+    """What is better for one network than the shared classifier, by validation.
+
+    Attributes:
+        weight, bias: fitted to training and validation pictures, `(classes, channels)` and `(classes,)`.
+        wrong: wrong answers in each view, by what was fitted to training pictures alone.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    wrong: list[int]
+
+    def put(self, network: Subnet) -> Subnet:
+        """The network with it."""
+        classifier = cast(ClassificationHead, network.head).classifier
+        device = next(network.parameters()).device
+        classifier.weight, classifier.bias = nn.Parameter(self.weight.to(device)), nn.Parameter(self.bias.to(device))
+        return network
+
+
+def own_classifier(setting: Setting, arch: Architecture) -> OwnClassifier | None:
+    """The classifier of its own of an architecture; None where validation does not say that it is better."""
+    error, train = setting.error, setting.trainer.images
+    network, resolution = fold(error.network(arch)), error.resolution(arch)
+    head = cast(ClassificationHead, network.head)
+    classifier = cast(nn.Linear, head.classifier)
+    shared = classifier.weight.detach().cpu().clone(), classifier.bias.detach().cpu().clone()
+    head.classifier = nn.Identity()
+
+    def seen(pixels: NDArray[np.uint8]) -> Tensor:
+        return logits_of(network, pixels, error.device, error.progress).clone()
+
+    def wrong(weight: Tensor, bias: Tensor) -> list[int]:
+        return [int(setting.task.wrong(view @ weight.T + bias, truth).sum()) for view in views]
+
+    rows = np.sort(rng.generator(setting.seed, "own classifier").permutation(len(train.labels))[:PICTURES])
+    labels, truth = train.labels[rows], torch.from_numpy(np.asarray(error.images.labels))
+    features = seen(train.pixels(rows, resolution))
+    views = [seen(error.images(np.arange(len(truth)), resolution, view)) for view in range(error.images.views)]
+    found = wrong(*logistic_regression(setting.task, features, labels, near=shared))
+    if sum(found) >= sum(wrong(*shared)):
+        return None
+    both = torch.cat([features, views[0]]), torch.cat([labels, truth])
+    return OwnClassifier(*logistic_regression(setting.task, *both, near=shared), found)

@@ -1,0 +1,137 @@
+"""The published network read before anything is trained: its front, what a result keeps of it, what is said of it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+import naturalize
+from naturalize import api, nat, probing
+from naturalize.conclude import verdict
+from naturalize.data import open_data
+from naturalize.run.front import PUBLISHED, TRANSFER
+from naturalize.training.evaluate import logits_of
+from naturalize.weights import published_supernet
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    """80 photographs of four kinds of clothes as arrays."""
+    dataset = open_data("clothing")
+    rows = [row for row in dataset.splits["train"].tolist() if dataset.labels[row] < 4][:80]
+    pixels = np.stack([np.asarray(dataset.picture(row).convert("RGB").resize((64, 64))) for row in rows])
+    return pixels, np.array([dataset.class_names[dataset.labels[row]] for row in rows])
+
+
+@pytest.fixture(scope="module")
+def run(photographs, tmp_path_factory):
+    """A short transfer whose untrained front was looked at on the way."""
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nat.Transfer, "prepare", wrapped(nat.Transfer.prepare, seen))
+        patch.setattr(nat.schedule, "INITIAL", 8)
+        patch.setattr(nat.schedule, "NEW", 4)
+        out = tmp_path_factory.mktemp("runs") / "run"
+        options = {"supernet": "efficientnet-lite0", "iterations": 1, "epochs": 1, "listeners": ()}
+        return naturalize.transfer(photographs, out, **options), seen[0]
+
+
+def wrapped(prepare, seen):
+    def look(self):
+        seen.append((json.loads((self.run.directory / "front.json").read_text()), network_answers(self.run)))
+        prepare(self)
+
+    return look
+
+
+def network_answers(run):
+    model = naturalize.open_run(run.directory).best().module()
+    return model(torch.zeros(1, 3, 8, 8)).shape
+
+
+def test_a_front_of_usable_networks_is_there_before_anything_is_trained(run):
+    (_, (front, shape)) = run
+    assert front["state"] == "stopped"
+    assert front["weights_version"] == -1
+    networks = front["networks"]
+    assert len(networks) >= 3
+    assert all(network["origin"] == PUBLISHED and network["weights"] for network in networks)
+    errors = [network["val_error_views"] for network in networks]
+    assert errors == sorted(errors, reverse=True)
+    assert front["probe_error"] == min(errors)
+    assert shape == (1, 4)
+
+
+def test_classifiers_are_those_of_scikit_learn_on_the_published_features(run, photographs):
+    run, _ = run
+    probes = probing.probes_of(run.directory)
+    supernet = published_supernet("efficientnet-lite0")
+    network = supernet.extract(supernet.family.space.largest).eval()
+    network.head.classifier = nn.Identity()
+    dataset = open_data(photographs)
+    pictures = np.stack([dataset.pixels(row) for row in range(len(photographs[0]))]).transpose(0, 3, 1, 2)
+    features = logits_of(network, np.ascontiguousarray(pictures), torch.device("cpu")).numpy()
+    train, val = dataset.splits["train"], dataset.splits["val"]
+    ours = features @ probes.weight[64].numpy().T + probes.bias[64].numpy()
+    assert (ours.argmax(1)[val] != dataset.labels[val]).tolist() == probes.wrong[64][0].tolist()
+    mean, std = features[train].mean(0), features[train].std(0) + 1e-6
+    theirs = LogisticRegression(max_iter=500).fit((features[train] - mean) / std, dataset.labels[train])
+    agree = theirs.predict((features - mean) / std) == ours.argmax(1)
+    assert agree[train].mean() > 0.95
+
+
+def test_the_result_keeps_the_published_network_where_nothing_found_is_better(run):
+    run, (before, _) = run
+    front = json.loads((run.directory / "front.json").read_text())
+    assert front["state"] == "finished"
+    assert {network["origin"] for network in front["networks"]} <= {TRANSFER, PUBLISHED}
+    for network in before["networks"]:
+        better = [
+            other
+            for other in front["networks"]
+            if other["madds"] <= network["madds"] and other["val_error_views"] <= network["val_error_views"]
+        ]
+        assert better, "each network of the untrained front is on the front, or beaten by one"
+    for network in front["networks"]:
+        assert network["test_error"] is not None
+        assert (run.directory / network["weights"]).exists()
+
+
+def test_norms_keep_their_statistics_through_a_whole_run(run):
+    run, _ = run
+    assert run.keeps_statistics
+    published = published_supernet("efficientnet-lite0").state_dict()
+    trained = run.trained_supernet().state_dict()
+    moved = 0
+    for name, tensor in published.items():
+        if name.endswith(("running_mean", "running_var")):
+            same = trained[name].sort().values, tensor.sort().values  # channels of expansions are in another order
+            torch.testing.assert_close(*same)
+        elif name.endswith("gamma"):
+            moved += int(not torch.equal(trained[name].sort().values, tensor.sort().values))
+    assert moved > 0
+
+
+def test_what_a_front_lacks_is_said():
+    def front(*origins):
+        return {"networks": [{"origin": origin} for origin in origins]}
+
+    assert verdict(front(*[TRANSFER] * 5)) == []
+    (few,) = verdict(front(TRANSFER))
+    assert few.startswith("only 1 network on the front")
+    untrained, few = verdict(front(PUBLISHED, PUBLISHED, TRANSFER))
+    assert untrained.startswith("2 of the front's 3 networks are the published one")
+    assert "--budget" in few
+
+
+def test_weights_from_nothing_are_not_read(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(nat.Transfer, "prepare", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        naturalize.transfer(
+            photographs, tmp_path / "run", supernet="efficientnet-lite0", scratch=True, iterations=1, listeners=()
+        )
+    assert not (tmp_path / "run" / probing.FILE).exists()
+    assert not api.has_front(naturalize.open_run(tmp_path / "run"))
