@@ -29,6 +29,18 @@ def test_size_equals_enumeration():
     assert space.size == len(every_code(space)) == 11 * 2 * (1 + 2 * 4)
 
 
+def test_trimmed_rows_lie_between_the_largest_and_uniform_ones():
+    space = chain_space()
+    codes = space.sample_trimmed(5000, np.random.default_rng(0))
+    assert space.is_valid(codes).all()
+    assert np.bincount(codes[:, 0], minlength=11).min() > 350, "the resolution stays uniform"
+    largest, uniform = (codes[:, 1:] == space.upper[1:]).mean(axis=0), space.sample(5000, np.random.default_rng(1))
+    expected = 0.5 + 0.5 * (uniform[:, 1:] == space.upper[1:]).mean(axis=0)  # a share of 1/2 on average
+    assert largest[:2] == pytest.approx(expected[:2], abs=0.03)
+    whole = (codes[:, 1:] == space.upper[1:]).all(axis=1).mean()
+    assert 0.25 < whole < 0.5, "shares differ from row to row, so that a quarter at least is whole"
+
+
 def test_is_valid_and_repair_agree_with_enumeration():
     space = chain_space()
     rng = np.random.default_rng(0)

@@ -51,7 +51,8 @@ def largest_of(setting) -> Architecture:
 def seen_by(network, setting, arch):
     """Features of pictures under a network's own statistics."""
     network.head.classifier = nn.Identity()
-    pixels = setting.error.calibration(np.arange(len(setting.error.calibration)), setting.error.resolution(arch))
+    train = setting.trainer.images.pixels
+    pixels = train(np.arange(len(train)), setting.error.resolution(arch))
     return logits_of(network, pixels, setting.error.device).clone()
 
 

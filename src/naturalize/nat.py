@@ -22,7 +22,7 @@ from naturalize.conclude import (
     write_stopped_front,
 )
 from naturalize.errors import Interrupted, UserError
-from naturalize.preparing import peak_rate, phases_of, prepare, shrink, train_by_sandwich, trimmed_codes
+from naturalize.preparing import peak_rate, phases_of, prepare, shrink, train_by_sandwich
 from naturalize.probing import probe
 from naturalize.run import Run, source_from
 from naturalize.run.settings import SHRINK
@@ -195,7 +195,7 @@ class Transfer:
         """The largest architecture at every resolution, then with more or less left out; those that are allowed."""
         wholes = np.tile(self.space.upper, (self.space.upper[0] + 1, 1))
         wholes[:, 0] = np.arange(len(wholes))
-        codes = np.concatenate([wholes, trimmed_codes(self.space, max(0, 2 * n), generator)])
+        codes = np.concatenate([wholes, self.space.sample_trimmed(max(0, 2 * n), generator)])
         return codes[self.problem.allowed(codes)][:n]
 
     def context(self, version: int) -> Context:

@@ -16,7 +16,7 @@ from naturalize.probing import start_of_classifier
 from naturalize.run import Settings
 from naturalize.session import Session
 from naturalize.setting import Setting
-from naturalize.space import Architecture, Codes, SearchSpace
+from naturalize.space import Architecture, SearchSpace
 from naturalize.supernet import Family
 from naturalize.supernet.family import Opened
 from naturalize.training.adapt import Extent, Step, cosine, warm_up
@@ -188,18 +188,7 @@ def sandwich(family: Family, seed: int, step: int) -> Sequence[Architecture]:
 
 def trimmed(space: SearchSpace, seed: int, step: int) -> Architecture:
     """The architecture of a step: the largest one with more or less left out, at any resolution."""
-    return space.architectures(trimmed_codes(space, 1, rng.generator(seed, "trimmed", step)))[0]
-
-
-def trimmed_codes(space: SearchSpace, n: int, generator: np.random.Generator) -> Codes:
-    """n architectures that share with the largest one all variables, none, or anything between: `(n, d)`.
-
-    Each has a share of its own, drawn uniformly; the resolution, the first variable, is uniform.
-    """
-    codes, whole = space.sample(n, generator), generator.random((n, 1))
-    kept = generator.random(codes.shape) < whole
-    kept[:, 0] = False
-    return space.repair(np.where(kept, space.upper, codes))
+    return space.architectures(space.sample_trimmed(1, rng.generator(seed, "trimmed", step)))[0]
 
 
 def uniform(space: SearchSpace, seed: int, step: int) -> Architecture:

@@ -56,6 +56,7 @@ FEW_TRAINING_IMAGES = 10_000
 MANY_TRAINING_IMAGES = 20_000  # from which on batch norms take statistics of theirs
 TIMED_PIXELS, LEAST_TIMED = 2**16, 4  # of a batch by which threads are timed: 64 images of 32 px, 4 of 128 and more
 PLANNED = ("efficientnet-lite0",)  # whose resolutions follow the budget too
+TIMED_NETWORKS = 4
 TIMED = (16, 3, 96, 96)  # pixels that they are timed by
 TRAINING, FEWEST_STEPS = 3.2, 200  # a step takes so many times as long as answers; steps that a budget has time for
 LEAST_SIDE = 64  # that is always there
@@ -166,7 +167,9 @@ def create_run(
         sample = some(dataset.splits["train"], STATISTICS_PICTURES, settings.seed, "statistics")
         pixels = Pixels(dataset, sample, family.resolutions[-1:], progress=watch.progress_in_thread)
         mean, std = statistics(pixels, watch.progress)
-    store_pixels(directory / "pixels.safetensors", dataset, family.resolutions, settings.seed, watch.progress)
+    kept = keeps_statistics(settings, directory, dataset)
+    path = directory / "pixels.safetensors"
+    store_pixels(path, dataset, family.resolutions, settings.seed, not kept, watch.progress)
     facts: dict[str, dict[str, Any]] = {
         "data": {
             "name": dataset.name,
@@ -186,7 +189,7 @@ def create_run(
             "flip": should_flip(dataset),
             "views": views_of(dataset),
         },
-        "network": {"keeps_statistics": keeps_statistics(settings, directory, dataset)},
+        "network": {"keeps_statistics": kept},
         "machine": {
             "python": platform.python_version(),
             "system": platform.platform(terse=True),
@@ -339,8 +342,9 @@ def choose_threads(setting: Setting) -> int:
 
 def random_networks(setting: Setting) -> list[Architecture]:
     """Those by which the machine is timed."""
-    space = setting.supernet.family.space
-    return space.architectures(space.sample(4, rng.generator(setting.seed, "costs")))
+    space, generator = setting.supernet.family.space, rng.generator(setting.seed, "costs")
+    sample = space.sample_trimmed if setting.reads_published else space.sample
+    return space.architectures(sample(TIMED_NETWORKS, generator))
 
 
 def measure_costs(setting: Setting) -> Costs:

@@ -169,6 +169,16 @@ class SearchSpace:
             missing -= len(valid)
         return np.concatenate(drawn) if drawn else np.empty((0, len(self)), dtype=np.int64)
 
+    def sample_trimmed(self, n: int, rng: np.random.Generator) -> Codes:
+        """n rows that have all variables of the largest architecture, none, or anything between. Shape `(n, d)`.
+
+        Each row has a share of its own, drawn uniformly; other variables are as in `sample`. So is the first one, which
+        is the resolution of every supernet.
+        """
+        kept = rng.random((n, len(self))) < rng.random((n, 1))
+        kept[:, 0] = False
+        return self.repair(np.where(kept, self.upper, self.sample(n, rng)))
+
     def sample_distinct(self, n: int, rng: np.random.Generator) -> Codes:
         """Up to n distinct rows, uniformly; all of a space with n or fewer architectures. In the order drawn."""
         n = min(n, self.size)

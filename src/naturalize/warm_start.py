@@ -45,17 +45,19 @@ def fit_body(setting: Setting, arch: Architecture) -> None:
     Args:
         arch: the largest of the body, whose stored statistics are true.
     """
-    body, images = setting.supernet.eval().body(arch), setting.error.calibration
+    body, train = setting.supernet.eval().body(arch), setting.trainer.images.pixels
     network = plain_network(setting, arch)
     for block, plain in pairs(body, ElasticInvertedResidual, network, subnet.InvertedResidual):
         plain.register_forward_pre_hook(partial(fit_block, block))
     side = min(setting.supernet.family.resolutions, key=lambda side: abs(side - FIT_SIDE))
-    network(on_device(setting, images(np.arange(min(FIT_PICTURES, len(images))), side)))
+    rows = np.sort(rng.generator(setting.seed, "fit").permutation(len(train))[:FIT_PICTURES])
+    network(on_device(setting, train(rows, side)))
     if setting.run.keeps_statistics:
         return
     network = plain_network(setting, arch)
     norms = [(norm, Moments(plain)) for norm, plain in pairs(body, ElasticConvNorm, network, nn.BatchNorm2d)]
-    pixels = images(np.arange(len(images)), setting.error.resolution(arch))
+    calibration = setting.error.calibration
+    pixels = calibration(np.arange(len(calibration)), setting.error.resolution(arch))
     logits_of(network, pixels, setting.error.device, setting.watch.progress)
     for operator, seen in norms:
         keep_function(operator, seen.mean, seen.variance)

@@ -18,7 +18,8 @@ from naturalize.progress import Progress, silent
 
 CALIBRATION = 256  # 512 gain 0.2 points at most and cost every measurement half as much again (docs/benchmarks.md)
 CHECK = 128
-MOST_BYTES = 256e6  # of one kind at all resolutions: large pictures are kept in smaller numbers, but at least LEAST
+MOST_BYTES = 256e6  # of calibration at all resolutions: large pictures are kept in smaller numbers, but at least LEAST
+CHECK_BYTES = 64e6  # the same of check pictures
 LEAST = 64
 
 Bytes = NDArray[np.uint8]
@@ -42,14 +43,22 @@ class StoredPixels:
 
 
 def store_pixels(
-    path: Path, dataset: Dataset, resolutions: Sequence[int], seed: int, progress: Progress = silent
+    path: Path, dataset: Dataset, resolutions: Sequence[int], seed: int, calibrates: bool, progress: Progress = silent
 ) -> None:
-    """Write calibration pictures (training) and check pictures (validation), drawn by the seed, at each resolution."""
+    """Write check pictures (validation) and calibration pictures (training), drawn by the seed, at each resolution.
+
+    Args:
+        calibrates: whether networks take statistics of these pictures; otherwise no calibration pictures are kept.
+    """
     arrays: dict[str, NDArray] = {}
     picture = dataset.channels * sum(side * side for side in resolutions)
-    affordable = max(LEAST, int(MOST_BYTES / picture))
-    for name, split, wanted in (("calibration", "train", CALIBRATION), ("check", "val", CHECK)):
-        pixels = Pixels(dataset, some(dataset.splits[split], min(wanted, affordable), seed, name), resolutions)
+    kinds = (
+        ("calibration", "train", CALIBRATION if calibrates else 0, MOST_BYTES),
+        ("check", "val", CHECK, CHECK_BYTES),
+    )
+    for name, split, wanted, most in kinds:
+        number = min(wanted, max(LEAST, int(most / picture)))
+        pixels = Pixels(dataset, some(dataset.splits[split], number, seed, name), resolutions)
         arrays[f"{name}.labels"] = pixels.labels
         for number, resolution in enumerate(resolutions):
             progress("pixels", number, len(resolutions))
