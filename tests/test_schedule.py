@@ -24,7 +24,7 @@ problems = st.fixed_dictionaries(
     {
         "val_images": st.integers(2, 20_000),
         "views": st.sampled_from([1, 5]),
-        "test_images": st.integers(0, 50_000),
+        "end_images": st.integers(0, 50_000),
         "fewest": st.integers(20, 44),
         "preparation": st.sampled_from([schedule.PREPARATION, schedule.WARM_UP, 0.0]),
     }
@@ -123,7 +123,7 @@ class Machine:
             self.rate = cosine(start, done, 0.05)(1.0)
             t += 1
         self.measure(members, None)
-        one = self.costs.measure_s(self.problem["test_images"])
+        one = self.costs.measure_s(self.problem["end_images"])
         until = schedule.testing_until(self.budget, self.slowness)
         until = max(until, self.clock + LATE_TESTING * until)
         self.spend(self.costs.read_test_s)
@@ -141,7 +141,7 @@ class Machine:
 def is_reasonable(budget, costs, problem):
     """Whether the test of one network fits the tolerance, and measuring the fewest a part of the budget, even slow."""
     plan = make_plan(budget, 8.0, costs, **problem)
-    must = 3 * (costs.read_test_s + costs.measure_s(problem["test_images"]) + schedule.REPORT_S)
+    must = 3 * (costs.read_test_s + costs.measure_s(problem["end_images"]) + schedule.REPORT_S)
     return must < max(0.1 * budget, 15) and 3 * (problem["fewest"] * plan.measure_s + costs.search_s) < 0.3 * budget
 
 
@@ -156,7 +156,7 @@ def test_C01_a_run_ends_in_time_also_beside_a_busy_neighbour(budget, costs, prob
 
 @given(budgets, machines, problems, st.floats(1, 3), st.floats(0, 1))
 @settings(max_examples=400, deadline=None)
-@example(60.0, Costs(1e-4, 0.02, 2.0, 0.0), {"val_images": 300, "views": 5, "test_images": 360, "fewest": 26, "preparation": 0.4}, 1.0, 1.0)  # fmt: skip # noqa: E501
+@example(60.0, Costs(1e-4, 0.02, 2.0, 0.0), {"val_images": 300, "views": 5, "end_images": 360, "fewest": 26, "preparation": 0.4}, 1.0, 1.0)  # fmt: skip # noqa: E501
 def test_C05_the_learning_rate_ends_at_zero_whatever_the_clock_does(budget, costs, problem, slower, when):
     machine = Machine(budget, costs, problem, 8.0, when * budget, slower).run()
     assert machine.rate == pytest.approx(0.0, abs=1e-9)
@@ -185,6 +185,6 @@ def test_C05_adaptations_by_number_end_at_zero(count):
 
 def test_validation_images_that_were_chosen_stay_chosen():
     costs = Costs(image_s=0.01, network_s=0.1, search_s=2.0, read_test_s=0.0)
-    problem = {"val_images": 5000, "views": 1, "test_images": 100, "fewest": 26, "preparation": 0.4}
+    problem = {"val_images": 5000, "views": 1, "end_images": 100, "fewest": 26, "preparation": 0.4}
     assert make_plan(60, 5, costs, **problem).val_images < 5000
     assert make_plan(60, 5, costs, **problem, images_chosen=True).val_images == 5000

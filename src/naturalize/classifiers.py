@@ -31,8 +31,8 @@ class OwnClassifier:
     """What is better for one network than the shared classifier, by validation.
 
     Attributes:
-        weight, bias: fitted to training and validation pictures, `(classes, channels)` and `(classes,)`.
-        wrong: wrong answers in each view, by what was fitted to training pictures alone.
+        weight, bias: `(classes, channels)` and `(classes,)`.
+        wrong: wrong answers to the validation images in each view.
     """
 
     weight: Tensor
@@ -47,8 +47,14 @@ class OwnClassifier:
         return network
 
 
+def images_of_a_classifier(setting: Setting) -> int:
+    """Images that fitting one takes features of."""
+    images = setting.error.images
+    return min(PICTURES, len(setting.trainer.images.labels)) + images.views * len(images)
+
+
 def own_classifier(setting: Setting, arch: Architecture) -> OwnClassifier | None:
-    """The classifier of its own of an architecture; None where validation does not say that it is better."""
+    """A classifier for the features of one architecture; None where validation says that it is no better."""
     error, train = setting.error, setting.trainer.images
     network, resolution = fold(error.network(arch)), error.resolution(arch)
     head = cast(ClassificationHead, network.head)
@@ -66,8 +72,6 @@ def own_classifier(setting: Setting, arch: Architecture) -> OwnClassifier | None
     labels, truth = train.labels[rows], torch.from_numpy(np.asarray(error.images.labels))
     features = seen(train.pixels(rows, resolution))
     views = [seen(error.images(np.arange(len(truth)), resolution, view)) for view in range(error.images.views)]
-    found = wrong(*logistic_regression(setting.task, features, labels, near=shared))
-    if sum(found) >= sum(wrong(*shared)):
-        return None
-    both = torch.cat([features, views[0]]), torch.cat([labels, truth])
-    return OwnClassifier(*logistic_regression(setting.task, *both, near=shared), found)
+    own = logistic_regression(setting.task, features, labels, near=shared)
+    found = wrong(*own)
+    return OwnClassifier(*own, found) if sum(found) < sum(wrong(*shared)) else None

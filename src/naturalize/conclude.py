@@ -237,6 +237,7 @@ def give_own_classifiers(setting: Setting, front: Front, until: float | None) ->
     for network, found in side_by_side(fit, while_time(), setting.error.device, tell):
         if found is not None:
             own[network["architecture"]] = found
+            network["own_classifier"] = True
             network["val_error"] = 100.0 * found.wrong[0] / network["val_images"]
             network["val_error_views"] = 100.0 * float(np.mean(found.wrong)) / network["val_images"]
     codes = setting.supernet.family.space.codes([parse(network["architecture"]) for network in front["networks"]])
@@ -285,6 +286,7 @@ def network_of(setting: Setting, measurement: Measurement, origin: str) -> dict[
     return {
         "architecture": arch.text,
         "origin": origin,
+        "own_classifier": origin == PUBLISHED,
         "resolution": setting.error.resolution(arch),
         "val_error": 100.0 * detail["wrong"] / detail["images"],
         "val_images": detail["images"],

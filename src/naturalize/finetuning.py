@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from naturalize.conclude import measure_test
 from naturalize.files import write_json
+from naturalize.preparing import RATE_OF_KEPT
 from naturalize.run.front import FrontNetwork, read_front
 from naturalize.setting import Setting
 from naturalize.space import Architecture
@@ -64,7 +65,7 @@ def trained(setting: Setting, subnet: Subnet, arch: Architecture, extent: Extent
     resolution = setting.error.resolution(arch)
     (decay, *_) = (group["weight_decay"] for group in trainer.optimizer.param_groups)
     plain = nn.Sequential(subnet.layers, subnet.head)
-    network, optimizer = trainer.fabric.setup(plain, make_optimizer(plain, decay))
+    network, optimizer = trainer.fabric.setup(plain, make_optimizer(plain, decay, trainer.keeps_statistics))
 
     def step(number: int) -> Tensor:
         images, labels = trainer.images(trainer.batches.rows(number), resolution, number, subnet.normalize)
@@ -75,6 +76,7 @@ def trained(setting: Setting, subnet: Subnet, arch: Architecture, extent: Extent
     def on_step(state: TrainingState, loss: float, rate: float) -> None:
         watch.progress("finetune", int(1000 * extent.fraction(state)), 1000)
 
+    peak = RATE_OF_KEPT if trainer.keeps_statistics else RATE
     alone = replace(trainer, supernet=network, optimizer=optimizer)
-    alone.run(step, TrainingState(), extent, warm_up(cosine(0.0, 1.0, RATE), WARM_UP_SHARE), on_step)
+    alone.run(step, TrainingState(), extent, warm_up(cosine(0.0, 1.0, peak), WARM_UP_SHARE), on_step)
     return setting.error.calibrated(subnet, arch)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from naturalize import rng, schedule
 from naturalize.archive import Context, Measurement
+from naturalize.classifiers import images_of_a_classifier
 from naturalize.conclude import (
     conclude,
     hypervolume_of,
@@ -116,7 +117,7 @@ class Transfer:
             costs,
             val_images=len(setting.error.images),
             views=setting.error.images.views,
-            test_images=len(setting.dataset.splits["test"]),
+            end_images=len(setting.dataset.splits["test"]) + images_of_a_classifier(setting),
             fewest=setting.fewest,
             preparation=share if self.session.version < 0 else 0.0,
             images_chosen=self.archive.decision(CHOSEN_IMAGES) is not None,

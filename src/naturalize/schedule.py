@@ -23,8 +23,8 @@ OVERHEAD = 0.07  # of an iteration, at most, for the search
 MOST_ITERATIONS = 30
 FEWEST_IMAGES = 1000  # that a measurement is left with at least, where there are as many; views go before
 REPORT_S = 2.5
-FRONT = 16  # networks that the reserve expects to read the test split
-TESTING = 0.1  # of what is left at the start, at most, for them: where it is too little, fewer networks are tested
+FRONT = 16  # networks that the reserve expects to get a classifier and to read the test split
+TESTING = 0.12  # of what is left at the start, at most, for them: where it is too little, fewer networks are tested
 FEWEST_FINAL = 8  # networks that the final pass measures although it is late
 LATE_TESTING = 0.4  # of what is left after the last adaptation, at most, is kept for tests on a machine that slowed
 LEAST_LEFT = 0.6  # of what is left at the start, however slowly the test split is read
@@ -84,19 +84,20 @@ class Plan:
 
 
 def make_plan(
-    budget_s: float, used_s: float, costs: Costs, *, val_images: int, views: int, test_images: int, fewest: int,
+    budget_s: float, used_s: float, costs: Costs, *, val_images: int, views: int, end_images: int, fewest: int,
     preparation: float, images_chosen: bool = False,
 ) -> Plan:  # fmt: skip
     """Divide what is left of a budget.
 
     Args:
         views: of each validation image; views are left out before images are.
+        end_images: that each network of the front answers in the end: to be tested, and for its classifier.
         fewest: measurements of a pass, at least.
         preparation: share of what the reserve leaves.
         images_chosen: the validation images stay as they are, since some were measured already.
     """
     free = max(1.0, budget_s - used_s)
-    one_test_s = costs.measure_s(test_images)
+    one_test_s = costs.measure_s(end_images)
     test_s = costs.read_test_s + max(one_test_s, min(FRONT * one_test_s, TESTING * free))
     end_s = min(REPORT_S + min(0.02 * budget_s, 12.0) + test_s, (1 - LEAST_LEFT) * free)
     left = free - end_s
