@@ -13,7 +13,7 @@ from naturalize.preparing import sandwich, uniform
 from naturalize.run.checkpoints import Checkpoints
 from naturalize.supernet import make_family
 from naturalize.tasks import Classification, balanced_weights
-from naturalize.training.adapt import Extent, TrainingState, cosine, warm_up
+from naturalize.training.adapt import Extent, TrainingState, cosine, make_optimizer, warm_up
 
 
 @pytest.fixture
@@ -186,3 +186,61 @@ def test_T13_training_labels_alone_decide_what_is_learnt(supernet):
     worse_loss, worse_error, _ = error_after(train_labels=shuffled)
     assert worse_loss > loss
     assert worse_error > 40
+
+
+def test_parts_of_a_batch_side_by_side_have_the_gradients_of_the_whole(supernet):
+    trainer = make_trainer(supernet, Pictures(30), 9)
+    trainer.keeps_statistics = True
+    supernet.eval()
+    arch = uniform(supernet.family.space, 0, 0)
+    images, labels = trainer.batch(0, arch)
+
+    def gradients(parts):
+        trainer.parts = parts
+        supernet.zero_grad(set_to_none=True)
+        loss = trainer.gradients(images, labels, arch) + trainer.gradients(images, labels, arch)  # they accumulate
+        return loss, {name: parameter.grad for name, parameter in supernet.named_parameters()}
+
+    (loss, whole), (same, by_parts) = gradients(1), gradients(4)
+    torch.testing.assert_close(loss, same)
+    assert {name for name, gradient in whole.items() if gradient is None} == {
+        name for name, gradient in by_parts.items() if gradient is None
+    }
+    for name, gradient in whole.items():
+        if gradient is not None:
+            torch.testing.assert_close(by_parts[name], gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_norms_that_keep_their_statistics_train_all_else_by_adamw(supernet):
+    trainer = make_trainer(supernet, Pictures(30), 10)
+    adaptive = make_optimizer(supernet, 1e-3, adaptive=True)
+    trainer.optimizer, trainer.keeps_statistics = trainer.fabric.setup_optimizers(adaptive), True
+    before = tensors(supernet)
+    losses = []
+    step = trainer.adaptation_step(lambda number: supernet.family.space.largest, 0)
+    trainer.run(
+        step, TrainingState(), Extent(steps=40), lambda done: 1e-3, lambda state, loss, rate: losses.append(loss)
+    )
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    changed = {name for name, tensor in tensors(supernet).items() if not torch.equal(tensor, before[name])}
+    assert any(name.endswith("gamma") for name in changed)
+    assert not any("running" in name or name.endswith(("mean_shift", "var_factor")) for name in changed)
+
+
+def test_C4b_one_network_of_a_step_without_finite_gradients_leaves_the_weights_as_they_were(
+    supernet, trainer, monkeypatch
+):
+    calls = []
+
+    def poisoned(self, logits, teacher):
+        calls.append(1)
+        return logits.sum() * math.inf
+
+    monkeypatch.setattr(Classification, "distillation_loss", poisoned)
+    before = tensors(supernet)
+    state = TrainingState()
+    step = trainer.sandwich_step(lambda number: sandwich(supernet.family, 0, number), 0)
+    trainer.run(step, state, Extent(steps=3), lambda done: 0.1, lambda *told: None)
+    assert calls
+    assert state.skipped == 3
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tensors(supernet).items())
