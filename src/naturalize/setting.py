@@ -43,7 +43,6 @@ from naturalize.training.engine import (
     make_fabric,
     memory_format,
     quickest_thread_count,
-    second_time_s,
     side_by_side,
 )
 from naturalize.training.evaluate import fold, images_at_once, logits_of
@@ -61,7 +60,7 @@ FEW_IMAGES = 1500  # validation images below which each is measured in several v
 VIEWS = 5
 FEW_TRAINING_IMAGES = 10_000
 MANY_TRAINING_IMAGES = 20_000  # from which on batch norms take statistics of theirs
-TIMED_PIXELS, LEAST_TIMED = 2**17, 4  # of a batch by which threads are timed: 128 images of 32 px, 8 of 128
+TIMED_PIXELS, LEAST_TIMED = 2**16, 4  # of a batch by which threads are timed: 64 images of 32 px, 4 of 128 and more
 PLANNED = ("efficientnet-lite0",)  # whose resolutions follow the budget too
 TIMED_NETWORKS, SAMPLE = 4, 64  # by which the machine is timed, and of how many they are
 TIMED = (16, 3, 96, 96)  # pixels that they are timed by
@@ -328,10 +327,7 @@ def taught_by_itself(settings: Settings, teacher: Teacher | None) -> bool:
 
 
 def choose_threads(setting: Setting) -> int:
-    """Take the number of threads with which a few random networks train fastest, at present.
-
-    Where norms keep their statistics, parts of a batch may go side by side in place of threads for each operator.
-    """
+    """Take the number of threads with which a few random networks train fastest, at present."""
     trainer = setting.trainer
     trainer.supernet.train(not trainer.keeps_statistics)
     batches = []
@@ -343,13 +339,9 @@ def choose_threads(setting: Setting) -> int:
     def work() -> None:
         for arch, images, labels in batches:
             setting.watch.check()
-            trainer.gradients(images, labels, arch)
+            trainer.fabric.backward(setting.task.loss(trainer.supernet(images, arch), labels))
 
-    threads, seconds = quickest_thread_count(work)
-    if trainer.keeps_statistics and trainer.fabric.device.type == "cpu" and allowed_cpus() > 1:
-        trainer.parts = allowed_cpus()
-        if second_time_s(work) > seconds:
-            trainer.parts = 1
+    threads = quickest_thread_count(work)
     trainer.optimizer.zero_grad(set_to_none=True)
     return threads
 
@@ -380,8 +372,6 @@ def measure_costs(setting: Setting) -> Costs:
 
     each = np.array(list(side_by_side(seconds, archs, error.device, setting.watch.check)))
     network_s, image_s = (each.mean(axis=0) / at_once(error.device)).tolist()
-    setting.watch.event(
-        "machine", threads=threads, parts=setting.trainer.parts, image_ms=1e3 * image_s, network_ms=1e3 * network_s
-    )
+    setting.watch.event("machine", threads=threads, image_ms=1e3 * image_s, network_ms=1e3 * network_s)
     per_picture_s = READ_S if setting.dataset.given_test else RESIZE_S
     return Costs(image_s, network_s, SEARCH_S, per_picture_s * len(setting.dataset.splits["test"]))

@@ -188,29 +188,6 @@ def test_T13_training_labels_alone_decide_what_is_learnt(supernet):
     assert worse_error > 40
 
 
-def test_parts_of_a_batch_side_by_side_have_the_gradients_of_the_whole(supernet):
-    trainer = make_trainer(supernet, Pictures(30), 9)
-    trainer.keeps_statistics = True
-    supernet.eval()
-    arch = uniform(supernet.family.space, 0, 0)
-    images, labels = trainer.batch(0, arch)
-
-    def gradients(parts):
-        trainer.parts = parts
-        supernet.zero_grad(set_to_none=True)
-        loss = trainer.gradients(images, labels, arch) + trainer.gradients(images, labels, arch)  # they accumulate
-        return loss, {name: parameter.grad for name, parameter in supernet.named_parameters()}
-
-    (loss, whole), (same, by_parts) = gradients(1), gradients(4)
-    torch.testing.assert_close(loss, same)
-    assert {name for name, gradient in whole.items() if gradient is None} == {
-        name for name, gradient in by_parts.items() if gradient is None
-    }
-    for name, gradient in whole.items():
-        if gradient is not None:
-            torch.testing.assert_close(by_parts[name], gradient, rtol=1e-3, atol=1e-5)
-
-
 def test_norms_that_keep_their_statistics_train_all_else_by_adamw(supernet):
     trainer = make_trainer(supernet, Pictures(30), 10)
     adaptive = make_optimizer(supernet, 1e-3, adaptive=True)

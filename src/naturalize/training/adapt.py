@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
 from typing import Protocol, cast
 
 import torch
@@ -19,7 +17,6 @@ from naturalize.space import Architecture
 from naturalize.supernet import Supernet
 from naturalize.tasks import Classification
 from naturalize.training.batches import Batches, TrainingImages
-from naturalize.training.engine import memory_format
 
 Step = Callable[[int], Tensor]  # number of a step within its training to its loss, gradients accumulated
 
@@ -98,8 +95,6 @@ class Trainer:
         teacher: normalised images to logits, another network's, from which what learns from labels learns too.
         labelled: whether the images have labels; otherwise the teacher alone tells.
         keeps_statistics: whether batch norms train in evaluation mode, with the statistics that they have.
-        parts: of a batch, that are worked on side by side, each by one CPU: only norms that keep their statistics allow
-            it, since they couple no pictures.
     """
 
     fabric: Fabric
@@ -111,7 +106,6 @@ class Trainer:
     teacher: Callable[[Tensor], Tensor] | None = None
     labelled: bool = True
     keeps_statistics: bool = False
-    parts: int = 1
 
     def run(
         self,
@@ -167,33 +161,11 @@ class Trainer:
         def step(number: int) -> Tensor:
             arch = draw(first + number)
             images, labels = self.batch(first + number, arch)
-            return self.gradients(images, labels, arch)
-
-        return step
-
-    def gradients(self, images: Tensor, labels: Tensor, arch: Architecture) -> Tensor:
-        """Accumulate the gradients of an architecture on a batch; its loss."""
-        if self.parts == 1:
             loss = self.loss(self.supernet(images, arch), labels, self.targets(images))
             self.fabric.backward(loss)
             return loss.detach()
-        parameters = list(self.supernet.parameters())
 
-        def part(rows: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-            logits = self.supernet(images[rows].contiguous(memory_format=memory_format(images.device)), arch)
-            loss = self.loss(logits, labels[rows], self.targets(images[rows])) * (len(rows) / len(labels))
-            return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
-
-        found = list(self.pool.map(part, torch.arange(len(labels)).tensor_split(self.parts)))
-        for parameter, gradients in zip(parameters, zip(*(of for _, of in found), strict=True), strict=True):
-            there = [gradient for gradient in (parameter.grad, *gradients) if gradient is not None]
-            parameter.grad = reduce(torch.add, there) if there else None
-        return torch.stack([loss for loss, _ in found]).sum()
-
-    @cached_property
-    def pool(self) -> ThreadPoolExecutor:
-        """Threads for the parts of a batch, each with one CPU."""
-        return ThreadPoolExecutor(self.parts, initializer=torch.set_num_threads, initargs=(1,))
+        return step
 
     def sandwich_step(self, draw: Callable[[int], Sequence[Architecture]], first: int) -> Step:
         """The largest learns from labels or teacher, the others from the largest (Yu et al., BigNAS, ECCV 2020).

@@ -54,27 +54,22 @@ def keep_memory() -> None:
     c.mallopt(MMAP_THRESHOLD, 2**25)  # the most that older versions take
 
 
-def quickest_thread_count(work: Callable[[], object]) -> tuple[int, float]:
-    """The number of threads, one or all allowed, with which `work` runs faster, and its seconds; the number is set.
+def quickest_thread_count(work: Callable[[], object]) -> int:
+    """The number of threads, one or all allowed, with which `work` runs faster; it is set.
 
     On a busy machine two threads can be many times slower than one.
     """
     best, best_s = 1, float("inf")
     for threads in sorted({1, allowed_cpus()}, reverse=True):
         torch.set_num_threads(threads)
-        seconds = second_time_s(work)
+        work()
+        start = time.perf_counter()
+        work()
+        seconds = time.perf_counter() - start
         if seconds < best_s:
             best, best_s = threads, seconds
     torch.set_num_threads(best)
-    return best, best_s
-
-
-def second_time_s(work: Callable[[], object]) -> float:
-    """Seconds that `work` takes the second time."""
-    work()
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    return best
 
 
 def at_once(device: torch.device) -> int:
