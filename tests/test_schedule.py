@@ -187,4 +187,4 @@ def test_validation_images_that_were_chosen_stay_chosen():
     costs = Costs(image_s=0.01, network_s=0.1, search_s=2.0, read_test_s=0.0)
     problem = {"val_images": 5000, "views": 1, "end_images": 100, "fewest": 26, "preparation": 0.4}
     assert make_plan(60, 5, costs, **problem).val_images < 5000
-    assert make_plan(60, 5, costs, **problem, images_chosen=True).val_images == 5000
+    assert make_plan(60, 5, costs, **problem, chosen=(5000, 1)).val_images == 5000

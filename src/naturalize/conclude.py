@@ -139,7 +139,7 @@ def objective_values(setting: Setting, codes: Codes, error: Floats) -> Floats:
 def reference_of(setting: Setting) -> list[float]:
     """Hypervolume's reference point: the majority class's error, and 1.05 x the largest architecture for the rest."""
     largest = setting.supernet.family.space.corners()[1:]
-    majority = majority_error(np.asarray(setting.error.images.labels))
+    majority = majority_error(np.asarray(setting.val.labels))
     names = setting.run.settings.objectives
     return [majority if name == "error" else 1.05 * float(setting.problem.exact[name](largest)[0]) for name in names]
 
@@ -177,6 +177,7 @@ def front_of(setting: Setting, version: int, codes: Codes, values: Floats) -> Fr
         codes, values: architectures and their objectives under the version, `(n, d)` and `(n, m)`.
     """
     run, dataset, space = setting.run, setting.dataset, setting.supernet.family.space
+    setting.choose_images(version)
     found = setting.archive.measurements(Context("error", "default", "val", version))
     measured = [found[arch] for arch in space.architectures(codes)]
     probed = probed_measurements(setting)
@@ -197,7 +198,7 @@ def front_of(setting: Setting, version: int, codes: Codes, values: Floats) -> Fr
         "objectives": list(run.settings.objectives),
         "requirements": list(run.settings.requirements),
         "class_names": run.class_names,
-        "majority_error": {"val": majority_error(np.asarray(setting.error.images.labels)), "test": None},
+        "majority_error": {"val": majority_error(np.asarray(setting.val.labels)), "test": None},
         "probe_error": float(errors.min()) if probed else None,
         "splits": {split: len(rows) for split, rows in dataset.splits.items()},
         "val_views": setting.error.images.views,

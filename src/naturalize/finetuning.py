@@ -29,6 +29,7 @@ def finetune(setting: Setting, chosen: list[FrontNetwork], seconds: float) -> No
     front.json keeps what the numbers were before, and the test split is read for the networks that are replaced.
     """
     front = read_front(setting.run.directory)
+    setting.choose_images(front["weights_version"])
     entries = {entry["architecture"]: entry for entry in front["networks"]}
     better: dict[str, Subnet] = {}
     for network in chosen:

@@ -30,7 +30,7 @@ from naturalize.run.settings import SHRINK
 from naturalize.schedule import Plan
 from naturalize.search import Guided, make_guided, non_dominated, survive
 from naturalize.session import Session
-from naturalize.setting import CHOSEN_IMAGES, Setting, choose_threads, measure_costs
+from naturalize.setting import CHOSEN_IMAGES, Setting, choose_threads, images_of, measure_costs
 from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
 from naturalize.training.adapt import Extent, cosine
 from naturalize.training.engine import at_once, side_by_side
@@ -115,14 +115,14 @@ class Transfer:
             budget,
             self.watch.used_s,
             costs,
-            val_images=len(setting.error.images),
-            views=setting.error.images.views,
+            val_images=len(setting.val),
+            views=setting.val.views,
             end_images=len(setting.dataset.splits["test"]) + images_of_a_classifier(setting),
             fewest=setting.fewest,
             preparation=share if self.session.version < 0 else 0.0,
-            images_chosen=self.archive.decision(CHOSEN_IMAGES) is not None,
+            chosen=self.archive.decision(CHOSEN_IMAGES),
         )
-        setting.choose_images(*self.archive.decide(CHOSEN_IMAGES, lambda: (plan.val_images, plan.views)))
+        self.archive.decide(CHOSEN_IMAGES, lambda: (plan.val_images, plan.views))
         self.archive.record_decision(f"plan {budget:g}", plan.record())
         self.watch.event("plan", budget_s=budget, **plan.record())
         return plan
@@ -207,9 +207,12 @@ class Transfer:
         """One pass over the archive under weights version t: all of it, or what the clock allows."""
         members = self.members(t)
         context = self.context(t)
+        known = self.archive.measurements(context)
         if self.plan is not None and not final:
             self.archive.decide(f"begin {t}", lambda: self.watch.used_s)
-        known = self.archive.measurements(context)
+        elif self.plan is not None and self.plan.final_images and not known:
+            self.archive.decide(images_of(t), lambda: (self.plan.final_images, self.plan.final_views))  # type: ignore[union-attr]
+        self.setting.choose_images(t)
 
         def tell() -> None:
             self.watch.progress("measure", len(known), len(members))

@@ -81,7 +81,7 @@ def probe(setting: Setting) -> Probes | None:
         return None
     if (directory / FILE).exists():
         return probes_of(directory)
-    watch, train, val = setting.watch, setting.trainer.images, setting.error.images
+    watch, train, val = setting.watch, setting.trainer.images, setting.val
     budget_s = setting.run.settings.budget_s
     until = np.inf if budget_s is None else max(SHARE * budget_s, LEAST_S)
     rows = np.sort(rng.generator(setting.seed, "probe").permutation(len(train.labels))[:PICTURES])

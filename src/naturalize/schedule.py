@@ -17,6 +17,7 @@ WARM_UP = 0.1  # in place of it where the bodies bring weights
 MEASURING = 0.25  # of an iteration, at most unless the fewest measurements take longer
 ADAPTING_OF_REST = 0.4  # of all that preparation leaves, at least where the fewest measurements allow it
 LEAST_MEASURING = 0.05  # of what is left, for the smallest measuring pass; images are left out until it fits
+FINAL_MEASURING = 0.1  # the same of the final pass, which selects the front and so takes more of them
 ADAPTING = 0.7  # of an iteration, at least, where there are several
 LATE_MEASURING = 0.6  # of what is left, at most, for the fewest measurements of a last iteration
 OVERHEAD = 0.07  # of an iteration, at most, for the search
@@ -65,6 +66,7 @@ class Plan:
         members: architectures that one measuring pass is expected to hold.
         measure_s: expected of one measurement.
         end_s: reserve for reading the test split and for the report.
+        final_images, final_views: as `val_images` and `views`, of the final pass; 0 where they are the same.
     """
 
     prepare_until: float
@@ -77,6 +79,8 @@ class Plan:
     members: int
     measure_s: float
     end_s: float
+    final_images: int = 0
+    final_views: int = 0
 
     def record(self) -> dict[str, Any]:
         """As a JSON value."""
@@ -85,7 +89,7 @@ class Plan:
 
 def make_plan(
     budget_s: float, used_s: float, costs: Costs, *, val_images: int, views: int, end_images: int, fewest: int,
-    preparation: float, images_chosen: bool = False,
+    preparation: float, chosen: tuple[int, int] | None = None,
 ) -> Plan:  # fmt: skip
     """Divide what is left of a budget.
 
@@ -94,22 +98,25 @@ def make_plan(
         end_images: that each network of the front answers in the end: to be tested, and for its classifier.
         fewest: measurements of a pass, at least.
         preparation: share of what the reserve leaves.
-        images_chosen: the validation images stay as they are, since some were measured already.
+        chosen: validation images and views that stay as they are, since some were measured already.
     """
     free = max(1.0, budget_s - used_s)
     one_test_s = costs.measure_s(end_images)
     test_s = costs.read_test_s + max(one_test_s, min(FRONT * one_test_s, TESTING * free))
     end_s = min(REPORT_S + min(0.02 * budget_s, 12.0) + test_s, (1 - LEAST_LEFT) * free)
     left = free - end_s
-    affordable = (LEAST_MEASURING * left / fewest - costs.network_s) / costs.image_s
-    images = val_images * views
-    if affordable < images and not images_chosen:
-        images = int(max(affordable, min(val_images, FEWEST_IMAGES)))
-        views = max(1, images // val_images)
-        val_images = min(val_images, images)
-        images = val_images * views
-    measure_s = costs.measure_s(images)
-    final_s = min(max(fewest * measure_s, min(0.06 * left, KEPT * measure_s)), 0.25 * left)
+
+    def affordable(share: float) -> tuple[int, int]:
+        """Images and views of a pass of the fewest measurements in a share of the time."""
+        images = int(max((share * left / fewest - costs.network_s) / costs.image_s, min(val_images, FEWEST_IMAGES)))
+        return min(val_images, images), max(1, min(views, images // val_images))
+
+    final_images, final_views = affordable(FINAL_MEASURING)
+    val_images, views = chosen or affordable(LEAST_MEASURING)
+    final_images, final_views = max(final_images, val_images), max(final_views, views)
+    measure_s = costs.measure_s(val_images * views)
+    final_each_s = costs.measure_s(final_images * final_views)
+    final_s = min(max(fewest * final_each_s, min(0.06 * left, KEPT * final_each_s)), 0.25 * left)
     left -= final_s
     preparing = min(preparation * left, 0.5 * budget_s)
     adapting = left - preparing
@@ -132,6 +139,8 @@ def make_plan(
         members=members,
         measure_s=measure_s,
         end_s=end_s,
+        final_images=final_images,
+        final_views=final_views,
     )
 
 

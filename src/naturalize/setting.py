@@ -68,6 +68,7 @@ TRAINING, FEWEST_STEPS = 3.2, 100  # a step takes so many times as long as answe
 LEAST_SIDE = 96  # that is always there
 SEARCH_S, READ_S, RESIZE_S = 2.0, 1e-3, 2e-4  # to fit and search; to read a picture; to resize one that was read
 # a decision: how many, in how many views; it never changes, so that errors stay comparable
+NO_VERSION = -1  # before anything is trained
 CHOSEN_IMAGES = "validation images"
 
 
@@ -78,6 +79,7 @@ class Setting:
     Attributes:
         problem: what is searched: the space, the objectives in the run's order, limits as the requirements have them.
         prepared: whether the weights to start from make good subnets already, and not the largest network alone.
+        val: all validation images in all views; `error` answers those that `choose_images` chose.
     """
 
     run: Run
@@ -90,6 +92,7 @@ class Setting:
     error: Error
     problem: SearchProblem
     prepared: bool
+    val: Images
 
     @property
     def seed(self) -> int:
@@ -111,9 +114,16 @@ class Setting:
         """Multiply-adds and parameters by stage, from which predictors learn: read off the layer table once."""
         return stage_counts(self.supernet.family, self.task, self.dataset.channels)
 
-    def choose_images(self, n: int, views: int) -> None:
-        """Answer n of the validation images in so many views; the same n always."""
-        self.error.images = chosen_images(self.error.images, self.seed, n, views)
+    def choose_images(self, version: int) -> None:
+        """Answer the validation images by which a weights version is measured: some in some views; the same always."""
+        chosen = self.archive.decision(images_of(version)) or self.archive.decision(CHOSEN_IMAGES)
+        if chosen is not None:
+            self.error.images = chosen_images(self.val, self.seed, *chosen)
+
+
+def images_of(version: int) -> str:
+    """The decision on the validation images of one weights version, where they are not those of all."""
+    return f"images {version}"
 
 
 def chosen_images(images: Images, seed: int, n: int, views: int) -> Chosen:
@@ -285,10 +295,9 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, tea
         error=Error(supernet, task, run.stored("calibration"), val, fabric.device, watch.progress_in_thread, kept),
         problem=search_problem(run.settings, family, exact_counts(family, task, dataset.channels)),
         prepared=archive.decide("prepared", lambda: starts_prepared(run.settings, run.directory)),
+        val=val,
     )
-    chosen = archive.decision(CHOSEN_IMAGES)
-    if chosen is not None:
-        setting.choose_images(*chosen)
+    setting.choose_images(NO_VERSION)
     return setting
 
 
