@@ -17,22 +17,23 @@ largest network of naturalize has them in 5x5 ones and computes the same):
 - resolutions: one Lite0, started from such a regression, fine-tuned at a random resolution each batch, read at each.
 - whole: one Lite0, fine-tuned at the largest resolution.
 - smallest: the smallest subnet of naturalize's space, its channels kept by contribution, trained alone.
-- pruning: Torch-Pruning on top of `resolutions`: the whole network has 35% of the time, then seven networks, pruned down
-  to 7 M multiply-adds at 128 px step by step, learn from labels and the whole one; each is read at each resolution.
-- modelopt: NVIDIA ModelOpt's AutoNAS on top of `resolutions`: its supernet has 60% of the time, then five subnets are
-  searched for, fine-tuned, and read at each resolution. Importing it takes long, so that is not counted.
+- pruning: Torch-Pruning on top of `resolutions`: the whole network has 35% of the time, then seven networks, pruned
+  step by step to 7 M multiply-adds at 128 px, learn from labels and the whole one; all are read at each resolution.
+- modelopt: NVIDIA ModelOpt's AutoNAS on top of `resolutions`: its supernet has 60% of the time; then three subnets
+  are searched for, and they, the smallest and the largest are fine-tuned and read at each resolution. Importing it
+  takes seconds, which are not counted.
 - lite1, lite2: as `whole`, the next larger networks that were published.
 
-Each way runs alone, in a process of its own, on all CPUs, for the same wall clock from the start of the process to its end;
-splits by the seed, preprocessing, augmentation, batches and decay of weights are naturalize's. Batch norms keep
-ImageNet's statistics, which serves an ordinary network better than those of batches; the rates are the best found on
-validation. Rivals that choose nothing by validation train on those pictures too; naturalize does not. The test split is read
-once, at the end, and all points of a rival count, also those that only test tells are on its front.
+Each way runs alone, in a process of its own, on all CPUs, for the same wall clock from the start of the process to its
+end. Splits by the seed, preprocessing, augmentation, batches and decay of weights are naturalize's. Batch norms keep
+ImageNet's statistics, which serves an ordinary network better than those of batches; rates were chosen on validation.
+Rivals train on the validation pictures too, as long as they choose nothing by them; naturalize does not. The test split
+is read once, at the end, and all points of a rival count, also such as only the test split could choose.
 
-Multiply-adds are those of convolutions and linear layers: naturalize's own for its networks; for others counted on the plain
-network, which every cell checks against naturalize's count of Lite0. Hypervolume is that by test error and multiply-adds, with
-two reference points: 90% and 77 M; the error of the largest class and 1.1 times the largest network at its largest
-resolution. A cell (set, budget, way, seed) is kept as a JSON file in --runs: what is finished is not repeated.
+Multiply-adds are those of convolutions and linear layers: naturalize's own count for its networks, for others that of
+the plain network, which every cell compares with naturalize's for Lite0. Hypervolume is that by test error and
+multiply-adds, with two reference points: 90% and 77 M; the error of the largest class and 1.1 times the multiply-adds
+of the largest network. Each cell (set, budget, way, seed) is kept as a JSON file in --runs: none is repeated.
 """
 
 import argparse
@@ -109,13 +110,21 @@ def run_rival(asked: argparse.Namespace) -> None:
     path.write_text(json.dumps(found))
 
 
-def scores(points: list[Any], reference: tuple[float, float]) -> dict[str, float | None]:
+def references(cells: dict[str, list[Cell]]) -> dict[str, tuple[float, float]]:
+    """Reference points of hypervolumes by name; the second is known where a rival ran."""
+    found = {"hypervolume": FIXED_REFERENCE}
+    for way, (first, *_) in cells.items():
+        if way != "nat":
+            found["hypervolume, majority"] = first["facts"]["majority error"], 1.1 * first["facts"]["largest madds"]
+    return found
+
+
+def scores(points: list[Any], reference: dict[str, tuple[float, float]]) -> dict[str, float | None]:
     """What the points of one run come to."""
     small = [error for error, madds, _ in points if madds <= SMALL_MADDS]
     values = np.array([point[:2] for point in points], dtype=float)
     return {
-        "hypervolume": hypervolume(values, FIXED_REFERENCE),
-        "hypervolume, largest class": hypervolume(values, reference),
+        **{name: hypervolume(values, point) for name, point in reference.items()},
         "least error": min(error for error, _, _ in points),
         "least error up to 8.2 M": min(small, default=None),
     }
@@ -144,7 +153,7 @@ def main() -> None:
         return
     asked.runs.mkdir(parents=True, exist_ok=True)
     cells: dict[str, list[Cell]] = {}
-    skipped = {}
+    skipped: dict[str, str] = {}
     for way in asked.ways:
         module, install = NEEDED.get(way, ("json", ""))
         if importlib.util.find_spec(module) is None:
@@ -156,15 +165,15 @@ def main() -> None:
             found = cell(asked, way, seed)
             cells[way].append(found)
             print(f"{way} {seed}: {len(found['points'])} points in {found['wall_s']:.1f} s", flush=True)
-    facts = [found["facts"] for of in cells.values() for found in of if "largest madds" in found["facts"]]
-    reference = (facts[0]["majority error"], 1.1 * facts[0]["largest madds"]) if facts else FIXED_REFERENCE
+    if not cells:
+        return
+    reference = references(cells)
     scored = {way: [scores(found["points"], reference) for found in of] for way, of in cells.items()}
-    result: dict[str, Any] = {"budget": asked.budget, "references": [FIXED_REFERENCE, reference], "skipped": skipped}
-    result["scores"], names = scored, next(iter(scored.values()))[0]
-    print(f"\n{'':>12} " + " ".join(f"{name:>26}" for name in names))
+    names = next(iter(scored.values()))[0]
+    print(f"\n{'':>12} " + " ".join(f"{name:>22}" for name in names))
     for way, each in scored.items():
-        print(f"{way:>12} " + " ".join(f"{in_words([score[name] for score in each]):>26}" for name in names))
-    result["cells"] = {way: [{k: found[k] for k in ("points", "facts", "wall_s")} for found in of] for way, of in cells.items()}
+        print(f"{way:>12} " + " ".join(f"{in_words([score[name] for score in each]):>22}" for name in names))
+    result = {"budget": asked.budget, "references": reference, "skipped": skipped, "scores": scored, "cells": cells}
     write(f"rivals-{asked.data}-{asked.budget}", result)
 
 
