@@ -30,10 +30,9 @@ from naturalize.tasks import Classification
 from naturalize.tasks.classification import majority_error
 from naturalize.training.adapt import cosine, make_optimizer, warm_up
 from naturalize.training.batches import Batches, TrainingImages
-from naturalize.training.calibrate import calibrate
 from naturalize.training.engine import keep_memory
 from naturalize.training.evaluate import fold
-from naturalize.warm_start import Moments, by_contribution, logistic_regression, products
+from naturalize.warm_start import fit_block, logistic_regression, pairs
 from naturalize.weights import published_supernet
 
 MEAN, STD = [127.0] * 3, [128.0] * 3  # of pixels 0..255, as EfficientNet-Lite was trained
@@ -41,7 +40,7 @@ RESOLUTIONS = (32, 40, 48, 64, 80, 96)  # and 128 where pictures are as large
 LARGEST = 128
 PROBED = (48, 64, 96)  # at which the classifier is fitted that training at mixed resolutions starts from
 RATE, WARM_UP_SHARE = 0.005, 0.05  # where cosines start, after a rise over this share of the time
-LOOKED_AT = 512  # training pictures that channels are ordered by, and that statistics are taken from
+LOOKED_AT, FITTED = 512, 128  # training pictures that statistics are taken from; that channels are ordered by
 ANSWERED, TIMED = 32, 16  # pictures that go through a network at once; that threads are timed by
 END_S = 1.0  # for the last step, the result and the end of the process
 LATE = 1.2  # how much longer reading may take than was measured
@@ -388,34 +387,23 @@ def whole(work: Work, number: int = 0) -> list[Point]:
 
 
 def smallest(work: Work) -> list[Point]:
-    """The smallest subnet of naturalize's space, channels by contribution, trained alone at its resolution."""
+    """The smallest subnet of naturalize's space, channels by contribution, trained alone at mixed resolutions."""
     network = smallest_subnet(work)
-    sides = make_family("efficientnet-lite0", work.dataset.side).resolutions[:1]
-    few = torch.from_numpy(work.pixels(work.some(LOOKED_AT), sides[0]))
-    calibrate(network, channels_last(few))
-    work.start_classifier(network, sides)
-    work.reserve([(1.0, sides)])
-    work.fine_tune("smallest", body_of(network), sides, work.share(1.0), own_statistics=OWN)
-    if OWN:
-        calibrate(network, channels_last(few))
-    return work.read({"smallest": (network, sides)})
+    work.start_classifier(network, PROBED)
+    work.reserve([(1.0, work.resolutions)])
+    work.fine_tune("smallest", body_of(network), work.resolutions, work.share(1.0))
+    return work.read({"smallest": (network, work.resolutions)})
 
 
 @torch.no_grad()
 def smallest_subnet(work: Work) -> Subnet:
     """Cut from the published weights, the channels of each block ordered as naturalize does it."""
-    supernet = published_supernet("efficientnet-lite0")
+    supernet = published_supernet("efficientnet-lite0").eval()
     small, large = supernet.family.space.architectures(supernet.family.space.corners())
     network = supernet.extract(large).to(memory_format=torch.channels_last).eval()
-    seen = [
-        (elastic, Moments(plain.project, products))
-        for elastic, plain in zip(supernet.layers_of(0), network.layers, strict=True)
-        if isinstance(elastic, ElasticInvertedResidual)
-    ]
-    for rows in np.array_split(work.some(LOOKED_AT), LOOKED_AT // ANSWERED):
-        network(channels_last(torch.from_numpy(work.pixels(rows, work.largest))))
-    for elastic, moments in seen:
-        elastic.reorder(by_contribution(elastic.project.weight.flatten(1), moments.central))
+    for block, plain in pairs(supernet, ElasticInvertedResidual, network, subnet.InvertedResidual):
+        plain.register_forward_pre_hook(functools.partial(fit_block, block))
+    network(channels_last(torch.from_numpy(work.pixels(work.some(FITTED), work.largest))))
     cut = supernet.extract(small).to(memory_format=torch.channels_last).eval()
     cut.head.classifier = nn.Linear(cut.head.classifier.in_features, work.task.classes)
     return cut
