@@ -45,7 +45,6 @@ ANSWERED, TIMED = 32, 16  # pictures that go through a network at once; that thr
 END_S = 1.0  # for the last step, the result and the end of the process
 LATE = 1.2  # how much longer reading may take than was measured
 
-OWN = False
 WHOLE_SHARE = 0.35  # of the time, for the whole network before it is pruned
 PRUNINGS, PRUNED_MADDS = 7, 7e6  # networks on the way to the smallest one; its multiply-adds at 128 px
 MOST_PRUNED, PRUNER_STEPS = 0.9, 100  # of a layer's channels; on the way there, of which each network takes several
