@@ -75,7 +75,7 @@ def from_the_largest(trainer: Trainer, own: Setting, first: int) -> Step:
 
 def at_rate(rate: float) -> list[Patch]:
     """Adaptation and warm-up begin at this rate."""
-    return [(module, "peak_rate", lambda settings: rate) for module in (nat, preparing)]
+    return [(module, "peak_rate", lambda settings, kept=False: rate) for module in (nat, preparing)]
 
 
 WAYS: dict[str, list[Patch]] = {
@@ -125,7 +125,7 @@ def adapt_only(own: Setting) -> None:
     until = OWN_END * settings.budget_s
     share = schedule.WARM_UP if own.prepared else schedule.PREPARATION
     prepare(session, Extent(seconds=share * (until - watch.used_s)))
-    rate = cosine(0.0, 1.0, nat.peak_rate(settings))
+    rate = cosine(0.0, 1.0, nat.peak_rate(settings, own.run.keeps_statistics))
     step = partial(labels_alone, own.trainer, own)
     session.train("adapt", 1, step, Extent(seconds=until - watch.used_s), rate)
     if average := own.trainer.__dict__.get("average"):
