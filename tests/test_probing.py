@@ -12,6 +12,7 @@ import naturalize
 from naturalize import api, nat, probing
 from naturalize.conclude import verdict
 from naturalize.data import open_data
+from naturalize.errors import Interrupted
 from naturalize.run.front import PUBLISHED, TRANSFER
 from naturalize.training.evaluate import logits_of
 from naturalize.weights import published_supernet
@@ -135,3 +136,34 @@ def test_weights_from_nothing_are_not_read(photographs, tmp_path, monkeypatch):
         )
     assert not (tmp_path / "run" / probing.FILE).exists()
     assert not api.has_front(naturalize.open_run(tmp_path / "run"))
+
+
+def test_a_run_that_is_stopped_in_preparation_leaves_a_front_that_can_be_exported(photographs, tmp_path, monkeypatch):
+    def stopped(self):
+        raise Interrupted(2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nat.Transfer, "prepare", stopped)
+        with pytest.raises(Interrupted):
+            naturalize.transfer(
+                photographs, tmp_path / "run", supernet="efficientnet-lite0", iterations=1, epochs=1, listeners=()
+            )
+    assert (tmp_path / "run" / "report.html").exists()
+    best = naturalize.open_run(tmp_path / "run").best()
+    exported = naturalize.export(tmp_path / "run", tmp_path / "model.onnx")
+    assert exported.path.exists()
+    assert best.measured.origin == PUBLISHED
+
+
+def test_grey_photographs_are_normalised_as_the_published_network_was_trained(photographs, tmp_path, monkeypatch):
+    grey = photographs[0].mean(axis=3, keepdims=True).astype(np.uint8), photographs[1]
+    monkeypatch.setattr(nat.Transfer, "prepare", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    for name, pictures in (("grey", grey), ("colour", (grey[0].repeat(3, axis=3), grey[1]))):
+        with pytest.raises(KeyboardInterrupt):
+            naturalize.transfer(
+                pictures, tmp_path / name, supernet="efficientnet-lite0", iterations=1, epochs=1, listeners=()
+            )
+    runs = [naturalize.open_run(tmp_path / name) for name in ("grey", "colour")]
+    assert runs[0].facts["pixels"]["mean"] == [127.0]
+    errors = [[network.val_error_views for network in run.front()] for run in runs]
+    assert errors[0] == pytest.approx(errors[1], abs=5.0)

@@ -176,14 +176,13 @@ def create_run(
     Args:
         class_names: of the data, or of a teacher where these have none.
     """
-    source = source_supernet(settings, directory, watch.progress)
-    if source is not None and source.channels == dataset.channels:
-        mean, std = (tuple(tensor.flatten().tolist()) for tensor in (source.normalize.mean, source.normalize.std))
+    source, kept = source_supernet(settings, directory, watch.progress), keeps_statistics(settings, directory, dataset)
+    if source is not None and (kept or source.channels == dataset.channels):
+        mean, std = (of_channels(part, dataset.channels) for part in (source.normalize.mean, source.normalize.std))
     else:
         sample = some(dataset.splits["train"], STATISTICS_PICTURES, settings.seed, "statistics")
         pixels = Pixels(dataset, sample, family.resolutions[-1:], progress=watch.progress_in_thread)
         mean, std = statistics(pixels, watch.progress)
-    kept = keeps_statistics(settings, directory, dataset)
     path = directory / "pixels.safetensors"
     store_pixels(path, dataset, family.resolutions, settings.seed, not kept, watch.progress)
     facts: dict[str, dict[str, Any]] = {
@@ -214,6 +213,12 @@ def create_run(
         },
     }
     return Run.create(directory, settings, facts)
+
+
+def of_channels(normalization: torch.Tensor, channels: int) -> tuple[float, ...]:
+    """Mean or deviation by channel; where the colours are others, their mean for each."""
+    values = normalization.flatten().tolist()
+    return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
 
 
 def keeps_statistics(settings: Settings, directory: Path, dataset: Dataset) -> bool:
