@@ -38,11 +38,14 @@ from naturalize.weights import published_supernet
 MEAN, STD = [127.0] * 3, [128.0] * 3  # of pixels 0..255, as EfficientNet-Lite was trained
 RESOLUTIONS = (32, 40, 48, 64, 80, 96)  # and 128 where pictures are as large
 LARGEST = 128
-PROBED = (48, 64, 96)  # at which the classifier is fitted that training at mixed resolutions starts from
+PROBED, CALIBRATED = (
+    (48, 64, 96),
+    64,
+)  # at which the classifier is fitted that training at mixed resolutions starts from
 RATE, WARM_UP_SHARE = 0.005, 0.05  # where cosines start, after a rise over this share of the time
 LOOKED_AT, FITTED = 512, 128  # training pictures that statistics are taken from; that channels are ordered by
 ANSWERED, TIMED = 32, 16  # pictures that go through a network at once; that threads are timed by
-END_S = 1.0  # for the last step, the result and the end of the process
+END_S = 2.0  # for the last step, the result and the end of the process
 LATE = 1.2  # how much longer reading may take than was measured
 
 WHOLE_SHARE = 0.35  # of the time, for the whole network before it is pruned
@@ -224,15 +227,19 @@ class Work:
         """Gradients of the mean loss. Fixed batch norms couple no pictures, so parts of a batch can go side by side."""
         parameters = list(body.parameters())
 
-        def part(rows: Tensor) -> tuple[Tensor, ...]:
-            logits = body(channels_last(images[rows]))
-            loss = self.task.loss(logits, labels[rows])
-            if targets is not None:
-                loss = loss + self.task.distillation_loss(logits, targets[rows])
-            return torch.autograd.grad(loss * (len(rows) / len(labels)), parameters, allow_unused=True)
+        def part(images: Tensor, labels_: Tensor, targets_: Tensor | None) -> tuple[Tensor | None, ...]:
+            logits = body(images)
+            loss = self.task.loss(logits, labels_)
+            if targets_ is not None:
+                loss = loss + self.task.distillation_loss(logits, targets_)
+            return torch.autograd.grad(loss * (len(labels_) / len(labels)), parameters, allow_unused=True)
 
-        rows = torch.arange(len(labels)).tensor_split(parts)
-        found = [part(rows[0])] if parts == 1 else self.side_by_side(part, rows)
+        if parts == 1:
+            found = [part(images, labels, targets)]
+        else:
+            taught = [None] * parts if targets is None else targets.tensor_split(parts)
+            split = zip(images.tensor_split(parts), labels.tensor_split(parts), taught, strict=True)
+            found = self.side_by_side(lambda each: part(*each), split)
         for parameter, gradients in zip(parameters, zip(*found, strict=True), strict=True):
             parameter.grad = None if gradients[0] is None else functools.reduce(torch.add, gradients)
 
@@ -498,8 +505,10 @@ def modelopt(work: Work) -> list[Point]:
         work.facts["searched"].append([len(state["samples"]), state["num_satisfied"]])
     work.train_on(np.arange(len(work.pixels)))
     networks: Networks = {}
+    few = work.normalize(torch.from_numpy(work.pixels(work.some(LOOKED_AT), CALIBRATED)))
     for place, (name, body) in enumerate(subnets.items()):
         body = body.to(memory_format=torch.channels_last)
+        calibrate(body, few)
         work.fine_tune(name, body, work.resolutions, work.share(1 / (len(subnets) - place)))
         networks[name] = nn.Sequential(work.normalize, body), work.resolutions
     return work.read(networks)
