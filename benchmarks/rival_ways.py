@@ -30,6 +30,7 @@ from naturalize.tasks import Classification
 from naturalize.tasks.classification import majority_error
 from naturalize.training.adapt import cosine, make_optimizer, warm_up
 from naturalize.training.batches import Batches, TrainingImages
+from naturalize.training.calibrate import calibrate
 from naturalize.training.engine import keep_memory
 from naturalize.training.evaluate import fold
 from naturalize.warm_start import fit_block, logistic_regression, pairs
