@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from naturalize import rng
 from naturalize.setting import Setting
 from naturalize.space import Architecture
-from naturalize.supernet import Subnet
 from naturalize.supernet.subnet import ClassificationHead
 from naturalize.training.evaluate import fold, logits_of
 from naturalize.warm_start import logistic_regression
@@ -38,13 +37,6 @@ class OwnClassifier:
     weight: Tensor
     bias: Tensor
     wrong: list[int]
-
-    def put(self, network: Subnet) -> Subnet:
-        """The network with it."""
-        classifier = cast(ClassificationHead, network.head).classifier
-        device = next(network.parameters()).device
-        classifier.weight, classifier.bias = nn.Parameter(self.weight.to(device)), nn.Parameter(self.bias.to(device))
-        return network
 
 
 def images_of_a_classifier(setting: Setting) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from naturalize.data import Pixels
 from naturalize.exporting import Network, save_network
 from naturalize.files import write_bytes, write_json
 from naturalize.objectives.error import Chosen
-from naturalize.probing import architecture_at, probe_network, probes_of
+from naturalize.probing import architecture_at, probe_networks, probes_of
 from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER
 from naturalize.run.run import card_of
 from naturalize.search import hypervolume, non_dominated
@@ -31,6 +31,7 @@ from naturalize.tasks import majority_error
 from naturalize.training.engine import at_once, side_by_side
 from naturalize.training.evaluate import fold, logits_of
 from naturalize.version import __version__
+from naturalize.warm_start import with_classifier
 
 WORST = 12
 CLASSIFIERS = 0.5  # of the time that is left for the end, at most, for classifiers of networks
@@ -102,15 +103,22 @@ def write_probed_front(setting: Setting) -> None:
 def write_front(setting: Setting, version: int, codes: Codes, values: Floats) -> Front:
     """front.json of networks measured on validation, with those of the published network where it is the best."""
     front = front_of(setting, version, codes, values)
+    untrained = published_of(setting, front["networks"])
     for network in front["networks"]:
         if network["origin"] == PUBLISHED:
             network["weights"] = f"networks/{network['architecture']}.safetensors"
-            subnet = probe_network(setting, network["resolution"])
+            subnet = untrained[network["architecture"]]
             save_network(
                 setting.run.directory / "networks", Network(subnet.cpu(), full_card(setting, front, network, subnet))
             )
     write_json(setting.run.directory / "front.json", front)
     return front
+
+
+def published_of(setting: Setting, networks: Sequence[dict[str, Any]]) -> dict[str, Subnet]:
+    """The untrained networks among entries of a front, by architecture, on the device."""
+    texts = {network["resolution"]: network["architecture"] for network in networks if network["origin"] == PUBLISHED}
+    return {texts[side]: subnet for side, subnet in probe_networks(setting, list(texts)).items()}
 
 
 def full_card(setting: Setting, front: Front, network: dict[str, Any], subnet: Subnet) -> dict[str, Any]:
@@ -327,6 +335,7 @@ def measure_test(
     sides = sorted({network["resolution"] for network in front["networks"]})
     pixels = Pixels(dataset, rows, sides, progress=watch.progress_in_thread)
     networks = [n for n in front["networks"] if finetuned is None or n["architecture"] in finetuned]
+    ready = published_of(setting, networks) if finetuned is None else finetuned
     took_s: list[float] = []
 
     def while_time() -> Iterator[dict[str, Any]]:
@@ -338,7 +347,7 @@ def measure_test(
     def answer(network: dict[str, Any]) -> tuple[dict[str, Any], Subnet, Tensor | None, float]:
         start = watch.used_s
         text, logits = network["architecture"], None
-        subnet = finetuned[text] if finetuned is not None else network_on_front(setting, network, own or {})
+        subnet = ready[text] if text in ready else network_on_front(setting, text, own or {})
         if len(rows):
             images = pixels(np.arange(len(rows)), network["resolution"])
             logits = logits_of(fold(copy.deepcopy(subnet)), images, setting.error.device, setting.error.progress)
@@ -360,13 +369,10 @@ def measure_test(
     front["networks"] = [network for network in front["networks"] if network["weights"]]
 
 
-def network_on_front(setting: Setting, network: dict[str, Any], own: Mapping[str, OwnClassifier]) -> Subnet:
-    """The network of an entry of a front, on the device, with its own classifier where it has one."""
-    if network["origin"] == PUBLISHED:
-        return probe_network(setting, network["resolution"])
-    text = network["architecture"]
+def network_on_front(setting: Setting, text: str, own: Mapping[str, OwnClassifier]) -> Subnet:
+    """The trained network of an architecture, on the device, with its own classifier where it has one."""
     subnet = setting.error.network(setting.supernet.family.space.parse(text))
-    return own[text].put(subnet) if text in own else subnet
+    return with_classifier(subnet, own[text].weight, own[text].bias) if text in own else subnet
 
 
 def fill_in_test(setting: Setting, network: dict[str, Any], logits: Tensor, pixels: Pixels) -> None:

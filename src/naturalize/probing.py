@@ -6,6 +6,8 @@ what the networks of a transfer are compared with; where nothing that was found 
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -22,9 +24,8 @@ from naturalize.setting import Setting, source_supernet
 from naturalize.space import Architecture
 from naturalize.supernet import Subnet
 from naturalize.supernet.subnet import ClassificationHead
-from naturalize.training.engine import memory_format
 from naturalize.training.evaluate import fold, logits_of
-from naturalize.warm_start import logistic_regression
+from naturalize.warm_start import logistic_regression, plain_network, with_classifier
 from naturalize.weights import transplant
 
 FILE = "probes.safetensors"
@@ -127,19 +128,18 @@ def published(setting: Setting) -> Subnet:
     source = source_supernet(setting.run.settings, setting.run.directory, setting.watch.progress)
     assert source is not None
     transplant(supernet, source)
-    network = supernet.extract(supernet.family.space.largest).eval()
-    device = setting.error.device
-    return network.to(device, memory_format=memory_format(device))  # type: ignore[call-overload]
+    return plain_network(setting, supernet, supernet.family.space.largest)
 
 
-def probe_network(setting: Setting, resolution: int) -> Subnet:
-    """The published network with the classifier of a resolution."""
-    network, probes = published(setting), probes_of(setting.run.directory)
-    assert probes is not None
-    classifier = cast(ClassificationHead, network.head).classifier
-    weight, bias = (of[resolution].to(setting.error.device) for of in (probes.weight, probes.bias))
-    classifier.weight, classifier.bias = nn.Parameter(weight), nn.Parameter(bias)
-    return network
+def probe_networks(setting: Setting, resolutions: Sequence[int]) -> dict[int, Subnet]:
+    """The published network with the classifier of each resolution."""
+    probes = probes_of(setting.run.directory)
+    if probes is None or not resolutions:
+        return {}
+    network = published(setting)
+    return {
+        side: with_classifier(copy.deepcopy(network), probes.weight[side], probes.bias[side]) for side in resolutions
+    }
 
 
 def seen(setting: Setting, network: nn.Module, pixels: NDArray[np.uint8]) -> Tensor:

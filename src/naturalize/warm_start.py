@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from naturalize import rng
 from naturalize.setting import Setting
 from naturalize.space import Architecture
-from naturalize.supernet import subnet
+from naturalize.supernet import Supernet, subnet
 from naturalize.supernet.blocks import ElasticInvertedResidual
 from naturalize.supernet.operators import ElasticConvNorm
 from naturalize.tasks import Classification
@@ -46,7 +46,7 @@ def fit_body(setting: Setting, arch: Architecture) -> None:
         arch: the largest of the body, whose stored statistics are true.
     """
     body, train = setting.supernet.eval().body(arch), setting.trainer.images.pixels
-    network = plain_network(setting, arch)
+    network = plain_network(setting, setting.supernet, arch)
     for block, plain in pairs(body, ElasticInvertedResidual, network, subnet.InvertedResidual):
         plain.register_forward_pre_hook(partial(fit_block, block))
     side = min(setting.supernet.family.resolutions, key=lambda side: abs(side - FIT_SIDE))
@@ -54,7 +54,7 @@ def fit_body(setting: Setting, arch: Architecture) -> None:
     network(on_device(setting, train(rows, side)))
     if setting.run.keeps_statistics:
         return
-    network = plain_network(setting, arch)
+    network = plain_network(setting, setting.supernet, arch)
     norms = [(norm, Moments(plain)) for norm, plain in pairs(body, ElasticConvNorm, network, nn.BatchNorm2d)]
     calibration = setting.error.calibration
     pixels = calibration(np.arange(len(calibration)), setting.error.resolution(arch))
@@ -63,10 +63,18 @@ def fit_body(setting: Setting, arch: Architecture) -> None:
         keep_function(operator, seen.mean, seen.variance)
 
 
-def plain_network(setting: Setting, arch: Architecture) -> subnet.Subnet:
-    """The subnet with the stored statistics, on the device."""
-    network = setting.supernet.extract(arch).eval()
+def plain_network(setting: Setting, supernet: Supernet, arch: Architecture) -> subnet.Subnet:
+    """A supernet's subnet with the stored statistics, on the device."""
+    network = supernet.extract(arch).eval()
     return network.to(setting.error.device, memory_format=memory_format(setting.error.device))  # type: ignore[call-overload]
+
+
+def with_classifier(network: subnet.Subnet, weight: Tensor, bias: Tensor) -> subnet.Subnet:
+    """The network, changed in place, with a classifier of weight `(classes, channels)` and bias `(classes,)`."""
+    classifier = cast(subnet.ClassificationHead, network.head).classifier
+    device = next(network.parameters()).device
+    classifier.weight, classifier.bias = nn.Parameter(weight.to(device)), nn.Parameter(bias.to(device))
+    return network
 
 
 def on_device(setting: Setting, pixels: NDArray[np.uint8]) -> Tensor:
@@ -95,8 +103,9 @@ def fit_block(block: ElasticInvertedResidual, plain: subnet.InvertedResidual, in
     x = plain.expand(inputs[0])
     channels, largest = x.shape[1], block.kernels[-1]
     maps = {k: block.depthwise.convolved(x, block.depthwise.slice(1, channels, k).weight) for k in block.kernels}
+    found = {kernel: moments(of) for kernel, of in maps.items()}
     for option, kernel in enumerate(block.kernels):
-        set_option(block.depthwise, option, moments(maps[kernel]), moments(maps[largest]))
+        set_option(block.depthwise, option, found[kernel], found[largest])
     seen = {}
     for option, kernel in enumerate(block.kernels):
         y = block.depthwise.activated(maps[kernel], block.depthwise.slice(1, channels, kernel, option))
@@ -111,8 +120,8 @@ def fit_block(block: ElasticInvertedResidual, plain: subnet.InvertedResidual, in
     whole = projected(weight, *seen[largest])
     for width in block.expanded:
         for kernel, (mean, covariance) in seen.items():
-            found = projected(weight[:, :width], mean[:width], covariance[:width, :width])
-            set_option(block.project, block.options(width, kernel)[1], found, whole)
+            part = projected(weight[:, :width], mean[:width], covariance[:width, :width])
+            set_option(block.project, block.options(width, kernel)[1], part, whole)
 
 
 def moments(maps: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,6 @@ from naturalize.supernet.subnet import Normalize, Subnet
 
 __all__ = [
     "FAMILIES",
-    "RESOLUTIONS",
     "Body",
     "Counter",
     "Family",
