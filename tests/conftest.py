@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import naturalize  # noqa: F401  (before torch, whose threads it makes sleep while they wait)
+from naturalize.data import open_data
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
 
@@ -40,6 +41,19 @@ def make_pictures(root: Path, n: int, *names: str, size: tuple[int, int] = (64, 
 def picture_maker() -> Callable[..., Path]:
     """`make_pictures`."""
     return make_pictures
+
+
+@pytest.fixture(scope="session")
+def clothes() -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+    """By a side in pixels: 80 photographs of four kinds of clothes, and the names of their classes."""
+    dataset = open_data("clothing")
+    rows = [row for row in dataset.splits["train"].tolist() if dataset.labels[row] < 4][:80]
+
+    def made(side: int) -> tuple[np.ndarray, np.ndarray]:
+        pixels = np.stack([np.asarray(dataset.picture(row).convert("RGB").resize((side, side))) for row in rows])
+        return pixels, np.array([dataset.class_names[dataset.labels[row]] for row in rows])
+
+    return made
 
 
 @pytest.fixture

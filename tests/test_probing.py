@@ -19,12 +19,9 @@ from naturalize.weights import published_supernet
 
 
 @pytest.fixture(scope="module")
-def photographs():
+def photographs(clothes):
     """80 photographs of four kinds of clothes as arrays."""
-    dataset = open_data("clothing")
-    rows = [row for row in dataset.splits["train"].tolist() if dataset.labels[row] < 4][:80]
-    pixels = np.stack([np.asarray(dataset.picture(row).convert("RGB").resize((64, 64))) for row in rows])
-    return pixels, np.array([dataset.class_names[dataset.labels[row]] for row in rows])
+    return clothes(64)
 
 
 @pytest.fixture(scope="module")

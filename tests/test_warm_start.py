@@ -9,7 +9,6 @@ from torch import nn
 import naturalize
 from naturalize import nat, preparing
 from naturalize import setting as setting_module
-from naturalize.data import open_data
 from naturalize.space import Architecture
 from naturalize.supernet.operators import ElasticConvNorm
 from naturalize.tasks import Classification
@@ -27,12 +26,9 @@ from naturalize.warm_start import (
 
 
 @pytest.fixture(scope="module")
-def photographs():
+def photographs(clothes):
     """80 photographs of four kinds of clothes as arrays."""
-    dataset = open_data("clothing")
-    rows = [row for row in dataset.splits["train"].tolist() if dataset.labels[row] < 4][:80]
-    pixels = np.stack([np.asarray(dataset.picture(row).convert("RGB").resize((96, 96))) for row in rows])
-    return pixels, np.array([dataset.class_names[dataset.labels[row]] for row in rows])
+    return clothes(96)
 
 
 def with_setting(data, out, work, monkeypatch, **options):
