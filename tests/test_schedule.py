@@ -7,10 +7,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from naturalize import schedule
-from naturalize.conclude import LATE_TESTING
+from naturalize.conclude import LATE_TESTING, LEAST_LAST_S, TESTING_SAFETY
 from naturalize.nat import RECENT
 from naturalize.schedule import Costs, cosine_part, make_plan, remaining_iterations
 from naturalize.training.adapt import cosine
+
+FRONT = 30  # networks that are tested
 
 budgets = st.floats(30, 36_000)
 machines = st.builds(
@@ -54,11 +56,12 @@ def test_adaptation_gets_at_least_40_percent_of_what_preparation_leaves_where_me
     used = min(8.0, 0.1 * budget)
     plan = make_plan(budget, used, costs, **problem)
     fewest_s = problem["fewest"] * plan.measure_s
-    ends = plan.end_s + costs.search_s + 2 * fewest_s
+    ends = plan.end_s + 2 * costs.search_s + 3 * fewest_s
     left = budget - plan.prepare_until
     if ends > 0.4 * left:
         return  # what must be measured, tested and written leaves no room
     adapting = plan.iterations * (plan.iteration_s - plan.measuring_s - costs.search_s)
+    adapting += schedule.LAST / (1 - schedule.LAST) * (plan.final_from - plan.prepare_until)  # the last one
     assert adapting >= 0.4 * left - 1e-6
 
 
@@ -104,18 +107,15 @@ class Machine:
             measures = t == 0 or (
                 remaining > 0 and schedule.has_time_to_measure(left, fewest, plan.measure_s * self.slowness)
             )
-            if not measures and done >= 1:
+            if not measures:
                 break
             begin = self.clock
-            if measures:
-                self.seconds = []
-                self.measure(members, [plan.final_from] * fewest + [begin + plan.measuring_s] * members)
-                each = sum(self.seconds) / len(self.seconds)
-                members = max(fewest, min(schedule.KEPT, int(plan.measuring_s / each)))
-                self.spend(self.costs.search_s)
-            else:
-                remaining = 1
-            start, done = cosine_part(done, remaining)
+            self.seconds = []
+            self.measure(members, [plan.final_from] * fewest + [begin + plan.measuring_s] * members)
+            each = sum(self.seconds) / len(self.seconds)
+            members = max(fewest, min(schedule.KEPT, int(plan.measuring_s / each)))
+            self.spend(self.costs.search_s)
+            start, done = cosine_part(done, remaining, schedule.CURVE_END)
             finish = plan.final_from if remaining <= 1 else begin + (plan.final_from - begin) / remaining
             seconds = max(1.0, finish - self.clock)
             self.adapted += seconds
@@ -124,11 +124,17 @@ class Machine:
             t += 1
         self.measure(members, None)
         one = self.costs.measure_s(self.problem["end_images"])
+        testing_s = FRONT * one * self.slowness + self.costs.read_test_s
+        last_s = schedule.testing_until(self.budget, self.slowness) - TESTING_SAFETY * testing_s - self.clock
+        last_s = max(LEAST_LAST_S, last_s)
+        self.adapted += last_s
+        self.clock += last_s
+        self.rate = cosine(schedule.LAST_BEGIN, 1.0, 0.05)(1.0)
         until = schedule.testing_until(self.budget, self.slowness)
         until = max(until, self.clock + LATE_TESTING * until)
         self.spend(self.costs.read_test_s)
         last_s = 0.0
-        for network in range(30):
+        for network in range(FRONT):
             start = self.clock
             if network and start + last_s > until:
                 break
@@ -167,7 +173,7 @@ def test_C05_the_learning_rate_ends_at_zero_whatever_the_clock_does(budget, cost
 def test_the_cosine_is_continuous_over_adaptations_however_many_are_expected(expected):
     done, previous = 0.0, 0.05
     for remaining in expected:
-        start, end = cosine_part(done, remaining)
+        start, end = cosine_part(done, remaining, 1.0)
         rate = cosine(start, end, 0.05)
         assert rate(0.0) == pytest.approx(previous)
         assert rate(1.0) <= rate(0.0) + 1e-12
@@ -179,7 +185,7 @@ def test_the_cosine_is_continuous_over_adaptations_however_many_are_expected(exp
 def test_C05_adaptations_by_number_end_at_zero(count):
     done = 0.0
     for t in range(count):
-        _, done = cosine_part(done, count - t)
+        _, done = cosine_part(done, count - t, 1.0)
     assert done == pytest.approx(1.0)
 
 

@@ -7,6 +7,7 @@ subnet a head too).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -31,39 +32,64 @@ class OwnClassifier:
 
     Attributes:
         weight, bias: `(classes, channels)` and `(classes,)`.
-        wrong: wrong answers to the validation images in each view.
+        wrong: wrong answers to the validation images in each view; nothing where validation pictures were learnt from.
     """
 
     weight: Tensor
     bias: Tensor
-    wrong: list[int]
+    wrong: Sequence[int] = ()
 
 
 def images_of_a_classifier(setting: Setting) -> int:
-    """Images that fitting one takes features of."""
-    images = setting.error.images
-    return min(PICTURES, len(setting.trainer.images.labels)) + images.views * len(images)
+    """Images that the last fit of one takes features of."""
+    return min(PICTURES, len(setting.trainer.images.labels) + len(setting.val))
 
 
 def own_classifier(setting: Setting, arch: Architecture) -> OwnClassifier | None:
     """A classifier for the features of one architecture; None where validation says that it is no better."""
-    error, train = setting.error, setting.trainer.images
-    network, resolution = fold(error.network(arch)), error.resolution(arch)
-    head = cast(ClassificationHead, network.head)
-    classifier = cast(nn.Linear, head.classifier)
-    shared = classifier.weight.detach().cpu().clone(), classifier.bias.detach().cpu().clone()
-    head.classifier = nn.Identity()
-
-    def seen(pixels: NDArray[np.uint8]) -> Tensor:
-        return logits_of(network, pixels, error.device, error.progress).clone()
+    error = setting.error
+    features = Features(setting, arch)
+    own = features.classifier()
+    truth = torch.from_numpy(np.asarray(error.images.labels))
+    rows = np.arange(len(truth))
+    views = [features.of(error.images(rows, features.resolution, view)) for view in range(error.images.views)]
 
     def wrong(weight: Tensor, bias: Tensor) -> list[int]:
         return [int(setting.task.wrong(view @ weight.T + bias, truth).sum()) for view in views]
 
-    rows = np.sort(rng.generator(setting.seed, "own classifier").permutation(len(train.labels))[:PICTURES])
-    labels, truth = train.labels[rows], torch.from_numpy(np.asarray(error.images.labels))
-    features = seen(train.pixels(rows, resolution))
-    views = [seen(error.images(np.arange(len(truth)), resolution, view)) for view in range(error.images.views)]
-    own = logistic_regression(setting.task, features, labels, near=shared)
     found = wrong(*own)
-    return OwnClassifier(*own, found) if sum(found) < sum(wrong(*shared)) else None
+    return OwnClassifier(*own, found) if sum(found) < sum(wrong(*features.shared)) else None
+
+
+def refitted(setting: Setting, arch: Architecture) -> OwnClassifier:
+    """The classifier for the features of one architecture under the weights and with the training images of now."""
+    return OwnClassifier(*Features(setting, arch).classifier())
+
+
+class Features:
+    """What the network of an architecture sees in pictures, and the classifier that all subnets share.
+
+    Attributes:
+        resolution: at which it sees them, in pixels.
+        shared: weight `(classes, channels)` and bias `(classes,)`.
+    """
+
+    def __init__(self, setting: Setting, arch: Architecture) -> None:
+        self.setting = setting
+        self.resolution = setting.error.resolution(arch)
+        self.network = fold(setting.error.network(arch))
+        head = cast(ClassificationHead, self.network.head)
+        classifier = cast(nn.Linear, head.classifier)
+        self.shared = classifier.weight.detach().cpu().clone(), classifier.bias.detach().cpu().clone()
+        head.classifier = nn.Identity()
+
+    def of(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Features `(n, channels)` of pixels at the resolution, on the CPU."""
+        return logits_of(self.network, pixels, self.setting.error.device, self.setting.error.progress).clone()
+
+    def classifier(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias fitted to training images, kept close to the shared ones."""
+        train = self.setting.trainer.images
+        rows = np.sort(rng.generator(self.setting.seed, "own classifier").permutation(len(train.labels))[:PICTURES])
+        features = self.of(train.pixels(rows, self.resolution))
+        return logistic_regression(self.setting.task, features, train.labels[rows], near=self.shared)

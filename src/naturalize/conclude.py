@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,58 +15,79 @@ from PIL import Image
 from torch import Tensor
 
 from naturalize.archive import Context, Measurement
-from naturalize.classifiers import OwnClassifier, own_classifier
+from naturalize.classifiers import OwnClassifier, images_of_a_classifier, own_classifier, refitted
 from naturalize.data import Pixels
 from naturalize.exporting import Network, save_network
 from naturalize.files import write_bytes, write_json
+from naturalize.last_adaptation import adapt_to_front, forget, with_validation
 from naturalize.objectives.error import Chosen
 from naturalize.probing import architecture_at, probe_networks, probes_of
 from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER
 from naturalize.run.run import card_of
 from naturalize.search import hypervolume, non_dominated
 from naturalize.session import Session
-from naturalize.setting import Setting
-from naturalize.space import Codes
+from naturalize.setting import Setting, read_test_s
+from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
+from naturalize.training.adapt import Extent
 from naturalize.training.engine import at_once, side_by_side
 from naturalize.training.evaluate import fold, logits_of
 from naturalize.version import __version__
 from naturalize.warm_start import with_classifier
 
 WORST = 12
-CLASSIFIERS = 0.5  # of the time that is left for the end, at most, for classifiers of networks
+REFITTING = 0.6  # of the time that is left at the end, at most, for classifiers of networks
+TESTING_SAFETY = 1.5  # how much longer than by measurements classifiers and test may take
 FEW_NETWORKS = 5  # below which a front is told to be small
 PUBLISHED_VERSION = -1  # of a front before anything was trained
+LEAST_LAST_S = 1.0  # of a last adaptation, however late it is
 LATE_TESTING = 0.03  # of a budget, for the test of a run that was resumed when its time was over
 
 Floats = NDArray[np.float64]
 Front = dict[str, Any]
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class End:
+    """When the parts of a run's end are over, in seconds of its clock.
+
+    Attributes:
+        tested: the front is tested; networks that there is no time for are left out.
+        begin: where on the learning rate's cosine the last adaptation begins.
+    """
+
+    tested: float
+    begin: float
 
 
 def conclude(
-    setting: Setting, session: Session, version: int, codes: Codes, values: Floats, until: float | None = None
+    setting: Setting, session: Session, version: int, codes: Codes, values: Floats, end: End | None = None
 ) -> None:
     """Write the finished result of a weights version.
 
     Args:
         codes: architectures measured on validation under that version, `(n, d)`.
         values: their objectives, `(n, m)`.
-        until: second of the run's clock by which the front should be tested; networks that there is no time for are
-            left out. What comes too late for any gets a share of the budget.
+        end: where there is a last adaptation. What comes too late for any test gets a share of the budget.
     """
     if session.version != version or not session.state["complete"]:
         name = setting.run.checkpoints.version(version)
         assert name is not None, "the last measured version is never pruned"
         session.load(name)
-    front = front_of(setting, version, codes, values)
+    front = front_of(setting, version, codes, values, learns_on=end is not None)
     kept = {"networks", "pictures"}
     directory = setting.run.directory
     for name in kept:
         (directory / name).mkdir(exist_ok=True)
-    with setting.watch.phase("final", version=version):
-        own = give_own_classifiers(setting, front, until)
-        measure_test(setting, front, until, own=own)
+    watch = setting.watch
+    if end is None:
+        own = choose_classifiers(setting, front)
+    else:
+        setting, own = adapted_to_front(setting, session, front, end)
+    with watch.phase("final", version=version):
+        measure_test(setting, front, None if end is None else end.tested, own=own)
     front["state"] = "finished"
     found = verdict(front)
     front["notes"] = [*(note.message for note in setting.dataset.notes), *found]
@@ -78,6 +100,7 @@ def conclude(
             if path.relative_to(directory).as_posix() not in named:
                 path.unlink()
     setting.archive.record_decision("finished", {"version": version})
+    forget(setting)
     setting.watch.event("finished", version=version, networks=len(front["networks"]), verdict=found)
 
 
@@ -175,14 +198,17 @@ def spread(n: int) -> list[int]:
     return order
 
 
-def front_of(setting: Setting, version: int, codes: Codes, values: Floats) -> Front:
+def front_of(setting: Setting, version: int, codes: Codes, values: Floats, learns_on: bool = False) -> Front:
     """front.json of what was measured on validation; what only the test split tells is null.
 
     The published network competes at each resolution at which it was read: it is on the front where nothing found is
-    better.
+    better. The largest network is on the front at every resolution where validation is not sure of a better one: with
+    few pictures, luck would put it off.
 
     Args:
         codes, values: architectures and their objectives under the version, `(n, d)` and `(n, m)`.
+        learns_on: whether a last adaptation comes after. The published network must be better by a standard error
+            then, since the others will have learnt from the validation pictures too.
     """
     run, dataset, space = setting.run, setting.dataset, setting.supernet.family.space
     setting.choose_images(version)
@@ -190,10 +216,13 @@ def front_of(setting: Setting, version: int, codes: Codes, values: Floats) -> Fr
     measured = [found[arch] for arch in space.architectures(codes)]
     probed = probed_measurements(setting)
     errors = np.array([m.value for m in probed], dtype=np.float64)
-    probed_values = objective_values(setting, space.codes([m.architecture for m in probed]), errors)
-    rows = front_rows(np.concatenate([values, probed_values]))
+    handicap = standard_error(setting, errors) if learns_on else 0.0
+    probed_values = objective_values(setting, space.codes([m.architecture for m in probed]), errors + handicap)
+    rows = front_rows(np.concatenate([values, probed_values])).tolist()
     both = [*((m, TRANSFER) for m in measured), *((m, PUBLISHED) for m in probed)]
-    networks = [network_of(setting, *both[row]) for row in rows.tolist()]
+    taken = {both[row][0].architecture for row in rows}
+    rows += [row for row in nearly_best(setting, codes, values) if measured[row].architecture not in taken]
+    networks = [network_of(setting, *both[row]) for row in rows]
     facts = setting.archive.iterations()
     names = ("iteration", "weights_version", "hypervolume", "networks")
     return {
@@ -203,6 +232,7 @@ def front_of(setting: Setting, version: int, codes: Codes, values: Floats) -> Fr
         "supernet": run.settings.supernet,
         "task": "default",
         "weights_version": version,
+        "val_weights_version": version,
         "objectives": list(run.settings.objectives),
         "requirements": list(run.settings.requirements),
         "class_names": run.class_names,
@@ -217,35 +247,63 @@ def front_of(setting: Setting, version: int, codes: Codes, values: Floats) -> Fr
     }
 
 
-def give_own_classifiers(setting: Setting, front: Front, until: float | None) -> dict[str, OwnClassifier]:
-    """Fit a classifier for each network that was trained, spread along the front, for as long as there is time.
+def adapted_to_front(
+    setting: Setting, session: Session, front: Front, end: End
+) -> tuple[Setting, dict[str, OwnClassifier]]:
+    """The last adaptation; then a classifier for each network.
+
+    front.json says under which weights version validation was answered: the networks have learnt from it since.
+    """
+    networks = trained_on(front)
+    until = end.tested - TESTING_SAFETY * testing_s(setting, front)
+    if not networks:
+        return setting, {}
+    left = max(LEAST_LAST_S, until - setting.watch.used_s)
+    seconds = setting.archive.decide(f"last {session.version}", lambda: left)
+    setting = with_validation(setting)
+    parse = setting.supernet.family.space.parse
+    archs = [parse(network["architecture"]) for network in networks]
+    adapt_to_front(setting, session, archs, Extent(seconds=seconds, until=until), end.begin)
+    front["val_weights_version"] = session.version
+    front["weights_version"] = session.version + 1
+    with setting.watch.phase("classifiers", version=front["weights_version"]):
+        until = setting.watch.used_s + REFITTING * (end.tested - setting.watch.used_s)
+        found = for_each(setting, networks, until, lambda arch: refitted(setting, arch))
+    for network in networks:
+        network["own_classifier"] = network["architecture"] in found
+    return setting, found
+
+
+def testing_s(setting: Setting, front: Front) -> float:
+    """What the last classifiers and the test of a front take, by what measuring its networks took."""
+    known = setting.archive.measurements(Context("error", "default", "val", front["weights_version"]))
+    per_image = {
+        arch.text: m.seconds / (m.detail["images"] * m.detail["views"]) for arch, m in known.items() if m.status == "ok"
+    }
+    most = max(per_image.values())
+    images = len(setting.dataset.splits["test"]) + images_of_a_classifier(setting)
+    seconds = sum(per_image.get(network["architecture"], most) for network in front["networks"])
+    return images * seconds + read_test_s(setting)
+
+
+def trained_on(front: Front) -> list[dict[str, Any]]:
+    """Entries of a front that the transfer trained."""
+    return [network for network in front["networks"] if network["origin"] == TRANSFER]
+
+
+def choose_classifiers(setting: Setting, front: Front) -> dict[str, OwnClassifier]:
+    """Fit a classifier for each network that was trained.
 
     Where validation is better for it, the entry says so. What is dominated then leaves the front.
     """
-    watch, parse = setting.watch, setting.supernet.family.space.parse
-    networks = [network for network in front["networks"] if network["origin"] == TRANSFER]
-    latest = None if until is None else watch.used_s + CLASSIFIERS * (until - watch.used_s)
-    took_s: list[float] = []
-
-    def while_time() -> Iterator[dict[str, Any]]:
-        for number in spread(len(networks)):
-            if latest is not None and watch.used_s + max(took_s, default=0.0) > latest:
-                return
-            yield networks[number]
-
-    def fit(network: dict[str, Any]) -> tuple[dict[str, Any], OwnClassifier | None]:
-        start = watch.used_s
-        found = own_classifier(setting, parse(network["architecture"]))
-        took_s.append(watch.used_s - start)
-        return network, found
-
-    def tell() -> None:
-        watch.progress("classifiers", len(took_s), len(networks))
-
-    own: dict[str, OwnClassifier] = {}
-    for network, found in side_by_side(fit, while_time(), setting.error.device, tell):
+    parse = setting.supernet.family.space.parse
+    networks = trained_on(front)
+    with setting.watch.phase("classifiers", version=front["weights_version"]):
+        tried = for_each(setting, networks, None, lambda arch: own_classifier(setting, arch))
+    own = {text: found for text, found in tried.items() if found is not None}
+    for network in networks:
+        found = own.get(network["architecture"])
         if found is not None:
-            own[network["architecture"]] = found
             network["own_classifier"] = True
             network["val_error"] = 100.0 * found.wrong[0] / network["val_images"]
             network["val_error_views"] = 100.0 * float(np.mean(found.wrong)) / network["val_images"]
@@ -254,6 +312,54 @@ def give_own_classifiers(setting: Setting, front: Front, until: float | None) ->
     rows = front_rows(objective_values(setting, codes, errors))
     front["networks"] = [front["networks"][row] for row in rows.tolist()]
     return own
+
+
+def nearly_best(setting: Setting, codes: Codes, values: Floats) -> list[int]:
+    """Rows of the largest network, at any resolution, that others are better than by less than a standard error."""
+    names = setting.run.settings.objectives
+    if not setting.reads_published or "error" not in names:
+        return []
+    column, space = names.index("error"), setting.supernet.family.space
+    margin = np.zeros_like(values)
+    margin[:, column] = standard_error(setting, values[:, column])
+    found = []
+    for row in np.flatnonzero((codes[:, 1:] == space.upper[1:]).all(axis=1)).tolist():
+        bound = values[row] - margin[row]
+        surely = (values <= bound).all(axis=1) & (values < bound).any(axis=1)
+        if not surely.any():
+            found.append(row)
+    return found
+
+
+def standard_error(setting: Setting, errors: Floats) -> Floats:
+    """Of errors in percent of the validation images, in points; that of a binomial share."""
+    shares = errors / 100.0
+    return 100.0 * np.sqrt(shares * (1.0 - shares) / len(setting.error.images))
+
+
+def for_each(
+    setting: Setting, networks: Sequence[dict[str, Any]], until: float | None, work: Callable[[Architecture], Found]
+) -> dict[str, Found]:
+    """Results by architecture of networks, spread along the front, for as long as there is time."""
+    watch, parse = setting.watch, setting.supernet.family.space.parse
+    took_s: list[float] = []
+
+    def while_time() -> Iterator[str]:
+        for number in spread(len(networks)):
+            if until is not None and watch.used_s + max(took_s, default=0.0) > until:
+                return
+            yield networks[number]["architecture"]
+
+    def timed(text: str) -> tuple[str, Found]:
+        start = watch.used_s
+        found = work(parse(text))
+        took_s.append(watch.used_s - start)
+        return text, found
+
+    def tell() -> None:
+        watch.progress("classifiers", len(took_s), len(networks))
+
+    return dict(side_by_side(timed, while_time(), setting.error.device, tell))
 
 
 def probed_measurements(setting: Setting) -> list[Measurement]:

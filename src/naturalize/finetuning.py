@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from naturalize.conclude import measure_test
 from naturalize.files import write_json
+from naturalize.last_adaptation import with_validation
 from naturalize.preparing import RATE_OF_KEPT
 from naturalize.run.front import FrontNetwork, read_front
 from naturalize.setting import Setting
@@ -26,9 +27,14 @@ KEPT_S = 0.1  # of the time of each network, for measuring it
 def finetune(setting: Setting, chosen: list[FrontNetwork], seconds: float) -> None:
     """Train each network for its share of the time; those that became better on validation take the old ones' places.
 
-    front.json keeps what the numbers were before, and the test split is read for the networks that are replaced.
+    Networks that learnt from the validation pictures too go on with them: these cannot judge any more, so each takes
+    the old one's place. front.json keeps what the numbers were before, and the test split is read for the networks that
+    are replaced.
     """
     front = read_front(setting.run.directory)
+    judged = front["weights_version"] == front.get("val_weights_version", front["weights_version"])
+    if not judged:
+        setting = with_validation(setting)
     setting.choose_images(front["weights_version"])
     entries = {entry["architecture"]: entry for entry in front["networks"]}
     better: dict[str, Subnet] = {}
@@ -37,15 +43,16 @@ def finetune(setting: Setting, chosen: list[FrontNetwork], seconds: float) -> No
         subnet = trained(
             setting, setting.run.load(network).subnet, arch, Extent(seconds=(1 - KEPT_S) * seconds / len(chosen))
         )
-        views, plain = errors_of(setting, subnet, arch)
         entry = entries[network.architecture]
-        won = views < entry["val_error_views"]
         before = {name: entry[name] for name in ("val_error", "val_error_views", "test_error")}
+        views, plain = errors_of(setting, subnet, arch) if judged else (None, None)
+        won = views is None or views < entry["val_error_views"]
         setting.watch.event(
             "finetuned", architecture=network.architecture, before=entry["val_error_views"], after=views, kept=won
         )
         if won:
-            entry |= {"val_error": plain, "val_error_views": views, "val_images": len(setting.error.images)}
+            if judged:
+                entry |= {"val_error": plain, "val_error_views": views, "val_images": len(setting.error.images)}
             entry["before_finetuning"] = entry.get("before_finetuning") or before
             better[network.architecture] = subnet
     if better:

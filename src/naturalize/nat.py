@@ -16,6 +16,7 @@ from naturalize import rng, schedule
 from naturalize.archive import Context, Measurement
 from naturalize.classifiers import images_of_a_classifier
 from naturalize.conclude import (
+    End,
     conclude,
     hypervolume_of,
     objective_values,
@@ -23,6 +24,7 @@ from naturalize.conclude import (
     write_stopped_front,
 )
 from naturalize.errors import Interrupted, UserError
+from naturalize.last_adaptation import in_rounds
 from naturalize.preparing import peak_rate, phases_of, prepare, shrink, train_by_sandwich
 from naturalize.probing import probe
 from naturalize.run import Run, source_from
@@ -35,11 +37,14 @@ from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
 from naturalize.training.adapt import Extent, cosine
 from naturalize.training.engine import at_once, side_by_side
 
+WHOLE = 1 / 3  # of the steps of an adaptation, for the largest network where it was published: all others are its parts
 RECENT = 5  # measurements that tell how fast the machine is by now
 
 
 def transfer(nat: Transfer) -> None:
     """Alternate search and adaptation until the budget is spent. A fresh start and a resumed run take the same path.
+
+    Under a budget the last iteration searches no more: it adapts the supernet to the front that it measured.
 
     Errors are compared under one weights version only: each iteration measures its whole archive anew.
     """
@@ -48,10 +53,7 @@ def transfer(nat: Transfer) -> None:
     for t in nat.iterations():
         if not archive.members(t + 1):
             measured = nat.measure(t)
-            survivors = nat.survive(measured, t)
-            searcher = nat.fit(measured, t)
-            candidates = nat.search(searcher, t)
-            archive.set_members(t + 1, nat.merge(survivors, candidates))
+            archive.set_members(t + 1, nat.front(measured) if nat.closes(t) else nat.searched(measured, t))
         p = distribution(space, space.codes(archive.members(t + 1)))
         nat.adapt(p, t)
     nat.conclude()
@@ -135,11 +137,7 @@ class Transfer:
             t += 1
 
     def goes_on(self, t: int) -> bool:
-        """Whether iteration t takes place: by its number, or by the clock unless it has begun.
-
-        Where time has become too short to measure, one last adaptation on the same members takes the learning rate to
-        zero.
-        """
+        """Whether iteration t takes place: by its number, or by the clock unless it has begun."""
         if self.plan is None:
             assert self.settings.iterations is not None
             return t < self.settings.iterations
@@ -147,14 +145,9 @@ class Transfer:
         if t == 0 or begun:
             return True
         left = self.plan.final_from - self.watch.used_s
-        if schedule.remaining_iterations(self.plan, self.watch.used_s) > 0 and schedule.has_time_to_measure(
+        return schedule.remaining_iterations(self.plan, self.watch.used_s) > 0 and schedule.has_time_to_measure(
             left, self.setting.fewest, self.measure_s
-        ):
-            return True
-        if self.archive.decision(f"adapt {t - 1}")[1] < 1.0:
-            self.archive.set_members(t + 1, [(arch, "survivor") for arch in self.archive.members(t)])
-            return True
-        return False
+        )
 
     # the steps --------------------------------------------------------------------------------------------------
 
@@ -194,10 +187,8 @@ class Transfer:
 
     def around_the_largest(self, n: int, generator: np.random.Generator) -> Codes:
         """The largest architecture at every resolution, then with more or less left out; those that are allowed."""
-        wholes = np.tile(self.space.upper, (self.space.upper[0] + 1, 1))
-        wholes[:, 0] = np.arange(len(wholes))
-        codes = np.concatenate([wholes, self.space.sample_trimmed(max(0, 2 * n), generator)])
-        return codes[self.problem.allowed(codes)][:n]
+        trimmed = self.space.sample_trimmed(max(0, 2 * n), generator)
+        return np.concatenate([self.wholes(), trimmed[self.problem.allowed(trimmed)]])[:n]
 
     def context(self, version: int) -> Context:
         """Of every error that search and selection use."""
@@ -294,6 +285,31 @@ class Transfer:
         self.archive.close_iteration(t, facts)
         self.watch.event("iteration", iteration=t, final=final, **facts)
 
+    def closes(self, t: int) -> bool:
+        """Whether iteration t is the last under a budget; the first one never is."""
+        if self.plan is None or t == 0:
+            return False
+        begin = self.archive.decision(f"begin {t}")
+        left = schedule.remaining_iterations(self.plan, begin)
+        return bool(self.archive.decide(f"closes {t}", lambda: left <= 1))
+
+    def front(self, measured: Measured) -> list[tuple[Architecture, str]]:
+        """Members that no other dominates, and the largest network at every resolution where it was published."""
+        codes = measured.codes[measured.feasible]
+        codes = codes[non_dominated(measured.values[measured.feasible])]
+        codes = unique_rows(np.concatenate([self.wholes(), codes]))
+        return [(arch, "survivor") for arch in self.space.architectures(codes)]
+
+    def wholes(self) -> Codes:
+        """The largest architecture at every resolution, where it was published; those that meet the requirements."""
+        codes = wholes(self.space)
+        return codes[self.problem.allowed(codes) & self.setting.reads_published]
+
+    def searched(self, measured: Measured, t: int) -> list[tuple[Architecture, str]]:
+        """Survivors, and what the search of this iteration proposes."""
+        survivors = self.survive(measured, t)
+        return self.merge(survivors, self.search(self.fit(measured, t), t))
+
     def survive(self, measured: Measured, t: int) -> Codes:
         """Those kept, by reference directions, the front first; all that meet the requirements where they are few."""
         feasible = np.flatnonzero(measured.feasible)
@@ -338,6 +354,7 @@ class Transfer:
 
     def merge(self, survivors: Codes, candidates: Codes) -> list[tuple[Architecture, str]]:
         """Both, taking turns: a measuring pass that runs out of time has seen the best of each."""
+        survivors = unique_rows(np.concatenate([self.wholes(), survivors]))
         kept = [(arch, "survivor") for arch in self.space.architectures(survivors)]
         new = [(arch, "search") for arch in self.space.architectures(candidates)]
         return [member for member in chain.from_iterable(zip_longest(kept, new)) if member is not None]
@@ -345,39 +362,64 @@ class Transfer:
     def adapt(self, p: NDArray[np.float64], t: int) -> None:
         """Weights version t + 1: train on architectures drawn from p, along the next part of the cosine."""
         start, end, steps, seconds, until = self.archive.decide(f"adapt {t}", lambda: self.adaptation(t))
-        draw = partial(drawn, self.space, p, self.setting.seed)
+        draw = partial(self.drawn, p)
+        if self.closes(t):
+            draw = partial(in_rounds, self.archive.members(t + 1), self.setting.seed)
         trainer = self.setting.trainer
         extent = Extent(steps, seconds, until)
         rate = cosine(start, end, peak_rate(self.settings, self.run.keeps_statistics))
         self.session.train("adapt", t + 1, lambda first: trainer.adaptation_step(draw, first), extent, rate)
 
+    def drawn(self, p: NDArray[np.float64], step: int) -> Architecture:
+        """The architecture of a step of an adaptation: from p, or the largest now and then where it was published."""
+        generator = rng.generator(self.setting.seed, "whole", step)
+        if self.setting.reads_published and generator.random() < WHOLE:
+            return self.space.architectures(generator.choice(wholes(self.space), 1))[0]
+        return drawn(self.space, p, self.setting.seed, step)
+
     def adaptation(self, t: int) -> tuple[float, float, int | None, float | None, float | None]:
         """Of iteration t's adaptation: part of the learning-rate curve, then steps, or seconds and when they end."""
-        previous = self.archive.decision(f"adapt {t - 1}")
-        done = previous[1] if previous and previous[1] < 1.0 else 0.0
+        limit = self.curve_end
+        done = self.curve_done(t)
+        if done >= limit:
+            done = 0.0
         if self.plan is None:
             assert self.settings.iterations is not None
             assert self.settings.epochs is not None
-            start, end = schedule.cosine_part(done, self.settings.iterations - t)
+            start, end = schedule.cosine_part(done, self.settings.iterations - t, limit)
             return start, end, self.settings.epochs * self.setting.trainer.batches.per_epoch, None, None
         now = self.watch.used_s
         begin = self.archive.decision(f"begin {t}")
         remaining = 1 if begin is None else schedule.remaining_iterations(self.plan, begin)
         finish = self.plan.final_from if remaining <= 1 else begin + (self.plan.final_from - begin) / remaining
-        start, end = schedule.cosine_part(done, remaining)
+        start, end = schedule.cosine_part(done, remaining, limit)
         return start, end, None, max(1.0, finish - now), finish
 
+    @property
+    def curve_end(self) -> float:
+        """Where on the learning rate's cosine the iterations end: a budget leaves the rest to the last adaptation."""
+        return 1.0 if self.plan is None else schedule.CURVE_END
+
+    def curve_done(self, t: int) -> float:
+        """Where the adaptation before iteration t ended on the learning rate's cosine."""
+        previous = self.archive.decision(f"adapt {t - 1}")
+        return float(previous[1]) if previous else 0.0
+
     def conclude(self) -> None:
-        """Measure the archive with the final weights, select its front on validation, then read the test split once."""
+        """Measure the archive with the final weights, select its front on validation, adapt to it, read test once."""
         t = self.session.version
         if self.archive.decision("finished") == {"version": t} and (self.run.directory / "front.json").exists():
             return
         measured = self.measure(t, final=True)
         codes, values = measured.codes[measured.feasible], measured.values[measured.feasible]
-        until = None
-        if self.settings.budget_s is not None:
-            until = schedule.testing_until(self.settings.budget_s, self.slowness)
-        conclude(self.setting, self.session, t, codes, values, until)
+        conclude(self.setting, self.session, t, codes, values, self.end(t))
+
+    def end(self, t: int) -> End | None:
+        """When the parts of a budget's end are over; None where iterations are counted, as in the paper."""
+        if self.plan is None:
+            return None
+        assert self.settings.budget_s is not None
+        return End(schedule.testing_until(self.settings.budget_s, self.slowness), schedule.LAST_BEGIN)
 
 
 def carried_codes(setting: Setting, n: int) -> Codes:
@@ -397,6 +439,13 @@ def carried_codes(setting: Setting, n: int) -> Codes:
     codes[:, 0] = np.abs(sides[:, None] - np.array(family.resolutions)).argmin(axis=1)
     codes = unique_rows(codes)
     return codes[family.space.is_valid(codes) & setting.problem.allowed(codes)][:n]
+
+
+def wholes(space: SearchSpace) -> Codes:
+    """The largest architecture at every resolution, `(r, d)`."""
+    codes = np.tile(space.upper, (space.upper[0] + 1, 1))
+    codes[:, 0] = np.arange(len(codes))
+    return codes
 
 
 def distribution(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:

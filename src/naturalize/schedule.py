@@ -12,7 +12,7 @@ from typing import Any
 # the paper's sizes (method.md, section 1); a budget starts with as many as it can measure
 INITIAL, NEW, KEPT = 100, 50, 300
 # shares of a budget
-PREPARATION = 0.4  # of what the reserve leaves; at most half of the budget by contract
+PREPARATION = 0.3  # of what the reserve leaves; at most half of the budget by contract
 WARM_UP = 0.1  # in place of it where the bodies bring weights
 MEASURING = 0.25  # of an iteration, at most unless the fewest measurements take longer
 ADAPTING_OF_REST = 0.4  # of all that preparation leaves, at least where the fewest measurements allow it
@@ -20,11 +20,15 @@ LEAST_MEASURING = 0.05  # of what is left, for the smallest measuring pass; imag
 FINAL_MEASURING = 0.1  # the same of the final pass, which selects the front and so takes more of them
 ADAPTING = 0.7  # of an iteration, at least, where there are several
 LATE_MEASURING = 0.6  # of what is left, at most, for the fewest measurements of a last iteration
+LAST = 0.25  # of what preparation leaves, for the last adaptation
+CURVE_END = 0.85  # where on the learning rate's cosine iterations end, so that errors are nearly those of its end
+LAST_BEGIN = 0.6  # where the last adaptation begins on its own
+SELECTING = 0.25  # of what is left after the iterations, at most, to measure what the last adaptation may train
 OVERHEAD = 0.07  # of an iteration, at most, for the search
-MOST_ITERATIONS = 30
+FEWEST_ITERATIONS, MOST_ITERATIONS = 2, 30
 FEWEST_IMAGES = 1000  # that a measurement is left with at least, where there are as many; views go before
 REPORT_S = 2.5
-FRONT = 16  # networks that the reserve expects to get a classifier and to read the test split
+FRONT = 12  # networks that the reserve expects to get a classifier and to read the test split
 TESTING = 0.12  # of what is left at the start, at most, for them: where it is too little, fewer networks are tested
 FEWEST_FINAL = 8  # networks that the final pass measures although it is late
 LATE_TESTING = 0.4  # of what is left after the last adaptation, at most, is kept for tests on a machine that slowed
@@ -119,11 +123,12 @@ def make_plan(
     final_s = min(max(fewest * final_each_s, min(0.06 * left, KEPT * final_each_s)), 0.25 * left)
     left -= final_s
     preparing = min(preparation * left, 0.5 * budget_s)
-    adapting = left - preparing
+    adapting = (1 - LAST) * (left - preparing)
+    last_s = left - preparing - adapting
     shortest = max((fewest * measure_s + costs.search_s) / (1 - ADAPTING), costs.search_s / OVERHEAD)
-    not_adapting = adapting - ADAPTING_OF_REST * (budget_s - used_s - preparing)
+    not_adapting = max(adapting + last_s - ADAPTING_OF_REST * (budget_s - used_s - preparing), 0.0)
     fitting = min(adapting / shortest, not_adapting / (fewest * measure_s + costs.search_s))
-    iterations = max(1, min(MOST_ITERATIONS, int(fitting)))
+    iterations = max(FEWEST_ITERATIONS, min(MOST_ITERATIONS, int(fitting)))
     iteration_s = adapting / iterations
     spare_s = not_adapting / iterations - costs.search_s
     measuring_s = max(fewest * measure_s, min(MEASURING * iteration_s, spare_s))
@@ -163,22 +168,28 @@ def testing_until(budget_s: float, slowness: float) -> float:
     return budget_s - REPORT_S * min(2.0, slowness)
 
 
-def final_until(plan: Plan, budget_s: float, slowness: float, number: int) -> float:
-    """Second of the run's clock at which the final measuring pass ends, once it has measured a number of networks.
+def adapted_until(plan: Plan, budget_s: float, slowness: float) -> float:
+    """Second of the run's clock at which the last adaptation is expected to end, before the front is known.
 
-    It leaves time to read the test split at the speed that the machine has by now, but no more than a part of the
-    reserve: what cannot be tested leaves the front.
+    It leaves time to read the test split at the speed that the machine has by now, but no more than a part of what is
+    left after the iterations: what cannot be tested leaves the front.
     """
     end = testing_until(budget_s, slowness)
-    testing_s = min(plan.end_s * slowness, LATE_TESTING * (end - plan.final_from))
-    return end if number < FEWEST_FINAL else end - testing_s
+    return end - min(plan.end_s * slowness, LATE_TESTING * (end - plan.final_from))
 
 
-def cosine_part(done: float, remaining: int) -> tuple[float, float]:
+def final_until(plan: Plan, budget_s: float, slowness: float, number: int) -> float:
+    """Second of the run's clock at which the final measuring pass ends, once it has measured a number of networks."""
+    until = adapted_until(plan, budget_s, slowness)
+    return until if number < FEWEST_FINAL else plan.final_from + SELECTING * (until - plan.final_from)
+
+
+def cosine_part(done: float, remaining: int, limit: float) -> tuple[float, float]:
     """The part of the learning-rate curve that the next adaptation follows: an equal share of what is left of it.
 
     Args:
         done: share of the curve, 0 to 1, that is behind.
         remaining: adaptations that are left, this one included.
+        limit: share of the curve at which they end.
     """
-    return done, done + (1.0 - done) / max(1, remaining)
+    return done, limit if remaining <= 1 else done + (limit - done) / remaining

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from naturalize.errors import Interrupted
 from naturalize.run import read_events
+from naturalize.run.checkpoints import Checkpoints
 from naturalize.setting import Setting
 from naturalize.training.adapt import Extent, Step, TrainingState
 
@@ -25,12 +26,16 @@ class Session:
 
     Args:
         begin: the version before the first: below -1 where preparation has phases that end in versions below 0.
+        checkpoints: those of the run unless told: a training that branches off has its own.
+        steps_before: done before the first, over the whole run.
     """
 
-    def __init__(self, setting: Setting, begin: int = -1) -> None:
+    def __init__(
+        self, setting: Setting, begin: int = -1, checkpoints: Checkpoints | None = None, steps_before: int = 0
+    ) -> None:
         self.setting = setting
-        self.checkpoints = setting.run.checkpoints
-        self.state: dict[str, Any] = {"version": begin, "complete": True, "steps_before": 0}
+        self.checkpoints = checkpoints or setting.run.checkpoints
+        self.state: dict[str, Any] = {"version": begin, "complete": True, "steps_before": steps_before}
         self._saved = time.monotonic()
         path = setting.run.directory / "events.jsonl"
         self._told = {(e["version"], e["epoch"]) for e in read_events(path) if e.get("event") == "epoch"}

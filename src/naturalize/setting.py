@@ -387,5 +387,10 @@ def measure_costs(setting: Setting) -> Costs:
     each = np.array(list(side_by_side(seconds, archs, error.device, setting.watch.check)))
     network_s, image_s = (each.mean(axis=0) / at_once(error.device)).tolist()
     setting.watch.event("machine", threads=threads, image_ms=1e3 * image_s, network_ms=1e3 * network_s)
+    return Costs(image_s, network_s, SEARCH_S, read_test_s(setting))
+
+
+def read_test_s(setting: Setting) -> float:
+    """What reading the test pictures takes, about."""
     per_picture_s = READ_S if setting.dataset.given_test else RESIZE_S
-    return Costs(image_s, network_s, SEARCH_S, per_picture_s * len(setting.dataset.splits["test"]))
+    return per_picture_s * len(setting.dataset.splits["test"])

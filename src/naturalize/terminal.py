@@ -172,6 +172,12 @@ class Terminal:
 
     def on_finetuned(self, event: dict[str, Any]) -> None:
         """What fine-tuning did to a network."""
+        if event["after"] is None:
+            self.say(
+                f"{event['architecture']}: trained on; it had learnt from the validation pictures, so these cannot "
+                "judge: it takes the old one's place, and the front has the test errors of both"
+            )
+            return
         before, after = f"{event['before']:.2f}% before", f"{event['after']:.2f}% after"
         kept = "" if event["kept"] else ": not better, so the network stays as it was"
         self.say(f"{event['architecture']}: validation error {before}, {after}{kept}")

@@ -32,7 +32,7 @@ PIXELS, LEAST = 2**24, 512  # of the training pictures that are looked at: 1,024
 DECAY = 0.1  # of squared weights on standardised features, against the mean loss (docs/benchmarks.md)
 DECAY_NEAR = 0.5  # of the squared difference to weights that it is kept close to
 FLOOR = 0.1  # of the mean deviation of features: those that hardly vary are not blown up
-STEPS = 100
+STEPS, STEPS_NEAR = 100, 20  # of L-BFGS, at most; from weights that it is kept close to
 
 
 @torch.no_grad()
@@ -277,7 +277,8 @@ def logistic_regression(
         target, first = near[0] * std, near[1] + near[0] @ mean
     decay = DECAY if near is None else DECAY_NEAR
     weight, bias = target.clone().requires_grad_(True), first.clone().requires_grad_(True)
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
+    steps = STEPS if near is None else STEPS_NEAR
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
 
     def closure() -> float:
         optimizer.zero_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from naturalize import rng
-from naturalize.data import Pixels
 from naturalize.data.augment import Augment
 from naturalize.supernet.subnet import Normalize
 from naturalize.training.engine import memory_format
@@ -44,16 +44,49 @@ class Batches:
         return np.array_split(order, self.per_epoch)[place]
 
 
+class Pictures(Protocol):
+    """Pictures with labels at any resolution, as `data.Pixels`."""
+
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int: ...
+
+    def __call__(self, rows: NDArray[np.int64], resolution: int) -> NDArray[np.uint8]: ...
+
+
+class Joined:
+    """Pictures of two splits as one: the rows of the first, then those of the second.
+
+    Attributes:
+        labels: `(n,)`.
+    """
+
+    def __init__(self, first: Pictures, second: Pictures) -> None:
+        self.first, self.second = first, second
+        self.labels: NDArray[np.int64] = np.concatenate([first.labels, second.labels])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __call__(self, rows: NDArray[np.int64], resolution: int) -> NDArray[np.uint8]:
+        """Pixels `(len(rows), channels, resolution, resolution)`."""
+        of_first = rows < len(self.first)
+        parts = self.first(rows[of_first], resolution), self.second(rows[~of_first] - len(self.first), resolution)
+        pixels = np.empty((len(rows), *parts[0].shape[1:]), dtype=np.uint8)
+        pixels[of_first], pixels[~of_first] = parts
+        return pixels
+
+
 class TrainingImages:
     """Batches of augmented, normalised images at any resolution.
 
     Args:
-        pixels: of the training split.
+        pixels: of the training split, or joined with those of another.
         augment: applied after normalisation.
         seed: of the augmentation; one step's draws are the same at each resolution.
     """
 
-    def __init__(self, pixels: Pixels, augment: Augment, seed: int) -> None:
+    def __init__(self, pixels: Pictures, augment: Augment, seed: int) -> None:
         self.pixels = pixels
         self.augment = augment
         self.seed = seed

@@ -1,0 +1,72 @@
+"""The last adaptation: the networks of the front train on together, and on the validation pictures as well.
+
+Validation has chosen by then, and few pictures are left out with reason only as long as something is to be chosen. The
+supernet of the weights version that was measured stays as it is: a run that goes on with a larger budget starts there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from naturalize import rng
+from naturalize.preparing import peak_rate
+from naturalize.run.checkpoints import Checkpoints
+from naturalize.session import Session
+from naturalize.setting import Setting, batch_size
+from naturalize.space import Architecture
+from naturalize.training.adapt import Extent, cosine
+from naturalize.training.batches import Batches, Joined, TrainingImages
+
+DIRECTORY = "last"  # of its checkpoints, while it is under way
+
+
+def with_validation(setting: Setting) -> Setting:
+    """The setting whose trainer has the validation pictures among its images."""
+    trainer, seed = setting.trainer, setting.seed
+    images = Joined(trainer.images.pixels, setting.val)
+    batches = Batches(len(images), batch_size(len(images)), seed)
+    return replace(
+        setting,
+        trainer=replace(trainer, images=TrainingImages(images, trainer.images.augment, seed), batches=batches),
+    )
+
+
+def adapt_to_front(
+    setting: Setting, session: Session, archs: Sequence[Architecture], extent: Extent, begin: float
+) -> None:
+    """Train the supernet on the architectures of a front, each once in a round.
+
+    Args:
+        setting: as `with_validation` makes it.
+        session: of the run, at the version that the front was measured under.
+        begin: where on the learning rate's cosine to begin; it ends at zero.
+    """
+    version, directory = session.version, last_directory(setting)
+    checkpoints = Checkpoints(directory)
+    name = checkpoints.latest()
+    if name is not None and checkpoints.state(name)["version"] not in (version, version + 1):
+        shutil.rmtree(directory)  # of a front before this one
+    last = Session(setting, version, checkpoints, session.state["steps_before"])
+    rate = cosine(begin, 1.0, peak_rate(setting.run.settings, setting.run.keeps_statistics))
+    draw = partial(in_rounds, archs, setting.seed)
+    last.train("adapt", version + 1, lambda first: setting.trainer.adaptation_step(draw, first), extent, rate)
+
+
+def in_rounds(archs: Sequence[Architecture], seed: int, step: int) -> Architecture:
+    """The architecture of a step: each once in a round, in an order drawn for it."""
+    number, place = divmod(step, len(archs))
+    return archs[rng.generator(seed, "round", number).permutation(len(archs))[place]]
+
+
+def forget(setting: Setting) -> None:
+    """Delete its checkpoints, once the networks are written."""
+    shutil.rmtree(last_directory(setting), ignore_errors=True)
+
+
+def last_directory(setting: Setting) -> Path:
+    """Where its checkpoints are."""
+    return setting.run.directory / DIRECTORY

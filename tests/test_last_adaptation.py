@@ -1,0 +1,129 @@
+"""The last adaptation: a branch that learns from validation pictures too, and can be stopped like all else."""
+
+import json
+import shutil
+from collections import Counter
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import naturalize
+import runs
+from naturalize.conclude import nearly_best
+from naturalize.data import Pixels, open_data
+from naturalize.errors import Interrupted
+from naturalize.last_adaptation import in_rounds
+from naturalize.supernet import make_family
+from naturalize.training.batches import Joined
+
+BUDGET = "40s"
+
+
+class Stop:
+    """Stops a run at the third step that it tells of after the final measurement."""
+
+    def __init__(self):
+        self.final, self.told = False, 0
+
+    def __call__(self, event):
+        self.final |= event["event"] == "iteration" and event["final"]
+        self.told += self.final and event["event"] == "progress" and event["phase"] == "adapt"
+        if self.told == 3:
+            raise Interrupted(15)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return runs.grey_pictures(tmp_path_factory.mktemp("data") / "bands", n=40)
+
+
+@pytest.fixture(scope="module")
+def stopped_then_finished(data, tmp_path_factory):
+    """Directory of a run that was stopped in its last adaptation and went on; its front when it was stopped."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    with pytest.raises(Interrupted):
+        naturalize.transfer(data, out, budget=BUDGET, listeners=[Stop()])
+    front = json.loads((out / "front.json").read_text(encoding="utf-8"))
+    left = sorted(path.name for path in (out / "last").iterdir())
+    state = json.loads((out / "last" / "0000" / "state.json").read_text(encoding="utf-8"))
+    naturalize.resume(out, listeners=())
+    return out, front, left, state
+
+
+def test_a_run_that_is_stopped_in_it_has_the_front_that_was_measured_and_goes_on(stopped_then_finished):
+    out, before, left, state = stopped_then_finished
+    version = before["weights_version"]
+    assert (before["state"], before["val_weights_version"]) == ("stopped", version)
+    assert left == ["0000", "latest"]
+    assert (state["version"], state["complete"]) == (version, False)
+    after = json.loads((out / "front.json").read_text(encoding="utf-8"))
+    assert (after["state"], after["val_weights_version"]) == ("finished", version)
+    assert after["weights_version"] == version + 1
+    assert not (out / "last").exists()
+    steps = [event["step"] for event in runs.events(out, "epoch") if event["version"] == version + 1]
+    assert max(steps) > state["training"]["step"]
+
+
+def test_the_supernet_stays_at_the_version_that_was_measured(stopped_then_finished):
+    out, before, *_ = stopped_then_finished
+    run = naturalize.open_run(out)
+    assert run.checkpoints.state(run.checkpoints.latest())["version"] == before["weights_version"]
+
+
+def test_S09_the_test_error_is_that_of_the_weights_that_are_delivered(data, stopped_then_finished):
+    out = stopped_then_finished[0]
+    run, dataset = naturalize.open_run(out), open_data(data, scan_test=True)
+    for network in json.loads((out / "front.json").read_text(encoding="utf-8"))["networks"]:
+        pixels = Pixels(dataset, dataset.splits["test"], [network["resolution"]])
+        images = torch.from_numpy(pixels(np.arange(len(pixels)), network["resolution"]))
+        with torch.inference_mode():
+            answers = run.network(network["architecture"]).module()(images).argmax(1).numpy()
+        assert 100.0 * np.mean(answers != pixels.labels) == pytest.approx(network["test_error"])
+
+
+def test_fine_tuning_goes_on_with_validation_pictures_and_does_not_judge_by_them(data, stopped_then_finished, tmp_path):
+    out = stopped_then_finished[0]
+    shutil.copytree(out, tmp_path / "run")
+    before = {network.architecture: network for network in naturalize.open_run(out).front()}
+    told = []
+    run = naturalize.finetune(tmp_path / "run", budget="30s", data=data, listeners=[told.append])
+    (event,) = (event for event in told if event["event"] == "finetuned")
+    assert event["kept"]
+    assert event["after"] is None
+    after = next(network for network in run.front() if network.architecture == event["architecture"])
+    assert after.val_error == before[after.architecture].val_error
+    assert after.before_finetuning["test_error"] == before[after.architecture].test_error
+
+
+def test_every_architecture_has_its_turn_once_in_a_round():
+    archs = make_family("mini", 32).space.architectures(make_family("mini", 32).space.corners())
+    archs = [*archs, *archs, *archs[:1]]
+    for round_ in range(3):
+        drawn = Counter(in_rounds(archs, 0, step) for step in range(5 * round_, 5 * round_ + 5))
+        assert drawn == Counter(archs)
+
+
+def test_joined_pictures_are_those_of_the_first_then_those_of_the_second(data):
+    dataset = open_data(data)
+    parts = [Pixels(dataset, dataset.splits[name], [32]) for name in ("train", "val")]
+    both = Joined(*parts)
+    assert len(both) == len(parts[0]) + len(parts[1])
+    rows = np.random.default_rng(0).permutation(len(both))
+    one_by_one = np.concatenate([part(np.arange(len(part)), 32) for part in parts])
+    assert (both(rows, 32) == one_by_one[rows]).all()
+    assert both.labels.tolist() == [*parts[0].labels, *parts[1].labels]
+
+
+@pytest.mark.parametrize(("error", "kept"), [(30.0, [1]), (33.0, [1]), (36.0, [])])
+def test_the_largest_network_stays_where_validation_is_not_sure_of_a_smaller_one(error, kept):
+    space = make_family("efficientnet-lite0", 64).space
+    setting = SimpleNamespace(
+        run=SimpleNamespace(settings=SimpleNamespace(objectives=["error", "madds"])),
+        reads_published=True,
+        supernet=SimpleNamespace(family=SimpleNamespace(space=space)),
+        error=SimpleNamespace(images=range(100)),
+    )
+    values = np.array([[30.0, 1e6], [error, 9e6]])  # the standard error of 33% is 4.7 points, of 36% 4.8
+    assert nearly_best(setting, space.corners(), values) == kept
