@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,45 +48,33 @@ Front = dict[str, Any]
 Found = TypeVar("Found")
 
 
-@dataclass(frozen=True)
-class End:
-    """When the parts of a run's end are over, in seconds of its clock.
-
-    Attributes:
-        tested: the front is tested; networks that there is no time for are left out.
-        begin: where on the learning rate's cosine the last adaptation begins.
-    """
-
-    tested: float
-    begin: float
-
-
 def conclude(
-    setting: Setting, session: Session, version: int, codes: Codes, values: Floats, end: End | None = None
+    setting: Setting, session: Session, version: int, codes: Codes, values: Floats, until: float | None = None
 ) -> None:
     """Write the finished result of a weights version.
 
     Args:
         codes: architectures measured on validation under that version, `(n, d)`.
         values: their objectives, `(n, m)`.
-        end: where there is a last adaptation. What comes too late for any test gets a share of the budget.
+        until: second of the run's clock by which the front should be tested, after a last adaptation; networks that
+            there is no time for are left out. What comes too late for any gets a share of the budget. None where there
+            is no last adaptation.
     """
     if session.version != version or not session.state["complete"]:
         name = setting.run.checkpoints.version(version)
         assert name is not None, "the last measured version is never pruned"
         session.load(name)
-    front = front_of(setting, version, codes, values, learns_on=end is not None)
+    front = front_of(setting, version, codes, values, learns_on=until is not None)
     kept = {"networks", "pictures"}
     directory = setting.run.directory
     for name in kept:
         (directory / name).mkdir(exist_ok=True)
-    watch = setting.watch
-    if end is None:
+    if until is None:
         own = choose_classifiers(setting, front)
     else:
-        setting, own = adapted_to_front(setting, session, front, end)
-    with watch.phase("final", version=version):
-        measure_test(setting, front, None if end is None else end.tested, own=own)
+        setting, own = adapted_to_front(setting, session, front, until)
+    with setting.watch.phase("final", version=version):
+        measure_test(setting, front, until, own=own)
     front["state"] = "finished"
     found = verdict(front)
     front["notes"] = [*(note.message for note in setting.dataset.notes), *found]
@@ -248,14 +235,14 @@ def front_of(setting: Setting, version: int, codes: Codes, values: Floats, learn
 
 
 def adapted_to_front(
-    setting: Setting, session: Session, front: Front, end: End
+    setting: Setting, session: Session, front: Front, tested: float
 ) -> tuple[Setting, dict[str, OwnClassifier]]:
     """The last adaptation; then a classifier for each network.
 
     front.json says under which weights version validation was answered: the networks have learnt from it since.
     """
     networks = trained_on(front)
-    until = end.tested - TESTING_SAFETY * testing_s(setting, front)
+    until = tested - TESTING_SAFETY * testing_s(setting, front)
     if not networks:
         return setting, {}
     left = max(LEAST_LAST_S, until - setting.watch.used_s)
@@ -263,11 +250,11 @@ def adapted_to_front(
     setting = with_validation(setting)
     parse = setting.supernet.family.space.parse
     archs = [parse(network["architecture"]) for network in networks]
-    adapt_to_front(setting, session, archs, Extent(seconds=seconds, until=until), end.begin)
+    adapt_to_front(setting, session, archs, Extent(seconds=seconds, until=until))
     front["val_weights_version"] = session.version
     front["weights_version"] = session.version + 1
     with setting.watch.phase("classifiers", version=front["weights_version"]):
-        until = setting.watch.used_s + REFITTING * (end.tested - setting.watch.used_s)
+        until = setting.watch.used_s + REFITTING * (tested - setting.watch.used_s)
         found = for_each(setting, networks, until, lambda arch: refitted(setting, arch))
     for network in networks:
         network["own_classifier"] = network["architecture"] in found

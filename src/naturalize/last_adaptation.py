@@ -15,6 +15,7 @@ from pathlib import Path
 from naturalize import rng
 from naturalize.preparing import peak_rate
 from naturalize.run.checkpoints import Checkpoints
+from naturalize.schedule import LAST_BEGIN
 from naturalize.session import Session
 from naturalize.setting import Setting, batch_size
 from naturalize.space import Architecture
@@ -35,15 +36,12 @@ def with_validation(setting: Setting) -> Setting:
     )
 
 
-def adapt_to_front(
-    setting: Setting, session: Session, archs: Sequence[Architecture], extent: Extent, begin: float
-) -> None:
+def adapt_to_front(setting: Setting, session: Session, archs: Sequence[Architecture], extent: Extent) -> None:
     """Train the supernet on the architectures of a front, each once in a round.
 
     Args:
         setting: as `with_validation` makes it.
         session: of the run, at the version that the front was measured under.
-        begin: where on the learning rate's cosine to begin; it ends at zero.
     """
     version, directory = session.version, last_directory(setting)
     checkpoints = Checkpoints(directory)
@@ -51,7 +49,7 @@ def adapt_to_front(
     if name is not None and checkpoints.state(name)["version"] not in (version, version + 1):
         shutil.rmtree(directory)  # of a front before this one
     last = Session(setting, version, checkpoints, session.state["steps_before"])
-    rate = cosine(begin, 1.0, peak_rate(setting.run.settings, setting.run.keeps_statistics))
+    rate = cosine(LAST_BEGIN, 1.0, peak_rate(setting.run.settings, setting.run.keeps_statistics))
     draw = partial(in_rounds, archs, setting.seed)
     last.train("adapt", version + 1, lambda first: setting.trainer.adaptation_step(draw, first), extent, rate)
 

@@ -16,7 +16,6 @@ from naturalize import rng, schedule
 from naturalize.archive import Context, Measurement
 from naturalize.classifiers import images_of_a_classifier
 from naturalize.conclude import (
-    End,
     conclude,
     hypervolume_of,
     objective_values,
@@ -380,9 +379,8 @@ class Transfer:
     def adaptation(self, t: int) -> tuple[float, float, int | None, float | None, float | None]:
         """Of iteration t's adaptation: part of the learning-rate curve, then steps, or seconds and when they end."""
         limit = self.curve_end
-        done = self.curve_done(t)
-        if done >= limit:
-            done = 0.0
+        previous = self.archive.decision(f"adapt {t - 1}")
+        done = previous[1] if previous and previous[1] < limit else 0.0
         if self.plan is None:
             assert self.settings.iterations is not None
             assert self.settings.epochs is not None
@@ -400,11 +398,6 @@ class Transfer:
         """Where on the learning rate's cosine the iterations end: a budget leaves the rest to the last adaptation."""
         return 1.0 if self.plan is None else schedule.CURVE_END
 
-    def curve_done(self, t: int) -> float:
-        """Where the adaptation before iteration t ended on the learning rate's cosine."""
-        previous = self.archive.decision(f"adapt {t - 1}")
-        return float(previous[1]) if previous else 0.0
-
     def conclude(self) -> None:
         """Measure the archive with the final weights, select its front on validation, adapt to it, read test once."""
         t = self.session.version
@@ -412,14 +405,11 @@ class Transfer:
             return
         measured = self.measure(t, final=True)
         codes, values = measured.codes[measured.feasible], measured.values[measured.feasible]
-        conclude(self.setting, self.session, t, codes, values, self.end(t))
-
-    def end(self, t: int) -> End | None:
-        """When the parts of a budget's end are over; None where iterations are counted, as in the paper."""
-        if self.plan is None:
-            return None
-        assert self.settings.budget_s is not None
-        return End(schedule.testing_until(self.settings.budget_s, self.slowness), schedule.LAST_BEGIN)
+        until = None
+        if self.plan is not None:
+            assert self.settings.budget_s is not None
+            until = schedule.testing_until(self.settings.budget_s, self.slowness)
+        conclude(self.setting, self.session, t, codes, values, until)
 
 
 def carried_codes(setting: Setting, n: int) -> Codes:
