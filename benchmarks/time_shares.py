@@ -1,40 +1,55 @@
-"""Where the wall clock of a transfer goes, by phase, and the share outside training and measuring.
+"""Where the wall clock of transfers goes, by phase, and the shares of training and of measuring.
 
-python benchmarks/time_shares.py digits --budget 10m --runs /tmp/shares
+    python benchmarks/time_shares.py clothing --budgets 1m 3m 10m --runs /tmp/shares
+
+Start-up is all that comes before the first step of training; shares are those of what it leaves.
 """
 
 import argparse
 from collections import Counter
 from pathlib import Path
 
-from common import transfer, write
+from common import SHARED, transfer, write
 
 from naturalize.run import read_events
 
-WORK = {"prepare", "adapt", "measure", "final"}
+TRAINING, MEASURING = ("prepare", "adapt", "last"), ("measure", "classifiers", "final")
+
+
+def row_of(run: Path) -> dict[str, object]:
+    """Seconds by phase of a run, and shares in percent."""
+    events = read_events(run / "events.jsonl")
+    phases: Counter[str] = Counter()
+    for event in events:
+        if event["event"] == "phase":
+            phases[event["phase"]] += event["seconds"]
+    first = next(event for event in events if event["event"] == "phase" and event["phase"] in TRAINING)
+    start_s, total_s = first["used_s"] - first["seconds"], events[-1]["used_s"]
+    left = total_s - start_s
+    return {
+        "total_s": round(total_s, 1),
+        "start_s": round(start_s, 1),
+        "training_percent": round(100 * sum(phases[phase] for phase in TRAINING) / left, 1),
+        "measuring_percent": round(100 * sum(phases[phase] for phase in MEASURING) / left, 1),
+        "seconds": {phase: round(seconds, 2) for phase, seconds in phases.most_common()},
+    }
 
 
 def main() -> None:
     """Print and write the shares."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
-    parser.add_argument("--budget", default="10m")
+    parser.add_argument("--budgets", nargs="+", default=["1m", "3m", "10m"])
     parser.add_argument("--runs", type=Path, required=True)
     asked = parser.parse_args()
-    _, seconds = transfer(asked.data, asked.runs / "run", "--budget", asked.budget)
-    phases: Counter[str] = Counter()
-    events = read_events(asked.runs / "run" / "events.jsonl")
-    for event in events:
-        if event["event"] == "phase":
-            phases[event["phase"]] += event["seconds"]
-    total = events[-1]["used_s"]
-    phases["start and rest"] = total - sum(phases.values())
-    for phase, spent in phases.most_common():
-        print(f"{phase:>15} {spent:8.1f} s {100 * spent / total:6.1f}%")
-    outside = 100 * (total - sum(phases[phase] for phase in WORK)) / total
-    print(f"outside training and measuring: {outside:.1f}% of {total:.0f} s (process: {seconds:.0f} s)")
-    spent = {phase: round(value, 2) for phase, value in phases.items()}
-    write("time-shares", {"budget": asked.budget, "seconds": spent, "outside_percent": round(outside, 2)})
+    file = SHARED / f"{asked.data}-train.parquet"
+    rows = []
+    for budget in asked.budgets:
+        run = asked.runs / f"{asked.data}-{budget}"
+        transfer(file if file.exists() else asked.data, run, "--budget", budget)
+        rows.append({"budget": budget, **row_of(run)})
+        print(rows[-1], flush=True)
+    write(f"time-shares-{asked.data}", {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Fine-tuning: chosen networks trained on; none is replaced by a worse one."""
 
 import json
+import pathlib
 import shutil
 
 import pytest
@@ -63,6 +64,31 @@ def test_a_network_that_did_not_is_left_as_it_was(data, run, monkeypatch):
     (event,) = (event for event in told if event["event"] == "finetuned")
     assert not event["kept"]
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_killed_while_the_new_network_is_tested_the_old_one_is_still_there(data, run):
+    import naturalize
+
+    def killed(event):
+        if event["event"] == "phase" and event["phase"] == "final":
+            raise SystemExit
+
+    named = {path: path.read_bytes() for path in run.glob("networks/*")}
+    before = front_of(run)
+    smallest = min(before, key=lambda text: before[text]["madds"])
+    for listeners in ([killed], ()):
+        options = {"architectures": [smallest], "budget": "30s", "data": str(data), "listeners": listeners}
+        if listeners:
+            with pytest.raises(SystemExit):
+                naturalize.finetune(run, **options)
+            assert front_of(run) == before
+            assert {path: path.read_bytes() for path in named} == named
+            assert len(list(run.glob("networks/*"))) == len(named) + 2, "the new one lies beside them"
+        else:
+            naturalize.finetune(run, **options)
+    after = front_of(run)
+    assert after[smallest]["before_finetuning"]["val_error"] == before[smallest]["val_error"]
+    assert {path.stem for path in run.glob("networks/*")} == {pathlib.Path(n["weights"]).stem for n in after.values()}
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import torch
 
 import naturalize
 import runs
-from naturalize.conclude import nearly_best
 from naturalize.data import Pixels, open_data
 from naturalize.errors import Interrupted
-from naturalize.last_adaptation import in_rounds
+from naturalize.last_adaptation import branch, in_rounds
+from naturalize.selection import nearly_best
 from naturalize.supernet import make_family
 from naturalize.training.batches import Joined
 
@@ -29,7 +29,7 @@ class Stop:
 
     def __call__(self, event):
         self.final |= event["event"] == "iteration" and event["final"]
-        self.told += self.final and event["event"] == "progress" and event["phase"] == "adapt"
+        self.told += self.final and event["event"] == "progress" and event["phase"] == "last"
         if self.told == 3:
             raise Interrupted(15)
 
@@ -46,8 +46,10 @@ def stopped_then_finished(data, tmp_path_factory):
     with pytest.raises(Interrupted):
         naturalize.transfer(data, out, budget=BUDGET, listeners=[Stop()])
     front = json.loads((out / "front.json").read_text(encoding="utf-8"))
-    left = sorted(path.name for path in (out / "last").iterdir())
-    state = json.loads((out / "last" / "0000" / "state.json").read_text(encoding="utf-8"))
+    shutil.copytree(out, out.with_name("stopped"))
+    (branch,) = (out / "last").iterdir()
+    left = sorted(path.name for path in branch.iterdir())
+    state = json.loads((branch / "0000" / "state.json").read_text(encoding="utf-8"))
     naturalize.resume(out, listeners=())
     return out, front, left, state
 
@@ -64,6 +66,29 @@ def test_a_run_that_is_stopped_in_it_has_the_front_that_was_measured_and_goes_on
     assert not (out / "last").exists()
     steps = [event["step"] for event in runs.events(out, "epoch") if event["version"] == version + 1]
     assert max(steps) > state["training"]["step"]
+
+
+def test_a_stopped_run_that_was_finished_as_it_was_still_goes_on_with_it(data, stopped_then_finished, tmp_path):
+    out = stopped_then_finished[0]
+    run = tmp_path / "run"
+    shutil.copytree(out.with_name("stopped"), run)
+    version = json.loads((run / "front.json").read_text())["weights_version"]
+    naturalize.finish(run, data=data, listeners=())
+    as_it_was = json.loads((run / "front.json").read_text())
+    assert (as_it_was["state"], as_it_was["weights_version"]) == ("finished", version)
+    assert list((run / "last").iterdir())
+    naturalize.resume(run, data=data, listeners=())
+    after = json.loads((run / "front.json").read_text())
+    assert (after["val_weights_version"], after["weights_version"]) == (version, version + 1)
+    assert not (run / "last").exists()
+
+
+def test_a_branch_is_of_one_version_and_one_front(tmp_path):
+    small, large = make_family("mini", 32).space.architectures(make_family("mini", 32).space.corners())
+    branches = [(3, [small, large]), (4, [small, large]), (3, [small]), (3, [large, small])]
+    directories = {branch(tmp_path, version, archs).directory for version, archs in branches}
+    assert len(directories) == 4
+    assert branch(tmp_path, 3, [small, large]).directory in directories
 
 
 def test_the_supernet_stays_at_the_version_that_was_measured(stopped_then_finished):

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from naturalize import nat
-from naturalize.conclude import spread
 from naturalize.nat import distribution, drawn, drawn_codes
 from naturalize.preparing import uniform
 from naturalize.study.adaptation import uniform_distribution
 from naturalize.supernet import FAMILIES, Supernet, make_family
 from naturalize.tasks import Classification
+from naturalize.testing import spread
 from naturalize.weights import transplant
 
 SPACES = [make_family("mini", 32).space, make_family("ofa-mbv3", 224).space]

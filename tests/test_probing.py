@@ -14,6 +14,7 @@ from naturalize.conclude import verdict
 from naturalize.data import open_data
 from naturalize.errors import Interrupted
 from naturalize.run.front import PUBLISHED, TRANSFER
+from naturalize.terminal import Terminal
 from naturalize.training.evaluate import logits_of
 from naturalize.weights import published_supernet
 
@@ -150,6 +151,20 @@ def test_a_run_that_is_stopped_in_preparation_leaves_a_front_that_can_be_exporte
     exported = naturalize.export(tmp_path / "run", tmp_path / "model.onnx")
     assert exported.path.exists()
     assert best.measured.origin == PUBLISHED
+
+
+def test_requirements_that_leave_out_the_published_network_leave_no_front_before_training(
+    photographs, tmp_path, monkeypatch
+):
+    def stopped(self):
+        raise Interrupted(2)
+
+    monkeypatch.setattr(nat.Transfer, "prepare", stopped)
+    options = {"supernet": "efficientnet-lite0", "iterations": 1, "epochs": 1, "require": "params<3M"}
+    for _ in range(2):
+        with Terminal() as terminal, pytest.raises(Interrupted):
+            naturalize.transfer(photographs, tmp_path / "run", listeners=[terminal], **options)
+        assert not (tmp_path / "run" / "front.json").exists()
 
 
 def test_grey_photographs_are_normalised_as_the_published_network_was_trained(photographs, tmp_path, monkeypatch):

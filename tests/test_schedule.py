@@ -7,9 +7,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from naturalize import schedule
-from naturalize.conclude import LATE_TESTING, LEAST_LAST_S, TESTING_SAFETY
+from naturalize.conclude import LEAST_LAST_S, TESTING_SAFETY
 from naturalize.nat import RECENT
 from naturalize.schedule import Costs, cosine_part, make_plan, remaining_iterations
+from naturalize.testing import OVERTIME
 from naturalize.training.adapt import cosine
 
 FRONT = 30  # networks that are tested
@@ -131,7 +132,7 @@ class Machine:
         self.clock += last_s
         self.rate = cosine(schedule.LAST_BEGIN, 1.0, 0.05)(1.0)
         until = schedule.testing_until(self.budget, self.slowness)
-        until = max(until, self.clock + LATE_TESTING * until)
+        until = max(until, self.clock + OVERTIME * until)
         self.spend(self.costs.read_test_s)
         last_s = 0.0
         for network in range(FRONT):

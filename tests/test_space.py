@@ -41,6 +41,12 @@ def test_trimmed_rows_lie_between_the_largest_and_uniform_ones():
     assert 0.25 < whole < 0.5, "shares differ from row to row, so that a quarter at least is whole"
 
 
+def test_wholes_are_the_largest_at_each_resolution():
+    space = chain_space()
+    largest = [row.tolist() for row in every_code(space) if (row[1:] == space.upper[1:]).all()]
+    assert space.wholes().tolist() == largest == [[number, 2, 2, 3] for number in range(11)]
+
+
 def test_is_valid_and_repair_agree_with_enumeration():
     space = chain_space()
     rng = np.random.default_rng(0)

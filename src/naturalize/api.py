@@ -329,7 +329,8 @@ def finish(
     listeners: Sequence[Listener] | None = None,
 ) -> Run:
     """End a stopped run as it is: the front of its last measured weights version is measured on test and written."""
-    from naturalize.conclude import conclude, measured_values
+    from naturalize.conclude import conclude
+    from naturalize.selection import measured_values
     from naturalize.session import Session
     from naturalize.setting import open_setting
 
@@ -342,7 +343,7 @@ def finish(
         if not closed:
             raise UserError(f"nothing measured yet in {directory}: let it go on with `naturalize resume {directory}`")
         version = closed[-1]["weights_version"]
-        if archive.decision("finished") != {"version": version} or not has_front(run):
+        if (archive.decision("finished") or {}).get("version") != version or not has_front(run):
             setting = open_setting(run, reopen_data(run, data, watch), archive, watch)
             codes, values = measured_values(setting, version)
             conclude(setting, Session(setting), version, codes, values)
@@ -360,7 +361,10 @@ def finetune(
     listeners: Sequence[Listener] | None = None,
     started: float | None = None,
 ) -> Run:
-    """Train chosen networks of a finished run on, each by itself; a network is replaced by a better one alone.
+    """Train chosen networks of a finished run on, each by itself.
+
+    A network is replaced by one that is better on validation. Where it learnt from the validation pictures too, under a
+    budget, nothing can judge: it is replaced, and front.json keeps what the numbers were before.
 
     Args:
         require: the network with the lowest validation error that meets the limits, as `"madds<5M"`.
@@ -417,7 +421,7 @@ def go_on(
                 report(run, watch)
         except Interrupted as stop:
             watch.event("stopped", signal=stop.signum)
-            if (run.directory / "front.json").exists():
+            if has_front(run):
                 write_report(run.directory)
             raise
         finally:

@@ -28,7 +28,7 @@ PICTURES = 512  # training pictures that it is fitted to, at most
 
 @dataclass(frozen=True)
 class OwnClassifier:
-    """What is better for one network than the shared classifier, by validation.
+    """A classifier for one network in place of the shared one.
 
     Attributes:
         weight, bias: `(classes, channels)` and `(classes,)`.

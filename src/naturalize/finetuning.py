@@ -8,14 +8,13 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor, nn
 
-from naturalize.conclude import measure_test
-from naturalize.files import write_json
 from naturalize.last_adaptation import with_validation
 from naturalize.preparing import RATE_OF_KEPT
-from naturalize.run.front import FrontNetwork, read_front
+from naturalize.run.front import PUBLISHED, TRANSFER, FrontNetwork, read_front
 from naturalize.setting import Setting
 from naturalize.space import Architecture
 from naturalize.supernet import Subnet
+from naturalize.testing import measure_test, one_version, write_front
 from naturalize.training.adapt import Extent, TrainingState, cosine, make_optimizer, warm_up
 from naturalize.training.evaluate import fold
 
@@ -32,18 +31,15 @@ def finetune(setting: Setting, chosen: list[FrontNetwork], seconds: float) -> No
     are replaced.
     """
     front = read_front(setting.run.directory)
-    judged = front["weights_version"] == front.get("val_weights_version", front["weights_version"])
-    if not judged:
-        setting = with_validation(setting)
-    setting.choose_images(front["weights_version"])
+    setting.choose_images(front.get("val_weights_version", front["weights_version"]))
     entries = {entry["architecture"]: entry for entry in front["networks"]}
     better: dict[str, Subnet] = {}
     for network in chosen:
-        arch = setting.supernet.family.space.parse(network.architecture)
-        subnet = trained(
-            setting, setting.run.load(network).subnet, arch, Extent(seconds=(1 - KEPT_S) * seconds / len(chosen))
-        )
-        entry = entries[network.architecture]
+        arch, entry = setting.supernet.family.space.parse(network.architecture), entries[network.architecture]
+        judged = one_version(front) or entry["origin"] == PUBLISHED
+        extent = Extent(seconds=(1 - KEPT_S) * seconds / len(chosen))
+        subnet = setting.run.load(network).subnet
+        subnet = trained(setting if judged else with_validation(setting), subnet, arch, extent)
         before = {name: entry[name] for name in ("val_error", "val_error_views", "test_error")}
         views, plain = errors_of(setting, subnet, arch) if judged else (None, None)
         won = views is None or views < entry["val_error_views"]
@@ -53,12 +49,12 @@ def finetune(setting: Setting, chosen: list[FrontNetwork], seconds: float) -> No
         if won:
             if judged:
                 entry |= {"val_error": plain, "val_error_views": views, "val_images": len(setting.error.images)}
-            entry["before_finetuning"] = entry.get("before_finetuning") or before
+            entry |= {"origin": TRANSFER, "before_finetuning": entry.get("before_finetuning") or before}
             better[network.architecture] = subnet
     if better:
         with setting.watch.phase("final", version=front["weights_version"]):
             measure_test(setting, front, finetuned=better)
-        write_json(setting.run.directory / "front.json", front)
+        write_front(setting, front)
 
 
 def errors_of(setting: Setting, subnet: Subnet, arch: Architecture) -> tuple[float, float]:

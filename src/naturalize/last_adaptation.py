@@ -7,6 +7,7 @@ supernet of the weights version that was measured stays as it is: a run that goe
 from __future__ import annotations
 
 import shutil
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -43,15 +44,11 @@ def adapt_to_front(setting: Setting, session: Session, archs: Sequence[Architect
         setting: as `with_validation` makes it.
         session: of the run, at the version that the front was measured under.
     """
-    version, directory = session.version, last_directory(setting)
-    checkpoints = Checkpoints(directory)
-    name = checkpoints.latest()
-    if name is not None and checkpoints.state(name)["version"] not in (version, version + 1):
-        shutil.rmtree(directory)  # of a front before this one
-    last = Session(setting, version, checkpoints, session.state["steps_before"])
+    version = session.version
+    last = Session(setting, version, branch(setting.run.directory, version, archs), session.state["steps_before"])
     rate = cosine(LAST_BEGIN, 1.0, peak_rate(setting.run.settings, setting.run.keeps_statistics))
     draw = partial(in_rounds, archs, setting.seed)
-    last.train("adapt", version + 1, lambda first: setting.trainer.adaptation_step(draw, first), extent, rate)
+    last.train("last", version + 1, lambda first: setting.trainer.adaptation_step(draw, first), extent, rate)
 
 
 def in_rounds(archs: Sequence[Architecture], seed: int, step: int) -> Architecture:
@@ -60,11 +57,12 @@ def in_rounds(archs: Sequence[Architecture], seed: int, step: int) -> Architectu
     return archs[rng.generator(seed, "round", number).permutation(len(archs))[place]]
 
 
-def forget(setting: Setting) -> None:
-    """Delete its checkpoints, once the networks are written."""
-    shutil.rmtree(last_directory(setting), ignore_errors=True)
+def branch(directory: Path, version: int, archs: Sequence[Architecture]) -> Checkpoints:
+    """Its checkpoints in a run's directory: of one version's front, and of no other."""
+    front = zlib.crc32(" ".join(arch.text for arch in archs).encode())
+    return Checkpoints(directory / DIRECTORY / f"{version}-{front:08x}")
 
 
-def last_directory(setting: Setting) -> Path:
-    """Where its checkpoints are."""
-    return setting.run.directory / DIRECTORY
+def forget(directory: Path) -> None:
+    """Delete all its checkpoints in a run's directory, once the networks are written."""
+    shutil.rmtree(directory / DIRECTORY, ignore_errors=True)

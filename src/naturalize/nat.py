@@ -15,21 +15,16 @@ from numpy.typing import NDArray
 from naturalize import rng, schedule
 from naturalize.archive import Context, Measurement
 from naturalize.classifiers import images_of_a_classifier
-from naturalize.conclude import (
-    conclude,
-    hypervolume_of,
-    objective_values,
-    write_probed_front,
-    write_stopped_front,
-)
+from naturalize.conclude import conclude, write_probed_front, write_stopped_front
 from naturalize.errors import Interrupted, UserError
-from naturalize.last_adaptation import in_rounds
+from naturalize.last_adaptation import forget, in_rounds
 from naturalize.preparing import peak_rate, phases_of, prepare, shrink, train_by_sandwich
 from naturalize.probing import probe
 from naturalize.run import Run, source_from
 from naturalize.run.settings import SHRINK
 from naturalize.schedule import Plan
 from naturalize.search import Guided, make_guided, non_dominated, survive
+from naturalize.selection import hypervolume_of, objective_values
 from naturalize.session import Session
 from naturalize.setting import CHOSEN_IMAGES, Setting, choose_threads, images_of, measure_costs
 from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
@@ -92,7 +87,7 @@ class Transfer:
         self.plan = self.make_plan() if self.settings.budget_s is not None else None
 
     def probe(self) -> None:
-        """The published network at several resolutions: a front at once, where there is no other yet."""
+        """The published network at several resolutions: a front at once."""
         known = self.archive.decision("probed") is not None
         if probe(self.setting) is None or known:
             return
@@ -143,10 +138,15 @@ class Transfer:
         begun = bool(self.archive.members(t + 1)) or self.archive.decision(f"begin {t}") is not None
         if t == 0 or begun:
             return True
-        left = self.plan.final_from - self.watch.used_s
-        return schedule.remaining_iterations(self.plan, self.watch.used_s) > 0 and schedule.has_time_to_measure(
-            left, self.setting.fewest, self.measure_s
+        used_s, ended = self.watch.used_s, f"ended {t} {self.settings.budget_s}"
+        if self.archive.decision(ended):
+            return False
+        on = schedule.remaining_iterations(self.plan, used_s) > 0 and schedule.has_time_to_measure(
+            self.plan.final_from - used_s, self.setting.fewest, self.measure_s
         )
+        if not on:
+            self.archive.record_decision(ended, True)
+        return on
 
     # the steps --------------------------------------------------------------------------------------------------
 
@@ -214,12 +214,20 @@ class Transfer:
                 known[measurement.architecture] = measurement
                 tell()
             self.archive.record_decision(f"measured {t}", True)
+            if final:
+                self.archive.record_decision(self.selected(t), True)
         measured = self.measured(members, context)
         self.close(t, measured, final)
         return measured
 
+    def selected(self, t: int) -> str:
+        """The decision that the final pass under weights version t is over: a resumed run selects the same front."""
+        return f"selected {t} {self.settings.budget_s}"
+
     def while_time(self, members: list[Architecture], t: int, final: bool) -> Iterator[Architecture]:
-        """The members in order, for as long as there is time to measure one more."""
+        """The members in order, for as long as there is time to measure one more; none once a front was selected."""
+        if final and self.archive.decision(self.selected(t)):
+            return
         for number, arch in enumerate(members):
             if number and self.watch.used_s > self.measuring_until(t, number, final):
                 return
@@ -301,7 +309,7 @@ class Transfer:
 
     def wholes(self) -> Codes:
         """The largest architecture at every resolution, where it was published; those that meet the requirements."""
-        codes = wholes(self.space)
+        codes = self.space.wholes()
         return codes[self.problem.allowed(codes) & self.setting.reads_published]
 
     def searched(self, measured: Measured, t: int) -> list[tuple[Architecture, str]]:
@@ -373,7 +381,7 @@ class Transfer:
         """The architecture of a step of an adaptation: from p, or the largest now and then where it was published."""
         generator = rng.generator(self.setting.seed, "whole", step)
         if self.setting.reads_published and generator.random() < WHOLE:
-            return self.space.architectures(generator.choice(wholes(self.space), 1))[0]
+            return self.space.architectures(generator.choice(self.space.wholes(), 1))[0]
         return drawn(self.space, p, self.setting.seed, step)
 
     def adaptation(self, t: int) -> tuple[float, float, int | None, float | None, float | None]:
@@ -401,7 +409,10 @@ class Transfer:
     def conclude(self) -> None:
         """Measure the archive with the final weights, select its front on validation, adapt to it, read test once."""
         t = self.session.version
-        if self.archive.decision("finished") == {"version": t} and (self.run.directory / "front.json").exists():
+        finished = self.archive.decision("finished") or {}
+        learnt = finished.get("last adaptation", True) or self.plan is None
+        if finished.get("version") == t and learnt and (self.run.directory / "front.json").exists():
+            forget(self.run.directory)
             return
         measured = self.measure(t, final=True)
         codes, values = measured.codes[measured.feasible], measured.values[measured.feasible]
@@ -429,13 +440,6 @@ def carried_codes(setting: Setting, n: int) -> Codes:
     codes[:, 0] = np.abs(sides[:, None] - np.array(family.resolutions)).argmin(axis=1)
     codes = unique_rows(codes)
     return codes[family.space.is_valid(codes) & setting.problem.allowed(codes)][:n]
-
-
-def wholes(space: SearchSpace) -> Codes:
-    """The largest architecture at every resolution, `(r, d)`."""
-    codes = np.tile(space.upper, (space.upper[0] + 1, 1))
-    codes[:, 0] = np.arange(len(codes))
-    return codes
 
 
 def distribution(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:

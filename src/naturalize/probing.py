@@ -31,7 +31,7 @@ from naturalize.weights import transplant
 FILE = "probes.safetensors"
 ORDER = (64, 32, 96, 48, 128, 40, 80, 24, 160, 112, 56, 192, 224)  # in which resolutions are read, while there is time
 LEAST, MOST = 3, 8  # resolutions
-SHARE, LEAST_S = 0.1, 20.0  # of a budget; and seconds, where those are more
+SHARE, LEAST_S, MOST_SHARE = 0.1, 20.0, 1 / 3  # of a budget; seconds, where those are more; but no more of a budget
 PICTURES = 1024  # training pictures that a classifier is fitted to, at most
 SHARED_BY_ALL = 0  # in place of a resolution: the classifier that the supernet starts with
 SHARED = (64, 32, 96)  # resolutions whose features the supernet's classifier starts from
@@ -84,7 +84,7 @@ def probe(setting: Setting) -> Probes | None:
         return probes_of(directory)
     watch, train, val = setting.watch, setting.trainer.images, setting.val
     budget_s = setting.run.settings.budget_s
-    until = np.inf if budget_s is None else max(SHARE * budget_s, LEAST_S)
+    until = np.inf if budget_s is None else max(SHARE * budget_s, min(LEAST_S, MOST_SHARE * budget_s))
     rows = np.sort(rng.generator(setting.seed, "probe").permutation(len(train.labels))[:PICTURES])
     labels = train.labels[rows]
     network = fold(published(setting))
@@ -149,7 +149,5 @@ def seen(setting: Setting, network: nn.Module, pixels: NDArray[np.uint8]) -> Ten
 
 def architecture_at(setting: Setting, resolution: int) -> Architecture:
     """The largest architecture at a resolution."""
-    space = setting.supernet.family.space
-    code = space.upper.copy()
-    code[0] = setting.supernet.family.resolutions.index(resolution)
-    return space.architectures(code[None])[0]
+    family = setting.supernet.family
+    return family.space.architectures(family.space.wholes())[family.resolutions.index(resolution)]

@@ -31,7 +31,7 @@ REPORT_S = 2.5
 FRONT = 12  # networks that the reserve expects to get a classifier and to read the test split
 TESTING = 0.12  # of what is left at the start, at most, for them: where it is too little, fewer networks are tested
 FEWEST_FINAL = 8  # networks that the final pass measures although it is late
-LATE_TESTING = 0.4  # of what is left after the last adaptation, at most, is kept for tests on a machine that slowed
+LATE_TESTING = 0.4  # of what is left after the iterations, at most, is kept for tests on a machine that slowed
 LEAST_LEFT = 0.6  # of what is left at the start, however slowly the test split is read
 
 
@@ -65,7 +65,7 @@ class Plan:
         iterations: how many are expected.
         iteration_s: length of each.
         measuring_s: of an iteration, for its measuring pass.
-        final_from: when the last adaptation must be over.
+        final_from: when the iterations are over, and what is left is for the final pass, the last adaptation, the test.
         val_images, views: validation images that a measurement answers, and views of each.
         members: architectures that one measuring pass is expected to hold.
         measure_s: expected of one measurement.

@@ -38,7 +38,8 @@ class Session:
         self.state: dict[str, Any] = {"version": begin, "complete": True, "steps_before": steps_before}
         self._saved = time.monotonic()
         path = setting.run.directory / "events.jsonl"
-        self._told = {(e["version"], e["epoch"]) for e in read_events(path) if e.get("event") == "epoch"}
+        told = (event for event in read_events(path) if event.get("event") == "epoch")
+        self._told = {(event["phase"], event["version"], event["epoch"]) for event in told}
         name = self.checkpoints.latest()
         if name is not None:
             self.load(name)
@@ -64,7 +65,7 @@ class Session:
         """Train until a weights version is complete; nothing to do where it is.
 
         Args:
-            phase: `prepare` or `adapt`.
+            phase: `prepare`, `adapt` or `last`.
             steps: the number of the first step, counted over the whole run, to the step function.
             rate: share of the extent done to learning rate.
         """
@@ -83,8 +84,8 @@ class Session:
         def on_step(state: TrainingState, loss: float, rate: float) -> None:
             epoch = -(-state.step // per_epoch)  # the last one may be cut short by the clock, and is told too
             ends = extent.fraction(state) >= 1.0
-            if (state.step % per_epoch == 0 or ends) and (version, epoch) not in self._told:
-                self._told.add((version, epoch))
+            if (state.step % per_epoch == 0 or ends) and (phase, version, epoch) not in self._told:
+                self._told.add((phase, version, epoch))
                 facts = {"loss": round(loss, 4), "rate": rate, "skipped": state.skipped}
                 watch.event("epoch", phase=phase, version=version, epoch=epoch, step=state.step, **facts)
             if time.monotonic() - self._saved > SAVE_S:

@@ -67,9 +67,8 @@ TIMED = (16, 3, 96, 96)  # pixels that they are timed by
 TRAINING, FEWEST_STEPS = 3.2, 100  # a step takes so many times as long as answers; steps that a budget has time for
 LEAST_SIDE = 96  # that is always there
 SEARCH_S, READ_S, RESIZE_S = 2.0, 1e-3, 2e-4  # to fit and search; to read a picture; to resize one that was read
-# a decision: how many, in how many views; it never changes, so that errors stay comparable
 NO_VERSION = -1  # before anything is trained
-CHOSEN_IMAGES = "validation images"
+CHOSEN_IMAGES = "validation images"  # a decision: how many, in how many views
 
 
 @dataclass

@@ -196,6 +196,12 @@ class SearchSpace:
         """The second of the corners."""
         return self.architectures(self.corners()[1:])[0]
 
+    def wholes(self) -> Codes:
+        """The largest architecture at every resolution, ascending. Shape `(resolutions, d)`."""
+        codes = np.tile(self.upper, (self.upper[0] - self.lower[0] + 1, 1))
+        codes[:, 0] = np.arange(self.lower[0], self.upper[0] + 1)
+        return codes
+
     def scale(self, codes: Codes) -> NDArray[np.float64]:
         """Codes scaled to [0, 1] by each variable's range (method.md, section 4). A fixed variable gives 0."""
         return (np.asarray(codes) - self.lower) / np.maximum(self.upper - self.lower, 1)

@@ -25,6 +25,7 @@ PHASES = {
     "evaluate": "measuring networks",
     "search": "searching",
     "adapt": "adapting the supernet",
+    "last": "training the front",
     "classifiers": "fitting classifiers",
     "test": "testing the front",
     "probe": "reading the published network",

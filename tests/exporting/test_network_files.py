@@ -18,6 +18,16 @@ def test_a_saved_network_loads_with_the_same_outputs_and_card(tmp_path: Path, la
     assert not loaded.subnet.training
 
 
+def test_a_name_that_is_taken_is_left_alone(tmp_path: Path, small: Network, large: Network) -> None:
+    first = save_network(tmp_path, small)
+    before = first.read_bytes()
+    second = save_network(tmp_path, small, {first.name})
+    assert second != first
+    assert second.read_bytes() == first.read_bytes() == before
+    assert load_network(second).card == load_network(first).card
+    assert save_network(tmp_path, small, {second.name}) == first
+
+
 def test_x10_the_file_holds_the_networks_own_numbers_and_a_header(tmp_path: Path, small: Network) -> None:
     path = save_network(tmp_path, small)
     floats = [*small.subnet.parameters(), *(b for b in small.subnet.buffers() if b.is_floating_point())]

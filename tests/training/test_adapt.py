@@ -78,7 +78,8 @@ def test_R10_a_training_that_goes_on_late_keeps_its_curve_and_ends_when_it_shoul
     late = extent.resumed(state, used_s=200.0)
     assert late.fraction(state) == extent.fraction(state) == 0.4
     assert late.pace == pytest.approx(2.0)
-    assert extent.resumed(TrainingState(), used_s=200.0) == extent
+    assert extent.resumed(TrainingState(), used_s=200.0).pace == pytest.approx(100 / 30), "killed before the first save"
+    assert extent.resumed(TrainingState(), used_s=130.0) == extent
     assert extent.resumed(state, used_s=999.0).pace == 60.0
     assert extent.resumed(state, used_s=100.0).pace == 1.0
     assert Extent(steps=5).resumed(state, 0.0) == Extent(steps=5)

@@ -375,7 +375,9 @@ def finetune(
     budget: Annotated[str, typer.Option(metavar="TIME", help="Wall clock in all, as 90s, 20m or 1h30m.")] = "5m",
     data: DataNow = None,
 ) -> None:
-    """Train networks of a finished run on, each by itself. A network is replaced only by one that is better.
+    """Train networks of a finished run on, each by itself.
+
+    A network is replaced by one that is better on validation; one that learnt from it too, as under a budget, always.
 
     \b
     Examples:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from naturalize.errors import UserError, unknown
-from naturalize.exporting.network import CARD_FORMAT, Card, Network, load_network, save_network
+from naturalize.exporting.network import CARD_FORMAT, Card, Network, card_path, load_network, save_network
 from naturalize.exporting.onnx_file import onnx_files, onnx_needs
 from naturalize.exporting.onnx_model import OnnxModel
 from naturalize.exporting.torch_file import Run, open_torch, run_of, torch_files, torch_needs
@@ -27,6 +27,7 @@ __all__ = [
     "Format",
     "Network",
     "OnnxModel",
+    "card_path",
     "export",
     "load_network",
     "save_network",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,17 @@ class Network:
     card: Card
 
 
-def save_network(directory: Path, network: Network) -> Path:
+def save_network(directory: Path, network: Network, taken: Collection[str] = ()) -> Path:
     """Write `A.safetensors` and `A.json`, A being the card's architecture; the path of the first.
+
+    Where `A.safetensors` is among the names that are taken, they are `A-2.safetensors` and `A-2.json`.
 
     The weights carry the card's weights version too, so that a crash between the two files cannot pair the weights of
     one version with the numbers of another unnoticed.
     """
     card = network.card
-    path = directory / f"{card['architecture']}.safetensors"
+    names = (f"{card['architecture']}{again}.safetensors" for again in ("", "-2"))
+    path = next(directory / name for name in names if name not in taken)
     directory.mkdir(parents=True, exist_ok=True)
     metadata = {"weights_version": str(card["weights_version"])}
     write_bytes(path, safetensors.torch.save(weights_of(network.subnet), metadata))

@@ -29,11 +29,14 @@ from naturalize.report.reading import phase_seconds, read_events, read_front, re
 PAGE_BYTES = 7_900_000
 PHASES = {
     "scan": "reading the data",
+    "probe": "reading the published network",
     "prepare": "preparing the supernet",
     "measure": "measuring networks",
     "fit": "fitting the predictor",
     "search": "searching",
     "adapt": "adapting the weights",
+    "last": "training the front",
+    "classifiers": "fitting classifiers",
     "final": "final networks and test",
     "report": "writing the result",
 }

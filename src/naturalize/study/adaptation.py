@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from naturalize import nat, rng
 from naturalize.api import make_settings, work
-from naturalize.conclude import hypervolume_of, objective_values
 from naturalize.finetuning import errors_of, trained
 from naturalize.nat import Transfer, distribution
 from naturalize.run import Run
 from naturalize.run.watch import Listener
 from naturalize.search import make_searcher, non_dominated, survive
+from naturalize.selection import hypervolume_of, objective_values
 from naturalize.setting import Setting
 from naturalize.space import Architecture, SearchSpace
 from naturalize.study.study import HUES, Cell, Figure, Row, Study, Table, mean_and_spread

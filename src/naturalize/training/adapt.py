@@ -57,7 +57,7 @@ class Extent:
 
     def resumed(self, state: TrainingState, used_s: float) -> Extent:
         """The extent of a training that is taken up again: it goes on along the same curve, and ends when it should."""
-        if self.seconds is None or self.until is None or state.step == 0:
+        if self.seconds is None or self.until is None:
             return self
         left = max(1.0, self.until - used_s)
         return replace(self, pace=max(1.0, (self.seconds - state.seconds) / left))

@@ -1,0 +1,236 @@
+"""The networks of a front are written, and the test split is read for them."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from naturalize.archive import Context, Measurement
+from naturalize.classifiers import OwnClassifier, images_of_a_classifier
+from naturalize.data import Pixels
+from naturalize.errors import UserError
+from naturalize.exporting import Network, card_path, save_network
+from naturalize.files import write_bytes, write_json
+from naturalize.probing import probe_networks
+from naturalize.run.front import PUBLISHED, TRANSFER, read_front
+from naturalize.run.run import card_of
+from naturalize.selection import Entry, Front
+from naturalize.setting import Setting, read_test_s
+from naturalize.supernet import Subnet
+from naturalize.tasks import majority_error
+from naturalize.training.engine import at_once, side_by_side
+from naturalize.training.evaluate import fold, logits_of
+from naturalize.warm_start import with_classifier
+
+NETWORKS, PICTURES = "networks", "pictures"  # directories in a run
+WORST = 12  # pictures with wrong answers that the report shows of each network
+OVERTIME = 0.03  # of a budget, for the test of a run that was resumed when its time was over
+
+Found = TypeVar("Found")
+
+
+def measure_test(
+    setting: Setting,
+    front: Front,
+    until: float | None = None,
+    finetuned: Mapping[str, Subnet] | None = None,
+    own: Mapping[str, OwnClassifier] | None = None,
+) -> None:
+    """Read the test split, fill in what it says of every network, and write the networks.
+
+    Where time runs out, the front keeps the networks that were tested, spread along it: the clock decides, not errors.
+
+    Args:
+        finetuned: subnets by architecture that are measured in place of the supernet's; of those alone.
+        own: classifiers by architecture in place of the shared one.
+    """
+    watch, dataset = setting.watch, setting.dataset
+    if until is not None:
+        until = max(until, watch.used_s + OVERTIME * until)
+    dataset.scan_test(watch.progress)
+    rows = dataset.splits["test"]
+    front["splits"]["test"] = len(rows)
+    if len(rows):
+        front["majority_error"]["test"] = majority_error(dataset.labels[rows])
+    sides = sorted({network["resolution"] for network in front["networks"]})
+    pixels = Pixels(dataset, rows, sides, progress=watch.progress_in_thread)
+    networks = [n for n in front["networks"] if finetuned is None or n["architecture"] in finetuned]
+    ready = published_of(setting, networks) if finetuned is None else finetuned
+
+    def answer(network: Entry) -> tuple[Subnet, Tensor | None]:
+        text, logits = network["architecture"], None
+        subnet = ready[text] if text in ready else network_on_front(setting, text, own or {})
+        if len(rows):
+            images = pixels(np.arange(len(rows)), network["resolution"])
+            logits = logits_of(fold(copy.deepcopy(subnet)), images, setting.error.device, setting.error.progress)
+        return subnet, logits
+
+    for network, (subnet, logits), seconds in in_turn(setting, "test", networks, until, answer):
+        if logits is not None:
+            fill_in_test(setting, network, logits, pixels)
+            if finetuned is None and network["origin"] == TRANSFER and one_version(front):
+                record_test(setting, front, network, seconds)
+        write_network(setting, front, network, subnet)
+    front["networks"] = [network for network in front["networks"] if network["weights"]]
+
+
+def write_network(setting: Setting, front: Front, network: Entry, subnet: Subnet) -> None:
+    """Write a network of a front beside those that front.json names by now, and say in its entry where it is."""
+    run = setting.run
+    card = {**card_of(run, front, network), "spec": subnet.spec}
+    taken = {Path(name).name for name in files_of(front_on_disk(run.directory))}
+    path = save_network(run.directory / NETWORKS, Network(subnet.cpu(), card), taken)
+    network["weights"] = path.relative_to(run.directory).as_posix()
+
+
+def write_front(setting: Setting, front: Front) -> None:
+    """Write front.json, then delete the files of networks and the pictures that it does not name."""
+    directory = setting.run.directory
+    write_json(directory / "front.json", front)
+    named = files_of(front)
+    for path in chain(*((directory / name).glob("*") for name in (NETWORKS, PICTURES))):
+        if path.relative_to(directory).as_posix() not in named:
+            path.unlink()
+
+
+def front_on_disk(directory: Path) -> Front:
+    """front.json of a run as it is; one without networks where there is none, or a damaged one."""
+    try:
+        return read_front(directory)
+    except UserError:
+        return {"networks": []}
+
+
+def files_of(front: Front) -> set[str]:
+    """Weights, cards and pictures that a front names, by their paths in the run."""
+    weights = {network["weights"] for network in front["networks"] if network["weights"]}
+    cards = {card_path(Path(name)).as_posix() for name in weights}
+    return weights | cards | {worst["picture"] for n in front["networks"] for worst in n["test_worst"] or []}
+
+
+def one_version(front: Front) -> bool:
+    """Whether the delivered weights are those that validation was answered under: no last adaptation came after."""
+    return bool(front["weights_version"] == front.get("val_weights_version", front["weights_version"]))
+
+
+def in_turn(
+    setting: Setting, what: str, networks: Sequence[Entry], until: float | None, work: Callable[[Entry], Found]
+) -> Iterator[tuple[Entry, Found, float]]:
+    """Entries of a front with their results and the seconds that each took, for as long as there is time.
+
+    In an order that is spread along the front; the first always has its turn.
+
+    Args:
+        what: what progress calls the work.
+    """
+    watch, device = setting.watch, setting.error.device
+    took_s: list[float] = []
+
+    def while_time() -> Iterator[Entry]:
+        for number in spread(len(networks)):
+            if took_s and until is not None and watch.used_s + max(took_s) > until:
+                return
+            yield networks[number]
+
+    def timed(network: Entry) -> tuple[Entry, Found, float]:
+        start = watch.used_s
+        found = work(network)
+        took_s.append(watch.used_s - start)
+        return network, found, took_s[-1] / at_once(device)
+
+    def tell() -> None:
+        watch.progress(what, len(took_s), len(networks))
+
+    for each in side_by_side(timed, while_time(), device, tell):
+        yield each
+        tell()
+
+
+def spread(n: int) -> list[int]:
+    """0 to n - 1 in an order whose every beginning is spread over all: the last, the first, then middles of gaps."""
+    order, gaps = [n - 1, 0][:n], [(0, n - 1)]
+    for low, high in gaps:
+        if high - low > 1:
+            middle = (low + high) // 2
+            order.append(middle)
+            gaps += [(low, middle), (middle, high)]
+    return order
+
+
+def network_on_front(setting: Setting, text: str, own: Mapping[str, OwnClassifier]) -> Subnet:
+    """The trained network of an architecture, on the device, with its own classifier where it has one."""
+    subnet = setting.error.network(setting.supernet.family.space.parse(text))
+    return with_classifier(subnet, own[text].weight, own[text].bias) if text in own else subnet
+
+
+def published_of(setting: Setting, networks: Sequence[Entry]) -> dict[str, Subnet]:
+    """The untrained networks among entries of a front, by architecture, on the device."""
+    texts = {network["resolution"]: network["architecture"] for network in networks if network["origin"] == PUBLISHED}
+    return {texts[side]: subnet for side, subnet in probe_networks(setting, list(texts)).items()}
+
+
+def fill_in_test(setting: Setting, network: Entry, logits: Tensor, pixels: Pixels) -> None:
+    """One network's error, confusion matrix and worst pictures on the test split, from its logits."""
+    labels = np.asarray(pixels.labels)
+    index, probability = setting.task.predictions(logits)
+    predicted = index.numpy()
+    wrong = predicted != labels
+    network["test_error"] = 100.0 * int(wrong.sum()) / len(labels)
+    network["test_images"] = len(labels)
+    classes = len(setting.run.class_names)
+    confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    network["test_confusion"] = confusion.tolist()
+    worst = np.flatnonzero(wrong)[np.argsort(-probability.numpy()[wrong], kind="stable")][:WORST]
+    network["test_worst"] = [
+        {
+            "picture": write_picture(setting, pixels, row),
+            "path": setting.dataset.paths[pixels.indices[row]],
+            "class": setting.run.class_names[labels[row]],
+            "predicted": setting.run.class_names[predicted[row]],
+            "probability": round(float(probability[row]), 4),
+        }
+        for row in worst.tolist()
+    ]
+
+
+def record_test(setting: Setting, front: Front, network: Entry, seconds: float) -> None:
+    """Put one network's test error into the archive."""
+    context = Context("error", "default", "test", front["weights_version"])
+    images = network["test_images"]
+    detail = {"wrong": round(network["test_error"] * images / 100), "images": images, "views": 1}
+    arch = setting.supernet.family.space.parse(network["architecture"])
+    setting.archive.record(context, Measurement(arch, network["test_error"], 0.0, "ok", seconds, detail))
+
+
+def write_picture(setting: Setting, pixels: Pixels, row: int) -> str:
+    """A picture as the networks see it, at the largest resolution of the front; its path in the run."""
+    name = f"{PICTURES}/{pixels.indices[row]}.png"
+    path = setting.run.directory / name
+    if not path.exists():
+        planes = pixels(np.array([row]), pixels.resolutions[-1])[0]
+        picture = Image.fromarray(planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0))
+        path.parent.mkdir(exist_ok=True)
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        write_bytes(path, buffer.getvalue())
+    return name
+
+
+def testing_s(setting: Setting, front: Front) -> float:
+    """What the last classifiers and the test of a front take, by what measuring its networks took."""
+    known = setting.archive.measurements(Context("error", "default", "val", front["weights_version"]))
+    per_image = {
+        arch.text: m.seconds / (m.detail["images"] * m.detail["views"]) for arch, m in known.items() if m.status == "ok"
+    }
+    most = max(per_image.values())
+    images = len(setting.dataset.splits["test"]) + images_of_a_classifier(setting)
+    seconds = sum(per_image.get(network["architecture"], most) for network in front["networks"])
+    return images * seconds + read_test_s(setting)
