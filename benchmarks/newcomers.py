@@ -113,7 +113,7 @@ def main() -> None:
                 }
                 rows.append(row)
                 print(row, flush=True)
-    write("newcomers", {"rows": rows})
+    write(f"newcomers-{'-'.join(asked.budgets)}", {"rows": rows})
 
 
 if __name__ == "__main__":
