@@ -43,7 +43,7 @@ def once_for_all(setting: Setting) -> None:
     steps = Transfer(setting)
     assert steps.plan is not None
     until = steps.plan.final_from - steps.plan.measuring_s - 3
-    prepare(steps.session, Extent(seconds=until - setting.watch.used_s, until=until), curve=1.0)
+    prepare(steps.session, Extent(seconds=until - setting.watch.used_s, until=until), end=1.0)
     measured = steps.measure(0)
     candidates = steps.search(steps.fit(measured, 0), 0)
     setting.archive.set_members(0, steps.merge(measured.codes, candidates))

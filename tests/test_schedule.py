@@ -40,10 +40,11 @@ def test_a_plan_keeps_its_promises(budget, costs, problem):
     used = min(8.0, 0.3 * budget)
     plan = make_plan(budget, used, costs, **problem)
     assert plan.prepare_until - used <= 0.5 * budget
-    assert used <= plan.prepare_until < plan.final_from < budget
+    assert used <= plan.prepare_until <= plan.final_from < budget
+    assert plan.prepare_until < plan.final_from or not plan.iterations
     assert plan.end_s > 0
     assert plan.final_from + plan.end_s <= budget
-    assert plan.iterations >= 1
+    assert plan.iterations >= 2 or (plan.iterations == 0 and problem["preparation"] == schedule.PREPARATION)
     assert plan.iterations * plan.iteration_s == pytest.approx(plan.final_from - plan.prepare_until)
     assert 1 <= plan.val_images <= problem["val_images"]
     assert problem["fewest"] <= plan.members <= max(schedule.KEPT, problem["fewest"])
@@ -61,6 +62,9 @@ def test_adaptation_gets_at_least_40_percent_of_what_preparation_leaves_where_me
     left = budget - plan.prepare_until
     if ends > 0.4 * left:
         return  # what must be measured, tested and written leaves no room
+    if not plan.iterations:
+        assert plan.prepare_until - used >= 0.3 * (budget - used - plan.end_s), "preparation has it all"
+        return
     adapting = plan.iterations * (plan.iteration_s - plan.measuring_s - costs.search_s)
     adapting += schedule.LAST / (1 - schedule.LAST) * (plan.final_from - plan.prepare_until)  # the last one
     assert adapting >= 0.4 * left - 1e-6
@@ -105,7 +109,7 @@ class Machine:
         while True:
             remaining = remaining_iterations(plan, self.clock)
             left = plan.final_from - self.clock
-            measures = t == 0 or (
+            measures = (t == 0 and plan.iterations) or (
                 remaining > 0 and schedule.has_time_to_measure(left, fewest, plan.measure_s * self.slowness)
             )
             if not measures:

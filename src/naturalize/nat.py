@@ -136,7 +136,7 @@ class Transfer:
             assert self.settings.iterations is not None
             return t < self.settings.iterations
         begun = bool(self.archive.members(t + 1)) or self.archive.decision(f"begin {t}") is not None
-        if t == 0 or begun:
+        if begun or (t == 0 and self.plan.iterations):
             return True
         used_s, ended = self.watch.used_s, f"ended {t} {self.settings.budget_s}"
         if self.archive.decision(ended):
@@ -162,7 +162,8 @@ class Transfer:
         else:
             seconds = self.archive.decide("prepare", lambda: self.plan.prepare_until - self.watch.used_s)  # type: ignore[union-attr]
             extent = Extent(seconds=max(1.0, seconds), until=self.plan.prepare_until)
-        prepare(self.session, extent)
+        searches = self.plan is None or self.plan.iterations
+        prepare(self.session, extent, end=0.0 if searches else self.curve_end)
 
     def members(self, t: int) -> list[Architecture]:
         """The archive at the start of an iteration; at first another run's best, corners, uniform architectures."""

@@ -37,20 +37,23 @@ def peak_rate(settings: Settings, keeps_statistics: bool = False) -> float:
     return RATE if settings.weights is None else RATES.get(settings.supernet, RATE_OF_TRAINED)
 
 
-def prepare(session: Session, extent: Extent, curve: float = BEFORE_ADAPTATION) -> None:
+def prepare(session: Session, extent: Extent, end: float = 0.0) -> None:
     """Weights version 0 of a transfer: by the sandwich rule, or by one architecture a batch where weights allow it.
 
     Where subnets have been prepared already, it is a warm-up: architectures are drawn uniformly, and the rate rises
     linearly. Where the largest network alone was trained and its statistics are kept, architectures are it with more or
     less left out. New classifiers on weights that were brought along start from a linear probe.
+
+    Args:
+        end: share of its cosine at which the learning rate ends, where no adaptation comes after.
     """
     setting = session.setting
     if not (setting.prepared or setting.run.keeps_statistics):
-        train_by_sandwich(session, extent, curve)
+        train_by_sandwich(session, extent, end or BEFORE_ADAPTATION)
         return
     start(setting)
     peak = peak_rate(setting.run.settings, setting.run.keeps_statistics)
-    rate = warm_up(lambda done: peak, 1.0 if setting.prepared else WARM_UP_SHARE)
+    rate = warm_up(cosine(0.0, end, peak), 1.0 if setting.prepared else WARM_UP_SHARE)
     draw = partial(uniform if setting.prepared else trimmed, setting.supernet.family.space, setting.seed)
     session.train("prepare", 0, lambda first: setting.trainer.adaptation_step(draw, first), extent, rate)
 

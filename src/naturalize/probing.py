@@ -31,7 +31,7 @@ from naturalize.weights import transplant
 FILE = "probes.safetensors"
 ORDER = (64, 32, 96, 48, 128, 40, 80, 24, 160, 112, 56, 192, 224)  # in which resolutions are read, while there is time
 LEAST, MOST = 3, 8  # resolutions
-SHARE, LEAST_S, MOST_SHARE = 0.1, 20.0, 1 / 3  # of a budget; seconds, where those are more; but no more of a budget
+SHARE, LEAST_S, MOST_SHARE = 0.1, 20.0, 1 / 6  # of a budget; seconds, where those are more; but no more of a budget
 PICTURES = 1024  # training pictures that a classifier is fitted to, at most
 SHARED_BY_ALL = 0  # in place of a resolution: the classifier that the supernet starts with
 SHARED = (64, 32, 96)  # resolutions whose features the supernet's classifier starts from

@@ -62,7 +62,7 @@ class Plan:
 
     Attributes:
         prepare_until: when preparation ends.
-        iterations: how many are expected.
+        iterations: how many are expected; 0 where there is no time to search.
         iteration_s: length of each.
         measuring_s: of an iteration, for its measuring pass.
         final_from: when the iterations are over, and what is left is for the final pass, the last adaptation, the test.
@@ -97,6 +97,9 @@ def make_plan(
 ) -> Plan:  # fmt: skip
     """Divide what is left of a budget.
 
+    Where not one iteration fits, and subnets must be prepared first, preparation has the time of all: it is the better
+    use of it, and the final pass measures what is best known.
+
     Args:
         views: of each validation image; views are left out before images are.
         end_images: that each network of the front answers in the end: to be tested, and for its classifier.
@@ -129,8 +132,11 @@ def make_plan(
     not_adapting = max(adapting + last_s - ADAPTING_OF_REST * (budget_s - used_s - preparing), 0.0)
     fitting = min(adapting / shortest, not_adapting / (fewest * measure_s + costs.search_s))
     iterations = max(FEWEST_ITERATIONS, min(MOST_ITERATIONS, int(fitting)))
-    iteration_s = adapting / iterations
-    spare_s = not_adapting / iterations - costs.search_s
+    if fitting < 1 and preparation == PREPARATION:
+        iterations, preparing = 0, min(preparing + adapting, 0.5 * budget_s)
+        adapting = 0.0
+    iteration_s = adapting / max(1, iterations)
+    spare_s = not_adapting / max(1, iterations) - costs.search_s
     measuring_s = max(fewest * measure_s, min(MEASURING * iteration_s, spare_s))
     members = max(fewest, min(KEPT, int(measuring_s / measure_s)))
     return Plan(
@@ -150,8 +156,8 @@ def make_plan(
 
 
 def remaining_iterations(plan: Plan, used_s: float) -> int:
-    """Iterations that still fit, by the clock: 0 when less than half of one is left."""
-    return max(0, round((plan.final_from - used_s) / plan.iteration_s))
+    """Iterations that still fit, by the clock: 0 when less than half of one is left, or none was planned."""
+    return max(0, round((plan.final_from - used_s) / plan.iteration_s)) if plan.iterations else 0
 
 
 def has_time_to_measure(left_s: float, fewest: int, measure_s: float) -> bool:

@@ -133,11 +133,14 @@ class Terminal:
         preparing = event["prepare_until"] - event["used_s"]
         before = f"{duration(preparing)} of preparation, then " if preparing > 1 else ""
         count = event["iterations"]
-        self.say(
-            f"plan: {before}about {count} iteration{'s' * (count != 1)} of {duration(event['iteration_s'])}, "
-            f"each measuring about {event['members']} networks on {event['val_images']:,} validation images, "
-            f"then {duration(max(0.0, event['budget_s'] - event['final_from']))} for the final measurement"
+        search = (
+            f"about {count} iteration{'s' * (count != 1)} of {duration(event['iteration_s'])}, each measuring about "
+            f"{event['members']} networks on {event['val_images']:,} validation images"
+            if count
+            else "no search in so little time"
         )
+        left = duration(max(0.0, event["budget_s"] - event["final_from"]))
+        self.say(f"plan: {before}{search}, then {left} for the final measurement")
 
     def on_iteration(self, event: dict[str, Any]) -> None:
         """What a measuring pass came to."""
