@@ -19,7 +19,7 @@ from naturalize.conclude import conclude, write_probed_front, write_stopped_fron
 from naturalize.errors import Interrupted, UserError
 from naturalize.last_adaptation import forget, in_rounds
 from naturalize.preparing import peak_rate, phases_of, prepare, shrink, train_by_sandwich
-from naturalize.probing import probe
+from naturalize.probing import probe, probes_of
 from naturalize.run import Run, source_from
 from naturalize.run.settings import SHRINK
 from naturalize.schedule import Plan
@@ -105,13 +105,13 @@ class Transfer:
         if found is not None:
             choose_threads(setting)
             return Plan(**found)
-        costs = measure_costs(setting)
+        costs, probes = measure_costs(setting), probes_of(self.run.directory)
         share = schedule.WARM_UP if setting.prepared else schedule.PREPARATION
         plan = schedule.make_plan(
             budget,
             self.watch.used_s,
             costs,
-            val_images=len(setting.val),
+            val_images=len(setting.val) if probes is None else len(probes.rows),
             views=setting.val.views,
             end_images=len(setting.dataset.splits["test"]) + images_of_a_classifier(setting),
             fewest=setting.fewest,

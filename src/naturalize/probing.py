@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from naturalize import rng
 from naturalize.files import write_bytes
-from naturalize.setting import Setting, source_supernet
+from naturalize.setting import Setting, chosen_images, source_supernet
 from naturalize.space import Architecture
 from naturalize.supernet import Subnet
 from naturalize.supernet.subnet import ClassificationHead
@@ -33,6 +33,7 @@ ORDER = (64, 32, 96, 48, 128, 40, 80, 24, 160, 112, 56, 192, 224)  # in which re
 LEAST, MOST = 3, 8  # resolutions
 SHARE, LEAST_S, MOST_SHARE = 0.1, 20.0, 1 / 6  # of a budget; seconds, where those are more; but no more of a budget
 PICTURES = 1024  # training pictures that a classifier is fitted to, at most
+FEWEST, IMAGES_PER_S = 500, 10  # validation images that are answered: at least, and by second of a budget
 SHARED_BY_ALL = 0  # in place of a resolution: the classifier that the supernet starts with
 SHARED = (64, 32, 96)  # resolutions whose features the supernet's classifier starts from
 
@@ -44,11 +45,13 @@ class Probes:
     Attributes:
         weight: `(classes, channels)` for each resolution.
         bias: `(classes,)` for each.
-        wrong: whether each view of each validation image was answered wrongly, `(views, n)` for each.
+        rows: validation images that were answered, `(n,)`.
+        wrong: whether each view of each of them was answered wrongly, `(views, n)` for each.
     """
 
     weight: dict[int, Tensor]
     bias: dict[int, Tensor]
+    rows: NDArray[np.int64]
     wrong: dict[int, NDArray[np.bool_]]
 
     @property
@@ -63,12 +66,14 @@ def probes_of(directory: Path) -> Probes | None:
     if not path.exists():
         return None
     found = safetensors.torch.load_file(path)
-    by_kind: dict[str, dict[int, Tensor]] = {"weight": {}, "bias": {}, "wrong": {}}
+    by_kind: dict[str, dict[int, Tensor]] = {"weight": {}, "bias": {}, "wrong": {}, "rows": {}}
     for name, tensor in found.items():
         resolution, kind = name.split(".")
         by_kind[kind][int(resolution)] = tensor
     wrong = {resolution: tensor.numpy().astype(bool) for resolution, tensor in by_kind["wrong"].items()}
-    return Probes(by_kind["weight"], by_kind["bias"], wrong)
+    rows = by_kind["rows"].get(SHARED_BY_ALL)
+    answered = next(iter(wrong.values())).shape[1]
+    return Probes(by_kind["weight"], by_kind["bias"], np.arange(answered) if rows is None else rows.numpy(), wrong)
 
 
 def probe(setting: Setting) -> Probes | None:
@@ -82,8 +87,9 @@ def probe(setting: Setting) -> Probes | None:
         return None
     if (directory / FILE).exists():
         return probes_of(directory)
-    watch, train, val = setting.watch, setting.trainer.images, setting.val
-    budget_s = setting.run.settings.budget_s
+    watch, train, budget_s = setting.watch, setting.trainer.images, setting.run.settings.budget_s
+    most = len(setting.val) if budget_s is None else max(FEWEST, round(IMAGES_PER_S * budget_s))
+    val = chosen_images(setting.val, setting.seed, min(len(setting.val), most), setting.val.views)
     until = np.inf if budget_s is None else max(SHARE * budget_s, min(LEAST_S, MOST_SHARE * budget_s))
     rows = np.sort(rng.generator(setting.seed, "probe").permutation(len(train.labels))[:PICTURES])
     labels = train.labels[rows]
@@ -111,6 +117,7 @@ def probe(setting: Setting) -> Probes | None:
         shared = [features[side] for side in SHARED if side in features] or list(features.values())
         weight, bias = logistic_regression(setting.task, torch.cat(shared), labels.repeat(len(shared)))
         found |= {f"{SHARED_BY_ALL}.weight": weight, f"{SHARED_BY_ALL}.bias": bias}
+        found[f"{SHARED_BY_ALL}.rows"] = torch.from_numpy(val.rows)
     write_bytes(directory / FILE, safetensors.torch.save(found))
     return probes_of(directory)
 

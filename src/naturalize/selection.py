@@ -94,9 +94,10 @@ def probed_measurements(setting: Setting) -> list[Measurement]:
     if probes is None:
         return []
     rows = images.rows if isinstance(images, Chosen) else np.arange(len(images))
+    rows = np.intersect1d(rows, probes.rows)
     found = []
     for resolution in probes.resolutions:
-        wrong = probes.wrong[resolution][: images.views, rows]
+        wrong = probes.wrong[resolution][: images.views, np.searchsorted(probes.rows, rows)]
         arch = architecture_at(setting, resolution)
         detail = {"wrong": int(wrong[0].sum()), "images": len(rows), "views": len(wrong)}
         found.append(Measurement(arch, 100.0 * float(wrong.mean()), 0.0, "ok", 0.0, detail))

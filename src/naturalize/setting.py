@@ -67,6 +67,7 @@ TIMED = (16, 3, 96, 96)  # pixels that they are timed by
 TRAINING, FEWEST_STEPS = 3.2, 100  # a step takes so many times as long as answers; steps that a budget has time for
 LEAST_SIDE = 96  # that is always there
 SEARCH_S, READ_S, RESIZE_S = 2.0, 1e-3, 2e-4  # to fit and search; to read a picture; to resize one that was read
+RESOLUTIONS_OF_A_FRONT = 8  # that are expected
 NO_VERSION = -1  # before anything is trained
 CHOSEN_IMAGES = "validation images"  # a decision: how many, in how many views
 
@@ -392,10 +393,12 @@ def measure_costs(setting: Setting) -> Costs:
     each = np.array(list(side_by_side(seconds, archs, error.device, setting.watch.check)))
     network_s, image_s = (each.mean(axis=0) / at_once(error.device)).tolist()
     setting.watch.event("machine", threads=threads, image_ms=1e3 * image_s, network_ms=1e3 * network_s)
-    return Costs(image_s, network_s, SEARCH_S, read_test_s(setting))
+    sides = min(RESOLUTIONS_OF_A_FRONT, len(setting.supernet.family.resolutions))
+    return Costs(image_s, network_s, SEARCH_S, read_test_s(setting, sides))
 
 
-def read_test_s(setting: Setting) -> float:
-    """What reading the test pictures takes, about."""
-    per_picture_s = READ_S if setting.dataset.given_test else RESIZE_S
-    return per_picture_s * len(setting.dataset.splits["test"])
+def read_test_s(setting: Setting, resolutions: int) -> float:
+    """What reading the test pictures takes, about, and resizing them to so many resolutions."""
+    rows = setting.dataset.splits["test"]
+    held = not setting.dataset.given_test and len(rows) and setting.dataset.holds(int(rows[-1]))
+    return len(rows) * ((0.0 if held else READ_S) + RESIZE_S * resolutions)

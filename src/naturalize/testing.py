@@ -32,6 +32,7 @@ from naturalize.warm_start import with_classifier
 
 NETWORKS, PICTURES = "networks", "pictures"  # directories in a run
 WORST = 12  # pictures with wrong answers that the report shows of each network
+AS_MADDS = 10e6  # what a network takes besides its multiply-adds, in these: to cut it out, to resize pictures
 OVERTIME = 0.03  # of a budget, for the test of a run that was resumed when its time was over
 
 Found = TypeVar("Found")
@@ -126,28 +127,31 @@ def in_turn(
 ) -> Iterator[tuple[Entry, Found, float]]:
     """Entries of a front with their results and the seconds that each took, for as long as there is time.
 
-    In an order that is spread along the front; the first always has its turn.
+    In an order that is spread along the front; the first always has its turn. What the next one takes is foretold by
+    those before, in proportion to multiply-adds.
 
     Args:
         what: what progress calls the work.
     """
     watch, device = setting.watch, setting.error.device
-    took_s: list[float] = []
+    done: list[float] = []  # seconds of those that had their turn, by multiply-adds
 
     def while_time() -> Iterator[Entry]:
         for number in spread(len(networks)):
-            if took_s and until is not None and watch.used_s + max(took_s) > until:
+            takes_s = max(done, default=0.0) * (networks[number]["madds"] + AS_MADDS)
+            if done and until is not None and watch.used_s + takes_s > until:
                 return
             yield networks[number]
 
     def timed(network: Entry) -> tuple[Entry, Found, float]:
         start = watch.used_s
         found = work(network)
-        took_s.append(watch.used_s - start)
-        return network, found, took_s[-1] / at_once(device)
+        took_s = watch.used_s - start
+        done.append(took_s / (network["madds"] + AS_MADDS))
+        return network, found, took_s / at_once(device)
 
     def tell() -> None:
-        watch.progress(what, len(took_s), len(networks))
+        watch.progress(what, len(done), len(networks))
 
     for each in side_by_side(timed, while_time(), device, tell):
         yield each
@@ -233,4 +237,4 @@ def testing_s(setting: Setting, front: Front) -> float:
     most = max(per_image.values())
     images = len(setting.dataset.splits["test"]) + images_of_a_classifier(setting)
     seconds = sum(per_image.get(network["architecture"], most) for network in front["networks"])
-    return images * seconds + read_test_s(setting)
+    return images * seconds + read_test_s(setting, len({network["resolution"] for network in front["networks"]}))

@@ -34,6 +34,19 @@ def test_results_come_in_order_and_two_are_worked_on_at_once(two_cpus: None) -> 
     assert list(side_by_side(work, range(6), CPU, nothing)) == list(range(6))
 
 
+def test_one_that_takes_long_holds_back_results_but_no_worker(two_cpus: None) -> None:
+    others = threading.Event()
+
+    def work(item: int) -> int:
+        if item == 0:
+            assert others.wait(10), "the others were not begun while the first was under way"
+        if item == 5:
+            others.set()
+        return item
+
+    assert list(side_by_side(work, range(6), CPU, nothing)) == list(range(6))
+
+
 def test_each_has_its_own_cpus_and_training_keeps_its_threads(two_cpus: None) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)

@@ -8,7 +8,7 @@ import platform
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -82,8 +82,9 @@ def side_by_side(
 ) -> Iterator[Result]:
     """Results of `work`, in the order of items, `at_once` of which are worked on at once, each with its own CPUs.
 
-    Items are taken as results are given, so they may end by the clock. What raises in `work` or `waiting` is raised
-    here; then, and when the iterator is left, what has begun is awaited.
+    An item is taken when a worker will soon be free, so they may end by the clock; one that takes long holds back the
+    results of those after it, but no worker. What raises in `work` or `waiting` is raised here; then, and when the
+    iterator is left, what has begun is awaited.
 
     Args:
         work: called in threads; shares nothing that it changes.
@@ -92,21 +93,21 @@ def side_by_side(
     workers = at_once(device)
     threads = max(1, allowed_cpus() // workers)  # a setting of the thread that sets it: training keeps its own
     begun: deque[Future[Result]] = deque()
-
-    def oldest() -> Result:
-        while not begun[0].done():
-            wait([begun[0]], TELL_S)
-            waiting()
-        return begun.popleft().result()
-
+    left, more = iter(items), True
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
         try:
-            for item in items:
-                begun.append(pool.submit(work, item))
-                if len(begun) > workers:
-                    yield oldest()
-            while begun:
-                yield oldest()
+            while begun or more:
+                under_way = [future for future in begun if not future.done()]
+                if begun and begun[0].done():
+                    yield begun.popleft().result()
+                elif more and len(under_way) <= workers:
+                    try:
+                        begun.append(pool.submit(work, next(left)))
+                    except StopIteration:
+                        more = False
+                else:
+                    wait(under_way, TELL_S, FIRST_COMPLETED)
+                    waiting()
         finally:
             for future in begun:
                 future.cancel()
