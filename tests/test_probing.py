@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import naturalize
+import runs
 from naturalize import api, nat, probing
 from naturalize.conclude import verdict
 from naturalize.data import open_data
@@ -165,6 +166,25 @@ def test_requirements_that_leave_out_the_published_network_leave_no_front_before
         with Terminal() as terminal, pytest.raises(Interrupted):
             naturalize.transfer(photographs, tmp_path / "run", listeners=[terminal], **options)
         assert not (tmp_path / "run" / "front.json").exists()
+
+
+def test_in_very_little_time_nothing_is_searched_and_few_validation_pictures_answer(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(probing, "FEWEST", 5)
+    monkeypatch.setattr(probing, "IMAGES_PER_S", 0)
+    told = []
+    out = tmp_path / "run"
+    naturalize.transfer(photographs, out, supernet="efficientnet-lite0", budget="25s", listeners=[told.append])
+    (plan,) = (event for event in told if event["event"] == "plan")
+    assert (plan["iterations"], plan["val_images"], plan["final_images"]) == (0, 5, 5)
+    assert len(probing.probes_of(out).rows) == 5
+    phases = [event["phase"] for event in told if event["event"] == "phase"]
+    assert "search" not in phases
+    assert phases.count("measure") == 1
+    rates = [event["rate"] for event in runs.events(out, "epoch") if event["phase"] == "prepare"]
+    assert rates[-1] < max(rates) / 4, "the rate has fallen before the front is chosen"
+    front = json.loads((out / "front.json").read_text())
+    assert (front["state"], front["val_weights_version"], front["weights_version"]) == ("finished", 0, 1)
+    assert all(network["val_images"] == 5 for network in front["networks"])
 
 
 def test_grey_photographs_are_normalised_as_the_published_network_was_trained(photographs, tmp_path, monkeypatch):

@@ -21,10 +21,10 @@ from naturalize.selection import (
 from naturalize.session import Session
 from naturalize.setting import NO_VERSION, Setting
 from naturalize.space import Codes
-from naturalize.testing import in_turn, measure_test, published_of, testing_s, write_front, write_network
+from naturalize.testing import ending_s, in_turn, measure_test, published_of, write_front, write_network
 from naturalize.training.adapt import Extent
 
-REFITTING = 0.6  # of the time that is left at the end, at most, for classifiers of networks
+CLASSIFIERS = 0.25  # of what the test leaves, at most, is kept for them: the last adaptation gives more
 TESTING_SAFETY = 1.5  # how much longer than by measurements classifiers and test may take
 FEW_NETWORKS = 5  # below which a front is told to be small
 LEAST_LAST_S = 1.0  # of a last adaptation, however late it is
@@ -106,9 +106,11 @@ def adapted_to_front(
     front.json says under which weights version validation was answered: the networks have learnt from it since.
     """
     networks = trained_on(front)
-    until = tested - TESTING_SAFETY * testing_s(setting, front)
     if not networks:
         return setting, {}
+    classifiers_s, test_s = ending_s(setting, front)
+    fitted = tested - TESTING_SAFETY * test_s
+    until = fitted - min(TESTING_SAFETY * classifiers_s, CLASSIFIERS * max(0.0, fitted - setting.watch.used_s))
     left = max(LEAST_LAST_S, until - setting.watch.used_s)
     seconds = setting.archive.decide(f"last {session.version} {setting.run.settings.budget_s}", lambda: left)
     setting = with_validation(setting)
@@ -118,9 +120,8 @@ def adapted_to_front(
     front["val_weights_version"] = session.version
     front["weights_version"] = session.version + 1
     with setting.watch.phase("classifiers", version=front["weights_version"]):
-        until = setting.watch.used_s + REFITTING * (tested - setting.watch.used_s)
         tried = in_turn(
-            setting, "classifiers", networks, until, lambda each: refitted(setting, parse(each["architecture"]))
+            setting, "classifiers", networks, fitted, lambda each: refitted(setting, parse(each["architecture"]))
         )
         own = {network["architecture"]: found for network, found, _ in tried}
     for network in networks:

@@ -228,13 +228,13 @@ def write_picture(setting: Setting, pixels: Pixels, row: int) -> str:
     return name
 
 
-def testing_s(setting: Setting, front: Front) -> float:
-    """What the last classifiers and the test of a front take, by what measuring its networks took."""
+def ending_s(setting: Setting, front: Front) -> tuple[float, float]:
+    """What the last classifiers of a front take, and its test, by what measuring its networks took."""
     known = setting.archive.measurements(Context("error", "default", "val", front["weights_version"]))
     per_image = {
         arch.text: m.seconds / (m.detail["images"] * m.detail["views"]) for arch, m in known.items() if m.status == "ok"
     }
     most = max(per_image.values())
-    images = len(setting.dataset.splits["test"]) + images_of_a_classifier(setting)
     seconds = sum(per_image.get(network["architecture"], most) for network in front["networks"])
-    return images * seconds + read_test_s(setting, len({network["resolution"] for network in front["networks"]}))
+    reading_s = read_test_s(setting, len({network["resolution"] for network in front["networks"]}))
+    return seconds * images_of_a_classifier(setting), seconds * len(setting.dataset.splits["test"]) + reading_s
