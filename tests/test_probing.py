@@ -173,7 +173,7 @@ def test_in_very_little_time_nothing_is_searched_and_few_validation_pictures_ans
     monkeypatch.setattr(probing, "IMAGES_PER_S", 0)
     told = []
     out = tmp_path / "run"
-    naturalize.transfer(photographs, out, supernet="efficientnet-lite0", budget="25s", listeners=[told.append])
+    naturalize.transfer(photographs, out, supernet="efficientnet-lite0", budget="30s", listeners=[told.append])
     (plan,) = (event for event in told if event["event"] == "plan")
     assert (plan["iterations"], plan["val_images"], plan["final_images"]) == (0, 5, 5)
     assert len(probing.probes_of(out).rows) == 5
