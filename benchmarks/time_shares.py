@@ -19,6 +19,7 @@ TRAINING, MEASURING = ("prepare", "adapt", "last"), ("measure", "classifiers", "
 def row_of(run: Path) -> dict[str, object]:
     """Seconds by phase of a run, and shares in percent."""
     events = read_events(run / "events.jsonl")
+    events = events[: 1 + next(number for number, event in enumerate(events) if event["event"] == "done")]
     phases: Counter[str] = Counter()
     for event in events:
         if event["event"] == "phase":
