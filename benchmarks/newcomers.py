@@ -92,15 +92,12 @@ def main() -> None:
                         neighbour.kill()
                         neighbour.wait()
                 networks, chosen = front["networks"], best(front)
-                seconds = row_of(run)
+                shares = {name: value for name, value in row_of(run).items() if name != "seconds"}
                 row = {
                     "photographs": n,
                     "budget": budget,
                     "busy": busy,
-                    "total_s": seconds["total_s"],
-                    "start_s": seconds["start_s"],
-                    "training_percent": seconds["training_percent"],
-                    "measuring_percent": seconds["measuring_percent"],
+                    **shares,
                     "networks": len(networks),
                     "published": sum(network["origin"] == "published" for network in networks),
                     "resolutions": sorted({network["resolution"] for network in networks}),

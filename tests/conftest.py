@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import naturalize  # noqa: F401  (before torch, whose threads it makes sleep while they wait)
+import runs
 from naturalize.data import open_data
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
@@ -41,6 +42,12 @@ def make_pictures(root: Path, n: int, *names: str, size: tuple[int, int] = (64, 
 def picture_maker() -> Callable[..., Path]:
     """`make_pictures`."""
     return make_pictures
+
+
+@pytest.fixture(scope="session")
+def bands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three learnable classes, 40 grey pictures of 8 x 8 each; not to be written to."""
+    return runs.grey_pictures(tmp_path_factory.mktemp("data") / "bands", n=40)
 
 
 @pytest.fixture(scope="session")

@@ -6,19 +6,13 @@ import shutil
 
 import pytest
 
-import runs
 from runs import SMALL, command
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return runs.grey_pictures(tmp_path_factory.mktemp("data") / "bands", n=40)
-
-
-@pytest.fixture(scope="module")
-def finished(data, tmp_path_factory):
+def finished(bands, tmp_path_factory):
     run = tmp_path_factory.mktemp("finished") / "run"
-    command("transfer", data, "--iterations", "1", "--epochs", "1", "--seed", "1", "--out", run)
+    command("transfer", bands, "--iterations", "1", "--epochs", "1", "--seed", "1", "--out", run)
     return run
 
 
@@ -32,11 +26,11 @@ def front_of(run):
     return {n["architecture"]: n for n in json.loads((run / "front.json").read_text(encoding="utf-8"))["networks"]}
 
 
-def test_a_network_that_became_better_takes_the_place_of_the_old_one(data, run):
+def test_a_network_that_became_better_takes_the_place_of_the_old_one(bands, run):
     before = front_of(run)
     chosen = min(before.values(), key=lambda n: n["madds"])
     weights = (run / chosen["weights"]).read_bytes()
-    said = command("finetune", run, "--architecture", chosen["architecture"], "--budget", "30s", "--data", data)
+    said = command("finetune", run, "--architecture", chosen["architecture"], "--budget", "30s", "--data", bands)
     after = front_of(run)[chosen["architecture"]]
     assert f"{chosen['architecture']}: validation error {chosen['val_error_views']:.2f}% before" in said
     assert after["val_error_views"] < chosen["val_error_views"], "one epoch had left nothing to learn"
@@ -53,20 +47,20 @@ def test_a_network_that_became_better_takes_the_place_of_the_old_one(data, run):
     assert all(front_of(run)[name] == before[name] for name in others)
 
 
-def test_a_network_that_did_not_is_left_as_it_was(data, run, monkeypatch):
+def test_a_network_that_did_not_is_left_as_it_was(bands, run, monkeypatch):
     import naturalize
     from naturalize import finetuning
 
     monkeypatch.setattr(finetuning, "RATE", 0.0)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.suffix in (".safetensors", ".json")}
     told = []
-    naturalize.finetune(run, budget="30s", data=str(data), listeners=[told.append])
+    naturalize.finetune(run, budget="30s", data=str(bands), listeners=[told.append])
     (event,) = (event for event in told if event["event"] == "finetuned")
     assert not event["kept"]
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_killed_while_the_new_network_is_tested_the_old_one_is_still_there(data, run):
+def test_killed_while_the_new_network_is_tested_the_old_one_is_still_there(bands, run):
     import naturalize
 
     def killed(event):
@@ -77,7 +71,7 @@ def test_killed_while_the_new_network_is_tested_the_old_one_is_still_there(data,
     before = front_of(run)
     smallest = min(before, key=lambda text: before[text]["madds"])
     for listeners in ([killed], ()):
-        options = {"architectures": [smallest], "budget": "30s", "data": str(data), "listeners": listeners}
+        options = {"architectures": [smallest], "budget": "30s", "data": str(bands), "listeners": listeners}
         if listeners:
             with pytest.raises(SystemExit):
                 naturalize.finetune(run, **options)
@@ -103,7 +97,7 @@ def test_bad_options_are_one_line(run, options, words):
     assert words in command("finetune", run, *options, code=2)
 
 
-def test_a_run_that_is_not_finished(data, tmp_path):
+def test_a_run_that_is_not_finished(bands, tmp_path):
     run = tmp_path / "run"
-    command("transfer", data, *SMALL, "--out", run, signals="adapt:3:SIGTERM", code=143)
+    command("transfer", bands, *SMALL, "--out", run, signals="adapt:3:SIGTERM", code=143)
     assert "is not finished" in command("finetune", run, code=2)

@@ -35,16 +35,11 @@ class Stop:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return runs.grey_pictures(tmp_path_factory.mktemp("data") / "bands", n=40)
-
-
-@pytest.fixture(scope="module")
-def stopped_then_finished(data, tmp_path_factory):
+def stopped_then_finished(bands, tmp_path_factory):
     """Directory of a run that was stopped in its last adaptation and went on; its front when it was stopped."""
     out = tmp_path_factory.mktemp("runs") / "run"
     with pytest.raises(Interrupted):
-        naturalize.transfer(data, out, budget=BUDGET, listeners=[Stop()])
+        naturalize.transfer(bands, out, budget=BUDGET, listeners=[Stop()])
     front = json.loads((out / "front.json").read_text(encoding="utf-8"))
     shutil.copytree(out, out.with_name("stopped"))
     (branch,) = (out / "last").iterdir()
@@ -68,16 +63,16 @@ def test_a_run_that_is_stopped_in_it_has_the_front_that_was_measured_and_goes_on
     assert max(steps) > state["training"]["step"]
 
 
-def test_a_stopped_run_that_was_finished_as_it_was_still_goes_on_with_it(data, stopped_then_finished, tmp_path):
+def test_a_stopped_run_that_was_finished_as_it_was_still_goes_on_with_it(bands, stopped_then_finished, tmp_path):
     out = stopped_then_finished[0]
     run = tmp_path / "run"
     shutil.copytree(out.with_name("stopped"), run)
     version = json.loads((run / "front.json").read_text())["weights_version"]
-    naturalize.finish(run, data=data, listeners=())
+    naturalize.finish(run, data=bands, listeners=())
     as_it_was = json.loads((run / "front.json").read_text())
     assert (as_it_was["state"], as_it_was["weights_version"]) == ("finished", version)
     assert list((run / "last").iterdir())
-    naturalize.resume(run, data=data, listeners=())
+    naturalize.resume(run, data=bands, listeners=())
     after = json.loads((run / "front.json").read_text())
     assert (after["val_weights_version"], after["weights_version"]) == (version, version + 1)
     assert not (run / "last").exists()
@@ -97,9 +92,9 @@ def test_the_supernet_stays_at_the_version_that_was_measured(stopped_then_finish
     assert run.checkpoints.state(run.checkpoints.latest())["version"] == before["weights_version"]
 
 
-def test_S09_the_test_error_is_that_of_the_weights_that_are_delivered(data, stopped_then_finished):
+def test_S09_the_test_error_is_that_of_the_weights_that_are_delivered(bands, stopped_then_finished):
     out = stopped_then_finished[0]
-    run, dataset = naturalize.open_run(out), open_data(data, scan_test=True)
+    run, dataset = naturalize.open_run(out), open_data(bands, scan_test=True)
     for network in json.loads((out / "front.json").read_text(encoding="utf-8"))["networks"]:
         pixels = Pixels(dataset, dataset.splits["test"], [network["resolution"]])
         images = torch.from_numpy(pixels(np.arange(len(pixels)), network["resolution"]))
@@ -108,12 +103,14 @@ def test_S09_the_test_error_is_that_of_the_weights_that_are_delivered(data, stop
         assert 100.0 * np.mean(answers != pixels.labels) == pytest.approx(network["test_error"])
 
 
-def test_fine_tuning_goes_on_with_validation_pictures_and_does_not_judge_by_them(data, stopped_then_finished, tmp_path):
+def test_fine_tuning_goes_on_with_validation_pictures_and_does_not_judge_by_them(
+    bands, stopped_then_finished, tmp_path
+):
     out = stopped_then_finished[0]
     shutil.copytree(out, tmp_path / "run")
     before = {network.architecture: network for network in naturalize.open_run(out).front()}
     told = []
-    run = naturalize.finetune(tmp_path / "run", budget="30s", data=data, listeners=[told.append])
+    run = naturalize.finetune(tmp_path / "run", budget="30s", data=bands, listeners=[told.append])
     (event,) = (event for event in told if event["event"] == "finetuned")
     assert event["kept"]
     assert event["after"] is None
@@ -130,8 +127,8 @@ def test_every_architecture_has_its_turn_once_in_a_round():
         assert drawn == Counter(archs)
 
 
-def test_joined_pictures_are_those_of_the_first_then_those_of_the_second(data):
-    dataset = open_data(data)
+def test_joined_pictures_are_those_of_the_first_then_those_of_the_second(bands):
+    dataset = open_data(bands)
     parts = [Pixels(dataset, dataset.splits[name], [32]) for name in ("train", "val")]
     both = Joined(*parts)
     assert len(both) == len(parts[0]) + len(parts[1])

@@ -21,7 +21,7 @@ from naturalize.selection import (
 from naturalize.session import Session
 from naturalize.setting import NO_VERSION, Setting
 from naturalize.space import Codes
-from naturalize.testing import ending_s, in_turn, measure_test, published_of, write_front, write_network
+from naturalize.testing import ending_s, in_turn, measure_test, names_taken, published_of, write_front, write_network
 from naturalize.training.adapt import Extent
 
 CLASSIFIERS = 0.25  # of what the test leaves, at most, is kept for them: the last adaptation gives more
@@ -90,10 +90,10 @@ def write_probed_front(setting: Setting) -> None:
 def write_measured(setting: Setting, version: int, codes: Codes, values: Floats) -> Front:
     """front.json of networks measured on validation, with those of the published network where it is the best."""
     front = front_of(setting, version, codes, values)
-    untrained = published_of(setting, front["networks"])
+    untrained, taken = published_of(setting, front["networks"]), names_taken(setting.run.directory)
     for network in front["networks"]:
         if network["origin"] == PUBLISHED:
-            write_network(setting, front, network, untrained[network["architecture"]])
+            write_network(setting, front, network, untrained[network["architecture"]], taken)
     write_front(setting, front)
     return front
 

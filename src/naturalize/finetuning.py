@@ -14,7 +14,7 @@ from naturalize.run.front import PUBLISHED, TRANSFER, FrontNetwork, read_front
 from naturalize.setting import Setting
 from naturalize.space import Architecture
 from naturalize.supernet import Subnet
-from naturalize.testing import measure_test, one_version, write_front
+from naturalize.testing import measure_test, one_version, val_version, write_front
 from naturalize.training.adapt import Extent, TrainingState, cosine, make_optimizer, warm_up
 from naturalize.training.evaluate import fold
 
@@ -31,7 +31,8 @@ def finetune(setting: Setting, chosen: list[FrontNetwork], seconds: float) -> No
     are replaced.
     """
     front = read_front(setting.run.directory)
-    setting.choose_images(front.get("val_weights_version", front["weights_version"]))
+    setting.choose_images(val_version(front))
+    learning = with_validation(setting)
     entries = {entry["architecture"]: entry for entry in front["networks"]}
     better: dict[str, Subnet] = {}
     for network in chosen:
@@ -39,7 +40,7 @@ def finetune(setting: Setting, chosen: list[FrontNetwork], seconds: float) -> No
         judged = one_version(front) or entry["origin"] == PUBLISHED
         extent = Extent(seconds=(1 - KEPT_S) * seconds / len(chosen))
         subnet = setting.run.load(network).subnet
-        subnet = trained(setting if judged else with_validation(setting), subnet, arch, extent)
+        subnet = trained(setting if judged else learning, subnet, arch, extent)
         before = {name: entry[name] for name in ("val_error", "val_error_views", "test_error")}
         views, plain = errors_of(setting, subnet, arch) if judged else (None, None)
         won = views is None or views < entry["val_error_views"]

@@ -132,7 +132,7 @@ def make_plan(
     not_adapting = max(adapting + last_s - ADAPTING_OF_REST * (budget_s - used_s - preparing), 0.0)
     fitting = min(adapting / shortest, not_adapting / (fewest * measure_s + costs.search_s))
     iterations = max(FEWEST_ITERATIONS, min(MOST_ITERATIONS, int(fitting)))
-    if fitting < 1 and preparation == PREPARATION:
+    if fitting < 1 and preparation > WARM_UP:
         iterations, preparing = 0, min(preparing + adapting, 0.5 * budget_s)
         adapting = 0.0
     iteration_s = adapting / max(1, iterations)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -74,20 +74,20 @@ def measure_test(
             logits = logits_of(fold(copy.deepcopy(subnet)), images, setting.error.device, setting.error.progress)
         return subnet, logits
 
+    taken = names_taken(setting.run.directory)
     for network, (subnet, logits), seconds in in_turn(setting, "test", networks, until, answer):
         if logits is not None:
             fill_in_test(setting, network, logits, pixels)
             if finetuned is None and network["origin"] == TRANSFER and one_version(front):
                 record_test(setting, front, network, seconds)
-        write_network(setting, front, network, subnet)
+        write_network(setting, front, network, subnet, taken)
     front["networks"] = [network for network in front["networks"] if network["weights"]]
 
 
-def write_network(setting: Setting, front: Front, network: Entry, subnet: Subnet) -> None:
-    """Write a network of a front beside those that front.json names by now, and say in its entry where it is."""
+def write_network(setting: Setting, front: Front, network: Entry, subnet: Subnet, taken: Collection[str]) -> None:
+    """Write a network of a front beside those whose names are taken, and say in its entry where it is."""
     run = setting.run
     card = {**card_of(run, front, network), "spec": subnet.spec}
-    taken = {Path(name).name for name in files_of(front_on_disk(run.directory))}
     path = save_network(run.directory / NETWORKS, Network(subnet.cpu(), card), taken)
     network["weights"] = path.relative_to(run.directory).as_posix()
 
@@ -102,12 +102,12 @@ def write_front(setting: Setting, front: Front) -> None:
             path.unlink()
 
 
-def front_on_disk(directory: Path) -> Front:
-    """front.json of a run as it is; one without networks where there is none, or a damaged one."""
+def names_taken(directory: Path) -> set[str]:
+    """Names of the files that front.json of a run names by now: none where there is none, or a damaged one."""
     try:
-        return read_front(directory)
+        return {Path(name).name for name in files_of(read_front(directory))}
     except UserError:
-        return {"networks": []}
+        return set()
 
 
 def files_of(front: Front) -> set[str]:
@@ -119,7 +119,12 @@ def files_of(front: Front) -> set[str]:
 
 def one_version(front: Front) -> bool:
     """Whether the delivered weights are those that validation was answered under: no last adaptation came after."""
-    return bool(front["weights_version"] == front.get("val_weights_version", front["weights_version"]))
+    return bool(front["weights_version"] == val_version(front))
+
+
+def val_version(front: Front) -> int:
+    """The weights version that validation was answered under; a front of an older naturalize has but one."""
+    return int(front["val_weights_version"] if "val_weights_version" in front else front["weights_version"])
 
 
 def in_turn(
