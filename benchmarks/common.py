@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from naturalize.report.report import best_network
+
 if TYPE_CHECKING:
     from naturalize.setting import Setting
 
@@ -88,8 +90,8 @@ def read_front(run: Path) -> Front:
 
 
 def best(front: Front) -> dict[str, Any]:
-    """The network with the lowest validation error, the smaller one of equals."""
-    return min(front["networks"], key=lambda network: (network["val_error_views"], network["madds"]))
+    """The network that `naturalize export` takes: the most accurate by validation."""
+    return front["networks"][best_network(front)]
 
 
 def write(name: str, result: dict[str, Any]) -> None:

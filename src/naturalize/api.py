@@ -367,7 +367,7 @@ def finetune(
     budget, nothing can judge: it is replaced, and front.json keeps what the numbers were before.
 
     Args:
-        require: the network with the lowest validation error that meets the limits, as `"madds<5M"`.
+        require: the most accurate network that meets the limits, as `"madds<5M"`.
         architectures: networks by their strings, in place of it.
         budget: wall clock in all, shared by the networks.
     """

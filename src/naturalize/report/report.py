@@ -24,6 +24,7 @@ from naturalize.report.mistakes import (
 from naturalize.report.numbers import duration, percent, plural, standard_error
 from naturalize.report.page import html_page, json_text, library
 from naturalize.report.reading import phase_seconds, read_events, read_front, read_picture, read_settings
+from naturalize.run.front import most_accurate
 
 # A page that can be sent by mail. Confusions and pictures share what the library and the text leave.
 PAGE_BYTES = 7_900_000
@@ -110,23 +111,12 @@ def headline(front: dict[str, Any]) -> str:
 
 
 def best_network(front: dict[str, Any]) -> int:
-    """The network with the lowest validation error, of equal ones the smallest."""
-
-    def order(index: int) -> tuple[float, float]:
-        network = front["networks"][index]
-        error = network.get("val_error")
-        return (101.0 if error is None else error, network.get("madds") or 0)
-
-    return min(range(len(front["networks"])), key=order)
+    """Position of the most accurate network, as `run.front.most_accurate` tells."""
+    return _most_accurate(front["networks"])
 
 
 def requirements(front: dict[str, Any], network: dict[str, Any]) -> list[str] | None:
-    """The fewest `--require` under which `network` has the lowest error; None where no such limits single it out."""
-
-    def error(other: dict[str, Any]) -> float:
-        # As selection sees it: over all views.
-        seen = [other[key] for key in ("val_error_views", "val_error") if other.get(key) is not None]
-        return seen[0] if seen else 101.0
+    """The fewest `--require` under which `network` is chosen; None where no such limits single it out."""
 
     def cost(other: dict[str, Any], name: str) -> float:
         number = value(other, name)
@@ -136,14 +126,24 @@ def requirements(front: dict[str, Any], network: dict[str, Any]) -> list[str] | 
     names += [name for name in ("madds", "params") if name not in names]
     for n in range(len(names) + 1):
         limits = names[:n]
-        rivals = [
-            other
-            for other in front["networks"]
-            if other is not network and all(cost(other, name) <= cost(network, name) for name in limits)
+        meeting = [
+            other for other in front["networks"] if all(cost(other, name) <= cost(network, name) for name in limits)
         ]
-        if all(error(network) < error(other) for other in rivals):
+        if meeting[_most_accurate(meeting)] is network:
             return [f"{name}<={_limit(name, cost(network, name))}" for name in limits]
     return None
+
+
+def _most_accurate(networks: list[dict[str, Any]]) -> int:
+    """Over all views, as selection sees it."""
+
+    def error(network: dict[str, Any]) -> float:
+        seen = [network[key] for key in ("val_error_views", "val_error") if network.get(key) is not None]
+        return seen[0] if seen else 101.0
+
+    madds = [network.get("madds") or 0 for network in networks]
+    images = [network.get("val_images") or 1 for network in networks]
+    return most_accurate([error(network) for network in networks], madds, images)
 
 
 def _head(front: dict[str, Any], run_directory: Path) -> str:

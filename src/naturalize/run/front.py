@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -67,7 +68,7 @@ def networks_of(front: dict[str, Any]) -> list[FrontNetwork]:
 
 
 def best(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement] = ()) -> FrontNetwork:
-    """The network with the lowest validation error that meets the requirements, the smaller one of equals.
+    """The most accurate of the networks that meet the requirements, as `most_accurate` tells.
 
     Raises `UserError` where none meets them, with the nearest.
     """
@@ -77,4 +78,23 @@ def best(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement] =
         text = " and ".join(r.text for r in requirements)
         has = ", ".join(f"{r.objective} {getattr(nearest, r.objective):,}" for r in requirements)
         raise UserError(f"no network of the front meets {text}: the nearest is {nearest.architecture} with {has}")
-    return min(meeting, key=lambda n: (n.val_error_views, n.madds))
+    errors, madds = [n.val_error_views for n in meeting], [n.madds for n in meeting]
+    return meeting[most_accurate(errors, madds, [n.val_images for n in meeting])]
+
+
+def most_accurate(errors: Sequence[float], madds: Sequence[float], images: Sequence[int]) -> int:
+    """Position of the network to take where accuracy alone counts.
+
+    The largest one within a standard error of the lowest validation error, the better of equals: where pictures are too
+    few to tell networks apart, the lowest error is luck, and larger ones are more often right.
+
+    Args:
+        errors: on validation, in percent, `(n,)`.
+        madds: multiply-adds of each.
+        images: that each error is of, at least 1.
+    """
+    lowest, n = min(zip(errors, images, strict=True))
+    share = (lowest / 100.0 * n + 1.0) / (n + 2.0)  # Laplace's: no error in few pictures is no certainty
+    bound = lowest + 100.0 * math.sqrt(share * (1.0 - share) / n)
+    near = [position for position, error in enumerate(errors) if error <= bound]
+    return max(near, key=lambda position: (madds[position], -errors[position]))

@@ -131,7 +131,7 @@ class Run:
         return networks_of(read_front(self.directory))
 
     def best(self, require: str | Sequence[str] = ()) -> RunNetwork:
-        """The network with the lowest validation error that meets the requirements, as `"madds<5M"`."""
+        """The most accurate network that meets the requirements, as `"madds<5M"`; see `front.most_accurate`."""
         texts = [require] if isinstance(require, str) else list(require)
         limits: list[Requirement] = [parse_requirement(text) for text in texts]
         return RunNetwork(self, best(self.front(), limits))
