@@ -64,7 +64,8 @@ TIMED_PIXELS, LEAST_TIMED = 2**16, 4  # of a batch by which threads are timed: 6
 PLANNED = ("efficientnet-lite0",)  # whose resolutions follow the budget too
 TIMED_NETWORKS, SAMPLE = 4, 64  # by which the machine is timed, and of how many they are
 TIMED = (16, 3, 96, 96)  # pixels that they are timed by
-TRAINING, FEWEST_STEPS = 3.2, 100  # a step takes so many times as long as answers; steps that a budget has time for
+TRAINING, FEWEST_STEPS = 3.2, 200  # a step takes so many times as long as answers; steps that a budget has time for
+FEWEST_TESTS = 10  # times that it has time to read the test split, besides
 LEAST_SIDE = 96  # that is always there
 SEARCH_S, READ_S, RESIZE_S = 2.0, 1e-3, 2e-4  # to fit and search; to read a picture; to resize one that was read
 RESOLUTIONS_OF_A_FRONT = 8  # that are expected
@@ -137,8 +138,9 @@ def family_for(settings: Settings, dataset: Dataset) -> Family:
     family = make_family(settings.supernet, dataset.side)
     if settings.budget_s is None or settings.supernet not in PLANNED:
         return family
-    step_s = TRAINING * batch_size(len(dataset.splits["train"])) * seconds_of_a_pixel(family)
-    most = settings.budget_s / FEWEST_STEPS / step_s
+    answers = FEWEST_STEPS * TRAINING * batch_size(len(dataset.splits["train"]))
+    answers += FEWEST_TESTS * len(dataset.splits["test"])
+    most = settings.budget_s / answers / seconds_of_a_pixel(family)
     fitting = [side for side in family.resolutions if side**2 <= most or side <= LEAST_SIDE]
     return make_family(settings.supernet, dataset.side, fitting)
 

@@ -47,7 +47,7 @@ def measure_test(
 ) -> None:
     """Read the test split, fill in what it says of every network, and write the networks.
 
-    Where time runs out, the front keeps the networks that were tested, spread along it: the clock decides, not errors.
+    Where time runs out, the front keeps the networks that were tested: the clock decides, not errors.
 
     Args:
         finetuned: subnets by architecture that are measured in place of the supernet's; of those alone.
@@ -132,8 +132,8 @@ def in_turn(
 ) -> Iterator[tuple[Entry, Found, float]]:
     """Entries of a front with their results and the seconds that each took, for as long as there is time.
 
-    In an order that is spread along the front; the first always has its turn. What the next one takes is foretold by
-    those before, in proportion to multiply-adds.
+    In an order that is spread along the front; the first always has its turn, and what would take too long is left out.
+    What the next one takes is foretold by those before, in proportion to multiply-adds.
 
     Args:
         what: what progress calls the work.
@@ -144,9 +144,8 @@ def in_turn(
     def while_time() -> Iterator[Entry]:
         for number in spread(len(networks)):
             takes_s = max(done, default=0.0) * (networks[number]["madds"] + AS_MADDS)
-            if done and until is not None and watch.used_s + takes_s > until:
-                return
-            yield networks[number]
+            if not done or until is None or watch.used_s + takes_s <= until:
+                yield networks[number]
 
     def timed(network: Entry) -> tuple[Entry, Found, float]:
         start = watch.used_s
