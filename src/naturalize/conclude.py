@@ -26,7 +26,6 @@ from naturalize.training.adapt import Extent
 
 CLASSIFIERS = 0.25  # of what the test leaves, at most, is kept for them: the last adaptation gives more
 TESTING_SAFETY = 1.5  # how much longer than by measurements classifiers and test may take
-TESTING = 0.5  # of what is left once the front is selected, at most, for the test: what it has no time for is left out
 FEW_NETWORKS = 5  # below which a front is told to be small
 LEAST_LAST_S = 1.0  # of a last adaptation, however late it is
 
@@ -110,7 +109,7 @@ def adapted_to_front(
     if not networks:
         return setting, {}
     classifiers_s, test_s = ending_s(setting, front)
-    fitted = tested - min(TESTING_SAFETY * test_s, TESTING * max(0.0, tested - setting.watch.used_s))
+    fitted = tested - TESTING_SAFETY * test_s
     until = fitted - min(TESTING_SAFETY * classifiers_s, CLASSIFIERS * max(0.0, fitted - setting.watch.used_s))
     left = max(LEAST_LAST_S, until - setting.watch.used_s)
     seconds = setting.archive.decide(f"last {session.version} {setting.run.settings.budget_s}", lambda: left)

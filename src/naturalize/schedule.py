@@ -30,6 +30,7 @@ FEWEST_IMAGES = 500  # that a measurement is left with at least, where there are
 REPORT_S = 2.5
 FRONT = 12  # networks that the reserve expects to get a classifier and to read the test split
 TESTING = 0.12  # of what is left at the start, at most, for them: where it is too little, fewer networks are tested
+FEWEST_TESTED = 5  # networks that there should be time for nevertheless
 FEWEST_FINAL = 8  # networks that the final pass measures although it is late
 LATE_TESTING = 0.4  # of what is left after the iterations, at most, is kept for tests on a machine that slowed
 LEAST_LEFT = 0.6  # of what is left at the start, however slowly the test split is read
@@ -109,7 +110,7 @@ def make_plan(
     """
     free = max(1.0, budget_s - used_s)
     one_test_s = costs.measure_s(end_images)
-    test_s = costs.read_test_s + max(one_test_s, min(FRONT * one_test_s, TESTING * free))
+    test_s = costs.read_test_s + max(FEWEST_TESTED * one_test_s, min(FRONT * one_test_s, TESTING * free))
     end_s = min(REPORT_S + min(0.02 * budget_s, 12.0) + test_s, (1 - LEAST_LEFT) * free)
     left = free - end_s
 
