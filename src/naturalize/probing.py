@@ -7,7 +7,7 @@ what the networks of a transfer are compared with; where nothing that was found 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -24,6 +24,7 @@ from naturalize.setting import Setting, chosen_images, source_supernet
 from naturalize.space import Architecture
 from naturalize.supernet import Subnet
 from naturalize.supernet.subnet import ClassificationHead
+from naturalize.training.engine import side_by_side
 from naturalize.training.evaluate import fold, logits_of
 from naturalize.warm_start import logistic_regression, plain_network, with_classifier
 from naturalize.weights import transplant
@@ -95,25 +96,31 @@ def probe(setting: Setting) -> Probes | None:
     labels = train.labels[rows]
     network = fold(published(setting))
     cast(ClassificationHead, network.head).classifier = nn.Identity()
+    truth = torch.from_numpy(np.asarray(val.labels))
     found: dict[str, Tensor] = {}
     features: dict[int, Tensor] = {}
-    second_by_pixel = 0.0
+    seconds_by_pixel: list[float] = []
+
+    def in_time() -> Iterator[int]:
+        for number, side in enumerate([side for side in ORDER if side in setting.supernet.family.resolutions][:MOST]):
+            if number < LEAST or watch.used_s + max(seconds_by_pixel, default=0.0) * side**2 <= until:
+                yield side
+
+    def read(side: int) -> tuple[int, Tensor, Tensor, Tensor, Tensor]:
+        start = watch.used_s
+        of_train = seen(setting, network, train.pixels(rows, side))
+        weight, bias = logistic_regression(setting.task, of_train, labels)
+        answers = [
+            seen(setting, network, val(np.arange(len(val)), side, view)) @ weight.T + bias for view in range(val.views)
+        ]
+        wrong = torch.stack([setting.task.wrong(logits, truth) for logits in answers])
+        seconds_by_pixel.append((watch.used_s - start) / side**2)
+        return side, of_train, weight, bias, wrong
+
     with watch.phase("probe"):
-        for resolution in [side for side in ORDER if side in setting.supernet.family.resolutions][:MOST]:
-            start = watch.used_s
-            if len(features) >= LEAST and start + second_by_pixel * resolution**2 > until:
-                continue
-            features[resolution] = seen(setting, network, train.pixels(rows, resolution))
-            weight, bias = logistic_regression(setting.task, features[resolution], labels)
-            views = [
-                seen(setting, network, val(np.arange(len(val)), resolution, view)) @ weight.T + bias
-                for view in range(val.views)
-            ]
-            truth = torch.from_numpy(np.asarray(val.labels))
-            wrong = torch.stack([setting.task.wrong(logits, truth) for logits in views])
-            found |= {f"{resolution}.weight": weight, f"{resolution}.bias": bias}
-            found[f"{resolution}.wrong"] = wrong.to(torch.uint8)
-            second_by_pixel = (watch.used_s - start) / resolution**2
+        for side, of_train, weight, bias, wrong in side_by_side(read, in_time(), setting.error.device, watch.check):
+            features[side] = of_train
+            found |= {f"{side}.weight": weight, f"{side}.bias": bias, f"{side}.wrong": wrong.to(torch.uint8)}
         shared = [features[side] for side in SHARED if side in features] or list(features.values())
         weight, bias = logistic_regression(setting.task, torch.cat(shared), labels.repeat(len(shared)))
         found |= {f"{SHARED_BY_ALL}.weight": weight, f"{SHARED_BY_ALL}.bias": bias}
@@ -151,7 +158,7 @@ def probe_networks(setting: Setting, resolutions: Sequence[int]) -> dict[int, Su
 
 def seen(setting: Setting, network: nn.Module, pixels: NDArray[np.uint8]) -> Tensor:
     """Features of pixels, `(n, channels)`, on the CPU."""
-    return logits_of(network, pixels, setting.error.device, setting.watch.progress).clone()
+    return logits_of(network, pixels, setting.error.device, setting.watch.progress_in_thread).clone()
 
 
 def architecture_at(setting: Setting, resolution: int) -> Architecture:
