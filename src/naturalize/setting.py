@@ -59,7 +59,7 @@ from naturalize.weights import (
 FEW_IMAGES = 1500  # validation images below which each is measured in several views
 VIEWS = 5
 FEW_TRAINING_IMAGES = 10_000
-MANY_TRAINING_IMAGES = 20_000  # from which on batch norms take statistics of theirs
+MANY_TRAINING_IMAGES = 40_000  # from which on batch norms take statistics of theirs
 TIMED_PIXELS, LEAST_TIMED = 2**16, 4  # of a batch by which threads are timed: 64 images of 32 px, 4 of 128 and more
 PLANNED = ("efficientnet-lite0",)  # whose resolutions follow the budget too
 TIMED_NETWORKS, SAMPLE = 4, 64  # by which the machine is timed, and of how many they are
