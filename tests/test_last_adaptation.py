@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from contextlib import closing
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 
 import naturalize
 import runs
+from naturalize import conclude
 from naturalize.data import Pixels, open_data
-from naturalize.errors import Interrupted
+from naturalize.errors import Interrupted, UserError
 from naturalize.last_adaptation import branch, in_rounds
 from naturalize.selection import nearly_best
 from naturalize.supernet import make_family
@@ -72,10 +74,58 @@ def test_a_stopped_run_that_was_finished_as_it_was_still_goes_on_with_it(bands, 
     as_it_was = json.loads((run / "front.json").read_text())
     assert (as_it_was["state"], as_it_was["weights_version"]) == ("finished", version)
     assert list((run / "last").iterdir())
+    set_clock(run, 20.0)
     naturalize.resume(run, data=bands, listeners=())
     after = json.loads((run / "front.json").read_text())
     assert (after["val_weights_version"], after["weights_version"]) == (version, version + 1)
     assert not (run / "last").exists()
+
+
+def test_a_stopped_run_that_was_finished_stays_as_it_is_where_no_time_is_left(bands, stopped_then_finished, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(stopped_then_finished[0].with_name("stopped"), run)
+    naturalize.finish(run, data=bands, listeners=())
+    as_it_was = (run / "front.json").read_text()
+    set_clock(run, 41.0)
+    naturalize.resume(run, data=bands, listeners=())
+    assert (run / "front.json").read_text() == as_it_was
+    assert not (run / "last").exists()
+
+
+def test_a_finished_run_is_not_replaced_by_what_a_few_seconds_more_can_do(bands, stopped_then_finished, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(stopped_then_finished[0], run)
+    as_it_was = (run / "front.json").read_text(), (run / "run.toml").read_text()
+    set_clock(run, 38.2)
+    with pytest.raises(UserError, match=r"has used 38s: to become better it needs 30s more at least, as --budget 69s"):
+        naturalize.resume(run, data=bands, budget="60s", listeners=())
+    assert as_it_was == ((run / "front.json").read_text(), (run / "run.toml").read_text())
+
+
+def test_a_kill_after_the_result_was_written_loses_nothing(bands, stopped_then_finished, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(stopped_then_finished[0].with_name("stopped"), run)
+    set_clock(run, 20.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(conclude, "forget", fail)  # ends it where the result was just written
+        with pytest.raises(MemoryError):
+            naturalize.resume(run, data=bands, listeners=())
+    result = (run / "front.json").read_text()
+    assert json.loads(result)["state"] == "finished"
+    naturalize.finish(run, data=bands, listeners=())
+    naturalize.resume(run, data=bands, listeners=())
+    assert (run / "front.json").read_text() == result
+    assert not (run / "last").exists()
+
+
+def set_clock(run, seconds):
+    """Tests of what a budget leaves must not depend on how fast this machine is."""
+    with closing(naturalize.open_run(run).archive(read_only=False)) as archive:
+        archive.used_s = seconds
+
+
+def fail(*_):
+    raise MemoryError
 
 
 def test_a_branch_is_of_one_version_and_one_front(tmp_path):

@@ -47,6 +47,24 @@ def wrapped(prepare, seen):
     return look
 
 
+def test_a_run_that_is_stopped_before_anything_is_trained_can_be_ended(photographs, tmp_path):
+    def stop(event):
+        if event["event"] == "probed":
+            raise Interrupted(15)
+
+    with pytest.raises(Interrupted):
+        naturalize.transfer(
+            photographs, tmp_path / "run", supernet="efficientnet-lite0", budget="60s", listeners=[stop]
+        )
+    before = json.loads((tmp_path / "run" / "front.json").read_text())
+    naturalize.finish(tmp_path / "run", data=photographs, listeners=())
+    after = json.loads((tmp_path / "run" / "front.json").read_text())
+    assert (before["state"], after["state"], after["weights_version"]) == ("stopped", "finished", -1)
+    assert [n["architecture"] for n in after["networks"]] == [n["architecture"] for n in before["networks"]]
+    assert all(network["test_error"] is not None for network in after["networks"])
+    assert any("as it was" in note for note in after["notes"])
+
+
 def network_answers(run):
     model = naturalize.open_run(run.directory).best().module()
     return model(torch.zeros(1, 3, 8, 8)).shape

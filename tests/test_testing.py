@@ -1,10 +1,12 @@
 """Networks of a front in turn, for as long as there is time."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
 
 from naturalize import testing
+from naturalize.training import engine
 
 
 class Clock:
@@ -40,3 +42,30 @@ def test_what_the_next_network_takes_is_foretold_by_multiply_adds(monkeypatch, u
         return network["madds"] // 1_000_000
 
     assert [found for _, found, _ in testing.in_turn(setting, "test", networks, until, work)] == tested
+
+
+class Running(Clock):
+    """A watch whose time passes."""
+
+    def __init__(self):
+        self.start = time.monotonic()
+
+    @property
+    def used_s(self):
+        """Since it was made."""
+        return time.monotonic() - self.start
+
+    def check(self):
+        """Nobody stops it."""
+
+
+def test_what_the_third_network_takes_is_foretold_although_workers_are_free(monkeypatch):
+    monkeypatch.setattr(engine, "at_once", lambda device: 3)
+    setting = SimpleNamespace(watch=Running(), error=SimpleNamespace(device=SimpleNamespace(type="cpu")))
+    networks = [{"madds": millions * 1_000_000} for millions in (0, 10, 40, 70, 90)]
+
+    def work(network):
+        time.sleep((network["madds"] + testing.AS_MADDS) / 100e6)  # 0.1, 0.2, 0.5, 0.8 and 1 second
+        return network["madds"] // 1_000_000
+
+    assert [found for _, found, _ in testing.in_turn(setting, "test", networks, 0.5, work)] == [90, 0, 10]

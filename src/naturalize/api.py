@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,9 +28,9 @@ from naturalize.objectives.requirement import check_feasible, parse_requirement
 from naturalize.predicting import Prediction, open_model, predict_with
 from naturalize.report import write_report
 from naturalize.run import Run, Settings, Watch, duration, parse_budget, prepared_directory, source_from, source_to
-from naturalize.run.front import read_front
+from naturalize.run.front import finished_under, read_front
 from naturalize.run.run import RunNetwork
-from naturalize.run.settings import FROM_PYTHON, METHODS, PUBLISHED, SANDWICH
+from naturalize.run.settings import FROM_PYTHON, METHODS, MINIMUM_BUDGET_S, PUBLISHED, SANDWICH
 from naturalize.run.watch import Listener
 from naturalize.supernet import FAMILIES, make_family
 from naturalize.terminal import Terminal
@@ -244,7 +245,7 @@ def work(
         if run is not None and (differences := run.settings.differences(settings)):
             raise UserError(
                 f"{directory} is a run with other settings: {'; '.join(differences)}. Go on with it by "
-                f"`naturalize resume {directory}`, or choose another --out"
+                f"`naturalize resume {quote(str(directory))}`, or choose another --out"
             )
         if run is not None:
             check_checkpoint(run)
@@ -311,6 +312,8 @@ def resume(
             if settings.budget_s is None:
                 raise UserError(f"{directory} runs by iterations: give --iterations, as --iterations 6")
             settings = replace(settings, budget_s=parse_budget(budget))
+            if settings != run.settings:
+                check_time_left(run, parse_budget(budget))
         if iterations is not None:
             if settings.iterations is None:
                 raise UserError(f"{directory} runs by a budget: give --budget, as --budget 40m")
@@ -329,24 +332,27 @@ def finish(
     listeners: Sequence[Listener] | None = None,
 ) -> Run:
     """End a stopped run as it is: the front of its last measured weights version is measured on test and written."""
-    from naturalize.conclude import conclude
+    from naturalize.conclude import conclude, conclude_untrained
     from naturalize.selection import measured_values
     from naturalize.session import Session
-    from naturalize.setting import open_setting
+    from naturalize.setting import NO_VERSION, open_setting
 
     with (
         heard(listeners) as hearing,
         opened(directory, hearing) as (run, watch),
         attached(run, watch) as archive,
     ):
-        closed = archive.iterations()
-        if not closed:
-            raise UserError(f"nothing measured yet in {directory}: let it go on with `naturalize resume {directory}`")
-        version = closed[-1]["weights_version"]
-        if (archive.decision("finished") or {}).get("version") != version or not has_front(run):
+        closed, finished = archive.iterations(), finished_under(run.directory)
+        if not closed and not has_front(run):
+            resume = f"naturalize resume {quote(str(directory))}"
+            raise UserError(f"nothing measured yet in {directory}: let it go on with `{resume}`")
+        version = closed[-1]["weights_version"] if closed else NO_VERSION
+        if finished is None or finished[0] != version:
             setting = open_setting(run, reopen_data(run, data, watch), archive, watch)
-            codes, values = measured_values(setting, version)
-            conclude(setting, Session(setting), version, codes, values)
+            if closed:
+                conclude(setting, Session(setting), version, *measured_values(setting, version))
+            else:
+                conclude_untrained(setting)
         report(run, watch)
         return run
 
@@ -377,7 +383,8 @@ def finetune(
     with heard(listeners) as hearing, opened(directory, hearing, started) as (run, watch):
         seconds = parse_budget(budget)
         if read_front(run.directory)["state"] != "finished":
-            raise UserError(f"{directory} is not finished: `naturalize resume {directory}` or `finish` it first")
+            resume = f"naturalize resume {quote(str(directory))}"
+            raise UserError(f"{directory} is not finished: `{resume}` or `finish` it first")
         found = [run.network(text) for text in architectures] or [run.best(as_list(require))]
         dataset = reopen_data(run, data, watch)
         until = time.monotonic() + seconds - watch.used_s
@@ -393,6 +400,20 @@ def check_checkpoint(run: Run) -> None:
     name = run.checkpoints.latest()
     if name is not None:
         run.checkpoints.load(name)
+
+
+def check_time_left(run: Run, budget_s: float) -> None:
+    """Refuse a new budget that leaves a finished run no time to become better: a hurried result would replace it."""
+    if finished_under(run.directory) is None:
+        return
+    with closing(run.archive()) as archive:
+        used_s = archive.used_s
+    if budget_s < used_s + MINIMUM_BUDGET_S:
+        least = ceil(used_s + MINIMUM_BUDGET_S)
+        raise UserError(
+            f"{run.directory} is finished and has used {duration(used_s)}: to become better it needs "
+            f"{MINIMUM_BUDGET_S:.0f}s more at least, as --budget {least}s"
+        )
 
 
 def go_on(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from naturalize.classifiers import OwnClassifier, own_classifier, refitted
 from naturalize.last_adaptation import adapt_to_front, forget, with_validation
-from naturalize.run.front import PUBLISHED, TRANSFER
+from naturalize.run.front import PUBLISHED, TRANSFER, finished_under
 from naturalize.selection import (
     Entry,
     Floats,
@@ -51,13 +53,30 @@ def conclude(
         own = choose_classifiers(setting, front)
     else:
         setting, own = adapted_to_front(setting, session, front, until)
+    deliver(setting, front, until, own)
+
+
+def conclude_untrained(setting: Setting) -> None:
+    """Write the finished result of a run in which nothing was trained: the published network's."""
+    deliver(setting, untrained_front(setting))
+
+
+def deliver(
+    setting: Setting, front: Front, until: float | None = None, own: Mapping[str, OwnClassifier] | None = None
+) -> None:
+    """Read the test split for a front, and write it with its networks as the finished result of a run.
+
+    Args:
+        until: as of `conclude`; None where there was no last adaptation.
+        own: as of `measure_test`.
+    """
+    version = front["val_weights_version"]
     with setting.watch.phase("final", version=version):
         measure_test(setting, front, until, own=own)
-    front["state"] = "finished"
+    front |= {"state": "finished", "last_adaptation": until is not None}
     found = verdict(front)
     front["notes"] = [*(note.message for note in setting.dataset.notes), *found]
     write_front(setting, front)
-    setting.archive.record_decision("finished", {"version": version, "last adaptation": until is not None})
     if until is not None:
         forget(setting.run.directory)
     setting.watch.event("finished", version=version, networks=len(front["networks"]), verdict=found)
@@ -65,12 +84,11 @@ def conclude(
 
 def write_stopped_front(setting: Setting) -> None:
     """A validation front of the last weights version that was measured as a whole; nothing where there is none yet."""
-    closed = setting.archive.iterations()
-    finished = setting.archive.decision("finished")
-    if not closed or (finished is not None and finished["version"] >= closed[-1]["weights_version"]):
+    closed, finished = setting.archive.iterations(), finished_under(setting.run.directory)
+    if not closed or (finished is not None and finished[0] >= closed[-1]["weights_version"]):
         return
     version = closed[-1]["weights_version"]
-    write_measured(setting, version, *measured_values(setting, version))
+    write_networks(setting, front_of(setting, version, *measured_values(setting, version)))
 
 
 def write_probed_front(setting: Setting) -> None:
@@ -80,16 +98,20 @@ def write_probed_front(setting: Setting) -> None:
     """
     if not probed_measurements(setting):
         return
-    space, objectives = setting.supernet.family.space, setting.run.settings.objectives
-    nothing = np.empty((0, len(space)), dtype=np.int64), np.empty((0, len(objectives)))
-    networks = write_measured(setting, NO_VERSION, *nothing)["networks"]
+    networks = write_networks(setting, untrained_front(setting))["networks"]
     told = [{name: network[name] for name in ("resolution", "madds", "val_error")} for network in networks]
     setting.watch.event("probed", networks=told)
 
 
-def write_measured(setting: Setting, version: int, codes: Codes, values: Floats) -> Front:
-    """front.json of networks measured on validation, with those of the published network where it is the best."""
-    front = front_of(setting, version, codes, values)
+def untrained_front(setting: Setting) -> Front:
+    """The front of the published network alone."""
+    space, objectives = setting.supernet.family.space, setting.run.settings.objectives
+    nothing = np.empty((0, len(space)), dtype=np.int64), np.empty((0, len(objectives)))
+    return front_of(setting, NO_VERSION, *nothing)
+
+
+def write_networks(setting: Setting, front: Front) -> Front:
+    """Write a front that only validation knows, with those of its networks that were published."""
     untrained, taken = published_of(setting, front["networks"]), names_taken(setting.run.directory)
     for network in front["networks"]:
         if network["origin"] == PUBLISHED:

@@ -21,6 +21,7 @@ from naturalize.last_adaptation import forget, in_rounds
 from naturalize.preparing import peak_rate, phases_of, prepare, shrink, train_by_sandwich
 from naturalize.probing import probe, probes_of
 from naturalize.run import Run, source_from
+from naturalize.run.front import finished_under
 from naturalize.run.settings import SHRINK
 from naturalize.schedule import Plan
 from naturalize.search import Guided, make_guided, non_dominated, survive
@@ -410,9 +411,8 @@ class Transfer:
     def conclude(self) -> None:
         """Measure the archive with the final weights, select its front on validation, adapt to it, read test once."""
         t = self.session.version
-        finished = self.archive.decision("finished") or {}
-        learnt = finished.get("last adaptation", True) or self.plan is None
-        if finished.get("version") == t and learnt and (self.run.directory / "front.json").exists():
+        finished = finished_under(self.run.directory)
+        if finished is not None and finished[0] == t and (finished[1] or self.learns_no_more):
             forget(self.run.directory)
             return
         measured = self.measure(t, final=True)
@@ -422,6 +422,14 @@ class Transfer:
             assert self.settings.budget_s is not None
             until = schedule.testing_until(self.settings.budget_s, self.slowness)
         conclude(self.setting, self.session, t, codes, values, until)
+
+    @property
+    def learns_no_more(self) -> bool:
+        """Whether no last adaptation follows: there is none without a budget, or what is left is for the test."""
+        if self.plan is None:
+            return True
+        assert self.settings.budget_s is not None
+        return self.watch.used_s > self.settings.budget_s - self.plan.end_s
 
 
 def carried_codes(setting: Setting, n: int) -> Codes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import textwrap
 import time
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from naturalize.report.numbers import plural
 from naturalize.run import FrontNetwork, duration
 
 PLAIN_S = 10.0  # between plain lines
@@ -148,7 +150,7 @@ class Terminal:
         error = "-" if event["best_error"] is None else f"{event['best_error']:.2f}%"
         self.reached = [name, f"best error {error}", f"hypervolume {event['hypervolume']:.4f}"]
         self.say(
-            f"{name}: {event['measured']} networks measured, {event['networks']} on the front, best error "
+            f"{name}: {plural(event['measured'], 'network')} measured, {event['networks']} on the front, best error "
             f"{error}, hypervolume {event['hypervolume']:.4f}, {self.left(event['used_s'])}"
         )
 
@@ -161,9 +163,10 @@ class Terminal:
     def on_probed(self, event: dict[str, Any]) -> None:
         """What there is before anything is trained."""
         networks = event["networks"]
-        ends = [networks[0], min(networks, key=lambda network: network["val_error"])]
+        ends = [networks[0], min(networks, key=lambda network: network["val_error"])][: len(networks)]
         told = " to ".join(f"{end['val_error']:.1f}% at {quantity(end['madds'])} multiply-adds" for end in ends)
-        self.say(f"front of the published network, untrained: {len(networks)} networks, validation error {told}")
+        number = plural(len(networks), "network")
+        self.say(f"front of the published network, untrained: {number}, validation error {told}")
 
     def on_finished(self, event: dict[str, Any]) -> None:
         """What should be known about the result."""
@@ -190,7 +193,7 @@ class Terminal:
         """Nothing to do."""
         budget, iterations, run = event["budget_s"], event["iterations"], event["run"]
         more = f"--budget {round(budget / 30)}m" if budget is not None else f"--iterations {2 * iterations}"
-        of_transfer = f"naturalize resume {run} {more}"
+        of_transfer = f"naturalize resume {shlex.quote(run)} {more}"
         how = of_transfer if event["goal"] == "transfer" else f"start another one from it, as --supernet {run}"
         self.say(f"finished already; for more: {how}", wrap=False)
 

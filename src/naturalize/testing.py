@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,7 @@ from naturalize.errors import UserError
 from naturalize.exporting import Network, card_path, save_network
 from naturalize.files import write_bytes, write_json
 from naturalize.probing import probe_networks
-from naturalize.run.front import PUBLISHED, TRANSFER, read_front
+from naturalize.run.front import PUBLISHED, TRANSFER, read_front, val_version
 from naturalize.run.run import card_of
 from naturalize.selection import Entry, Front
 from naturalize.setting import Setting, read_test_s
@@ -33,6 +34,7 @@ from naturalize.warm_start import with_classifier
 NETWORKS, PICTURES = "networks", "pictures"  # directories in a run
 WORST = 12  # pictures with wrong answers that the report shows of each network
 AS_MADDS = 10e6  # what a network takes besides its multiply-adds, in these: to cut it out, to resize pictures
+WAIT_S = 0.01
 OVERTIME = 0.03  # of a budget, for the test of a run that was resumed when its time was over
 
 Found = TypeVar("Found")
@@ -122,11 +124,6 @@ def one_version(front: Front) -> bool:
     return bool(front["weights_version"] == val_version(front))
 
 
-def val_version(front: Front) -> int:
-    """The weights version that validation was answered under; a front of an older naturalize has but one."""
-    return int(front["val_weights_version"] if "val_weights_version" in front else front["weights_version"])
-
-
 def in_turn(
     setting: Setting, what: str, networks: Sequence[Entry], until: float | None, work: Callable[[Entry], Found]
 ) -> Iterator[tuple[Entry, Found, float]]:
@@ -142,16 +139,21 @@ def in_turn(
     done: list[float] = []  # seconds of those that had their turn, by multiply-adds
 
     def while_time() -> Iterator[Entry]:
-        for number in spread(len(networks)):
+        for place, number in enumerate(spread(len(networks))):
+            while until is not None and place > 1 and not done:  # the largest and the smallest go unforetold
+                watch.check()
+                time.sleep(WAIT_S)
             takes_s = max(done, default=0.0) * (networks[number]["madds"] + AS_MADDS)
             if not done or until is None or watch.used_s + takes_s <= until:
                 yield networks[number]
 
     def timed(network: Entry) -> tuple[Entry, Found, float]:
         start = watch.used_s
-        found = work(network)
-        took_s = watch.used_s - start
-        done.append(took_s / (network["madds"] + AS_MADDS))
+        try:
+            found = work(network)
+        finally:
+            took_s = watch.used_s - start
+            done.append(took_s / (network["madds"] + AS_MADDS))
         return network, found, took_s / at_once(device)
 
     def tell() -> None:

@@ -1,9 +1,11 @@
 """Which network of a front counts as the most accurate."""
 
+import json
+
 import numpy as np
 import pytest
 
-from naturalize.run.front import most_accurate
+from naturalize.run.front import finished_under, most_accurate
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,21 @@ def test_it_is_more_often_right_than_the_lowest_error_where_pictures_are_few() -
     ours = [true[most_accurate(row.tolist(), madds.tolist(), [15] * 5)] for row in seen]
     lowest = true[seen.argmin(axis=1)]
     assert np.mean(ours) < np.mean(lowest) - 2.0
+
+
+@pytest.mark.parametrize(
+    ("front", "found"),
+    [
+        ({"state": "stopped", "weights_version": 3, "val_weights_version": 3}, None),
+        ({"state": "finished", "weights_version": 3, "val_weights_version": 3, "last_adaptation": False}, (3, False)),
+        ({"state": "finished", "weights_version": 4, "val_weights_version": 3, "last_adaptation": True}, (3, True)),
+        ({"state": "finished", "weights_version": 3}, (3, True)),  # of an older naturalize
+        (None, None),
+    ],
+)
+def test_what_a_front_says_of_its_end(tmp_path, front, found) -> None:
+    names = ("architecture", "resolution", "val_error", "val_error_views", "val_images", "test_error", "test_images")
+    network = dict.fromkeys((*names, "madds", "params", "weights"), 1)
+    text = "{" if front is None else json.dumps({"format": 1, "networks": [network], **front})
+    (tmp_path / "front.json").write_text(text, encoding="utf-8")
+    assert finished_under(tmp_path) == found

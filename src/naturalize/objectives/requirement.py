@@ -72,5 +72,5 @@ def check_feasible(requirements: Sequence[Requirement], exact: Mapping[str, Exac
         if not requirement.met(value)[0]:
             raise UserError(
                 f"nothing meets {requirement.text!r}: the smallest {requirement.objective} that can be reached is "
-                f"{value[0]:,} (architecture {space.strings(smallest)[0]}); raise the limit above it"
+                f"{value[0]:,.0f} (architecture {space.strings(smallest)[0]}); raise the limit above it"
             )

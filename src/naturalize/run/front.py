@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from naturalize.errors import UserError
@@ -54,11 +55,32 @@ def read_front(directory: Path) -> dict[str, Any]:
         if not any((directory / name).exists() for name in ("run.toml", "lock")):
             raise UserError(f"{directory} is no run: it has no run.toml") from error
         raise UserError(
-            f"nothing measured yet in {directory}: let it go on with `naturalize resume {directory}`"
+            f"nothing measured yet in {directory}: let it go on with `naturalize resume {quote(str(directory))}`"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}): write it anew with `naturalize finish {directory}`") from error
+        raise UserError(
+            f"{path} is damaged ({error}): write it anew with `naturalize finish {quote(str(directory))}`"
+        ) from error
     return front
+
+
+def val_version(front: dict[str, Any]) -> int:
+    """The weights version that validation was answered under; a front of an older naturalize has but one."""
+    return int(front["val_weights_version"] if "val_weights_version" in front else front["weights_version"])
+
+
+def finished_under(directory: Path) -> tuple[int, bool] | None:
+    """The weights version that a finished result was selected under, and whether a last adaptation came after it.
+
+    None where there is no finished result, or a damaged one. front.json alone says it: a kill leaves one or the other.
+    """
+    try:
+        front = read_front(directory)
+    except UserError:
+        return None
+    if front["state"] != "finished":
+        return None
+    return val_version(front), bool(front.get("last_adaptation", True))
 
 
 def networks_of(front: dict[str, Any]) -> list[FrontNetwork]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -141,7 +142,9 @@ class Run:
         self.family.space.parse(architecture)
         found = [network for network in self.front() if network.architecture == architecture]
         if not found:
-            raise UserError(f"{architecture} is not on the front: `naturalize front {self.directory}` lists it")
+            raise UserError(
+                f"{architecture} is not on the front: `naturalize front {quote(str(self.directory))}` lists it"
+            )
         return RunNetwork(self, found[0])
 
     def load(self, network: FrontNetwork) -> Network:
