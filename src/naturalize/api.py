@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy as np
 from naturalize.archive import Archive
 from naturalize.data import JPEG_SIDE, Dataset, open_data
 from naturalize.data.augment import should_flip
-from naturalize.errors import Interrupted, UserError, unknown
+from naturalize.errors import Interrupted, UserError, command, unknown
 from naturalize.exporting import Check, Exported
 from naturalize.exporting import export as export_file
 from naturalize.files import write_json
@@ -245,7 +244,7 @@ def work(
         if run is not None and (differences := run.settings.differences(settings)):
             raise UserError(
                 f"{directory} is a run with other settings: {'; '.join(differences)}. Go on with it by "
-                f"`naturalize resume {quote(str(directory))}`, or choose another --out"
+                f"`{command('resume', directory)}`, or choose another --out"
             )
         if run is not None:
             check_checkpoint(run)
@@ -311,9 +310,10 @@ def resume(
         if budget is not None:
             if settings.budget_s is None:
                 raise UserError(f"{directory} runs by iterations: give --iterations, as --iterations 6")
-            settings = replace(settings, budget_s=parse_budget(budget))
-            if settings != run.settings:
-                check_time_left(run, parse_budget(budget))
+            budget_s = parse_budget(budget)
+            if budget_s != settings.budget_s:
+                check_time_left(run, budget_s)
+            settings = replace(settings, budget_s=budget_s)
         if iterations is not None:
             if settings.iterations is None:
                 raise UserError(f"{directory} runs by a budget: give --budget, as --budget 40m")
@@ -344,8 +344,7 @@ def finish(
     ):
         closed, finished = archive.iterations(), finished_under(run.directory)
         if not closed and not has_front(run):
-            resume = f"naturalize resume {quote(str(directory))}"
-            raise UserError(f"nothing measured yet in {directory}: let it go on with `{resume}`")
+            raise UserError(f"nothing measured yet in {directory}: let it go on with `{command('resume', directory)}`")
         version = closed[-1]["weights_version"] if closed else NO_VERSION
         if finished is None or finished[0] != version:
             setting = open_setting(run, reopen_data(run, data, watch), archive, watch)
@@ -383,8 +382,7 @@ def finetune(
     with heard(listeners) as hearing, opened(directory, hearing, started) as (run, watch):
         seconds = parse_budget(budget)
         if read_front(run.directory)["state"] != "finished":
-            resume = f"naturalize resume {quote(str(directory))}"
-            raise UserError(f"{directory} is not finished: `{resume}` or `finish` it first")
+            raise UserError(f"{directory} is not finished: `{command('resume', directory)}` or `finish` it first")
         found = [run.network(text) for text in architectures] or [run.best(as_list(require))]
         dataset = reopen_data(run, data, watch)
         until = time.monotonic() + seconds - watch.used_s

@@ -1,6 +1,8 @@
 """Errors that are the user's to mend: one clear line that says what is wrong and what to do, never a traceback."""
 
 import difflib
+import os
+import re
 from collections.abc import Iterable
 
 
@@ -29,3 +31,13 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return UserError(f"unknown {what} {name!r}: {hint}known are {', '.join(known)}")
+
+
+def command(verb: str, run: str | os.PathLike[str]) -> str:
+    """A command on a run for people to copy, as `naturalize resume runs/x`.
+
+    Double quotes serve the shells of all three systems; a quoted name with more than spaces is beyond all of them.
+    """
+    name = str(run)
+    word = name if re.fullmatch(r"[\w./+-]+", name) else f'"{name}"'
+    return f"naturalize {verb} {word}"

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from naturalize.last_adaptation import with_validation
 from naturalize.preparing import RATE_OF_KEPT
-from naturalize.run.front import PUBLISHED, TRANSFER, FrontNetwork, read_front
+from naturalize.run.front import PUBLISHED, TRANSFER, FrontNetwork, read_front, val_version
 from naturalize.setting import Setting
 from naturalize.space import Architecture
 from naturalize.supernet import Subnet
-from naturalize.testing import measure_test, one_version, val_version, write_front
+from naturalize.testing import measure_test, one_version, write_front
 from naturalize.training.adapt import Extent, TrainingState, cosine, make_optimizer, warm_up
 from naturalize.training.evaluate import fold
 

@@ -99,10 +99,11 @@ def probe(setting: Setting) -> Probes | None:
     truth = torch.from_numpy(np.asarray(val.labels))
     found: dict[str, Tensor] = {}
     features: dict[int, Tensor] = {}
+    sides = [side for side in ORDER if side in setting.supernet.family.resolutions][:MOST]
     seconds_by_pixel: list[float] = []
 
     def in_time() -> Iterator[int]:
-        for number, side in enumerate([side for side in ORDER if side in setting.supernet.family.resolutions][:MOST]):
+        for number, side in enumerate(sides):
             if number < LEAST or watch.used_s + max(seconds_by_pixel, default=0.0) * side**2 <= until:
                 yield side
 
@@ -117,8 +118,11 @@ def probe(setting: Setting) -> Probes | None:
         seconds_by_pixel.append((watch.used_s - start) / side**2)
         return side, of_train, weight, bias, wrong
 
+    def tell() -> None:
+        watch.progress("probe", len(features), len(sides))
+
     with watch.phase("probe"):
-        for side, of_train, weight, bias, wrong in side_by_side(read, in_time(), setting.error.device, watch.check):
+        for side, of_train, weight, bias, wrong in side_by_side(read, in_time(), setting.error.device, tell):
             features[side] = of_train
             found |= {f"{side}.weight": weight, f"{side}.bias": bias, f"{side}.wrong": wrong.to(torch.uint8)}
         shared = [features[side] for side in SHARED if side in features] or list(features.values())

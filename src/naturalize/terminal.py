@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import textwrap
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from naturalize.errors import command
 from naturalize.report.numbers import plural
 from naturalize.run import FrontNetwork, duration
 
@@ -193,7 +193,7 @@ class Terminal:
         """Nothing to do."""
         budget, iterations, run = event["budget_s"], event["iterations"], event["run"]
         more = f"--budget {round(budget / 30)}m" if budget is not None else f"--iterations {2 * iterations}"
-        of_transfer = f"naturalize resume {shlex.quote(run)} {more}"
+        of_transfer = f"{command('resume', run)} {more}"
         how = of_transfer if event["goal"] == "transfer" else f"start another one from it, as --supernet {run}"
         self.say(f"finished already; for more: {how}", wrap=False)
 

@@ -7,7 +7,6 @@ import time
 STARTED = time.monotonic()
 
 import os  # noqa: E402
-import shlex  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any  # noqa: E402
 import typer  # noqa: E402
 
 from naturalize.cli.study import study_app  # noqa: E402
-from naturalize.errors import Interrupted, UserError  # noqa: E402
+from naturalize.errors import Interrupted, UserError, command  # noqa: E402
 from naturalize.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
@@ -279,8 +278,8 @@ def front(
         return
     print("\n".join(front_table(networks_of(found))))
     if found["state"] == "stopped":
-        go_on, end = (f"`naturalize {verb} {shlex.quote(str(run))}`" for verb in ("resume", "finish"))
-        print(f"stopped: no test error yet; go on with {go_on} or end it with {end}")
+        go_on, end = command("resume", run), command("finish", run)
+        print(f"stopped: no test error yet; go on with `{go_on}` or end it with `{end}`")
 
 
 @app.command(short_help="Write one network as an ONNX or PyTorch file.")
@@ -462,7 +461,7 @@ def show(run: Run) -> None:
         return
     print("\n".join(front_table(run.front())))
     print(f"report: {run.directory / 'report.html'}")
-    print(f'export one: naturalize export {shlex.quote(str(run.directory))} --require "madds<..." --to model.onnx')
+    print(f'export one: {command("export", run.directory)} --require "madds<..." --to model.onnx')
 
 
 def split_names(text: str | None) -> list[str]:

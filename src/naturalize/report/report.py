@@ -4,13 +4,13 @@ import base64
 import html
 import io
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from naturalize.errors import command
 from naturalize.files import write_text
 from naturalize.report.figures import axes, front_figure, hypervolume_figure, is_error, shown, value, words
 from naturalize.report.mistakes import (
@@ -427,10 +427,7 @@ def _command(front: dict[str, Any], network: dict[str, Any], run_directory: Path
     limits = requirements(front, network)
     if limits is None:
         return []
-    name = _run_name(run_directory)
-    # Double quotes serve the shells of all three systems; a quoted name with more than spaces is beyond all of them.
-    run = name if re.fullmatch(r"[\w./+-]+", name) else f'"{name}"'
-    return [f"naturalize export {run}", *(f'--require "{limit}"' for limit in limits)]
+    return [command("export", _run_name(run_directory)), *(f'--require "{limit}"' for limit in limits)]
 
 
 def _code(spans: list[str]) -> str:

@@ -7,10 +7,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
-from naturalize.errors import UserError
+from naturalize.errors import UserError, command
 from naturalize.objectives.requirement import Requirement
 
 FORMAT = 1
@@ -55,12 +54,10 @@ def read_front(directory: Path) -> dict[str, Any]:
         if not any((directory / name).exists() for name in ("run.toml", "lock")):
             raise UserError(f"{directory} is no run: it has no run.toml") from error
         raise UserError(
-            f"nothing measured yet in {directory}: let it go on with `naturalize resume {quote(str(directory))}`"
+            f"nothing measured yet in {directory}: let it go on with `{command('resume', directory)}`"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}): write it anew with `naturalize finish {quote(str(directory))}`"
-        ) from error
+        raise UserError(f"{path} is damaged ({error}): write it anew with `{command('finish', directory)}`") from error
     return front
 
 

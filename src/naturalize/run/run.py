@@ -7,14 +7,13 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import torch
 
 from naturalize.archive import Archive
 from naturalize.data import Preprocessing
-from naturalize.errors import UserError
+from naturalize.errors import UserError, command
 from naturalize.exporting import Network, load_network
 from naturalize.files import existing_parent, room_on_disk
 from naturalize.objectives.error import Error
@@ -142,9 +141,7 @@ class Run:
         self.family.space.parse(architecture)
         found = [network for network in self.front() if network.architecture == architecture]
         if not found:
-            raise UserError(
-                f"{architecture} is not on the front: `naturalize front {quote(str(self.directory))}` lists it"
-            )
+            raise UserError(f"{architecture} is not on the front: `{command('front', self.directory)}` lists it")
         return RunNetwork(self, found[0])
 
     def load(self, network: FrontNetwork) -> Network:
