@@ -199,3 +199,5 @@ def test_the_largest_network_stays_where_validation_is_not_sure_of_a_smaller_one
     )
     values = np.array([[30.0, 1e6], [error, 9e6]])  # the standard error of 33% is 4.7 points, of 36% 4.8
     assert nearly_best(setting, space.corners(), values) == kept
+    untrained = np.array([[20.0, 8e6]])  # as of the published network with its classifier, which competes too
+    assert nearly_best(setting, space.corners(), np.concatenate([values, untrained])) == []

@@ -33,7 +33,7 @@ TESTING = 0.12  # of what is left at the start, at most, for them: where it is t
 FEWEST_TESTED = 5  # networks that there should be time for nevertheless
 FEWEST_FINAL = 8  # networks that the final pass measures although it is late
 LATE_TESTING = 0.4  # of what is left after the iterations, at most, is kept for tests on a machine that slowed
-LEAST_LEFT = 0.6  # of what is left at the start, however slowly the test split is read
+LEAST_LEFT = 0.5  # of what is left at the start, however slowly the test split is read
 
 
 @dataclass(frozen=True)

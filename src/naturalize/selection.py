@@ -42,10 +42,11 @@ def front_of(setting: Setting, version: int, codes: Codes, values: Floats, learn
     errors = np.array([m.value for m in probed], dtype=np.float64)
     handicap = standard_error(setting, errors) if learns_on else 0.0
     probed_values = objective_values(setting, space.codes([m.architecture for m in probed]), errors + handicap)
-    rows = front_rows(np.concatenate([values, probed_values])).tolist()
+    competing = np.concatenate([values, probed_values])
+    rows = front_rows(competing).tolist()
     both = [*((m, TRANSFER) for m in measured), *((m, PUBLISHED) for m in probed)]
     taken = {both[row][0].architecture for row in rows}
-    rows += [row for row in nearly_best(setting, codes, values) if measured[row].architecture not in taken]
+    rows += [row for row in nearly_best(setting, codes, competing) if measured[row].architecture not in taken]
     networks = [network_of(setting, *both[row]) for row in rows]
     facts = setting.archive.iterations()
     names = ("iteration", "weights_version", "hypervolume", "networks")
@@ -72,7 +73,11 @@ def front_of(setting: Setting, version: int, codes: Codes, values: Floats, learn
 
 
 def nearly_best(setting: Setting, codes: Codes, values: Floats) -> list[int]:
-    """Rows of the largest network, at any resolution, that others are better than by less than a standard error."""
+    """Rows of the largest network, at any resolution, that others are better than by less than a standard error.
+
+    Args:
+        codes: of the first rows of `values`; the others only compete.
+    """
     names = setting.run.settings.objectives
     if not setting.reads_published or "error" not in names:
         return []
