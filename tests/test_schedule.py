@@ -10,7 +10,7 @@ from naturalize import schedule
 from naturalize.conclude import LEAST_LAST_S, TESTING_SAFETY
 from naturalize.nat import RECENT
 from naturalize.schedule import Costs, cosine_part, make_plan, remaining_iterations
-from naturalize.testing import OVERTIME
+from naturalize.testing import LATE, MOST_LATE_S, OVERTIME
 from naturalize.training.adapt import cosine
 
 FRONT = 30  # networks that are tested
@@ -141,7 +141,8 @@ class Machine:
         last_s = 0.0
         for network in range(FRONT):
             start = self.clock
-            if network and start + last_s > until:
+            late_s = min(LATE * until, MOST_LATE_S) if network < schedule.FEWEST_TESTED else 0.0
+            if network and start + last_s > until + late_s:
                 break
             self.spend(one)
             last_s = self.clock - start

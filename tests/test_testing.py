@@ -44,6 +44,22 @@ def test_what_the_next_network_takes_is_foretold_by_multiply_adds(monkeypatch, u
     assert [found for _, found, _ in testing.in_turn(setting, "test", networks, until, work)] == tested
 
 
+@pytest.mark.parametrize(("few", "tested"), [(5, [90, 0, 10]), (2, [90, 0])])
+def test_the_first_few_may_be_late(monkeypatch, few, tested):
+    monkeypatch.setattr(testing, "FEWEST_TESTED", few)
+    monkeypatch.setattr(testing, "side_by_side", lambda work, items, device, waiting: map(work, items))
+    watch = Clock()
+    setting = SimpleNamespace(watch=watch, error=SimpleNamespace(device=SimpleNamespace(type="cuda")))
+    networks = [{"madds": millions * 1_000_000} for millions in (0, 10, 40, 70, 90)]
+
+    def work(network):
+        watch.used_s += (network["madds"] + testing.AS_MADDS) / 10e6
+        return network["madds"] // 1_000_000
+
+    found = [found for _, found, _ in testing.in_turn(setting, "test", networks, 12.0, work, late_s=3.0)]
+    assert found == tested  # 11 s after two; 40 would end after 16, 10 ends after 13
+
+
 class Running(Clock):
     """A watch whose time passes."""
 

@@ -23,6 +23,7 @@ from naturalize.files import write_bytes, write_json
 from naturalize.probing import probe_networks
 from naturalize.run.front import PUBLISHED, TRANSFER, read_front, val_version
 from naturalize.run.run import card_of
+from naturalize.schedule import FEWEST_TESTED
 from naturalize.selection import Entry, Front
 from naturalize.setting import Setting, read_test_s
 from naturalize.supernet import Subnet
@@ -36,6 +37,7 @@ WORST = 12  # pictures with wrong answers that the report shows of each network
 AS_MADDS = 10e6  # what a network takes besides its multiply-adds, in these: to cut it out, to resize pictures
 WAIT_S = 0.01
 OVERTIME = 0.03  # of a budget, for the test of a run that was resumed when its time was over
+LATE, MOST_LATE_S = 0.1, 10.0  # of a budget, by which the first few networks may be late: one or two are no front
 
 Found = TypeVar("Found")
 
@@ -77,7 +79,8 @@ def measure_test(
         return subnet, logits
 
     taken = names_taken(setting.run.directory)
-    for network, (subnet, logits), seconds in in_turn(setting, "test", networks, until, answer):
+    late_s = 0.0 if until is None else min(LATE * until, MOST_LATE_S)
+    for network, (subnet, logits), seconds in in_turn(setting, "test", networks, until, answer, late_s):
         if logits is not None:
             fill_in_test(setting, network, logits, pixels)
             if finetuned is None and network["origin"] == TRANSFER and one_version(front):
@@ -125,7 +128,12 @@ def one_version(front: Front) -> bool:
 
 
 def in_turn(
-    setting: Setting, what: str, networks: Sequence[Entry], until: float | None, work: Callable[[Entry], Found]
+    setting: Setting,
+    what: str,
+    networks: Sequence[Entry],
+    until: float | None,
+    work: Callable[[Entry], Found],
+    late_s: float = 0.0,
 ) -> Iterator[tuple[Entry, Found, float]]:
     """Entries of a front with their results and the seconds that each took, for as long as there is time.
 
@@ -134,17 +142,21 @@ def in_turn(
 
     Args:
         what: what progress calls the work.
+        late_s: seconds after `until` by which the first few may end.
     """
     watch, device = setting.watch, setting.error.device
     done: list[float] = []  # seconds of those that had their turn, by multiply-adds
 
     def while_time() -> Iterator[Entry]:
+        begun = 0
         for place, number in enumerate(spread(len(networks))):
             while until is not None and place > 1 and not done:  # the largest and the smallest go unforetold
                 watch.check()
                 time.sleep(WAIT_S)
             takes_s = max(done, default=0.0) * (networks[number]["madds"] + AS_MADDS)
-            if not done or until is None or watch.used_s + takes_s <= until:
+            ends = watch.used_s + takes_s - (late_s if begun < FEWEST_TESTED else 0.0)
+            if not done or until is None or ends <= until:
+                begun += 1
                 yield networks[number]
 
     def timed(network: Entry) -> tuple[Entry, Found, float]:
