@@ -12,7 +12,7 @@ import torch
 
 import naturalize
 import runs
-from naturalize import conclude
+from naturalize import conclude, preparing, schedule
 from naturalize.data import Pixels, open_data
 from naturalize.errors import Interrupted, UserError
 from naturalize.last_adaptation import branch, in_rounds
@@ -116,6 +116,52 @@ def test_a_kill_after_the_result_was_written_loses_nothing(bands, stopped_then_f
     naturalize.resume(run, data=bands, listeners=())
     assert (run / "front.json").read_text() == result
     assert not (run / "last").exists()
+
+
+@pytest.fixture(scope="module")
+def begun_anew(clothes, tmp_path_factory):
+    """Events of a run on photographs whose last adaptation started anew, was stopped and went on; its directory.
+
+    And weights: where preparation started, where the last adaptation did.
+    """
+    out, told, starts = tmp_path_factory.mktemp("runs") / "run", [], []
+    asked = {"supernet": "efficientnet-lite0", "budget": "60s"}
+
+    def started(setting):
+        preparing_start(setting)
+        starts.append({name: tensor.clone() for name, tensor in setting.supernet.state_dict().items()})
+
+    preparing_start = preparing.start_from_published
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "EPOCHS_ANEW", 1e-3)
+        patch.setattr(preparing, "start_from_published", started)
+        with pytest.raises(Interrupted):
+            naturalize.transfer(clothes(64), out, **asked, listeners=[Stop(), told.append])
+        naturalize.resume(out, data=clothes(64), listeners=[told.append])
+    return told, out, starts
+
+
+def test_where_time_is_long_it_starts_anew_from_the_published_network(begun_anew):
+    told, _, (first, *others) = begun_anew
+    (plan,) = (event for event in told if event["event"] == "plan")
+    assert plan["anew"]
+    assert len(others) == 1, "what was stopped goes on from its checkpoint"
+    (again,) = others
+    assert again.keys() == first.keys()
+    for name, tensor in first.items():
+        if name.endswith(("mean_shift", "var_factor")):
+            continue  # of other pictures, those of validation among them
+        torch.testing.assert_close(again[name].flatten().sort().values, tensor.flatten().sort().values)
+
+
+def test_started_anew_its_rate_rises_and_falls_to_nothing(begun_anew):
+    _, out, _ = begun_anew
+    front = json.loads((out / "front.json").read_text())
+    assert front["state"] == "finished"
+    rates = [event["rate"] for event in runs.events(out, "epoch") if event["phase"] == "last"]
+    assert max(rates) > 0.9 * preparing.RATE_OF_KEPT
+    assert rates[0] < max(rates)
+    assert rates[-1] < 0.1 * max(rates)
 
 
 def set_clock(run, seconds):

@@ -30,6 +30,7 @@ problems = st.fixed_dictionaries(
         "end_images": st.integers(0, 50_000),
         "fewest": st.integers(20, 44),
         "preparation": st.sampled_from([schedule.PREPARATION, schedule.WARM_UP, 0.0]),
+        "epoch_s": st.sampled_from([0.05, 1.0, float("inf")]),
     }
 )
 
@@ -66,8 +67,24 @@ def test_adaptation_gets_at_least_40_percent_of_what_preparation_leaves_where_me
         assert plan.prepare_until - used >= 0.3 * (budget - used - plan.end_s), "preparation has it all"
         return
     adapting = plan.iterations * (plan.iteration_s - plan.measuring_s - costs.search_s)
-    adapting += schedule.LAST / (1 - schedule.LAST) * (plan.final_from - plan.prepare_until)  # the last one
+    share = schedule.LAST / (1 - schedule.LAST)
+    if plan.anew:
+        share = schedule.LAST_ANEW / ((1 - schedule.LAST_ANEW) * (1 - problem["preparation"]))
+    adapting += share * (plan.final_from - plan.prepare_until)  # the last one
     assert adapting >= 0.4 * left - 1e-6
+
+
+def test_a_last_adaptation_of_many_epochs_starts_anew_and_has_most_of_the_time():
+    costs = Costs(image_s=8e-4, network_s=0.1, search_s=2.0, read_test_s=0.5)
+    problem = {"val_images": 200, "views": 5, "end_images": 1000, "fewest": 24, "preparation": schedule.PREPARATION}
+    short, long = (make_plan(budget, 10.0, costs, **problem, epoch_s=3.0) for budget in (900.0, 1800.0))
+    assert (short.anew, long.anew) == (False, True)
+    last_s = schedule.adapted_until(long, 1800.0, 1.0) - long.final_from
+    assert 0.55 * 1800 < last_s < 0.75 * 1800
+    assert last_s >= schedule.EPOCHS_ANEW * 3.0
+    assert long.prepare_until - 10.0 == pytest.approx(0.3 / 0.7 * (long.final_from - long.prepare_until))
+    assert [schedule.starts_anew(long, 1800.0, share * last_s) for share in (0.49, 0.51)] == [False, True]
+    assert not schedule.starts_anew(short, 900.0, 1e9)
 
 
 class Machine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -33,7 +33,13 @@ LEAST_LAST_S = 1.0  # of a last adaptation, however late it is
 
 
 def conclude(
-    setting: Setting, session: Session, version: int, codes: Codes, values: Floats, until: float | None = None
+    setting: Setting,
+    session: Session,
+    version: int,
+    codes: Codes,
+    values: Floats,
+    until: float | None = None,
+    anew: Callable[[float], bool] = lambda left_s: False,
 ) -> None:
     """Write the finished result of a weights version.
 
@@ -43,6 +49,7 @@ def conclude(
         until: second of the run's clock by which the front should be tested, after a last adaptation; networks that
             there is no time for are left out. What comes too late for any gets a share of the budget. None where there
             is no last adaptation.
+        anew: seconds that the last adaptation has to whether it starts anew.
     """
     if session.version != version or not session.state["complete"]:
         name = setting.run.checkpoints.version(version)
@@ -52,7 +59,7 @@ def conclude(
     if until is None:
         own = choose_classifiers(setting, front)
     else:
-        setting, own = adapted_to_front(setting, session, front, until)
+        setting, own = adapted_to_front(setting, session, front, until, anew)
     deliver(setting, front, until, own)
 
 
@@ -121,7 +128,7 @@ def write_networks(setting: Setting, front: Front) -> Front:
 
 
 def adapted_to_front(
-    setting: Setting, session: Session, front: Front, tested: float
+    setting: Setting, session: Session, front: Front, tested: float, anew: Callable[[float], bool]
 ) -> tuple[Setting, dict[str, OwnClassifier]]:
     """The last adaptation; then a classifier for each network.
 
@@ -138,7 +145,7 @@ def adapted_to_front(
     setting = with_validation(setting)
     parse = setting.supernet.family.space.parse
     archs = [parse(network["architecture"]) for network in networks]
-    adapt_to_front(setting, session, archs, Extent(seconds=seconds, until=until))
+    adapt_to_front(setting, session, archs, Extent(seconds=seconds, until=until), anew(seconds))
     front["val_weights_version"] = session.version
     front["weights_version"] = session.version + 1
     with setting.watch.phase("classifiers", version=front["weights_version"]):

@@ -2,6 +2,8 @@
 
 Validation has chosen by then, and few pictures are left out with reason only as long as something is to be chosen. The
 supernet of the weights version that was measured stays as it is: a run that goes on with a larger budget starts there.
+Where pictures are few and time is long, these weights have learnt the training pictures by heart, and are slow to learn
+from others: the last adaptation starts anew then, from the weights that the run began with (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -14,13 +16,13 @@ from functools import partial
 from pathlib import Path
 
 from naturalize import rng
-from naturalize.preparing import peak_rate
+from naturalize.preparing import WARM_UP_SHARE, peak_rate, start_again
 from naturalize.run.checkpoints import Checkpoints
 from naturalize.schedule import LAST_BEGIN
 from naturalize.session import Session
 from naturalize.setting import Setting, batch_size
 from naturalize.space import Architecture
-from naturalize.training.adapt import Extent, cosine
+from naturalize.training.adapt import Extent, cosine, warm_up
 from naturalize.training.batches import Batches, Joined, TrainingImages
 
 DIRECTORY = "last"  # of its checkpoints, while it is under way
@@ -37,16 +39,24 @@ def with_validation(setting: Setting) -> Setting:
     )
 
 
-def adapt_to_front(setting: Setting, session: Session, archs: Sequence[Architecture], extent: Extent) -> None:
+def adapt_to_front(
+    setting: Setting, session: Session, archs: Sequence[Architecture], extent: Extent, anew: bool = False
+) -> None:
     """Train the supernet on the architectures of a front, each once in a round.
 
     Args:
         setting: as `with_validation` makes it.
         session: of the run, at the version that the front was measured under.
+        anew: whether it starts from the published network, as preparation did, and not from that version.
     """
     version = session.version
     last = Session(setting, version, branch(setting.run.directory, version, archs), session.state["steps_before"])
-    rate = cosine(LAST_BEGIN, 1.0, peak_rate(setting.run.settings, setting.run.keeps_statistics))
+    peak = peak_rate(setting.run.settings, setting.run.keeps_statistics)
+    rate = cosine(LAST_BEGIN, 1.0, peak)
+    if anew:
+        rate = warm_up(cosine(0.0, 1.0, peak), WARM_UP_SHARE)
+        if last.checkpoints.latest() is None:
+            start_again(setting)
     draw = partial(in_rounds, archs, setting.seed)
     last.train("last", version + 1, lambda first: setting.trainer.adaptation_step(draw, first), extent, rate)
 

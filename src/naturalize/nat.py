@@ -27,7 +27,7 @@ from naturalize.schedule import Plan
 from naturalize.search import Guided, make_guided, non_dominated, survive
 from naturalize.selection import hypervolume_of, objective_values
 from naturalize.session import Session
-from naturalize.setting import CHOSEN_IMAGES, Setting, choose_threads, images_of, measure_costs
+from naturalize.setting import CHOSEN_IMAGES, Setting, choose_threads, epoch_s, images_of, measure_costs
 from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
 from naturalize.training.adapt import Extent, cosine
 from naturalize.training.engine import at_once, side_by_side
@@ -118,6 +118,7 @@ class Transfer:
             fewest=setting.fewest,
             preparation=share if self.session.version < 0 else 0.0,
             chosen=self.archive.decision(CHOSEN_IMAGES),
+            epoch_s=epoch_s(setting, costs) if setting.reads_published else np.inf,
         )
         self.archive.decide(CHOSEN_IMAGES, lambda: (plan.val_images, plan.views))
         self.archive.record_decision(f"plan {budget:g}", plan.record())
@@ -417,11 +418,13 @@ class Transfer:
             return
         measured = self.measure(t, final=True)
         codes, values = measured.codes[measured.feasible], measured.values[measured.feasible]
-        until = None
-        if self.plan is not None:
-            assert self.settings.budget_s is not None
-            until = schedule.testing_until(self.settings.budget_s, self.slowness)
-        conclude(self.setting, self.session, t, codes, values, until)
+        if self.plan is None:
+            conclude(self.setting, self.session, t, codes, values)
+            return
+        assert self.settings.budget_s is not None
+        anew = partial(schedule.starts_anew, self.plan, self.settings.budget_s)
+        until = schedule.testing_until(self.settings.budget_s, self.slowness)
+        conclude(self.setting, self.session, t, codes, values, until, anew)
 
     @property
     def learns_no_more(self) -> bool:

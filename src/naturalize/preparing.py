@@ -12,7 +12,7 @@ from torch import Tensor
 
 from naturalize import rng
 from naturalize.files import write_bytes
-from naturalize.probing import start_of_classifier
+from naturalize.probing import published_weights, start_of_classifier
 from naturalize.run import Settings
 from naturalize.session import Session
 from naturalize.setting import Setting
@@ -64,9 +64,7 @@ def start(setting: Setting) -> None:
         return
     family = setting.supernet.family
     if setting.reads_published:
-        (body,) = family.bodies
-        fit_body(setting, family.space.largest)
-        set_classifier(setting, body, *start_of_classifier(setting))
+        start_from_published(setting)
         return
     archs = [sandwich(family, setting.seed, number) for number in range(len(family.bodies))]
     if setting.prepared:
@@ -75,6 +73,20 @@ def start(setting: Setting) -> None:
     for largest, *_others in archs:
         fit_body(setting, largest)
     start_classifiers(setting, [[largest, *random] for largest, _smallest, *random in archs])
+
+
+def start_from_published(setting: Setting) -> None:
+    """Fit the body of a published network, and give it the classifier of the probe."""
+    (body,) = setting.supernet.family.bodies
+    fit_body(setting, setting.supernet.family.space.largest)
+    set_classifier(setting, body, *start_of_classifier(setting))
+
+
+def start_again(setting: Setting) -> None:
+    """Put a supernet that was trained from a published network back to where it started."""
+    setting.supernet.load_state_dict(published_weights(setting).state_dict())
+    setting.trainer.optimizer.state.clear()
+    start_from_published(setting)
 
 
 def train_by_sandwich(session: Session, extent: Extent, curve: float = 1.0) -> None:

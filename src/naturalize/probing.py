@@ -22,7 +22,7 @@ from naturalize import rng
 from naturalize.files import write_bytes
 from naturalize.setting import Setting, chosen_images, source_supernet
 from naturalize.space import Architecture
-from naturalize.supernet import Subnet
+from naturalize.supernet import Subnet, Supernet
 from naturalize.supernet.subnet import ClassificationHead
 from naturalize.training.engine import side_by_side
 from naturalize.training.evaluate import fold, logits_of
@@ -142,11 +142,17 @@ def start_of_classifier(setting: Setting) -> tuple[Tensor, Tensor]:
 
 def published(setting: Setting) -> Subnet:
     """The largest network with the weights and the statistics that it was published with, on the device."""
+    supernet = published_weights(setting)
+    return plain_network(setting, supernet, supernet.family.space.largest)
+
+
+def published_weights(setting: Setting) -> Supernet:
+    """A supernet with the weights that the run started from; its classifier is new."""
     supernet = setting.run.new_supernet()
     source = source_supernet(setting.run.settings, setting.run.directory, setting.watch.progress)
     assert source is not None
     transplant(supernet, source)
-    return plain_network(setting, supernet, supernet.family.space.largest)
+    return supernet
 
 
 def probe_networks(setting: Setting, resolutions: Sequence[int]) -> dict[int, Subnet]:

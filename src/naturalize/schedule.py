@@ -6,6 +6,7 @@ made up for by the later ones; the end has a reserve that nothing else may touch
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ FINAL_MEASURING = 0.1  # the same of the final pass, which selects the front and
 ADAPTING = 0.7  # of an iteration, at least, where there are several
 LATE_MEASURING = 0.6  # of what is left, at most, for the fewest measurements of a last iteration
 LAST = 0.25  # of what preparation leaves, for the last adaptation
+LAST_ANEW = 0.6  # of all that the reserve leaves, for one that starts anew from the weights that were brought along
+EPOCHS_ANEW = 200  # of which it then has at least: in as many, few pictures are learnt by heart
 CURVE_END = 0.85  # where on the learning rate's cosine iterations end, so that errors are nearly those of its end
 LAST_BEGIN = 0.6  # where the last adaptation begins on its own
 SELECTING = 0.25  # of what is left after the iterations, at most, to measure what the last adaptation may train
@@ -72,6 +75,7 @@ class Plan:
         measure_s: expected of one measurement.
         end_s: reserve for reading the test split and for the report.
         final_images, final_views: as `val_images` and `views`, of the final pass; 0 where they are the same.
+        anew: whether the last adaptation starts anew from the weights that were brought along.
     """
 
     prepare_until: float
@@ -86,6 +90,7 @@ class Plan:
     end_s: float
     final_images: int = 0
     final_views: int = 0
+    anew: bool = False
 
     def record(self) -> dict[str, Any]:
         """As a JSON value."""
@@ -94,7 +99,7 @@ class Plan:
 
 def make_plan(
     budget_s: float, used_s: float, costs: Costs, *, val_images: int, views: int, end_images: int, fewest: int,
-    preparation: float, chosen: tuple[int, int] | None = None,
+    preparation: float, chosen: tuple[int, int] | None = None, epoch_s: float = math.inf,
 ) -> Plan:  # fmt: skip
     """Divide what is left of a budget.
 
@@ -107,6 +112,7 @@ def make_plan(
         fewest: measurements of a pass, at least.
         preparation: share of what the reserve leaves.
         chosen: validation images and views that stay as they are, since some were measured already.
+        epoch_s: what an epoch of a last adaptation takes, about, where it may start anew.
     """
     free = max(1.0, budget_s - used_s)
     one_test_s = costs.measure_s(end_images)
@@ -126,9 +132,10 @@ def make_plan(
     final_each_s = costs.measure_s(final_images * final_views)
     final_s = min(max(fewest * final_each_s, min(0.06 * left, KEPT * final_each_s)), 0.25 * left)
     left -= final_s
-    preparing = min(preparation * left, 0.5 * budget_s)
-    adapting = (1 - LAST) * (left - preparing)
-    last_s = left - preparing - adapting
+    anew = LAST_ANEW * left >= EPOCHS_ANEW * epoch_s
+    preparing = min(preparation * ((1 - LAST_ANEW) * left if anew else left), 0.5 * budget_s)
+    last_s = LAST_ANEW * left if anew else LAST * (left - preparing)
+    adapting = left - preparing - last_s
     shortest = max((fewest * measure_s + costs.search_s) / (1 - ADAPTING), costs.search_s / OVERHEAD)
     not_adapting = max(adapting + last_s - ADAPTING_OF_REST * (budget_s - used_s - preparing), 0.0)
     fitting = min(adapting / shortest, not_adapting / (fewest * measure_s + costs.search_s))
@@ -153,6 +160,7 @@ def make_plan(
         end_s=end_s,
         final_images=final_images,
         final_views=final_views,
+        anew=anew,
     )
 
 
@@ -183,6 +191,11 @@ def adapted_until(plan: Plan, budget_s: float, slowness: float) -> float:
     """
     end = testing_until(budget_s, slowness)
     return end - min(plan.end_s * slowness, LATE_TESTING * (end - plan.final_from))
+
+
+def starts_anew(plan: Plan, budget_s: float, left_s: float) -> bool:
+    """Whether the last adaptation starts anew: as planned, unless less than half of its time is left."""
+    return plan.anew and left_s >= 0.5 * (adapted_until(plan, budget_s, 1.0) - plan.final_from)
 
 
 def final_until(plan: Plan, budget_s: float, slowness: float, number: int) -> float:

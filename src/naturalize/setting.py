@@ -399,6 +399,11 @@ def measure_costs(setting: Setting) -> Costs:
     return Costs(image_s, network_s, SEARCH_S, read_test_s(setting, sides))
 
 
+def epoch_s(setting: Setting, costs: Costs) -> float:
+    """What an epoch of training and validation pictures takes, about."""
+    return TRAINING * costs.image_s * (len(setting.trainer.images.pixels) + len(setting.val))
+
+
 def read_test_s(setting: Setting, resolutions: int) -> float:
     """What reading the test pictures takes, about, and resizing them to so many resolutions."""
     rows = setting.dataset.splits["test"]
