@@ -77,11 +77,11 @@ def test_adaptation_gets_at_least_40_percent_of_what_preparation_leaves_where_me
 def test_a_last_adaptation_of_many_epochs_starts_anew_and_has_most_of_the_time():
     costs = Costs(image_s=8e-4, network_s=0.1, search_s=2.0, read_test_s=0.5)
     problem = {"val_images": 200, "views": 5, "end_images": 1000, "fewest": 24, "preparation": schedule.PREPARATION}
-    short, long = (make_plan(budget, 10.0, costs, **problem, epoch_s=3.0) for budget in (900.0, 1800.0))
+    short, long = (make_plan(budget, 10.0, costs, **problem, epoch_s=5.0) for budget in (900.0, 1800.0))
     assert (short.anew, long.anew) == (False, True)
     last_s = schedule.adapted_until(long, 1800.0, 1.0) - long.final_from
     assert 0.55 * 1800 < last_s < 0.75 * 1800
-    assert last_s >= schedule.EPOCHS_ANEW * 3.0
+    assert last_s >= schedule.EPOCHS_ANEW * 5.0
     assert long.prepare_until - 10.0 == pytest.approx(0.3 / 0.7 * (long.final_from - long.prepare_until))
     assert [schedule.starts_anew(long, 1800.0, share * last_s) for share in (0.49, 0.51)] == [False, True]
     assert not schedule.starts_anew(short, 900.0, 1e9)

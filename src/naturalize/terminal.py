@@ -142,7 +142,8 @@ class Terminal:
             else "no search in so little time"
         )
         left = duration(max(0.0, event["budget_s"] - event["final_from"]))
-        self.say(f"plan: {before}{search}, then {left} for the final measurement")
+        trained = "train the front anew from the published network" if event["anew"] else "train the front on"
+        self.say(f"plan: {before}{search}, then {left} to select and {trained}, and to test it")
 
     def on_iteration(self, event: dict[str, Any]) -> None:
         """What a measuring pass came to."""
