@@ -83,8 +83,8 @@ def test_a_last_adaptation_of_many_epochs_starts_anew_and_has_most_of_the_time()
     assert 0.55 * 1800 < last_s < 0.75 * 1800
     assert last_s >= schedule.EPOCHS_ANEW * 5.0
     assert long.prepare_until - 10.0 == pytest.approx(0.3 / 0.7 * (long.final_from - long.prepare_until))
-    assert [schedule.starts_anew(long, 1800.0, share * last_s) for share in (0.49, 0.51)] == [False, True]
-    assert not schedule.starts_anew(short, 900.0, 1e9)
+    assert [share * last_s >= schedule.least_anew_s(long, 1800.0) for share in (0.49, 0.51)] == [False, True]
+    assert schedule.least_anew_s(short, 900.0) == float("inf")
 
 
 class Machine:

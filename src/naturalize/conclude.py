@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def conclude(
     codes: Codes,
     values: Floats,
     until: float | None = None,
-    anew: Callable[[float], bool] = lambda left_s: False,
+    least_anew_s: float = np.inf,
 ) -> None:
     """Write the finished result of a weights version.
 
@@ -49,7 +49,7 @@ def conclude(
         until: second of the run's clock by which the front should be tested, after a last adaptation; networks that
             there is no time for are left out. What comes too late for any gets a share of the budget. None where there
             is no last adaptation.
-        anew: seconds that the last adaptation has to whether it starts anew.
+        least_anew_s: seconds from which on the last adaptation starts anew.
     """
     if session.version != version or not session.state["complete"]:
         name = setting.run.checkpoints.version(version)
@@ -59,7 +59,7 @@ def conclude(
     if until is None:
         own = choose_classifiers(setting, front)
     else:
-        setting, own = adapted_to_front(setting, session, front, until, anew)
+        setting, own = adapted_to_front(setting, session, front, until, least_anew_s)
     deliver(setting, front, until, own)
 
 
@@ -128,7 +128,7 @@ def write_networks(setting: Setting, front: Front) -> Front:
 
 
 def adapted_to_front(
-    setting: Setting, session: Session, front: Front, tested: float, anew: Callable[[float], bool]
+    setting: Setting, session: Session, front: Front, tested: float, least_anew_s: float
 ) -> tuple[Setting, dict[str, OwnClassifier]]:
     """The last adaptation; then a classifier for each network.
 
@@ -145,7 +145,7 @@ def adapted_to_front(
     setting = with_validation(setting)
     parse = setting.supernet.family.space.parse
     archs = [parse(network["architecture"]) for network in networks]
-    adapt_to_front(setting, session, archs, Extent(seconds=seconds, until=until), anew(seconds))
+    adapt_to_front(setting, session, archs, Extent(seconds=seconds, until=until), seconds >= least_anew_s)
     front["val_weights_version"] = session.version
     front["weights_version"] = session.version + 1
     with setting.watch.phase("classifiers", version=front["weights_version"]):

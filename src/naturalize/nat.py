@@ -422,9 +422,9 @@ class Transfer:
             conclude(self.setting, self.session, t, codes, values)
             return
         assert self.settings.budget_s is not None
-        anew = partial(schedule.starts_anew, self.plan, self.settings.budget_s)
         until = schedule.testing_until(self.settings.budget_s, self.slowness)
-        conclude(self.setting, self.session, t, codes, values, until, anew)
+        least_anew_s = schedule.least_anew_s(self.plan, self.settings.budget_s)
+        conclude(self.setting, self.session, t, codes, values, until, least_anew_s)
 
     @property
     def learns_no_more(self) -> bool:

@@ -193,9 +193,9 @@ def adapted_until(plan: Plan, budget_s: float, slowness: float) -> float:
     return end - min(plan.end_s * slowness, LATE_TESTING * (end - plan.final_from))
 
 
-def starts_anew(plan: Plan, budget_s: float, left_s: float) -> bool:
-    """Whether the last adaptation starts anew: as planned, unless less than half of its time is left."""
-    return plan.anew and left_s >= 0.5 * (adapted_until(plan, budget_s, 1.0) - plan.final_from)
+def least_anew_s(plan: Plan, budget_s: float) -> float:
+    """Seconds from which on a last adaptation starts anew: half of those planned; infinite where it is to go on."""
+    return 0.5 * (adapted_until(plan, budget_s, 1.0) - plan.final_from) if plan.anew else math.inf
 
 
 def final_until(plan: Plan, budget_s: float, slowness: float, number: int) -> float:

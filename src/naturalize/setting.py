@@ -65,7 +65,7 @@ PLANNED = ("efficientnet-lite0",)  # whose resolutions follow the budget too
 TIMED_NETWORKS, SAMPLE = 4, 64  # by which the machine is timed, and of how many they are
 TIMED = (16, 3, 96, 96)  # pixels that they are timed by
 TRAINING, FEWEST_STEPS = 3.2, 200  # a step takes so many times as long as answers; steps that a budget has time for
-ADAPTING = 8.0  # the same of the supernet's networks, by what answers take where two networks are measured at once
+ELASTIC_TRAINING = 8.0  # the same of the supernet, by answers of networks that were cut, two of them at once
 FEWEST_TESTS = 10  # times that it has time to read the test split, besides
 LEAST_SIDE = 96  # that is always there
 SEARCH_S, READ_S, RESIZE_S = 2.0, 1e-3, 2e-4  # to fit and search; to read a picture; to resize one that was read
@@ -402,7 +402,7 @@ def measure_costs(setting: Setting) -> Costs:
 
 def epoch_s(setting: Setting, costs: Costs) -> float:
     """What an epoch of training and validation pictures takes, about."""
-    return ADAPTING * costs.image_s * (len(setting.trainer.images.pixels) + len(setting.val))
+    return ELASTIC_TRAINING * costs.image_s * (len(setting.trainer.images.pixels) + len(setting.val))
 
 
 def read_test_s(setting: Setting, resolutions: int) -> float:

@@ -154,8 +154,8 @@ def in_turn(
                 watch.check()
                 time.sleep(WAIT_S)
             takes_s = max(done, default=0.0) * (networks[number]["madds"] + AS_MADDS)
-            ends = watch.used_s + takes_s - (late_s if begun < FEWEST_TESTED else 0.0)
-            if not done or until is None or ends <= until:
+            late = late_s if begun < FEWEST_TESTED else 0.0
+            if not done or until is None or watch.used_s + takes_s <= until + late:
                 begun += 1
                 yield networks[number]
 
