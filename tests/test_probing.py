@@ -1,6 +1,7 @@
 """The published network read before anything is trained: its front, what a result keeps of it, what is said of it."""
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from naturalize import api, nat, probing
 from naturalize.conclude import verdict
 from naturalize.data import open_data
 from naturalize.errors import Interrupted
-from naturalize.run.front import PUBLISHED, TRANSFER
+from naturalize.run.front import PUBLISHED, TRANSFER, FrontNetwork
 from naturalize.terminal import Terminal
 from naturalize.training.evaluate import logits_of
 from naturalize.weights import published_supernet
@@ -134,15 +135,30 @@ def test_norms_keep_their_statistics_through_a_whole_run(run):
 
 
 def test_what_a_front_lacks_is_said():
-    def front(*origins):
-        return {"networks": [{"origin": origin} for origin in origins]}
-
-    assert verdict(front(*[TRANSFER] * 5)) == []
-    (few,) = verdict(front(TRANSFER))
+    assert verdict(made_up(*[TRANSFER] * 5)) == []
+    (few,) = verdict(made_up(TRANSFER))
     assert few.startswith("only 1 network on the front")
-    untrained, few = verdict(front(PUBLISHED, PUBLISHED, TRANSFER))
+    untrained, few = verdict(made_up(PUBLISHED, PUBLISHED, TRANSFER))
     assert untrained.startswith("2 of the front's 3 networks are the published one")
     assert "--budget" in few
+
+
+def made_up(*origins, error=10.0, test_error=None):
+    """front.json as far as its verdict reads it."""
+    names = [field.name for field in fields(FrontNetwork)]
+    numbers = {"val_error": error, "val_error_views": error, "val_images": 50, "madds": 1, "test_error": test_error}
+    networks = [dict.fromkeys(names) | numbers | {"origin": origin} for origin in origins]
+    return {"networks": networks, "majority_error": {"val": 50.0, "test": 4.8}}
+
+
+def test_N01_a_result_that_is_no_better_than_the_most_frequent_class_says_so():
+    (told,) = verdict(made_up(*[TRANSFER] * 5, test_error=95.0))
+    assert told.startswith(
+        "the most accurate network is 95.0% wrong, and always answering the most frequent class 4.8%"
+    )
+    assert verdict(made_up(*[TRANSFER] * 5, test_error=4.0)) == []
+    (untested,) = verdict(made_up(*[TRANSFER] * 5, error=60.0))
+    assert "60.0% wrong" in untested
 
 
 def test_weights_from_nothing_are_not_read(photographs, tmp_path, monkeypatch):

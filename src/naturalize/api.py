@@ -76,7 +76,7 @@ def transfer(
         data: a folder of class folders, an image-parquet file, a Hub name, `"digits"`, or arrays `(images, labels)`.
         out: directory of the run.
         budget: wall clock from start to finished report, as `"20m"`; 20 minutes unless told.
-        iterations: in place of a budget, and repeatable to the bit on one machine: number of iterations.
+        iterations: in place of a budget, and repeatable to the bit on one machine's CPU: number of iterations.
         epochs: of adaptation per iteration, with `iterations`; 5 unless told.
         objectives: one to three of `error`, `madds`, `params`.
         require: limits on counts, as `"madds<5M"`.
@@ -366,7 +366,7 @@ def finetune(
     listeners: Sequence[Listener] | None = None,
     started: float | None = None,
 ) -> Run:
-    """Train chosen networks of a finished run on, each by itself.
+    """Train chosen networks of a finished run on, each by itself; the same call goes on where one was stopped.
 
     A network is replaced by one that is better on validation. Where it learnt from the validation pictures too, under a
     budget, nothing can judge: it is replaced, and front.json keeps what the numbers were before.
@@ -376,6 +376,7 @@ def finetune(
         architectures: networks by their strings, in place of it.
         budget: wall clock in all, shared by the networks.
     """
+    from naturalize.finetuning import Job
     from naturalize.finetuning import finetune as finetune_networks
     from naturalize.setting import open_setting
 
@@ -383,12 +384,12 @@ def finetune(
         seconds = parse_budget(budget)
         if read_front(run.directory)["state"] != "finished":
             raise UserError(f"{directory} is not finished: `{command('resume', directory)}` or `finish` it first")
-        found = [run.network(text) for text in architectures] or [run.best(as_list(require))]
+        found = chosen_networks(run, architectures, require)
+        job = Job.of(run.directory, [network.measured.architecture for network in found], seconds)
         dataset = reopen_data(run, data, watch)
-        until = time.monotonic() + seconds - watch.used_s
-        with attached(run, watch) as archive:
-            setting = open_setting(run, dataset, archive, watch)
-            finetune_networks(setting, [network.measured for network in found], until - time.monotonic())
+        watch.attach(run.directory / "events.jsonl", job)
+        with closing(run.archive(read_only=False)) as archive:
+            finetune_networks(open_setting(run, dataset, archive, watch), job)
         report(run, watch)
         return run
 
@@ -418,6 +419,8 @@ def go_on(
     run: Run, dataset: Dataset, watch: Watch, teacher: Teacher | None, do: Callable[[Setting], None] | None = None
 ) -> Run:
     """Do what is left of a run, then write its report."""
+    import torch
+
     from naturalize.nat import prepare_only, run_transfer
     from naturalize.setting import open_setting
 
@@ -429,6 +432,7 @@ def go_on(
                 report(run, watch)
             return run
         watch.event("start", data=run.facts["data"]["name"], summary=dataset.summary(), settings=run.describe())
+        threads = torch.get_num_threads()
         setting = open_setting(run, dataset, archive, watch, teacher)
         try:
             if do is not None:
@@ -444,6 +448,7 @@ def go_on(
                 write_report(run.directory)
             raise
         finally:
+            torch.set_num_threads(threads)
             watch.save_clock()
         archive.record_decision("done", target)
         watch.event("done")
@@ -557,7 +562,7 @@ def prepare(
             `(n, channels, r, r)` to logits in the order of the classes. Where the pictures stand in a folder without
             class folders, it alone tells.
         budget: wall clock in all; 20 minutes unless told.
-        epochs: in place of a budget, and repeatable to the bit on one machine.
+        epochs: in place of a budget, and repeatable to the bit on one machine's CPU.
     """
     if budget is not None and epochs is not None:
         raise UserError("give --budget or --epochs, not both")
@@ -609,7 +614,7 @@ def export(
         opset: of ONNX, 13 to 17.
     """
     run = run if isinstance(run, Run) else Run(run)
-    chosen = run.network(architecture) if architecture is not None else run.best(as_list(require))
+    (chosen,) = chosen_networks(run, [] if architecture is None else [architecture], require)
     stored = run.stored("check")
     pixels = stored(np.arange(len(stored)), chosen.measured.resolution)
     return export_file(chosen.load(), Path(to), format, Check(pixels, stored.labels), opset=opset, overwrite=overwrite)
@@ -620,6 +625,7 @@ def predict(
     pictures: str | Path | Sequence[str | Path],
     *,
     require: str | Sequence[str] = (),
+    passed_over: Callable[[str], object] = lambda name: None,
 ) -> Iterator[Prediction]:
     """Classify pictures; one row a file, in a stable order. See `predicting.predict_with`.
 
@@ -627,9 +633,17 @@ def predict(
         model: an exported ONNX file, a run or its directory, or a network of a run, as `run.best("madds<5M")`.
         pictures: files and folders.
         require: of a run: which network, the best that meets the limits.
+        passed_over: called with the name of each file in a folder that is no picture by its name.
     """
     paths = [pictures] if isinstance(pictures, str | Path) else pictures
-    return predict_with(open_model(model, as_list(require)), [Path(path) for path in paths])
+    return predict_with(open_model(model, as_list(require)), [Path(path) for path in paths], passed_over)
+
+
+def chosen_networks(run: Run, architectures: Sequence[str], require: str | Sequence[str]) -> list[RunNetwork]:
+    """Networks by their strings, or the best that meets the limits. Raises `UserError` where both are given."""
+    if architectures and as_list(require):
+        raise UserError("a network is chosen by its architecture or by what it requires, not by both: leave one out")
+    return [run.network(text) for text in architectures] or [run.best(as_list(require))]
 
 
 def as_list(texts: str | Sequence[str]) -> list[str]:

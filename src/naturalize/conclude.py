@@ -8,22 +8,29 @@ import numpy as np
 
 from naturalize.classifiers import OwnClassifier, own_classifier, refitted
 from naturalize.last_adaptation import adapt_to_front, forget, with_validation
-from naturalize.run.front import PUBLISHED, TRANSFER, finished_under
+from naturalize.run.front import PUBLISHED, TRANSFER, best, finished_under, networks_of
 from naturalize.selection import (
     Entry,
     Floats,
     Front,
     front_of,
-    front_rows,
     measured_values,
-    nearly_best,
-    objective_values,
     probed_measurements,
+    still_on_front,
 )
 from naturalize.session import Session
 from naturalize.setting import NO_VERSION, Setting
 from naturalize.space import Codes
-from naturalize.testing import ending_s, in_turn, measure_test, names_taken, published_of, write_front, write_network
+from naturalize.testing import (
+    carry_finetuned,
+    ending_s,
+    in_turn,
+    measure_test,
+    names_taken,
+    published_of,
+    write_front,
+    write_network,
+)
 from naturalize.training.adapt import Extent
 
 CLASSIFIERS = 0.25  # of what the test leaves, at most, is kept for them: the last adaptation gives more
@@ -47,8 +54,8 @@ def conclude(
         codes: architectures measured on validation under that version, `(n, d)`.
         values: their objectives, `(n, m)`.
         until: second of the run's clock by which the front should be tested, after a last adaptation; networks that
-            there is no time for are left out. What comes too late for any gets a share of the budget. None where there
-            is no last adaptation.
+            there is no time for are left out. Testing has a share of the budget even after that second. None without a
+            last adaptation.
         least_anew_s: seconds from which on the last adaptation starts anew.
     """
     if session.version != version or not session.state["complete"]:
@@ -80,6 +87,7 @@ def deliver(
     version = front["val_weights_version"]
     with setting.watch.phase("final", version=version):
         measure_test(setting, front, until, own=own)
+    carry_finetuned(setting.run.directory, front)
     front |= {"state": "finished", "last_adaptation": until is not None}
     found = verdict(front)
     front["notes"] = [*(note.message for note in setting.dataset.notes), *found]
@@ -123,6 +131,7 @@ def write_networks(setting: Setting, front: Front) -> Front:
     for network in front["networks"]:
         if network["origin"] == PUBLISHED:
             write_network(setting, front, network, untrained[network["architecture"]], taken)
+    carry_finetuned(setting.run.directory, front)
     write_front(setting, front)
     return front
 
@@ -176,11 +185,7 @@ def choose_classifiers(setting: Setting, front: Front) -> dict[str, OwnClassifie
             network["own_classifier"] = True
             network["val_error"] = 100.0 * found.wrong[0] / network["val_images"]
             network["val_error_views"] = 100.0 * float(np.mean(found.wrong)) / network["val_images"]
-    codes = setting.supernet.family.space.codes([parse(network["architecture"]) for network in front["networks"]])
-    errors = np.array([network["val_error_views"] for network in front["networks"]])
-    values = objective_values(setting, codes, errors)
-    rows = {*front_rows(values).tolist(), *nearly_best(setting, codes, values)}
-    front["networks"] = [network for row, network in enumerate(front["networks"]) if row in rows]
+    front["networks"] = still_on_front(setting, front)
     return own
 
 
@@ -201,4 +206,12 @@ def verdict(front: Front) -> list[str]:
     if len(networks) < FEW_NETWORKS:
         number = f"{len(networks)} network{'s' * (len(networks) != 1)}"
         found.append(f"only {number} on the front: a larger --budget, more pictures or a quieter machine give more")
+    chosen = best(networks_of(front))
+    split, error = ("val", chosen.val_error) if chosen.test_error is None else ("test", chosen.test_error)
+    majority = front["majority_error"][split]
+    if error >= majority:
+        found.append(
+            f"the most accurate network is {error:.1f}% wrong, and always answering the most frequent class "
+            f"{majority:.1f}%: it is of no use yet. A larger --budget or more pictures of the rare classes may help"
+        )
     return found

@@ -321,7 +321,7 @@ class Transfer:
         return self.merge(survivors, self.search(self.fit(measured, t), t))
 
     def survive(self, measured: Measured, t: int) -> Codes:
-        """Those kept, by reference directions, the front first; all that meet the requirements where they are few."""
+        """Codes of the survivors by reference directions, the front first; all feasible members where these are few."""
         feasible = np.flatnonzero(measured.feasible)
         if self.plan is None:
             keep = schedule.KEPT

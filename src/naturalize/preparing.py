@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError
 from torch import Tensor
 
 from naturalize import rng
-from naturalize.files import write_bytes
+from naturalize.errors import UserError
 from naturalize.probing import published_weights, start_of_classifier
 from naturalize.run import Settings
 from naturalize.session import Session
@@ -19,6 +19,7 @@ from naturalize.setting import Setting
 from naturalize.space import Architecture, SearchSpace
 from naturalize.supernet import Family
 from naturalize.supernet.family import Opened
+from naturalize.tensor_files import load_tensors, save_tensors
 from naturalize.training.adapt import Extent, Step, cosine, warm_up
 from naturalize.warm_start import fit_body, set_classifier, start_classifiers
 
@@ -59,7 +60,7 @@ def prepare(session: Session, extent: Extent, end: float = 0.0) -> None:
 
 
 def start(setting: Setting) -> None:
-    """What comes before the first step on weights that were brought along; nothing to do for others, or later."""
+    """Fit weights that were brought along. No effect without such weights, or once there is a checkpoint."""
     if setting.run.settings.weights is None or setting.run.checkpoints.latest() is not None:
         return
     family = setting.supernet.family
@@ -188,9 +189,12 @@ def frozen_largest(setting: Setting) -> Callable[[Tensor], Tensor]:
     supernet, path = setting.supernet, setting.run.directory / "teacher.safetensors"
     teacher = supernet.extract(supernet.family.space.largest).train()
     if path.exists():
-        teacher.load_state_dict(load_file(path))
+        try:
+            teacher.load_state_dict(load_tensors(path)[0])
+        except (OSError, SafetensorError, ValueError) as error:
+            raise UserError(f"{path} is damaged ({error}): put it back from a copy, or prepare anew") from error
     else:
-        write_bytes(path, save({key: value.contiguous() for key, value in teacher.state_dict().items()}))
+        save_tensors(path, teacher.state_dict())
     return lambda images: teacher.head(teacher.layers(images))
 
 

@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from naturalize import rng
-from naturalize.files import write_bytes
+from naturalize.errors import UserError
 from naturalize.setting import Setting, chosen_images, source_supernet
 from naturalize.space import Architecture
 from naturalize.supernet import Subnet, Supernet
 from naturalize.supernet.subnet import ClassificationHead
+from naturalize.tensor_files import load_tensors, save_tensors
 from naturalize.training.engine import side_by_side
 from naturalize.training.evaluate import fold, logits_of
 from naturalize.warm_start import logistic_regression, plain_network, with_classifier
@@ -66,7 +67,10 @@ def probes_of(directory: Path) -> Probes | None:
     path = directory / FILE
     if not path.exists():
         return None
-    found = safetensors.torch.load_file(path)
+    try:
+        found, _ = load_tensors(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}): put it back from a copy, or start the run anew") from error
     by_kind: dict[str, dict[int, Tensor]] = {"weight": {}, "bias": {}, "wrong": {}, "rows": {}}
     for name, tensor in found.items():
         resolution, kind = name.split(".")
@@ -129,7 +133,7 @@ def probe(setting: Setting) -> Probes | None:
         weight, bias = logistic_regression(setting.task, torch.cat(shared), labels.repeat(len(shared)))
         found |= {f"{SHARED_BY_ALL}.weight": weight, f"{SHARED_BY_ALL}.bias": bias}
         found[f"{SHARED_BY_ALL}.rows"] = torch.from_numpy(val.rows)
-    write_bytes(directory / FILE, safetensors.torch.save(found))
+    save_tensors(directory / FILE, found)
     return probes_of(directory)
 
 

@@ -93,6 +93,16 @@ def nearly_best(setting: Setting, codes: Codes, values: Floats) -> list[int]:
     return found
 
 
+def still_on_front(setting: Setting, front: Front) -> list[Entry]:
+    """Entries of a front that belong there by their validation errors of now, as `front_of` has it."""
+    space, networks = setting.supernet.family.space, front["networks"]
+    codes = space.codes([space.parse(network["architecture"]) for network in networks])
+    errors = np.array([network["val_error_views"] for network in networks])
+    values = objective_values(setting, codes, errors)
+    rows = {*front_rows(values).tolist(), *nearly_best(setting, codes, values)}
+    return [network for row, network in enumerate(networks) if row in rows]
+
+
 def probed_measurements(setting: Setting) -> list[Measurement]:
     """The published network at the resolutions that meet the requirements; none where a run has no such network."""
     probes, images = probes_of(setting.run.directory), setting.error.images

@@ -25,7 +25,7 @@ class Session:
     under way; opening a session takes up the latest of them.
 
     Args:
-        begin: the version before the first: below -1 where preparation has phases that end in versions below 0.
+        begin: version to count from: -1, or -n where preparation has n phases, each of which ends in a version.
         checkpoints: those of the run unless told: a training that branches off has its own.
         steps_before: done before the first, over the whole run.
     """

@@ -45,7 +45,7 @@ from naturalize.training.engine import (
     quickest_thread_count,
     side_by_side,
 )
-from naturalize.training.evaluate import fold, images_at_once, logits_of
+from naturalize.training.evaluate import fold, images_at_once, logits_of, logits_on
 from naturalize.weights import (
     LARGEST,
     UNPREPARED,
@@ -244,7 +244,7 @@ def batch_size(images: int) -> int:
 
 
 def weight_decay(images: int) -> float:
-    """Of a training on so many images: few are sooner learnt by heart."""
+    """Weight decay for so many training images: small sets overfit sooner, so they get the larger one."""
     return 1e-3 if images < FEW_TRAINING_IMAGES else 5e-4
 
 
@@ -290,8 +290,8 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, tea
         teacher = teacher.to(fabric.device)
         trainer.teacher, trainer.labelled = teacher.of_normalised(supernet.normalize), bool(dataset.class_names)
         if not trainer.labelled:
-            pixels = val(np.arange(len(val)), family.resolutions[-1])
-            val.labels = logits_of(teacher, pixels, fabric.device, watch.progress).argmax(1).numpy()
+            rows, side = np.arange(len(val)), family.resolutions[-1]
+            val.labels = logits_on(teacher, val, rows, side, fabric.device, watch.progress).argmax(1).numpy()
     setting = Setting(
         run=run,
         watch=watch,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
@@ -19,7 +20,7 @@ from naturalize.classifiers import OwnClassifier, images_of_a_classifier
 from naturalize.data import Pixels
 from naturalize.errors import UserError
 from naturalize.exporting import Network, card_path, save_network
-from naturalize.files import write_bytes, write_json
+from naturalize.files import checksum_of, write_bytes, write_json
 from naturalize.probing import probe_networks
 from naturalize.run.front import PUBLISHED, TRANSFER, read_front, val_version
 from naturalize.run.run import card_of
@@ -29,14 +30,15 @@ from naturalize.setting import Setting, read_test_s
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
 from naturalize.training.engine import at_once, side_by_side
-from naturalize.training.evaluate import fold, logits_of
+from naturalize.training.evaluate import fold, logits_on
 from naturalize.warm_start import with_classifier
 
 NETWORKS, PICTURES = "networks", "pictures"  # directories in a run
+OURS = re.compile(rf"{NETWORKS}/\d+(-2)?\.(safetensors|json)|{PICTURES}/\d+\.png")  # what we write there
 WORST = 12  # pictures with wrong answers that the report shows of each network
 AS_MADDS = 10e6  # what a network takes besides its multiply-adds, in these: to cut it out, to resize pictures
 WAIT_S = 0.01
-OVERTIME = 0.03  # of a budget, for the test of a run that was resumed when its time was over
+OVERTIME = 0.03  # share of the budget that testing has where a run is resumed after its time
 LATE, MOST_LATE_S = 0.1, 10.0  # of a budget, by which the first few networks may be late: one or two are no front
 
 Found = TypeVar("Found")
@@ -74,8 +76,8 @@ def measure_test(
         text, logits = network["architecture"], None
         subnet = ready[text] if text in ready else network_on_front(setting, text, own or {})
         if len(rows):
-            images = pixels(np.arange(len(rows)), network["resolution"])
-            logits = logits_of(fold(copy.deepcopy(subnet)), images, setting.error.device, setting.error.progress)
+            folded, side = fold(copy.deepcopy(subnet)), network["resolution"]
+            logits = logits_on(folded, pixels, np.arange(len(rows)), side, setting.error.device, setting.error.progress)
         return subnet, logits
 
     taken = names_taken(setting.run.directory)
@@ -98,13 +100,33 @@ def write_network(setting: Setting, front: Front, network: Entry, subnet: Subnet
 
 
 def write_front(setting: Setting, front: Front) -> None:
-    """Write front.json, then delete the files of networks and the pictures that it does not name."""
+    """Write front.json, then delete networks and pictures of before that it does not name; a user's files stay."""
     directory = setting.run.directory
-    write_json(directory / "front.json", front)
+    write_json(directory / "front.json", {**front, "checksum": checksum_of(front)})
     named = files_of(front)
     for path in chain(*((directory / name).glob("*") for name in (NETWORKS, PICTURES))):
-        if path.relative_to(directory).as_posix() not in named:
+        name = path.relative_to(directory).as_posix()
+        if OURS.fullmatch(name) and name not in named and path.is_file():
             path.unlink()
+
+
+def carry_finetuned(directory: Path, front: Front) -> None:
+    """Take what was fine-tuned over from front.json of a run, which a new front is about to replace.
+
+    Each stays in place of a network of the same architecture that is no better on validation: a run that goes on does
+    not train them again.
+    """
+    try:
+        networks = read_front(directory)["networks"]
+    except UserError:  # there is none, or a damaged one
+        return
+    for old in networks:
+        if not old.get("before_finetuning") or not old["weights"] or not (directory / old["weights"]).exists():
+            continue
+        same = [network for network in front["networks"] if network["architecture"] == old["architecture"]]
+        if all(network["val_error_views"] >= old["val_error_views"] for network in same):
+            others = [network for network in front["networks"] if network not in same]
+            front["networks"] = sorted([*others, old], key=lambda network: network["madds"])
 
 
 def names_taken(directory: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""The start from weights that were brought along: what the body knows is kept, and its new classifier has a use of it.
+"""Start from weights that were brought along: keep the function of the body, and fit new classifiers to its features.
 
 All of it is a function of the weights and of training pictures; a run does it once, before its first step.
 """

@@ -240,3 +240,17 @@ def test_files_that_are_not_ours_are_named(tmp_path: Path, small: Network, capfd
         with pytest.raises(UserError, match=name):
             OnnxModel(tmp_path / name)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_X11_an_export_far_worse_than_its_card_is_not_kept(tmp_path: Path, small: Network, target: str) -> None:
+    check = check_of(small, 100)
+    right = Check(check.pixels, logits_of(small, check.pixels).argmax(1))
+    half = Check(check.pixels, np.where(np.arange(100) < 50, right.labels, (right.labels + 1) % len(CLASS_NAMES)))
+    told = dataclasses.replace(small, card={**small.card, "val_error": 0.0, "val_images": 200})
+    with pytest.raises(UserError, match=r"50 of 100 check pictures are wrong where .* tells of 0\.0% on validation"):
+        export(told, tmp_path / target, None, half)
+    assert not list(tmp_path.iterdir())
+    assert export(told, tmp_path / target, None, right).error == 0.0
+    fair = dataclasses.replace(small, card={**small.card, "val_error": 45.0, "val_images": 40})
+    assert export(fair, tmp_path / target, None, half, overwrite=True).error == 50.0

@@ -73,14 +73,33 @@ def test_an_error_is_a_share_of_images_over_views(supernet, error):
         assert 0 <= detail["wrong"] <= 20
 
 
-def test_what_cannot_be_measured_gets_a_status_and_no_value(supernet, error, monkeypatch):
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        torch.OutOfMemoryError("CUDA out of memory.\nand more"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 7 bytes."),
+        MemoryError("Unable to allocate 7 GiB"),
+        MemoryError(),
+    ],
+)
+def test_C12_what_there_is_no_memory_for_gets_a_status_and_no_value(supernet, error, monkeypatch, lacking):
     def fail(arch):
-        raise RuntimeError("out of memory\nand more")
+        raise lacking
 
     monkeypatch.setattr(error, "network", fail)
     found = error.measure(supernet.family.space.corners())
-    assert found.status == ["out of memory"] * 2
+    assert [status.startswith("out of memory") for status in found.status] == [True] * 2
+    assert "\n" not in found.status[0]
     assert np.isnan(found.values).all()
+
+
+def test_C12_any_other_error_is_raised(supernet, error, monkeypatch):
+    def fail(arch):
+        raise RuntimeError("expected input to have 1 channels, but got 3 channels instead")
+
+    monkeypatch.setattr(error, "network", fail)
+    with pytest.raises(RuntimeError, match="3 channels"):
+        error.measure(supernet.family.space.corners())
 
 
 def test_chosen_images_are_a_part_of_the_others():

@@ -1,7 +1,10 @@
 """The one decoder: training, validation, prediction, reports and exports see a picture as `read_picture` gives it."""
 
+import contextlib
 import io
 import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +30,14 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = (5, 6, 7, 8)
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """Silence Pillow's warnings of odd but readable files: no news to the user. Filters are those of all threads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class UnreadablePicture(UserError):
@@ -91,11 +102,11 @@ def open_picture(
         _register_heif(name)
     try:
         with Image.open(io.BytesIO(data), formats=_available()) as picture:
-            return _plain(picture, name, jpeg_side)
+            return plain_picture(picture, name, jpeg_side)
     except Image.DecompressionBombError as error:
         raise _too_large(name) from error
-    except UnreadablePicture:
-        raise
+    except (UnreadablePicture, MemoryError):
+        raise  # where memory ran out, nothing is wrong with the picture
     except Image.UnidentifiedImageError as error:
         if brand in (b"avif", b"avis"):
             raise UnreadablePicture(name, "AVIF needs a decoder", "pillow-avif-plugin") from error
@@ -125,13 +136,19 @@ def _too_large(name: str) -> UnreadablePicture:
     return UnreadablePicture(name, f"more than {PIXELS_LIMIT / 1e6:.0f} million pixels, the limit: scale it down")
 
 
-def _plain(picture: Image.Image, name: str, jpeg_side: int | None) -> Opened:
+def plain_picture(picture: Image.Image, name: str, jpeg_side: int | None = None) -> Opened:
+    """A picture of Pillow's, as `open_picture` gives it; it is loaded. Raises `UnreadablePicture`."""
     if picture.width * picture.height > PIXELS_LIMIT:  # also where the application has switched Pillow's guard off
         raise _too_large(name)
-    tag = _orientation(picture)
-    width, height = picture.size[::-1] if tag in SIDEWAYS else picture.size
+    width, height = picture.size
     if jpeg_side is not None and picture.format in REDUCIBLE:
         picture.draft(None, (jpeg_side, jpeg_side))
+    picture.load()  # the tag is read after it: Pillow turns a TIFF while loading, and takes its tag away
+    tag = _orientation(picture)
+    if picture.format not in REDUCIBLE:
+        width, height = picture.size
+    if tag in SIDEWAYS:
+        width, height = height, width
     plain = _grey_or_rgb(picture, name)
     return Opened(plain.transpose(UPRIGHT[tag]) if tag in UPRIGHT else plain, width, height)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ __all__ = [
 BATCH = 64
 TOLERANCE = 1e-3  # of the largest logit; rounding is below 1e-5, a wrong graph far above
 TIE = 1e-4  # of the largest logit: two classes nearer than this may change places
+SIGMAS, FEW_WRONG = 5.0, 3  # more wrong check pictures than this many deviations, and a few, are no chance
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ def export(
         overwrite: replace files that are there with other content. The same content is no conflict.
 
     Raises:
-        UserError: the target cannot be written, or the written file disagrees with the network; nothing is kept then.
+        UserError: the target cannot be written, or the written file disagrees with the network or with the error that
+            its card tells; nothing is kept then.
     """
     kind = FORMATS[format_of(to, format)]
     if to.is_dir():
@@ -136,9 +139,11 @@ def export(
             logits = in_batches(kind.open(Path(beside) / to.name), check.pixels)
     subnet = copy.deepcopy(network.subnet).cpu().eval()  # the file has the stored statistics, so has its measure
     max_difference = compare(to, logits, in_batches(run_of(subnet), check.pixels))
+    wrong = int(np.sum(logits.argmax(1) != check.labels))
+    check_error(to, wrong, len(check.labels), network.card)
     for path, content in reversed(files.items()):  # the file itself last: where it is, all is
         write_bytes(path, content)
-    error = 100.0 * float(np.mean(logits.argmax(1) != check.labels))
+    error = 100.0 * wrong / len(check.pixels)
     return Exported(to, tuple(files), len(files[to]), kind.needs(opset), error, len(check.pixels), max_difference)
 
 
@@ -174,6 +179,21 @@ def refuse_others(files: dict[Path, bytes]) -> None:
 def in_batches(run: Run, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The logits of all pictures, `(n, classes)`, in memory for a batch."""
     return np.concatenate([run(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)])
+
+
+def check_error(path: Path, wrong: int, images: int, card: Card) -> None:
+    """Raise `UserError` where so many of the check pictures are wrong as the validation error of the card rules out.
+
+    Both are pictures of the validation split, but not the same ones: what lies `SIGMAS` beyond is no chance.
+    """
+    if card.get("val_error") is None:
+        return
+    share = (card["val_error"] / 100.0 * card["val_images"] + 1.0) / (card["val_images"] + 2.0)
+    if wrong > images * share + SIGMAS * math.sqrt(images * share * (1.0 - share)) + FEW_WRONG:
+        raise UserError(
+            f"{path} was not kept: {wrong} of {images} check pictures are wrong where the network's card tells of "
+            f"{card['val_error']:.1f}% on validation: the network or the pictures of the run are damaged"
+        )
 
 
 def compare(path: Path, logits: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

@@ -17,7 +17,7 @@ from naturalize.supernet import Subnet, Supernet
 from naturalize.tasks import Classification
 from naturalize.training.calibrate import calibrate
 from naturalize.training.engine import memory_format
-from naturalize.training.evaluate import fold, logits_of
+from naturalize.training.evaluate import fold, logits_on
 
 
 class Images(Protocol):
@@ -45,6 +45,11 @@ class Chosen:
 
     def __call__(self, rows: NDArray[np.int64], resolution: int, view: int = 0) -> NDArray[np.uint8]:
         return self.images(self.rows[rows], resolution, view)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether NumPy, torch on a GPU, or torch's allocator on a CPU, which has no error of its own, lack memory."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
 class Error:
@@ -104,9 +109,11 @@ class Error:
         for arch in self.supernet.family.space.architectures(codes):
             try:
                 wrong = self.wrong_by_view(fold(self.network(arch)), arch)
-            except RuntimeError as error:  # as torch says that memory ran out
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 values.append(np.nan)
-                status.append(str(error).splitlines()[0][:200])
+                status.append(f"out of memory: {error}".splitlines()[0][:200])
                 details.append({})
                 continue
             values.append(100.0 * float(np.mean(wrong)) / len(self.images))
@@ -123,4 +130,4 @@ class Error:
 
     def answer(self, network: Subnet, rows: NDArray[np.int64], arch: Architecture, view: int = 0) -> Tensor:
         """Logits `(len(rows), classes)` of the architecture's network on rows of the images."""
-        return logits_of(network, self.images(rows, self.resolution(arch), view), self.device, self.progress)
+        return logits_on(network, self.images, rows, self.resolution(arch), self.device, self.progress, view)

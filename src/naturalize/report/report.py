@@ -389,7 +389,7 @@ def _has_test(front: dict[str, Any]) -> bool:
 
 
 def _run_name(run_directory: Path) -> str:
-    """As the user gave it where that is relative; of an absolute path the last part, since pages are passed on."""
+    """The run's path where it is relative, else its last part: reports are shared, and absolute paths must not leak."""
     name = run_directory.resolve().name if run_directory.is_absolute() else run_directory.as_posix()
     # In an ASCII locale, Python holds the bytes of other letters as surrogates, which no file can.
     return os.fsencode(name).decode(errors="replace")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from naturalize.errors import UserError, command
+from naturalize.files import check_content
 from naturalize.objectives.requirement import Requirement
 
 FORMAT = 1
@@ -45,6 +46,7 @@ def read_front(directory: Path) -> dict[str, Any]:
             raise UserError(
                 f"{path} was written by a newer naturalize (format {version}, known is {FORMAT}): update it"
             )
+        front = check_content(front)
         if front["state"] not in STATES or not networks_of(front):
             raise ValueError("no networks")
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -99,10 +99,11 @@ class Run:
         return bool(self.facts.get("network", {}).get("keeps_statistics", False))
 
     def new_supernet(self) -> Supernet:
-        """A supernet of this run's shape, with weights drawn by the seed."""
-        torch.manual_seed(self.settings.seed)
+        """A supernet of this run's shape, with weights drawn by the seed; the caller's generator stays as it is."""
         family, pixels = self.family, self.facts["pixels"]
-        return Supernet(family, {"default": self.task.heads(family)}, pixels["mean"], pixels["std"])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed)
+            return Supernet(family, {"default": self.task.heads(family)}, pixels["mean"], pixels["std"])
 
     def trained_supernet(self) -> Supernet:
         """The supernet with the weights of the latest checkpoint. Raises `UserError` where there is none."""

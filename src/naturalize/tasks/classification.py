@@ -90,9 +90,16 @@ class Classification:
         return build.table()
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy with smoothed labels: the mean over the batch, weighted where classes are."""
-        weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
-        return F.cross_entropy(logits, labels, weights, label_smoothing=self.label_smoothing)
+        """Cross-entropy with smoothed labels: the mean over the batch, weighted by the image's class where classes are.
+
+        The whole loss of an image has the weight of its class. Torch's `weight` weighs the smoothed part by the other
+        classes' weights, and is then smallest for the rarest class whatever the image shows (pytorch issue 104776).
+        """
+        losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
+        if self.class_weights is None:
+            return losses.mean()
+        weights = logits.new_tensor(self.class_weights)[labels]
+        return (weights * losses).sum() / weights.sum()
 
     def distillation_loss(self, logits: Tensor, teacher: Tensor) -> Tensor:
         """Cross-entropy with the teacher's probabilities as targets: the mean over the batch."""

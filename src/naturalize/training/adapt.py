@@ -33,7 +33,7 @@ class Extent:
     Attributes:
         until: with `seconds`, second of the run's clock at which it should end. A training that was interrupted has
             less time left than its extent says, since starting again takes some.
-        pace: seconds of the extent that pass in a second of wall clock.
+        pace: how much faster than the clock the extent passes: above 1 after a resume that must still end on time.
     """
 
     steps: int | None = None

