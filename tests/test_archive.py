@@ -65,7 +65,7 @@ def test_members_keep_their_order_and_their_first_origin(archive, space):
     archive.set_members(0, [(two, "corner"), (one, "uniform")])
     archive.set_members(1, [(one, "search"), (two, "search")])
     assert archive.members(0) == [two, one]
-    assert archive.members(1) == archive.architectures()[::-1]
+    assert archive.members(1) == [one, two]
     assert archive.members(2) == []
 
 
@@ -185,7 +185,7 @@ def content(path, space):
     archive = Archive(path, space, read_only=True)
     try:
         found = archive.measurements(Context("error", "default", "val", 0)), archive.members(0)
-        return *found, archive.architectures(), archive.iterations(), archive.decision("plan"), archive.used_s
+        return *found, archive.iterations(), archive.decision("plan"), archive.used_s
     finally:
         archive.close()
 
@@ -199,14 +199,20 @@ def test_X11_one_flipped_bit_is_noticed_or_changes_nothing(tmp_path, space):
         damaged = bytearray(whole)
         damaged[place // 8] ^= 1 << place % 8
         path.write_bytes(damaged)
-        try:
-            found = content(path, space)
-        except UserError as error:
-            assert str(path) in str(error)
+        found = content_or_message(path, space)
+        if isinstance(found, str):
+            assert str(path) in found
             noticed += 1
         else:
             assert found == right
     assert noticed > 30
+
+
+def content_or_message(path, space):
+    try:
+        return content(path, space)
+    except UserError as error:
+        return str(error)
 
 
 def test_X11_a_damaged_number_is_told_with_its_table(tmp_path, space):

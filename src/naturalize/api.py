@@ -22,11 +22,12 @@ from naturalize.errors import Interrupted, UserError, command, unknown
 from naturalize.exporting import Check, Exported
 from naturalize.exporting import export as export_file
 from naturalize.files import write_json
+from naturalize.numbers import duration
 from naturalize.objectives import parse_objectives
 from naturalize.objectives.requirement import check_feasible, parse_requirement
 from naturalize.predicting import Prediction, open_model, predict_with
 from naturalize.report import write_report
-from naturalize.run import Run, Settings, Watch, duration, parse_budget, prepared_directory, source_from, source_to
+from naturalize.run import Run, Settings, Watch, parse_budget, prepared_directory, source_from, source_to
 from naturalize.run.front import finished_under, read_front
 from naturalize.run.run import RunNetwork
 from naturalize.run.settings import FROM_PYTHON, METHODS, MINIMUM_BUDGET_S, PUBLISHED, SANDWICH

@@ -210,10 +210,6 @@ class Archive:
         )
         return [self.space.parse(text) for (text,) in rows]
 
-    def architectures(self) -> list[Architecture]:
-        """Every architecture that was ever a member, in order of arrival."""
-        return [self.space.parse(text) for (text,) in self._db.execute("SELECT text FROM architectures ORDER BY id")]
-
     # measurements -----------------------------------------------------------------------------------------------
 
     def record(self, context: Context, measurement: Measurement) -> None:

@@ -241,15 +241,8 @@ class SearchSpace:
             "".join(f"{value:0{width}d}" for value, width in zip(row, widths, strict=True)) for row in codes.tolist()
         ]
 
-    def architecture(self, code: Sequence[int] | Codes) -> Architecture:
-        """The architecture of one row. Raises `UserError` where it is not valid here."""
-        row = np.asarray(code, dtype=np.int64)[None]
-        if row.shape[1] != len(self) or not self.is_valid(row)[0]:
-            raise UserError(f"{list(map(int, code))} is no architecture of the search space {self.name}")
-        return Architecture(row[0].tolist(), self.strings(row)[0])
-
     def architectures(self, codes: Codes) -> list[Architecture]:
-        """`architecture` of every row, without checking: for codes that the space itself made."""
+        """The architecture of every row, without checking: for codes that the space itself made."""
         return [Architecture(row, text) for row, text in zip(codes.tolist(), self.strings(codes), strict=True)]
 
     def parse(self, text: str) -> Architecture:

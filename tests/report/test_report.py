@@ -14,8 +14,8 @@ from made_up import NAMES, made_up_front, stopped, write_run
 from PIL import Image
 
 from naturalize.errors import UserError
+from naturalize.numbers import count, duration, percent
 from naturalize.report import front_svg, write_report
-from naturalize.report.numbers import count, duration, percent
 from naturalize.report.report import best_network, headline, requirements
 
 
@@ -147,7 +147,7 @@ def test_no_name_can_end_the_script_that_holds_it(tmp_path: Path) -> None:
 def test_stopped_run_says_so_and_shows_validation_numbers(tmp_path: Path) -> None:
     page = write_report(write_run(tmp_path / "run", stopped(made_up_front()))).read_text(encoding="utf-8")
     assert "This run was stopped before its end." in page
-    assert "validation error 5.0\u00a0% to 22.0\u00a0%" in page
+    assert "validation error 5.0% to 22.0%" in page
     assert [trace["name"] for trace in data_of(page)["front"]["data"]] == ["validation", "chosen below"]
     assert "balanced test error" not in page
 
@@ -216,21 +216,21 @@ def test_svg_of_a_front_is_whole_and_escaped() -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        (count(212_000), "0.21 M"),
+        (count(212_000), "0.212 M"),
         (count(6_104_560), "6.1 M"),
         (count(61_045_600), "61 M"),
-        (count(999_960_000), "1.0 G"),
-        (count(34_200), "34 k"),
+        (count(999_960_000), "1 G"),
+        (count(34_200), "34.2 k"),
         (count(870), "870"),
-        (percent(12.345), "12.3 %"),
-        (percent(0.254), "0.25 %"),
-        (percent(0.0), "0.0 %"),
+        (percent(12.345), "12.3%"),
+        (percent(0.254), "0.25%"),
+        (percent(0.0), "0.0%"),
         (percent(None), "–"),
-        (duration(3.21), "3.2 s"),
-        (duration(59.7), "1 min 00 s"),
-        (duration(185), "3 min 05 s"),
-        (duration(7620), "2 h 07 min"),
+        (duration(3.21), "3.2s"),
+        (duration(59.7), "1m 00s"),
+        (duration(185), "3m 05s"),
+        (duration(7620), "2h 07m"),
     ],
 )
 def test_numbers_read_as_people_write_them(text: str, wanted: str) -> None:
-    assert text.replace("\u00a0", " ") == wanted
+    assert text == wanted

@@ -64,7 +64,7 @@ def test_the_published_nat_networks_are_architectures_of_the_space(shared_data):
     networks = networks["networks"] if isinstance(networks, dict) else networks
     assert len(networks) == 14
     for network in networks:
-        arch = family.space.architecture(nat_code(family, network))
+        (arch,) = family.space.architectures(np.array([nat_code(family, network)]))
         assert family.space.parse(arch.text) == arch
         madds = whole_layers(family, network["classes"])(np.array([arch.code])).madds().sum() / 1e6
         assert madds - 0.5 <= network["reported_madds_m"] <= 1.03 * madds + 0.5  # reported by another, rounder counter

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from naturalize.report.numbers import count, percent
+from naturalize.numbers import count, percent
 
 Figure = dict[str, Any]
 WORDS = {"madds": "multiply-adds", "params": "parameters", "error": "error", "balanced-error": "balanced error"}

@@ -12,6 +12,7 @@ from PIL import Image
 
 from naturalize.errors import command
 from naturalize.files import write_text
+from naturalize.numbers import duration, percent, plural, standard_error
 from naturalize.report.figures import axes, front_figure, hypervolume_figure, is_error, shown, value, words
 from naturalize.report.mistakes import (
     balanced_error,
@@ -21,7 +22,6 @@ from naturalize.report.mistakes import (
     packed_confusions,
     warnings,
 )
-from naturalize.report.numbers import duration, percent, plural, standard_error
 from naturalize.report.page import html_page, json_text, library
 from naturalize.report.reading import phase_seconds, read_events, read_front, read_picture, read_settings
 from naturalize.run.front import most_accurate
@@ -281,7 +281,7 @@ def _making(front: dict[str, Any], events: list[dict[str, Any]]) -> str:
     total = sum(seconds.values())
     rows = "".join(
         f'<tr><th scope="row">{html.escape(PHASES.get(phase, phase))}</th><td>{duration(s)}</td>'
-        f'<td class="bar"><span style="width:{100 * s / total:.1f}%"></span>{100 * s / total:.0f}\u00a0%</td></tr>'
+        f'<td class="bar"><span style="width:{100 * s / total:.1f}%"></span>{100 * s / total:.0f}%</td></tr>'
         for phase, s in seconds.items()
         if total > 0
     )

@@ -16,12 +16,13 @@ from naturalize.data import Preprocessing
 from naturalize.errors import UserError, command
 from naturalize.exporting import Network, load_network
 from naturalize.files import existing_parent, room_on_disk
+from naturalize.numbers import duration
 from naturalize.objectives.error import Error
 from naturalize.objectives.requirement import Requirement, parse_requirement
 from naturalize.run.checkpoints import Checkpoints
 from naturalize.run.front import FrontNetwork, best, networks_of, read_front
 from naturalize.run.lock import locked
-from naturalize.run.settings import Settings, duration, read_settings, write_settings
+from naturalize.run.settings import Settings, read_settings, write_settings
 from naturalize.run.stored import StoredPixels, load_pixels
 from naturalize.space import Architecture
 from naturalize.supernet import Family, Supernet, make_family

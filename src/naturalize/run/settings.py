@@ -12,6 +12,7 @@ import tomli_w
 
 from naturalize.errors import UserError
 from naturalize.files import check_content, checksum_of, write_text
+from naturalize.numbers import duration
 
 FORMAT = 1
 FACTS = ("data", "pixels", "machine")  # tables of run.toml beside the settings
@@ -133,13 +134,3 @@ def parse_budget(text: str) -> float:
     if seconds > 366 * 86400:
         raise UserError(f"budget {text!r} is longer than a year: write a time as 20m or 1h30m")
     return seconds
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: `45s`, `2m 05s`, `1h 30m`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m {whole % 60:02d}s"
-    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"

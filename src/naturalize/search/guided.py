@@ -183,7 +183,7 @@ class GainGuided(Guided):
         return upper
 
     def evolve(self, models: Mapping[str, Any], lower: Floats, unit: Floats) -> tuple[Codes, Floats, Floats]:
-        """Unmeasured candidates that an evolution from the best measured ones visits; the whole space where it is small.
+        """Unmeasured candidates that an evolution from the best ones visits; the whole space where it is small.
 
         Returns:
             Codes `(c, d)`, means and standard deviations `(c, m)`.

@@ -15,11 +15,11 @@ from naturalize.api import reopen_data
 from naturalize.archive import Context
 from naturalize.data import Pixels
 from naturalize.errors import UserError
+from naturalize.numbers import duration
 from naturalize.objectives.error import Error, Images
 from naturalize.objectives.exact import exact_counts, stage_counts
 from naturalize.predictor import Counts
 from naturalize.progress import Progress, silent
-from naturalize.report.numbers import duration
 from naturalize.report.reading import phase_seconds, read_events
 from naturalize.run import Run, Watch
 from naturalize.search import hypervolume

@@ -147,12 +147,6 @@ def classifier_of(layout: Layout) -> str:
     return next(ours for ours in layout if ours.endswith(".classifier.weight"))
 
 
-def stored_tensors(supernet: Supernet, layout: Layout) -> dict[str, Tensor]:
-    """The supernet's tensors under a file's names, as the `ofa` package's networks load them."""
-    state = supernet.state_dict()
-    return {theirs: state[ours].clone() for ours, theirs in layout.items()}
-
-
 def some(names: list[str]) -> str:
     """The first few names of a list."""
     rest = len(names) - SHOWN
