@@ -96,6 +96,12 @@ def transfer(
     Raises:
         UserError: for anything that the caller can mend, before work starts where that is possible.
         Interrupted: at SIGINT or SIGTERM, after the state was saved.
+
+    Example:
+        >>> run = naturalize.transfer("digits", "runs/digits", iterations=1, epochs=1, listeners=())
+        >>> [network.madds for network in run.front()] == sorted(network.madds for network in run.front())
+        True
+        >>> model = run.best("madds<1M").module()  # pixels 0..255 to logits
     """
     settings = make_settings(
         data, budget, iterations, epochs, objectives=objectives, require=require, supernet=supernet, scratch=scratch,
@@ -297,8 +303,15 @@ def resume(
     """Go on with a run that was stopped; with a larger budget or more iterations also with a finished one.
 
     Args:
+        directory: of the run.
         data: where the images are now; where they were unless told.
         budget, iterations: the new total of a transfer. Nothing else of a run may change.
+        listeners, started: as of `transfer`.
+
+    Example:
+        >>> run = naturalize.resume("runs/digits", iterations=2, listeners=())
+        >>> run.settings.iterations
+        2
     """
     with heard(listeners) as hearing, opened(directory, hearing, started) as (run, watch):
         check_checkpoint(run)
@@ -332,7 +345,16 @@ def finish(
     data: Any = None,
     listeners: Sequence[Listener] | None = None,
 ) -> Run:
-    """End a stopped run as it is: the front of its last measured weights version is measured on test and written."""
+    """End a stopped run as it is: the front of its last measured weights version is measured on test and written.
+
+    Args:
+        directory: of the run.
+        data, listeners: as of `resume`.
+
+    Example:
+        >>> naturalize.finish("runs/digits", listeners=()).best().measured.test_error is None  # finished already
+        False
+    """
     from naturalize.conclude import conclude, conclude_untrained
     from naturalize.selection import measured_values
     from naturalize.session import Session
@@ -373,9 +395,14 @@ def finetune(
     budget, nothing can judge: it is replaced, and front.json keeps what the numbers were before.
 
     Args:
+        directory: of the run.
         require: the most accurate network that meets the limits, as `"madds<5M"`.
         architectures: networks by their strings, in place of it.
         budget: wall clock in all, shared by the networks.
+        data, listeners, started: as of `resume`.
+
+    Example:
+        >>> run = naturalize.finetune("runs/digits", require="madds<1M", budget="10s", listeners=())
     """
     from naturalize.finetuning import Job
     from naturalize.finetuning import finetune as finetune_networks
@@ -556,6 +583,7 @@ def prepare(
     """Train a supernet and leave it in `out`, for `transfer(..., supernet=out)`.
 
     Args:
+        data, out, supernet, scratch, seed, listeners, started: as of `transfer`.
         method: `"sandwich"` (the largest, the smallest and two random subnets a batch, all but the largest distilled
             from it) or `"shrink"` (Once-for-All's progressive shrinking in phases, distilled from a frozen network).
         teacher: another network to learn from too, besides the labels: a supernet's name for its largest network as it
@@ -564,6 +592,11 @@ def prepare(
             class folders, it alone tells.
         budget: wall clock in all; 20 minutes unless told.
         epochs: in place of a budget, and repeatable to the bit on one machine's CPU.
+
+    Example:
+        >>> run = naturalize.prepare("digits", "runs/prepared", epochs=1, listeners=())
+        >>> run.settings.goal
+        'prepare'
     """
     if budget is not None and epochs is not None:
         raise UserError("give --budget or --epochs, not both")
@@ -587,7 +620,15 @@ def check(
     strict: bool = False,
     listeners: Sequence[Listener] | None = None,
 ) -> list[str]:
-    """What is understood of the data, test pictures included, and what a transfer would choose; in lines of text."""
+    """What is understood of the data, test pictures included, and what a transfer would choose; in lines of text.
+
+    Args:
+        data, classes, seed, strict, listeners: as of `transfer`.
+
+    Example:
+        >>> print(naturalize.check("digits", listeners=())[0])
+        digits: 10 classes (0, 1, 2, 3, 4, 5, 6, 7 and 2 more), grey pictures, short side 8 px (median)
+    """
     with heard(listeners) as hearing:
         watch = Watch(hearing, time.monotonic())
         with watch.stoppable():
@@ -610,9 +651,17 @@ def export(
     """Write one network of a run as a file that needs nothing of naturalize, checked before it gets its name.
 
     Args:
+        run: a run or its directory.
         to: the file, `.onnx` or `.pt`.
+        format: `onnx` or `torch`, where the file's name does not tell.
         require, architecture: which network: the best that meets the limits, or one by its string.
         opset: of ONNX, 13 to 17.
+        overwrite: replace a file that is there.
+
+    Example:
+        >>> exported = naturalize.export("runs/digits", "digit.onnx", require="madds<1M")
+        >>> exported.path.name
+        'digit.onnx'
     """
     run = run if isinstance(run, Run) else Run(run)
     (chosen,) = chosen_networks(run, [] if architecture is None else [architecture], require)
@@ -635,6 +684,11 @@ def predict(
         pictures: files and folders.
         require: of a run: which network, the best that meets the limits.
         passed_over: called with the name of each file in a folder that is no picture by its name.
+
+    Example:
+        >>> for row in naturalize.predict("digit.onnx", "pictures/"):
+        ...     print(row.path, row.name in list("0123456789"))
+        pictures/zero.png True
     """
     paths = [pictures] if isinstance(pictures, str | Path) else pictures
     return predict_with(open_model(model, as_list(require)), [Path(path) for path in paths], passed_over)
@@ -686,7 +740,17 @@ def choices(dataset: Dataset) -> list[str]:
 
 
 def open_run(directory: str | Path) -> Run:
-    """A run, to read its front and to use its networks."""
+    """A run, to read its front and to use its networks.
+
+    Args:
+        directory: of the run.
+
+    Example:
+        >>> run = naturalize.open_run("runs/digits")
+        >>> network = run.best("madds<1M")
+        >>> network.measured.madds < 1e6
+        True
+    """
     return Run(directory)
 
 

@@ -98,6 +98,13 @@ class SearchSpace:
         rules: pairs of column indices; a chain's pairs stand in the order in which absence spreads.
 
     Raises `UserError` for bounds and rules that make no sense.
+
+    Example:
+        >>> space = SearchSpace("cups", [Variable("height", 3, 20), Variable("radius", 1, 12)])
+        >>> len(space), space.size
+        (2, 216)
+        >>> space.strings(np.array([[7, 12]])), space.parse("0712").code
+        (['0712'], (7, 12))
     """
 
     def __init__(self, name: str, variables: Sequence[Variable], rules: Sequence[tuple[int, int]] = ()) -> None:

@@ -48,6 +48,14 @@ class SearchArchive:
         rows: an `Evaluated` each.
         suspects: architectures that were under way when an executor broke, and not measured since: a later search
             tries each by itself, and what breaks an executor then is a failure.
+
+    Example:
+        >>> from naturalize.space import SearchSpace, Variable
+        >>> problem = SearchProblem(SearchSpace("cups", [Variable("height", 3, 20)]), ["loss", "weight"])
+        >>> archive = SearchArchive(problem)
+        >>> archive.add(np.array([[3], [4], [5]]), np.array([[3.0, 1.0], [2.0, 2.0], [3.0, 3.0]]), ["", "", ""])
+        >>> archive.front().tolist()
+        [1, 0]
     """
 
     def __init__(self, problem: SearchProblem) -> None:

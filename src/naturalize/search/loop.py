@@ -40,8 +40,6 @@ def search(
 ) -> SearchArchive:
     """Search a space of one's own with an expensive function.
 
-        archive = search(space, evaluate, ["error", "madds"], exact={"madds": madds}, limits={"madds": 3e8})
-
     What evaluate raises, or gives that is not finite, is a failure of that architecture: it is counted and not asked
     again, and searches with a predictor learn to leave regions alone where measuring fails. Without an executor the
     same arguments give the same archive.
@@ -72,6 +70,16 @@ def search(
         SearchError: where everything fails, and where the executor is broken.
 
     Whatever ends it, Ctrl-C too: the exception has the archive in its attribute `archive`, to go on with.
+
+    Example:
+        >>> from naturalize.space import Variable
+        >>> space = SearchSpace("cups", [Variable("height", 3, 20), Variable("radius", 1, 12)])
+        >>> loss = lambda codes: {"loss": 100 / (codes[:, 0] * codes[:, 1] ** 0.5)}
+        >>> area = lambda codes: 2.0 * np.pi * codes[:, 0] * codes[:, 1]
+        >>> archive = search(space, loss, ["loss", "area"], exact={"area": area}, evaluations=24)
+        >>> archive = search(space, loss, ["loss", "area"], exact={"area": area}, evaluations=30, archive=archive)
+        >>> len(archive), archive.values[archive.front()].shape[1]
+        (30, 2)
     """
     if evaluations < 1 or seed < 0 or (workers is not None and workers < 1):
         raise UserError(

@@ -36,6 +36,16 @@ class SearchProblem:
         candidates: the only architectures that may be measured, `(c, d)`, as those of a table; all where None.
         limits: the largest value wanted, by name. One on an exact function is never exceeded. One on another objective
             tells which region is preferred: what lies beyond it counts for nothing.
+
+    Example:
+        >>> from naturalize.space import SearchSpace, Variable
+        >>> space = SearchSpace("cups", [Variable("height", 3, 20), Variable("radius", 1, 12)])
+        >>> area = lambda codes: 2.0 * np.pi * codes[:, 0] * codes[:, 1]
+        >>> problem = SearchProblem(space, ["loss", "area"], exact={"area": area}, limits={"area": 100})
+        >>> problem.measured
+        ['loss']
+        >>> problem.allowed(np.array([[3, 5], [3, 6]])).tolist()
+        [True, False]
     """
 
     space: SearchSpace
