@@ -8,6 +8,7 @@ import numpy as np
 
 from naturalize.classifiers import OwnClassifier, own_classifier, refitted
 from naturalize.last_adaptation import adapt_to_front, forget, with_validation
+from naturalize.pace import LEAST_S
 from naturalize.run.front import PUBLISHED, TRANSFER, best, finished_under, networks_of
 from naturalize.selection import (
     Entry,
@@ -36,7 +37,6 @@ from naturalize.training.adapt import Extent
 CLASSIFIERS = 0.25  # of what the test leaves, at most, is kept for them: the last adaptation gives more
 TESTING_SAFETY = 1.5  # how much longer than by measurements classifiers and test may take
 FEW_NETWORKS = 5  # below which a front is told to be small
-LEAST_LAST_S = 1.0  # of a last adaptation, however late it is
 
 
 def conclude(
@@ -149,7 +149,7 @@ def adapted_to_front(
     classifiers_s, test_s = ending_s(setting, front)
     fitted = tested - TESTING_SAFETY * test_s
     until = fitted - min(TESTING_SAFETY * classifiers_s, CLASSIFIERS * max(0.0, fitted - setting.watch.used_s))
-    left = max(LEAST_LAST_S, until - setting.watch.used_s)
+    left = max(LEAST_S, until - setting.watch.used_s)
     seconds = setting.archive.decide(f"last {session.version} {setting.run.settings.budget_s}", lambda: left)
     setting = with_validation(setting)
     parse = setting.supernet.family.space.parse
