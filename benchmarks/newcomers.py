@@ -67,7 +67,7 @@ def probe_error(directory: Path, folder: Path) -> float:
         setting = open_setting(run, data, archive, watch)
         network = probe_networks(setting, [side])[side]
     pixels = Pixels(data, data.splits["test"], [side])
-    logits = logits_of(network, pixels(np.arange(len(pixels)), side), setting.error.device)
+    logits = logits_of(network, pixels(np.arange(len(pixels)), side), setting.device)
     return 100.0 * float((logits.argmax(1).numpy() != np.asarray(pixels.labels)).mean())
 
 

@@ -33,6 +33,7 @@ from naturalize.session import Session
 from naturalize.space import Architecture
 from naturalize.tasks import Classification
 from naturalize.training.adapt import Extent, Step, cosine, warm_up
+from naturalize.training.subnets import Subnets
 
 CROSS_ENTROPY = Classification.distillation_loss
 CLIP = 5.0  # of importance ratios
@@ -115,7 +116,7 @@ def run_one(job: tuple[int, str], data: Any, budget: str, runs: Path) -> tuple[s
     run = api.prepare(data, out, supernet="mini", scratch=True, method=method, budget=budget, seed=seed, listeners=())
     supernet, space, dataset = run.trained_supernet(), run.family.space, open_data(data)
     images = Pixels(dataset, dataset.splits["val"], run.family.resolutions)
-    error = Error(supernet, run.task, run.stored("calibration"), images, torch.device("cpu"))
+    error = Error(Subnets(supernet, run.stored("calibration"), torch.device("cpu")), run.task, images)
     codes = np.concatenate([space.corners(), space.sample(SUBNETS, np.random.default_rng(0))])
     found = 100.0 - error.measure(codes).values
     accuracy = [round(float(value), 2) for value in (found[1], found[2:].mean(), found[0])]

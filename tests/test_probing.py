@@ -11,7 +11,7 @@ from torch import nn
 
 import naturalize
 import runs
-from naturalize import api, nat, probing
+from naturalize import api, nat, probing, schedule
 from naturalize.conclude import verdict
 from naturalize.data import open_data
 from naturalize.errors import Interrupted
@@ -33,8 +33,8 @@ def run(photographs, tmp_path_factory):
     seen = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nat.Transfer, "prepare", wrapped(nat.Transfer.prepare, seen))
-        patch.setattr(nat.schedule, "INITIAL", 8)
-        patch.setattr(nat.schedule, "NEW", 4)
+        patch.setattr(schedule, "INITIAL", 8)
+        patch.setattr(schedule, "NEW", 4)
         out = tmp_path_factory.mktemp("runs") / "run"
         options = {"supernet": "efficientnet-lite0", "iterations": 1, "epochs": 1, "listeners": ()}
         return naturalize.transfer(photographs, out, **options), seen[0]

@@ -7,8 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import naturalize
-from naturalize import nat, preparing
-from naturalize import setting as setting_module
+from naturalize import nat, preparing, starting
 from naturalize.space import Architecture
 from naturalize.supernet.operators import ElasticConvNorm
 from naturalize.tasks import Classification
@@ -48,14 +47,14 @@ def seen_by(network, setting, arch):
     """Features of pictures under a network's own statistics."""
     network.head.classifier = nn.Identity()
     train = setting.trainer.images.pixels
-    pixels = train(np.arange(len(train)), setting.error.resolution(arch))
-    return logits_of(network, pixels, setting.error.device).clone()
+    pixels = train(np.arange(len(train)), setting.subnets.resolution(arch))
+    return logits_of(network, pixels, setting.device).clone()
 
 
 @pytest.fixture
 def statistics_are_the_users(monkeypatch):
     """As where training pictures are many."""
-    monkeypatch.setattr(setting_module, "MANY_TRAINING_IMAGES", 0)
+    monkeypatch.setattr(starting, "MANY_TRAINING_IMAGES", 0)
 
 
 def test_calibrated_on_other_pictures_it_computes_what_it_did(
@@ -64,10 +63,10 @@ def test_calibrated_on_other_pictures_it_computes_what_it_did(
     def work(setting):
         arch = largest_of(setting)
         published = seen_by(setting.supernet.extract(arch).eval(), setting, arch)
-        before = seen_by(setting.error.network(arch), setting, arch)
+        before = seen_by(setting.subnets.of(arch), setting, arch)
         fit_body(setting, arch)
         as_stored = seen_by(setting.supernet.extract(arch).eval(), setting, arch)
-        after = seen_by(setting.error.network(arch), setting, arch)
+        after = seen_by(setting.subnets.of(arch), setting, arch)
         return [float((one - published).norm() / published.norm()) for one in (before, as_stored, after)]
 
     before, as_stored, after = with_setting(
@@ -87,10 +86,10 @@ def test_narrow_networks_keep_more_of_the_features_than_by_the_norm_of_weights(
         narrow[2:] = len(family.kernels)  # the largest kernels with the least expansions
         (arch,) = family.space.architectures(family.space.repair(narrow[None]))
         fit_body(setting, largest_of(setting))
-        whole = seen_by(setting.error.network(largest_of(setting)), setting, arch)
+        whole = seen_by(setting.subnets.of(largest_of(setting)), setting, arch)
 
         def missed():
-            return float((seen_by(setting.error.network(arch), setting, arch) - whole).norm() / whole.norm())
+            return float((seen_by(setting.subnets.of(arch), setting, arch) - whole).norm() / whole.norm())
 
         by_what_they_do = missed()
         setting.supernet.sort_channels()
@@ -109,12 +108,12 @@ def test_options_with_statistics_of_their_own_keep_more_of_the_features(
         code = family.space.upper.copy()
         code[2:] = 1 + kernel + len(family.kernels) * expansion
         (arch,) = family.space.architectures(code[None])
-        whole = seen_by(setting.error.network(largest_of(setting)), setting, arch)
+        whole = seen_by(setting.subnets.of(largest_of(setting)), setting, arch)
         fit_body(setting, largest_of(setting))
-        assert torch.allclose(seen_by(setting.error.network(largest_of(setting)), setting, arch), whole, atol=1e-3)
+        assert torch.allclose(seen_by(setting.subnets.of(largest_of(setting)), setting, arch), whole, atol=1e-3)
 
         def missed():
-            return float((seen_by(setting.error.network(arch), setting, arch) - whole).norm() / whole.norm())
+            return float((seen_by(setting.subnets.of(arch), setting, arch) - whole).norm() / whole.norm())
 
         with_options = missed()
         for operator in setting.supernet.modules():

@@ -235,7 +235,8 @@ def work(
         module: the teacher, where it came as one.
         do: in place of a transfer, for studies.
     """
-    from naturalize.setting import check_same_data, counts_on, create_run, family_for
+    from naturalize.beginning import check_same_data, create_run, family_for
+    from naturalize.setting import counts_on
 
     sources = {
         name: value if value is None or value in (PUBLISHED, *LARGEST) else source_to(value, directory)
@@ -549,7 +550,7 @@ def read_data(data: Any, settings: Settings, watch: Watch, jpeg_side: int | None
 
 def reopen_data(run: Run, data: Any, watch: Watch) -> Dataset:
     """The data of a run, from where they are now; raises `UserError` where they are gone or others."""
-    from naturalize.setting import check_same_data
+    from naturalize.beginning import check_same_data
 
     if data is None:
         kept = run.facts["data"]["source"]
@@ -720,7 +721,8 @@ def class_counts(dataset: Dataset) -> list[str]:
 
 def choices(dataset: Dataset) -> list[str]:
     """What a transfer would choose for the data, unless told otherwise."""
-    from naturalize.setting import batch_size, counts_on, family_for, views_of
+    from naturalize.beginning import family_for, views_of
+    from naturalize.setting import batch_size, counts_on
 
     settings = chosen_supernet(make_settings("", None, None, None), dataset)
     family = family_for(settings, dataset)

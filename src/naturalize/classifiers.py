@@ -76,8 +76,8 @@ class Features:
 
     def __init__(self, setting: Setting, arch: Architecture) -> None:
         self.setting = setting
-        self.resolution = setting.error.resolution(arch)
-        self.network = fold(setting.error.network(arch))
+        self.resolution = setting.subnets.resolution(arch)
+        self.network = fold(setting.subnets.of(arch))
         head = cast(ClassificationHead, self.network.head)
         classifier = cast(nn.Linear, head.classifier)
         self.shared = classifier.weight.detach().cpu().clone(), classifier.bias.detach().cpu().clone()
@@ -85,7 +85,7 @@ class Features:
 
     def of(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Features `(n, channels)` of pixels at the resolution, on the CPU."""
-        return logits_of(self.network, pixels, self.setting.error.device, self.setting.error.progress).clone()
+        return logits_of(self.network, pixels, self.setting.device, self.setting.watch.progress_in_thread).clone()
 
     def classifier(self) -> tuple[Tensor, Tensor]:
         """Weight and bias fitted to training images, kept close to the shared ones."""

@@ -178,7 +178,7 @@ def trained_in(job: Job, number: int, setting: Setting, subnet: Subnet, arch: Ar
     session = Session(by_itself, number, Checkpoints(job.directory / job.networks[number]))
     extent = job.turn(number, setting.watch.used_s)
     session.train("finetune", number + 1, lambda first: step, extent, rate_of(by_itself))
-    return setting.error.calibrated(subnet, arch)
+    return setting.subnets.calibrated(subnet, arch)
 
 
 def trained(setting: Setting, subnet: Subnet, arch: Architecture, extent: Extent) -> Subnet:
@@ -189,12 +189,12 @@ def trained(setting: Setting, subnet: Subnet, arch: Architecture, extent: Extent
         setting.watch.progress("finetune", int(1000 * extent.fraction(state)), 1000)
 
     by_itself.trainer.run(step, TrainingState(), extent, rate_of(by_itself), on_step)
-    return setting.error.calibrated(subnet, arch)
+    return setting.subnets.calibrated(subnet, arch)
 
 
 def alone(setting: Setting, subnet: Subnet, arch: Architecture) -> tuple[Setting, Step]:
     """The setting in which a subnet, in place of the supernet, is what is trained; and the step of its training."""
-    trainer, resolution = setting.trainer, setting.error.resolution(arch)
+    trainer, resolution = setting.trainer, setting.subnets.resolution(arch)
     (decay, *_) = (group["weight_decay"] for group in trainer.optimizer.param_groups)
     subnet.to(trainer.fabric.device)
     plain = nn.Sequential(subnet.layers, subnet.head)

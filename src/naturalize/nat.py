@@ -147,7 +147,7 @@ class Transfer:
 
         with self.watch.phase("measure", iteration=t, version=t):
             wanted = (arch for arch in self.while_time(members, t, final) if arch not in known)
-            for measurement in side_by_side(self.measure_one, wanted, self.setting.error.device, tell):
+            for measurement in side_by_side(self.measure_one, wanted, self.setting.device, tell):
                 self.archive.record(context, measurement)
                 known[measurement.architecture] = measurement
                 tell()
@@ -168,7 +168,7 @@ class Transfer:
         start = self.watch.used_s
         result = self.setting.error.measure(np.array([arch.code]))
         value, status = float(result.values[0]), result.status[0]
-        seconds = (self.watch.used_s - start) / at_once(self.setting.error.device)
+        seconds = (self.watch.used_s - start) / at_once(self.setting.device)
         self.pace.took(seconds)
         return Measurement(arch, value, float(result.spread[0]), status, seconds, result.details[0])
 

@@ -113,13 +113,17 @@ class ByNumber(Pace):
         per_epoch: steps.
     """
 
-    initial, curve_end, learns_no_more = schedule.INITIAL, 1.0, True
+    curve_end, learns_no_more = 1.0, True
 
     def __init__(self, journal: Journal, iterations: int, epochs: int, per_epoch: int) -> None:
         self.journal = journal
         self.iterations = iterations
         self.epochs = epochs
         self.per_epoch = per_epoch
+
+    @property
+    def initial(self) -> int:  # type: ignore[override]
+        return schedule.INITIAL
 
     def goes_on(self, t: int, begun: bool) -> bool:
         return t < self.iterations

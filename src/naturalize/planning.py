@@ -6,10 +6,11 @@ import numpy as np
 
 from naturalize import schedule
 from naturalize.classifiers import images_of_a_classifier
+from naturalize.machine import choose_threads, epoch_s, measure_costs
 from naturalize.pace import ByClock, ByNumber, Pace
 from naturalize.probing import probes_of
 from naturalize.schedule import Plan
-from naturalize.setting import CHOSEN_IMAGES, Setting, choose_threads, epoch_s, measure_costs
+from naturalize.setting import CHOSEN_IMAGES, Setting
 
 
 def pace_of(setting: Setting, version: int) -> Pace:

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from naturalize import rng
 from naturalize.errors import UserError
-from naturalize.setting import Setting, chosen_images, source_supernet
+from naturalize.setting import Setting, chosen_images
 from naturalize.space import Architecture
+from naturalize.starting import source_supernet
 from naturalize.supernet import Subnet, Supernet
 from naturalize.supernet.subnet import ClassificationHead
 from naturalize.tensor_files import load_tensors, save_tensors
@@ -126,7 +127,7 @@ def probe(setting: Setting) -> Probes | None:
         watch.progress("probe", len(features), len(sides))
 
     with watch.phase("probe"):
-        for side, of_train, weight, bias, wrong in side_by_side(read, in_time(), setting.error.device, tell):
+        for side, of_train, weight, bias, wrong in side_by_side(read, in_time(), setting.device, tell):
             features[side] = of_train
             found |= {f"{side}.weight": weight, f"{side}.bias": bias, f"{side}.wrong": wrong.to(torch.uint8)}
         shared = [features[side] for side in SHARED if side in features] or list(features.values())
@@ -172,7 +173,7 @@ def probe_networks(setting: Setting, resolutions: Sequence[int]) -> dict[int, Su
 
 def seen(setting: Setting, network: nn.Module, pixels: NDArray[np.uint8]) -> Tensor:
     """Features of pixels, `(n, channels)`, on the CPU."""
-    return logits_of(network, pixels, setting.error.device, setting.watch.progress_in_thread).clone()
+    return logits_of(network, pixels, setting.device, setting.watch.progress_in_thread).clone()
 
 
 def architecture_at(setting: Setting, resolution: int) -> Architecture:

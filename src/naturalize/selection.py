@@ -129,7 +129,7 @@ def network_of(setting: Setting, measurement: Measurement, origin: str) -> Entry
         "architecture": arch.text,
         "origin": origin,
         "own_classifier": origin == PUBLISHED,
-        "resolution": setting.error.resolution(arch),
+        "resolution": setting.subnets.resolution(arch),
         "val_error": 100.0 * detail["wrong"] / detail["images"],
         "val_images": detail["images"],
         "val_error_views": measurement.value,

@@ -21,12 +21,13 @@ from naturalize.data import Pixels
 from naturalize.errors import UserError
 from naturalize.exporting import Network, card_path, save_network
 from naturalize.files import checksum_of, write_bytes, write_json
+from naturalize.machine import read_test_s
 from naturalize.probing import probe_networks
 from naturalize.run.front import PUBLISHED, TRANSFER, read_front, val_version
 from naturalize.run.run import card_of
 from naturalize.schedule import FEWEST_TESTED
 from naturalize.selection import Entry, Front
-from naturalize.setting import Setting, read_test_s
+from naturalize.setting import Setting
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
 from naturalize.training.engine import at_once, side_by_side
@@ -77,7 +78,7 @@ def measure_test(
         subnet = ready[text] if text in ready else network_on_front(setting, text, own or {})
         if len(rows):
             folded, side = fold(copy.deepcopy(subnet)), network["resolution"]
-            logits = logits_on(folded, pixels, np.arange(len(rows)), side, setting.error.device, setting.error.progress)
+            logits = logits_on(folded, pixels, np.arange(len(rows)), side, setting.device, watch.progress_in_thread)
         return subnet, logits
 
     taken = names_taken(setting.run.directory)
@@ -166,7 +167,7 @@ def in_turn(
         what: what progress calls the work.
         late_s: seconds after `until` by which the first few may end.
     """
-    watch, device = setting.watch, setting.error.device
+    watch, device = setting.watch, setting.device
     done: list[float] = []  # seconds of those that had their turn, by multiply-adds
 
     def while_time() -> Iterator[Entry]:
@@ -211,7 +212,7 @@ def spread(n: int) -> list[int]:
 
 def network_on_front(setting: Setting, text: str, own: Mapping[str, OwnClassifier]) -> Subnet:
     """The trained network of an architecture, on the device, with its own classifier where it has one."""
-    subnet = setting.error.network(setting.supernet.family.space.parse(text))
+    subnet = setting.subnets.of(setting.supernet.family.space.parse(text))
     return with_classifier(subnet, own[text].weight, own[text].bias) if text in own else subnet
 
 

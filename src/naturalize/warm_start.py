@@ -56,9 +56,9 @@ def fit_body(setting: Setting, arch: Architecture) -> None:
         return
     network = plain_network(setting, setting.supernet, arch)
     norms = [(norm, Moments(plain)) for norm, plain in pairs(body, ElasticConvNorm, network, nn.BatchNorm2d)]
-    calibration = setting.error.calibration
-    pixels = calibration(np.arange(len(calibration)), setting.error.resolution(arch))
-    logits_of(network, pixels, setting.error.device, setting.watch.progress)
+    calibration = setting.subnets.calibration
+    pixels = calibration(np.arange(len(calibration)), setting.subnets.resolution(arch))
+    logits_of(network, pixels, setting.device, setting.watch.progress)
     for operator, seen in norms:
         keep_function(operator, seen.mean, seen.variance)
 
@@ -66,7 +66,7 @@ def fit_body(setting: Setting, arch: Architecture) -> None:
 def plain_network(setting: Setting, supernet: Supernet, arch: Architecture) -> subnet.Subnet:
     """A supernet's subnet with the stored statistics, on the device."""
     network = supernet.extract(arch).eval()
-    return network.to(setting.error.device, memory_format=memory_format(setting.error.device))  # type: ignore[call-overload]
+    return network.to(setting.device, memory_format=memory_format(setting.device))  # type: ignore[call-overload]
 
 
 def with_classifier(network: subnet.Subnet, weight: Tensor, bias: Tensor) -> subnet.Subnet:
@@ -79,9 +79,7 @@ def with_classifier(network: subnet.Subnet, weight: Tensor, bias: Tensor) -> sub
 
 def on_device(setting: Setting, pixels: NDArray[np.uint8]) -> Tensor:
     """Pixels `(n, channels, r, r)` as a network takes them."""
-    return (
-        torch.from_numpy(pixels).to(setting.error.device).contiguous(memory_format=memory_format(setting.error.device))
-    )
+    return torch.from_numpy(pixels).to(setting.device).contiguous(memory_format=memory_format(setting.device))
 
 
 def pairs(body: nn.Module, elastic: type, network: nn.Module, plain: type) -> list[tuple[Any, Any]]:
@@ -251,10 +249,10 @@ def set_classifier(setting: Setting, body: int, weight: Tensor, bias: Tensor) ->
 
 def features_of(setting: Setting, arch: Architecture, rows: NDArray[np.int64]) -> Tensor:
     """What the classifier of an architecture's calibrated network is given, `(len(rows), d)`, on the CPU."""
-    network = fold(setting.error.network(arch))
+    network = fold(setting.subnets.of(arch))
     cast(subnet.ClassificationHead, network.head).classifier = nn.Identity()
-    pixels = setting.trainer.images.pixels(rows, setting.error.resolution(arch))
-    return logits_of(network, pixels, setting.error.device, setting.watch.progress).clone()
+    pixels = setting.trainer.images.pixels(rows, setting.subnets.resolution(arch))
+    return logits_of(network, pixels, setting.device, setting.watch.progress).clone()
 
 
 @torch.enable_grad()

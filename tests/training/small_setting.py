@@ -12,6 +12,7 @@ from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
 from naturalize.training.adapt import Trainer, make_optimizer
 from naturalize.training.batches import Batches, TrainingImages
+from naturalize.training.subnets import Subnets
 
 CLASSES = 3
 
@@ -55,7 +56,7 @@ def make_trainer(supernet: Supernet, pictures: Pictures, size: int = 8, precisio
 
 def make_error(supernet: Supernet, calibration: Pictures, images: Pictures) -> Error:
     """Error on the CPU."""
-    return Error(supernet, Classification(CLASSES), calibration, images, torch.device("cpu"))
+    return Error(Subnets(supernet, calibration, torch.device("cpu")), Classification(CLASSES), images)
 
 
 def tensors(supernet: Supernet) -> dict[str, torch.Tensor]:

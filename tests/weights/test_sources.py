@@ -10,7 +10,7 @@ import naturalize
 from naturalize import api, schedule
 from naturalize.errors import UserError
 from naturalize.run import Settings
-from naturalize.setting import starts_prepared
+from naturalize.starting import starts_prepared
 from naturalize.weights import family_of_file, file_supernet, has_published, published_supernet
 from naturalize.weights.fetch import blob_id
 from naturalize.weights.published import FILES, LARGEST, Published

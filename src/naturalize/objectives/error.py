@@ -1,8 +1,8 @@
-"""The error of subnets: extract, calibrate unless statistics are kept, count wrong answers on fixed images."""
+"""The error of subnets: wrong answers counted on fixed images."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,22 +13,10 @@ from naturalize.archive import Context
 from naturalize.objectives import Kind, Measured
 from naturalize.progress import Progress, silent
 from naturalize.space import Architecture, Codes
-from naturalize.supernet import Subnet, Supernet
+from naturalize.supernet import Subnet
 from naturalize.tasks import Classification
-from naturalize.training.calibrate import calibrate
-from naturalize.training.engine import memory_format
 from naturalize.training.evaluate import fold, logits_on
-
-
-class Images(Protocol):
-    """Pictures with labels, at any resolution and in one or more views: `data.Pixels`, or what a run keeps of them."""
-
-    views: int
-    labels: NDArray[np.int64]
-
-    def __len__(self) -> int: ...
-
-    def __call__(self, rows: NDArray[np.int64], resolution: int, view: int = 0) -> NDArray[np.uint8]: ...
+from naturalize.training.subnets import Images, Subnets
 
 
 class Chosen:
@@ -55,60 +43,33 @@ def is_out_of_memory(error: BaseException) -> bool:
 class Error:
     """Percent of images answered wrongly, the mean over the views of each image.
 
-    A pure function of weights, architecture and images: the supernet's own statistics are neither read nor written.
+    A pure function of weights, architecture and images.
 
     Args:
-        calibration: fixed training images.
+        subnets: that answer.
+        task: that they answer.
         images: those to answer, with one or more views.
-        keeps_statistics: whether subnets keep the statistics of the weights, in place of those of calibration images.
+        progress: called with every batch.
     """
 
     name = "error"
     unit = "%"
     kind: Kind = "measured"
 
-    def __init__(
-        self,
-        supernet: Supernet,
-        task: Classification,
-        calibration: Images,
-        images: Images,
-        device: torch.device,
-        progress: Progress = silent,
-        keeps_statistics: bool = False,
-    ) -> None:
-        self.supernet = supernet
+    def __init__(self, subnets: Subnets, task: Classification, images: Images, progress: Progress = silent) -> None:
+        self.subnets = subnets
         self.task = task
-        self.calibration = calibration
         self.images = images
-        self.device = device
         self.progress = progress
-        self.keeps_statistics = keeps_statistics
-
-    def network(self, arch: Architecture) -> Subnet:
-        """The architecture's subnet with its statistics, on the device."""
-        return self.calibrated(self.supernet.extract(arch), arch)
-
-    def calibrated(self, subnet: Subnet, arch: Architecture) -> Subnet:
-        """A subnet of an architecture with the statistics that it is deployed with, on the device."""
-        subnet = subnet.to(self.device, memory_format=memory_format(self.device))  # type: ignore[call-overload]
-        if self.keeps_statistics:
-            return subnet.eval()
-        pixels = self.calibration(np.arange(len(self.calibration)), self.resolution(arch))
-        return calibrate(subnet, torch.from_numpy(pixels).to(self.device))
-
-    def resolution(self, arch: Architecture) -> int:
-        """Input side in pixels."""
-        return self.supernet.family.resolutions[arch.code[0]]
 
     def measure(self, codes: Codes, context: Context | None = None) -> Measured:
         """See `Objective`. Details: `wrong` and `images`, counts on the plain view, and `views`."""
         values: list[float] = []
         status: list[str] = []
         details: list[dict[str, Any]] = []
-        for arch in self.supernet.family.space.architectures(codes):
+        for arch in self.subnets.supernet.family.space.architectures(codes):
             try:
-                wrong = self.wrong_by_view(fold(self.network(arch)), arch)
+                wrong = self.wrong_by_view(fold(self.subnets.of(arch)), arch)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -130,4 +91,5 @@ class Error:
 
     def answer(self, network: Subnet, rows: NDArray[np.int64], arch: Architecture, view: int = 0) -> Tensor:
         """Logits `(len(rows), classes)` of the architecture's network on rows of the images."""
-        return logits_on(network, self.images, rows, self.resolution(arch), self.device, self.progress, view)
+        resolution = self.subnets.resolution(arch)
+        return logits_on(network, self.images, rows, resolution, self.subnets.device, self.progress, view)

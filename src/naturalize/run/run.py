@@ -17,7 +17,6 @@ from naturalize.errors import UserError, command
 from naturalize.exporting import Network, load_network
 from naturalize.files import existing_parent, room_on_disk
 from naturalize.numbers import duration
-from naturalize.objectives.error import Error
 from naturalize.objectives.requirement import Requirement, parse_requirement
 from naturalize.run.checkpoints import Checkpoints
 from naturalize.run.front import FrontNetwork, best, networks_of, read_front
@@ -27,6 +26,7 @@ from naturalize.run.stored import StoredPixels, load_pixels
 from naturalize.space import Architecture
 from naturalize.supernet import Family, Supernet, make_family
 from naturalize.tasks import Classification
+from naturalize.training.subnets import Subnets
 
 BEGINNINGS = ("splits.json", "pixels.safetensors", "run.toml")  # written in this order; the last makes it a run
 
@@ -162,15 +162,7 @@ class Run:
             raise UserError(f"{self.directory} no longer holds the supernet of weights version {version}")
         supernet = self.new_supernet()
         supernet.load_state_dict(self.checkpoints.load(name)[0])
-        calibration = self.stored("calibration")
-        subnet = Error(
-            supernet,
-            self.task,
-            calibration,
-            calibration,
-            torch.device("cpu"),
-            keeps_statistics=self.keeps_statistics,
-        ).network(arch)
+        subnet = Subnets(supernet, self.stored("calibration"), torch.device("cpu"), self.keeps_statistics).of(arch)
         return Network(subnet, {**card, "spec": subnet.spec})
 
 

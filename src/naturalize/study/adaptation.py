@@ -174,7 +174,7 @@ def subnets_alone(setting: Setting) -> None:
     while watch.used_s < searching_until:
         codes = searcher.ask(1)
         for arch in space.architectures(codes):
-            found[arch] = trained_and_measured(setting, setting.error.network(arch), arch, short)
+            found[arch] = trained_and_measured(setting, setting.subnets.of(arch), arch, short)
             searcher.tell(codes, objective_values(setting, codes, np.array([found[arch][1]])))
     archs = list(found)
     objectives = objective_values(setting, space.codes(archs), np.array([found[arch][1] for arch in archs]))

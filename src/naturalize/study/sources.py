@@ -16,7 +16,7 @@ from naturalize.archive import Context
 from naturalize.data import Pixels
 from naturalize.errors import UserError
 from naturalize.numbers import duration
-from naturalize.objectives.error import Error, Images
+from naturalize.objectives.error import Error
 from naturalize.objectives.exact import exact_counts, stage_counts
 from naturalize.predictor import Counts
 from naturalize.progress import Progress, silent
@@ -31,6 +31,7 @@ from naturalize.study.truths import Floats, Truth, dtlz2, fitted, read_table, ta
 from naturalize.supernet import Family, make_family
 from naturalize.tasks import Classification, majority_error
 from naturalize.training.engine import make_fabric
+from naturalize.training.subnets import Images, Subnets
 
 DTLZ2 = "dtlz2"
 DRAWN = 350  # architectures of a run that are drawn uniformly and measured, as the paper does
@@ -206,7 +207,7 @@ class RunErrors:
 
     def timed(self, text: str) -> Row:
         """Error and seconds of one architecture by its string."""
-        space = opened_error(self.directory).supernet.family.space
+        space = opened_error(self.directory).subnets.supernet.family.space
         codes = space.codes([space.parse(text)])
         start = time.perf_counter()
         value = float(self(codes)["error"][0])
@@ -228,5 +229,7 @@ def opened_error(directory: Path) -> Error:
         chosen = archive.decision(CHOSEN_IMAGES)
     if chosen is not None:
         images = chosen_images(images, run.settings.seed, *chosen)
-    device, kept = make_fabric().device, run.keeps_statistics
-    return Error(run.trained_supernet(), run.task, run.stored("calibration"), images, device, keeps_statistics=kept)
+    device = make_fabric().device
+    return Error(
+        Subnets(run.trained_supernet(), run.stored("calibration"), device, run.keeps_statistics), run.task, images
+    )

@@ -5,24 +5,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from naturalize import setting
+from naturalize import beginning
+from naturalize.beginning import family_for
 from naturalize.run import Settings
-from naturalize.setting import family_for
 
 
 @pytest.mark.parametrize(
     ("budget_s", "test", "largest"),
     [
-        (60.0, 0, 96),  # 200 steps of 64 images: 85 px, but 96 is always there
-        (180.0, 0, 144),  # 148 px
-        (180.0, 2_000, 112),  # ten times the test split takes a third of it: 121 px
-        (600.0, 2_000, 208),  # 221 px
+        (40.0, 0, 96),  # 150 steps of 64 images: 81 px, but 96 is always there
+        (180.0, 0, 160),  # 171 px
+        (180.0, 2_000, 128),  # ten times the test split takes two fifths of it: 133 px
+        (500.0, 2_000, 208),  # 222 px
         (600.0, 25_000, 96),
         (None, 25_000, 224),
     ],
 )
 def test_resolutions_leave_time_for_steps_and_for_the_test(monkeypatch, budget_s, test, largest) -> None:
-    monkeypatch.setattr(setting, "seconds_of_a_pixel", lambda family: 2e-7)  # 1.8 ms at 96 px
+    monkeypatch.setattr(beginning, "seconds_of_a_pixel", lambda family: 2e-7)  # 1.8 ms at 96 px
     data = SimpleNamespace(side=500, splits={"train": np.arange(6_000), "test": np.arange(test)})
     extent = {"budget_s": budget_s, "iterations": None if budget_s else 1, "epochs": None if budget_s else 1}
     settings = Settings(data="photographs", supernet="efficientnet-lite0", **extent)
