@@ -19,8 +19,8 @@ from common import SHARED, best, transfer, write
 from PIL import Image, ImageOps
 from time_shares import row_of
 
-from naturalize.api import attached
 from naturalize.data import Pixels, open_data
+from naturalize.lifecycle import attached
 from naturalize.probing import probe_networks, probes_of
 from naturalize.run import Run, Watch
 from naturalize.setting import open_setting

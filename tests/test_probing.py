@@ -11,7 +11,7 @@ from torch import nn
 
 import naturalize
 import runs
-from naturalize import api, nat, probing, schedule
+from naturalize import lifecycle, nat, probing, schedule
 from naturalize.conclude import verdict
 from naturalize.data import open_data
 from naturalize.errors import Interrupted
@@ -168,7 +168,7 @@ def test_weights_from_nothing_are_not_read(photographs, tmp_path, monkeypatch):
             photographs, tmp_path / "run", supernet="efficientnet-lite0", scratch=True, iterations=1, listeners=()
         )
     assert not (tmp_path / "run" / probing.FILE).exists()
-    assert not api.has_front(naturalize.open_run(tmp_path / "run"))
+    assert not lifecycle.has_front(naturalize.open_run(tmp_path / "run"))
 
 
 def test_a_run_that_is_stopped_in_preparation_leaves_a_front_that_can_be_exported(photographs, tmp_path, monkeypatch):

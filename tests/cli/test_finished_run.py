@@ -13,7 +13,7 @@ from PIL import Image
 
 import naturalize as library
 from naturalize import predicting
-from naturalize.api import reopen_data
+from naturalize.lifecycle import reopen_data
 from naturalize.run import Watch
 from naturalize.run.run import card_of
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from naturalize import nat, rng
-from naturalize.api import make_settings, work
 from naturalize.finetuning import errors_of, trained
+from naturalize.lifecycle import work
 from naturalize.nat import Transfer, distribution
+from naturalize.options import make_settings
 from naturalize.run import Run
 from naturalize.run.watch import Listener
 from naturalize.search import make_searcher, non_dominated, survive

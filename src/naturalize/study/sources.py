@@ -11,10 +11,10 @@ from statistics import median
 import numpy as np
 
 from naturalize import rng
-from naturalize.api import reopen_data
 from naturalize.archive import Context
 from naturalize.data import Pixels
 from naturalize.errors import UserError
+from naturalize.lifecycle import reopen_data
 from naturalize.numbers import duration
 from naturalize.objectives.error import Error
 from naturalize.objectives.exact import exact_counts, stage_counts
