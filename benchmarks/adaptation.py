@@ -23,12 +23,12 @@ import torch
 from common import SHARED, answer_all_unseen, each_on_a_cpu, write
 from three_ways import data_of
 
-from naturalize import api, nat, preparing, schedule, setting
+from naturalize import api, bench, nat, preparing, schedule
 from naturalize.data import augment
 from naturalize.preparing import prepare, uniform
 from naturalize.session import Session
-from naturalize.setting import Setting
 from naturalize.training.adapt import Extent, Step, Trainer, TrainingState, cosine
+from naturalize.workbench import Workbench
 
 FIRST_SEED, SUBNETS = 200, 8
 OWN_END = 0.85  # of the budget, for training; the rest measures
@@ -62,12 +62,12 @@ def with_average(decay: float) -> Callable[..., None]:
     return averaged
 
 
-def labels_alone(trainer: Trainer, own: Setting, first: int) -> Step:
+def labels_alone(trainer: Trainer, own: Workbench, first: int) -> Step:
     """One uniform architecture a batch, as NAT adapts."""
     return trainer.adaptation_step(partial(uniform, own.supernet.family.space, own.seed), first)
 
 
-def from_the_largest(trainer: Trainer, own: Setting, first: int) -> Step:
+def from_the_largest(trainer: Trainer, own: Workbench, first: int) -> Step:
     """The largest from the labels, a uniform architecture from the largest, on the same batch."""
     space = own.supernet.family.space
     return trainer.sandwich_step(lambda step: [space.largest, uniform(space, own.seed, step)], first)
@@ -94,9 +94,9 @@ WAYS: dict[str, list[Patch]] = {
     "average 0.99": [(Trainer, "update", with_average(0.99))],
     "average 0.998": [(Trainer, "update", with_average(0.998))],
     "from the largest": [(sys.modules[__name__], "labels_alone", from_the_largest)],
-    "batch 32": [(setting, "batch_size", lambda images: 32)],
-    "batch 128": [(setting, "batch_size", lambda images: 128)],
-    "decay 2e-4": [(setting, "weight_decay", lambda images: 2e-4)],
+    "batch 32": [(bench, "batch_size", lambda images: 32)],
+    "batch 128": [(bench, "batch_size", lambda images: 128)],
+    "decay 2e-4": [(bench, "weight_decay", lambda images: 2e-4)],
     "turns x 2": [(augment, "TURN", 2 * augment.TURN), (augment, "ZOOM", 2 * augment.ZOOM)],
     "no cutout": [(augment, "CUTOUT", 0.0)],
     "preparation 0.02": [(schedule, "PREPARATION", 0.02)],
@@ -118,7 +118,7 @@ def patched(patches: list[Patch]) -> Iterator[None]:
             setattr(owner, name, value)
 
 
-def adapt_only(own: Setting) -> None:
+def adapt_only(own: Workbench) -> None:
     """In place of `nat.prepare_only`: prepare, adapt, and measure."""
     settings, watch, session = own.run.settings, own.watch, Session(own)
     assert settings.budget_s is not None

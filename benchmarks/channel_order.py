@@ -19,8 +19,8 @@ import torch
 from common import SHARED, answer_all_unseen, write
 
 from naturalize import api, nat, warm_start
-from naturalize.setting import Setting
 from naturalize.warm_start import fit_body, start_classifiers
+from naturalize.workbench import Workbench
 
 SEED, SUBNETS = 200, 10
 
@@ -32,7 +32,7 @@ def as_they_are(weight: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
     return torch.arange(len(covariance))
 
 
-def compare(own: Setting, found: Errors) -> None:
+def compare(own: Workbench, found: Errors) -> None:
     """In place of `nat.prepare_only`: the errors under each order."""
     largest = own.supernet.family.space.largest
     answer_all_unseen(own)
@@ -46,7 +46,7 @@ def compare(own: Setting, found: Errors) -> None:
     found["contribution"] = errors(own)
 
 
-def errors(own: Setting) -> list[float]:
+def errors(own: Workbench) -> list[float]:
     """Of the smallest, the largest and random subnets."""
     space = own.supernet.family.space
     codes = np.concatenate([space.corners(), space.sample(SUBNETS, np.random.default_rng(1))])

@@ -66,24 +66,24 @@ def trained_by(session: Session, extent: Extent, step_of: Callable[[int], Step])
 
 def delayed(session: Session, extent: Extent) -> None:
     """The largest alone, then the sandwich rule."""
-    trainer, family = session.setting.trainer, session.setting.supernet.family
+    trainer, family = session.bench.trainer, session.bench.supernet.family
     (largest,) = family.space.architectures(family.space.corners()[1:])
-    start = session.setting.watch.used_s
+    start = session.bench.watch.used_s
     assert extent.seconds is not None
 
     def step_of(first: int) -> Step:
-        whole = trainer.sandwich_step(partial(sandwich, family, session.setting.seed), first)
+        whole = trainer.sandwich_step(partial(sandwich, family, session.bench.seed), first)
         alone = trainer.adaptation_step(lambda step: largest, first)
         half = start + extent.seconds / 2  # type: ignore[operator]
-        return lambda number: (alone if session.setting.watch.used_s < half else whole)(number)
+        return lambda number: (alone if session.bench.watch.used_s < half else whole)(number)
 
     trained_by(session, extent, step_of)
 
 
 def random(session: Session, extent: Extent) -> None:
     """One uniform architecture a batch."""
-    trainer, space = session.setting.trainer, session.setting.supernet.family.space
-    draw: Callable[[int], Architecture] = partial(uniform, space, session.setting.seed)
+    trainer, space = session.bench.trainer, session.bench.supernet.family.space
+    draw: Callable[[int], Architecture] = partial(uniform, space, session.bench.seed)
     trained_by(session, extent, lambda first: trainer.adaptation_step(draw, first))
 
 

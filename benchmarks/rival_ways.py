@@ -22,7 +22,6 @@ from naturalize.data import Pixels, open_data
 from naturalize.data.augment import Augment, should_flip
 from naturalize.data.machine import allowed_cpus
 from naturalize.objectives.exact import Exact
-from naturalize.setting import batch_size, weight_decay
 from naturalize.supernet import make_family, subnet
 from naturalize.supernet.blocks import ElasticInvertedResidual
 from naturalize.supernet.subnet import Subnet
@@ -35,6 +34,7 @@ from naturalize.training.engine import keep_memory
 from naturalize.training.evaluate import fold
 from naturalize.warm_start import fit_block, logistic_regression, pairs
 from naturalize.weights import published_supernet
+from naturalize.workbench import batch_size, weight_decay
 
 MEAN, STD = [127.0] * 3, [128.0] * 3  # of pixels 0..255, as EfficientNet-Lite was trained
 RESOLUTIONS = (32, 40, 48, 64, 80, 96)  # and 128 where pictures are as large

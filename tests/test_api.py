@@ -34,7 +34,7 @@ def small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule, "INITIAL", 24)
         patch.setattr(schedule, "NEW", 6)
-        patch.setattr("naturalize.setting.allowed_cpus", lambda: 1)
+        patch.setattr("naturalize.workbench.allowed_cpus", lambda: 1)
         yield
 
 

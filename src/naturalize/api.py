@@ -185,7 +185,7 @@ def finish(
     from naturalize.conclude import conclude, conclude_untrained
     from naturalize.selection import measured_values
     from naturalize.session import Session
-    from naturalize.setting import NO_VERSION, open_setting
+    from naturalize.workbench import NO_VERSION, open_workbench
 
     with (
         heard(listeners) as hearing,
@@ -197,11 +197,11 @@ def finish(
             raise UserError(f"nothing measured yet in {directory}: let it go on with `{command('resume', directory)}`")
         version = closed[-1]["weights_version"] if closed else NO_VERSION
         if finished is None or finished[0] != version:
-            setting = open_setting(run, reopen_data(run, data, watch), archive, watch)
+            bench = open_workbench(run, reopen_data(run, data, watch), archive, watch)
             if closed:
-                conclude(setting, Session(setting), version, *measured_values(setting, version))
+                conclude(bench, Session(bench), version, *measured_values(bench, version))
             else:
-                conclude_untrained(setting)
+                conclude_untrained(bench)
         report(run, watch)
         return run
 
@@ -233,7 +233,7 @@ def finetune(
     """
     from naturalize.finetuning import Job
     from naturalize.finetuning import finetune as finetune_networks
-    from naturalize.setting import open_setting
+    from naturalize.workbench import open_workbench
 
     with heard(listeners) as hearing, opened(directory, hearing, started) as (run, watch):
         seconds = parse_budget(budget)
@@ -244,7 +244,7 @@ def finetune(
         dataset = reopen_data(run, data, watch)
         watch.attach(run.directory / "events.jsonl", job)
         with closing(run.archive(read_only=False)) as archive:
-            finetune_networks(open_setting(run, dataset, archive, watch), job)
+            finetune_networks(open_workbench(run, dataset, archive, watch), job)
         report(run, watch)
         return run
 
@@ -399,7 +399,7 @@ def class_counts(dataset: Dataset) -> list[str]:
 def choices(dataset: Dataset) -> list[str]:
     """What a transfer would choose for the data, unless told otherwise."""
     from naturalize.beginning import family_for, views_of
-    from naturalize.setting import batch_size, counts_on
+    from naturalize.workbench import batch_size, counts_on
 
     settings = chosen_supernet(make_settings("", None, None, None), dataset)
     family = family_for(settings, dataset)

@@ -19,11 +19,11 @@ from naturalize.data.pixels import STATISTICS_PICTURES, statistics
 from naturalize.errors import UserError
 from naturalize.run import Run, Settings, Watch, source_to
 from naturalize.run.stored import some, store_pixels
-from naturalize.setting import batch_size
 from naturalize.starting import keeps_statistics, source_supernet
 from naturalize.supernet import Family, Supernet, make_family
 from naturalize.tasks import Classification
 from naturalize.training.evaluate import logits_of
+from naturalize.workbench import batch_size
 
 FEW_IMAGES = 1500  # validation images below which each is measured in several views
 VIEWS = 5

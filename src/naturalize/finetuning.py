@@ -25,12 +25,12 @@ from naturalize.run.checkpoints import Checkpoints
 from naturalize.run.front import PUBLISHED, TRANSFER, networks_of, read_front, val_version
 from naturalize.selection import Entry, Front, still_on_front
 from naturalize.session import Session
-from naturalize.setting import Setting
 from naturalize.space import Architecture
 from naturalize.supernet import Subnet, Supernet
 from naturalize.testing import measure_test, one_version, write_front
 from naturalize.training.adapt import Extent, Step, TrainingState, cosine, make_optimizer, warm_up
 from naturalize.training.evaluate import fold
+from naturalize.workbench import Workbench
 
 DIRECTORY = "finetuning"  # in a run, while a job is under way
 RATE = 0.01  # where the cosine of each network starts
@@ -117,84 +117,84 @@ class Job:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def finetune(setting: Setting, job: Job) -> None:
+def finetune(bench: Workbench, job: Job) -> None:
     """Train each network for its share of the time; those that became better on validation take the old ones' places.
 
     Networks that learnt from the validation pictures too go on with them: these cannot judge any more, so each takes
     the old one's place. front.json keeps what the numbers were before, and the test split is read for the networks that
     are replaced. What one of them is better than in everything leaves the front.
     """
-    front = read_front(setting.run.directory)
-    setting.choose_images(val_version(front))
-    learning = with_validation(setting)
+    front = read_front(bench.run.directory)
+    bench.choose_images(val_version(front))
+    learning = with_validation(bench)
     for number, text in enumerate(job.networks):
         if text in job.done:
             continue
         entry = next(entry for entry in front["networks"] if entry["architecture"] == text)
-        arch, judged = setting.supernet.family.space.parse(text), one_version(front) or entry["origin"] == PUBLISHED
+        arch, judged = bench.supernet.family.space.parse(text), one_version(front) or entry["origin"] == PUBLISHED
         (measured,) = (network for network in networks_of(front) if network.architecture == text)
-        subnet = setting.run.load(measured).subnet
-        subnet = trained_in(job, number, setting if judged else learning, subnet, arch)
-        if takes_place(setting, entry, subnet, arch, judged):
-            deliver(setting, front, text, subnet, judged)
+        subnet = bench.run.load(measured).subnet
+        subnet = trained_in(job, number, bench if judged else learning, subnet, arch)
+        if takes_place(bench, entry, subnet, arch, judged):
+            deliver(bench, front, text, subnet, judged)
         job.write(done=[*job.done, text])
     job.forget()
 
 
-def takes_place(setting: Setting, entry: Entry, subnet: Subnet, arch: Architecture, judged: bool) -> bool:
+def takes_place(bench: Workbench, entry: Entry, subnet: Subnet, arch: Architecture, judged: bool) -> bool:
     """Whether a trained network takes the place of the old one; its entry then says what it comes to."""
     before = {name: entry[name] for name in ("val_error", "val_error_views", "test_error")}
-    views, plain = errors_of(setting, subnet, arch) if judged else (None, None)
+    views, plain = errors_of(bench, subnet, arch) if judged else (None, None)
     won = views is None or views < entry["val_error_views"]
-    setting.watch.event(
+    bench.watch.event(
         "finetuned", architecture=entry["architecture"], before=entry["val_error_views"], after=views, kept=won
     )
     if won and judged:
-        entry |= {"val_error": plain, "val_error_views": views, "val_images": len(setting.error.images)}
+        entry |= {"val_error": plain, "val_error_views": views, "val_images": len(bench.error.images)}
     if won:
         entry |= {"origin": TRANSFER, "before_finetuning": entry.get("before_finetuning") or before}
     return won
 
 
-def deliver(setting: Setting, front: Front, text: str, subnet: Subnet, judged: bool) -> None:
+def deliver(bench: Workbench, front: Front, text: str, subnet: Subnet, judged: bool) -> None:
     """Read the test split for a network that takes an old one's place, and write the front with it."""
-    with setting.watch.phase("final", version=front["weights_version"]):
-        measure_test(setting, front, finetuned={text: subnet})
+    with bench.watch.phase("final", version=front["weights_version"]):
+        measure_test(bench, front, finetuned={text: subnet})
     if judged:
-        kept = still_on_front(setting, front)
+        kept = still_on_front(bench, front)
         front["networks"] = [n for n in front["networks"] if n in kept or n["architecture"] == text]
-    write_front(setting, front)
+    write_front(bench, front)
 
 
-def errors_of(setting: Setting, subnet: Subnet, arch: Architecture) -> tuple[float, float]:
+def errors_of(bench: Workbench, subnet: Subnet, arch: Architecture) -> tuple[float, float]:
     """Percent of the validation images: the mean over views, and that of the plain view."""
-    wrong, images = setting.error.wrong_by_view(fold(copy.deepcopy(subnet)), arch), len(setting.error.images)
+    wrong, images = bench.error.wrong_by_view(fold(copy.deepcopy(subnet)), arch), len(bench.error.images)
     return 100.0 * float(np.mean(wrong)) / images, 100.0 * wrong[0] / images
 
 
-def trained_in(job: Job, number: int, setting: Setting, subnet: Subnet, arch: Architecture) -> Subnet:
+def trained_in(job: Job, number: int, bench: Workbench, subnet: Subnet, arch: Architecture) -> Subnet:
     """A network of a job after its training, which checkpoints of its own let go on after a stop."""
-    by_itself, step = alone(setting, subnet, arch)
+    by_itself, step = alone(bench, subnet, arch)
     session = Session(by_itself, number, Checkpoints(job.directory / job.networks[number]))
-    extent = job.turn(number, setting.watch.used_s)
+    extent = job.turn(number, bench.watch.used_s)
     session.train("finetune", number + 1, lambda first: step, extent, rate_of(by_itself))
-    return setting.subnets.calibrated(subnet, arch)
+    return bench.subnets.calibrated(subnet, arch)
 
 
-def trained(setting: Setting, subnet: Subnet, arch: Architecture, extent: Extent) -> Subnet:
+def trained(bench: Workbench, subnet: Subnet, arch: Architecture, extent: Extent) -> Subnet:
     """The subnet after a training of its own in one go, with statistics of its own."""
-    by_itself, step = alone(setting, subnet, arch)
+    by_itself, step = alone(bench, subnet, arch)
 
     def on_step(state: TrainingState, loss: float, rate: float) -> None:
-        setting.watch.progress("finetune", int(1000 * extent.fraction(state)), 1000)
+        bench.watch.progress("finetune", int(1000 * extent.fraction(state)), 1000)
 
     by_itself.trainer.run(step, TrainingState(), extent, rate_of(by_itself), on_step)
-    return setting.subnets.calibrated(subnet, arch)
+    return bench.subnets.calibrated(subnet, arch)
 
 
-def alone(setting: Setting, subnet: Subnet, arch: Architecture) -> tuple[Setting, Step]:
-    """The setting in which a subnet, in place of the supernet, is what is trained; and the step of its training."""
-    trainer, resolution = setting.trainer, setting.subnets.resolution(arch)
+def alone(bench: Workbench, subnet: Subnet, arch: Architecture) -> tuple[Workbench, Step]:
+    """The workbench on which a subnet, in place of the supernet, is what is trained; and the step of its training."""
+    trainer, resolution = bench.trainer, bench.subnets.resolution(arch)
     (decay, *_) = (group["weight_decay"] for group in trainer.optimizer.param_groups)
     subnet.to(trainer.fabric.device)
     plain = nn.Sequential(subnet.layers, subnet.head)
@@ -202,15 +202,15 @@ def alone(setting: Setting, subnet: Subnet, arch: Architecture) -> tuple[Setting
 
     def step(number: int) -> Tensor:
         images, labels = trainer.images(trainer.batches.rows(number), resolution, number, subnet.normalize)
-        loss = setting.task.loss(network(images), labels)
+        loss = bench.task.loss(network(images), labels)
         trainer.fabric.backward(loss)
         return loss.detach()
 
     by_itself = replace(trainer, supernet=network, optimizer=optimizer)
-    return replace(setting, supernet=cast(Supernet, plain), trainer=by_itself), step
+    return replace(bench, supernet=cast(Supernet, plain), trainer=by_itself), step
 
 
-def rate_of(setting: Setting) -> Any:
+def rate_of(bench: Workbench) -> Any:
     """Share of a training done to learning rate."""
-    peak = RATE_OF_KEPT if setting.trainer.keeps_statistics else RATE
+    peak = RATE_OF_KEPT if bench.trainer.keeps_statistics else RATE
     return warm_up(cosine(0.0, 1.0, peak), WARM_UP_SHARE)

@@ -31,8 +31,8 @@ from naturalize.weights import LARGEST
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from naturalize.setting import Setting
     from naturalize.teacher import Teacher
+    from naturalize.workbench import Workbench
 
 
 def work(
@@ -42,7 +42,7 @@ def work(
     listeners: Sequence[Listener],
     started: float | None,
     module: Module | None = None,
-    do: Callable[[Setting], None] | None = None,
+    do: Callable[[Workbench], None] | None = None,
 ) -> Run:
     """Begin a run or go on with it, to its end.
 
@@ -51,7 +51,7 @@ def work(
         do: in place of a transfer, for studies.
     """
     from naturalize.beginning import check_same_data, create_run, family_for
-    from naturalize.setting import counts_on
+    from naturalize.workbench import counts_on
 
     sources = {
         name: value if value is None or value in (PUBLISHED, *LARGEST) else source_to(value, directory)
@@ -129,13 +129,13 @@ def check_time_left(run: Run, budget_s: float) -> None:
 
 
 def go_on(
-    run: Run, dataset: Dataset, watch: Watch, teacher: Teacher | None, do: Callable[[Setting], None] | None = None
+    run: Run, dataset: Dataset, watch: Watch, teacher: Teacher | None, do: Callable[[Workbench], None] | None = None
 ) -> Run:
     """Do what is left of a run, then write its report."""
     import torch
 
     from naturalize.nat import prepare_only, run_transfer
-    from naturalize.setting import open_setting
+    from naturalize.workbench import open_workbench
 
     with attached(run, watch) as archive:
         target = {"budget_s": run.settings.budget_s, "iterations": run.settings.iterations}
@@ -146,14 +146,14 @@ def go_on(
             return run
         watch.event("start", data=run.facts["data"]["name"], summary=dataset.summary(), settings=run.describe())
         threads = torch.get_num_threads()
-        setting = open_setting(run, dataset, archive, watch, teacher)
+        bench = open_workbench(run, dataset, archive, watch, teacher)
         try:
             if do is not None:
-                do(setting)
+                do(bench)
             elif run.settings.goal == "prepare":
-                prepare_only(setting)
+                prepare_only(bench)
             else:
-                run_transfer(setting)
+                run_transfer(bench)
                 report(run, watch)
         except Interrupted as stop:
             watch.event("stopped", signal=stop.signum)

@@ -25,10 +25,10 @@ from naturalize.run.settings import SHRINK
 from naturalize.search import Guided, make_guided, non_dominated, survive
 from naturalize.selection import hypervolume_of, objective_values
 from naturalize.session import Session
-from naturalize.setting import Setting, images_of
 from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
 from naturalize.training.adapt import Extent, cosine
 from naturalize.training.engine import at_once, side_by_side
+from naturalize.workbench import Workbench, images_of
 
 WHOLE = 1 / 3  # of the steps of an adaptation, for the largest network where it was published: all others are its parts
 
@@ -71,24 +71,24 @@ class Measured:
 class Transfer:
     """The steps of `transfer` on one run, as far as its pace lets them go."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
-        self.run = setting.run
-        self.settings = setting.run.settings
-        self.archive = setting.archive
-        self.watch = setting.watch
-        self.problem = setting.problem
-        self.space = setting.supernet.family.space
-        self.session = Session(setting)
+    def __init__(self, bench: Workbench) -> None:
+        self.bench = bench
+        self.run = bench.run
+        self.settings = bench.run.settings
+        self.archive = bench.archive
+        self.watch = bench.watch
+        self.problem = bench.problem
+        self.space = bench.supernet.family.space
+        self.session = Session(bench)
         self.probe()
-        self.pace = pace_of(setting, self.session.version)
+        self.pace = pace_of(bench, self.session.version)
 
     def probe(self) -> None:
         """The published network at several resolutions: a front at once."""
         known = self.archive.decision("probed") is not None
-        if probe(self.setting) is None or known:
+        if probe(self.bench) is None or known:
             return
-        write_probed_front(self.setting)
+        write_probed_front(self.bench)
         self.archive.record_decision("probed", True)
 
     def iterations(self) -> Iterator[int]:
@@ -109,10 +109,10 @@ class Transfer:
         if members:
             return members
         n = self.pace.initial
-        carried = carried_codes(self.setting, n // 2)
-        corners, generator = self.space.corners(), rng.generator(self.setting.seed, "initial archive")
+        carried = carried_codes(self.bench, n // 2)
+        corners, generator = self.space.corners(), rng.generator(self.bench.seed, "initial archive")
         first = corners[self.problem.allowed(corners)]
-        if self.setting.reads_published:
+        if self.bench.reads_published:
             first = np.concatenate([first, self.around_the_largest(n - len(carried) - len(first), generator)])
         uniform = self.problem.sample(n, generator)
         codes = unique_rows(np.concatenate([carried, first, uniform]))[:n]
@@ -140,14 +140,14 @@ class Transfer:
         images = self.pace.begin(t, final, len(known))
         if images is not None:
             self.archive.decide(images_of(t), lambda: images)
-        self.setting.choose_images(t)
+        self.bench.choose_images(t)
 
         def tell() -> None:
             self.watch.progress("measure", len(known), len(members))
 
         with self.watch.phase("measure", iteration=t, version=t):
             wanted = (arch for arch in self.while_time(members, t, final) if arch not in known)
-            for measurement in side_by_side(self.measure_one, wanted, self.setting.device, tell):
+            for measurement in side_by_side(self.measure_one, wanted, self.bench.device, tell):
                 self.archive.record(context, measurement)
                 known[measurement.architecture] = measurement
                 tell()
@@ -166,9 +166,9 @@ class Transfer:
     def measure_one(self, arch: Architecture) -> Measurement:
         """The error of an architecture under the weights of now."""
         start = self.watch.used_s
-        result = self.setting.error.measure(np.array([arch.code]))
+        result = self.bench.error.measure(np.array([arch.code]))
         value, status = float(result.values[0]), result.status[0]
-        seconds = (self.watch.used_s - start) / at_once(self.setting.device)
+        seconds = (self.watch.used_s - start) / at_once(self.bench.device)
         self.pace.took(seconds)
         return Measurement(arch, value, float(result.spread[0]), status, seconds, result.details[0])
 
@@ -180,7 +180,7 @@ class Transfer:
             raise UserError("no network could be measured: see the statuses in archive.sqlite")
         codes, error = self.space.codes(members)[finite], error[finite]
         feasible = self.problem.allowed(codes)
-        return Measured(codes, error, objective_values(self.setting, codes, error), feasible)
+        return Measured(codes, error, objective_values(self.bench, codes, error), feasible)
 
     def close(self, t: int, measured: Measured, final: bool) -> None:
         """Record what an iteration's measuring pass came to, and tell."""
@@ -188,7 +188,7 @@ class Transfer:
         front = int(non_dominated(values).sum()) if len(values) else 0
         facts = {
             "weights_version": t,
-            "hypervolume": hypervolume_of(self.setting, values),
+            "hypervolume": hypervolume_of(self.bench, values),
             "best_error": float(measured.error[measured.feasible].min()) if front else None,
             "measured": len(measured.codes),
             "networks": front,
@@ -206,7 +206,7 @@ class Transfer:
     def wholes(self) -> Codes:
         """The largest architecture at every resolution, where it was published; those that meet the requirements."""
         codes = self.space.wholes()
-        return codes[self.problem.allowed(codes) & self.setting.reads_published]
+        return codes[self.problem.allowed(codes) & self.bench.reads_published]
 
     def searched(self, measured: Measured, t: int) -> list[tuple[Architecture, str]]:
         """Survivors, and what the search of this iteration proposes."""
@@ -220,19 +220,19 @@ class Transfer:
     def survive(self, measured: Measured, keep: int, t: int) -> Codes:
         """Codes of the survivors by reference directions, the front first; all feasible members where these are few."""
         feasible = np.flatnonzero(measured.feasible)
-        chosen = survive(measured.values[feasible], keep, rng.integer(self.setting.seed, "survive", t))
+        chosen = survive(measured.values[feasible], keep, rng.integer(self.bench.seed, "survive", t))
         return measured.codes[feasible[chosen]]
 
     def fit(self, measured: Measured, t: int) -> Guided:
         """The search of this iteration, told what was measured under its weights version."""
-        settings, seed = self.settings, rng.integer(self.setting.seed, "search", t)
+        settings, seed = self.settings, rng.integer(self.bench.seed, "search", t)
         with self.watch.phase("fit", iteration=t):
             searcher = make_guided(
                 settings.search,
                 self.problem,
                 seed,
                 predictor=settings.predictor,
-                known=[self.setting.stage_counts],
+                known=[self.bench.stage_counts],
                 n_initial=0,
                 progress=self.watch.progress,
             )
@@ -259,17 +259,17 @@ class Transfer:
         start, end, extent = self.pace.adaptation(t)
         draw = partial(self.drawn, p)
         if self.pace.closes(t):
-            draw = partial(in_rounds, self.archive.members(t + 1), self.setting.seed)
-        trainer = self.setting.trainer
+            draw = partial(in_rounds, self.archive.members(t + 1), self.bench.seed)
+        trainer = self.bench.trainer
         rate = cosine(start, end, peak_rate(self.settings, self.run.keeps_statistics))
         self.session.train("adapt", t + 1, lambda first: trainer.adaptation_step(draw, first), extent, rate)
 
     def drawn(self, p: NDArray[np.float64], step: int) -> Architecture:
         """The architecture of a step of an adaptation: from p, or the largest now and then where it was published."""
-        generator = rng.generator(self.setting.seed, "whole", step)
-        if self.setting.reads_published and generator.random() < WHOLE:
+        generator = rng.generator(self.bench.seed, "whole", step)
+        if self.bench.reads_published and generator.random() < WHOLE:
             return self.space.architectures(generator.choice(self.space.wholes(), 1))[0]
-        return drawn(self.space, p, self.setting.seed, step)
+        return drawn(self.space, p, self.bench.seed, step)
 
     def conclude(self) -> None:
         """Measure the archive with the final weights, select its front on validation, adapt to it, read test once."""
@@ -280,18 +280,18 @@ class Transfer:
             return
         measured = self.measure(t, final=True)
         codes, values = measured.codes[measured.feasible], measured.values[measured.feasible]
-        conclude(self.setting, self.session, t, codes, values, *self.pace.ending())
+        conclude(self.bench, self.session, t, codes, values, *self.pace.ending())
 
 
-def carried_codes(setting: Setting, n: int) -> Codes:
+def carried_codes(bench: Workbench, n: int) -> Codes:
     """Up to n architectures of the run that seeds the archive, those of its front first, that meet the requirements.
 
     A resolution that this run does not have becomes the nearest that it has.
     """
-    kept, family = setting.run.settings.archive, setting.supernet.family
+    kept, family = bench.run.settings.archive, bench.supernet.family
     if kept is None:
         return np.empty((0, len(family.space)), dtype=np.int64)
-    other = Run(source_from(kept, setting.run.directory))
+    other = Run(source_from(kept, bench.run.directory))
     front = [other.family.space.parse(network.architecture) for network in other.front()]
     with closing(other.archive()) as archive:
         last = max((facts["iteration"] for facts in archive.iterations()), default=0)
@@ -299,7 +299,7 @@ def carried_codes(setting: Setting, n: int) -> Codes:
     sides = np.array(other.family.resolutions)[codes[:, 0]]
     codes[:, 0] = np.abs(sides[:, None] - np.array(family.resolutions)).argmin(axis=1)
     codes = unique_rows(codes)
-    return codes[family.space.is_valid(codes) & setting.problem.allowed(codes)][:n]
+    return codes[family.space.is_valid(codes) & bench.problem.allowed(codes)][:n]
 
 
 def distribution(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:
@@ -334,26 +334,26 @@ def drawn_codes(space: SearchSpace, p: NDArray[np.float64], chances: NDArray[np.
     return space.repair((chances[:, :, None] >= p.cumsum(axis=1)[:, :-1]).sum(axis=2))
 
 
-def prepare_only(setting: Setting) -> None:
+def prepare_only(bench: Workbench) -> None:
     """Weights version 0 with all of the budget, and the error of the corners, for `naturalize prepare`."""
-    settings, watch = setting.run.settings, setting.watch
+    settings, watch = bench.run.settings, bench.watch
     if settings.budget_s is None:
-        extent = Extent(steps=(settings.epochs or 1) * setting.trainer.batches.per_epoch)
+        extent = Extent(steps=(settings.epochs or 1) * bench.trainer.batches.per_epoch)
     else:
         left = max(1.0, 0.95 * settings.budget_s - watch.used_s)
-        extent = Extent(seconds=setting.archive.decide("prepare", lambda: left), until=0.95 * settings.budget_s)
+        extent = Extent(seconds=bench.archive.decide("prepare", lambda: left), until=0.95 * settings.budget_s)
     if settings.method == SHRINK:
-        shrink(Session(setting, begin=-len(phases_of(setting.supernet.family))), extent)
+        shrink(Session(bench, begin=-len(phases_of(bench.supernet.family))), extent)
     else:
-        train_by_sandwich(Session(setting), extent)
-    smallest, largest = setting.error.measure(setting.supernet.family.space.corners()).values.tolist()
+        train_by_sandwich(Session(bench), extent)
+    smallest, largest = bench.error.measure(bench.supernet.family.space.corners()).values.tolist()
     watch.event("prepared", smallest_error=smallest, largest_error=largest)
 
 
-def run_transfer(setting: Setting) -> None:
+def run_transfer(bench: Workbench) -> None:
     """`transfer` that leaves a validation front when it is asked to stop."""
     try:
-        transfer(Transfer(setting))
+        transfer(Transfer(bench))
     except Interrupted:
-        write_stopped_front(setting)
+        write_stopped_front(bench)
         raise

@@ -10,44 +10,44 @@ from naturalize.machine import choose_threads, epoch_s, measure_costs
 from naturalize.pace import ByClock, ByNumber, Pace
 from naturalize.probing import probes_of
 from naturalize.schedule import Plan
-from naturalize.setting import CHOSEN_IMAGES, Setting
+from naturalize.workbench import CHOSEN_IMAGES, Workbench
 
 
-def pace_of(setting: Setting, version: int) -> Pace:
+def pace_of(bench: Workbench, version: int) -> Pace:
     """How far the steps of a run go.
 
     Args:
         version: of the weights that the run has by now, -1 where preparation is to come.
     """
-    settings, archive = setting.run.settings, setting.archive
+    settings, archive = bench.run.settings, bench.archive
     if settings.budget_s is not None:
-        plan = plan_of(setting, version, settings.budget_s)
-        return ByClock(archive, settings.budget_s, plan, setting.fewest, lambda: setting.watch.used_s)
-    return ByNumber(archive, settings.iterations or 1, settings.epochs or 1, setting.trainer.batches.per_epoch)
+        plan = plan_of(bench, version, settings.budget_s)
+        return ByClock(archive, settings.budget_s, plan, bench.fewest, lambda: bench.watch.used_s)
+    return ByNumber(archive, settings.iterations or 1, settings.epochs or 1, bench.trainer.batches.per_epoch)
 
 
-def plan_of(setting: Setting, version: int, budget_s: float) -> Plan:
+def plan_of(bench: Workbench, version: int, budget_s: float) -> Plan:
     """The division of a budget: the recorded one, or a new one where there is none for this budget."""
-    archive = setting.archive
+    archive = bench.archive
     found = archive.decision(f"plan {budget_s:g}")
     if found is not None:
-        choose_threads(setting)
+        choose_threads(bench)
         return Plan(**found)
-    costs, probes = measure_costs(setting), probes_of(setting.run.directory)
-    share = schedule.WARM_UP if setting.prepared else schedule.PREPARATION
+    costs, probes = measure_costs(bench), probes_of(bench.run.directory)
+    share = schedule.WARM_UP if bench.prepared else schedule.PREPARATION
     plan = schedule.make_plan(
         budget_s,
-        setting.watch.used_s,
+        bench.watch.used_s,
         costs,
-        val_images=len(setting.val) if probes is None else len(probes.rows),
-        views=setting.val.views,
-        end_images=len(setting.dataset.splits["test"]) + images_of_a_classifier(setting),
-        fewest=setting.fewest,
+        val_images=len(bench.val) if probes is None else len(probes.rows),
+        views=bench.val.views,
+        end_images=len(bench.dataset.splits["test"]) + images_of_a_classifier(bench),
+        fewest=bench.fewest,
         preparation=share if version < 0 else 0.0,
         chosen=archive.decision(CHOSEN_IMAGES),
-        epoch_s=epoch_s(setting, costs) if setting.reads_published else np.inf,
+        epoch_s=epoch_s(bench, costs) if bench.reads_published else np.inf,
     )
     archive.decide(CHOSEN_IMAGES, lambda: (plan.val_images, plan.views))
     archive.record_decision(f"plan {budget_s:g}", plan.record())
-    setting.watch.event("plan", budget_s=budget_s, **plan.record())
+    bench.watch.event("plan", budget_s=budget_s, **plan.record())
     return plan

@@ -27,12 +27,12 @@ from naturalize.run.front import PUBLISHED, TRANSFER, read_front, val_version
 from naturalize.run.run import card_of
 from naturalize.schedule import FEWEST_TESTED
 from naturalize.selection import Entry, Front
-from naturalize.setting import Setting
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
 from naturalize.training.engine import at_once, side_by_side
 from naturalize.training.evaluate import fold, logits_on
 from naturalize.warm_start import with_classifier
+from naturalize.workbench import Workbench
 
 NETWORKS, PICTURES = "networks", "pictures"  # directories in a run
 OURS = re.compile(rf"{NETWORKS}/\d+(-2)?\.(safetensors|json)|{PICTURES}/\d+\.png")  # what we write there
@@ -46,7 +46,7 @@ Found = TypeVar("Found")
 
 
 def measure_test(
-    setting: Setting,
+    bench: Workbench,
     front: Front,
     until: float | None = None,
     finetuned: Mapping[str, Subnet] | None = None,
@@ -60,7 +60,7 @@ def measure_test(
         finetuned: subnets by architecture that are measured in place of the supernet's; of those alone.
         own: classifiers by architecture in place of the shared one.
     """
-    watch, dataset = setting.watch, setting.dataset
+    watch, dataset = bench.watch, bench.dataset
     if until is not None:
         until = max(until, watch.used_s + OVERTIME * until)
     dataset.scan_test(watch.progress)
@@ -71,38 +71,38 @@ def measure_test(
     sides = sorted({network["resolution"] for network in front["networks"]})
     pixels = Pixels(dataset, rows, sides, progress=watch.progress_in_thread)
     networks = [n for n in front["networks"] if finetuned is None or n["architecture"] in finetuned]
-    ready = published_of(setting, networks) if finetuned is None else finetuned
+    ready = published_of(bench, networks) if finetuned is None else finetuned
 
     def answer(network: Entry) -> tuple[Subnet, Tensor | None]:
         text, logits = network["architecture"], None
-        subnet = ready[text] if text in ready else network_on_front(setting, text, own or {})
+        subnet = ready[text] if text in ready else network_on_front(bench, text, own or {})
         if len(rows):
             folded, side = fold(copy.deepcopy(subnet)), network["resolution"]
-            logits = logits_on(folded, pixels, np.arange(len(rows)), side, setting.device, watch.progress_in_thread)
+            logits = logits_on(folded, pixels, np.arange(len(rows)), side, bench.device, watch.progress_in_thread)
         return subnet, logits
 
-    taken = names_taken(setting.run.directory)
+    taken = names_taken(bench.run.directory)
     late_s = 0.0 if until is None else min(LATE * until, MOST_LATE_S)
-    for network, (subnet, logits), seconds in in_turn(setting, "test", networks, until, answer, late_s):
+    for network, (subnet, logits), seconds in in_turn(bench, "test", networks, until, answer, late_s):
         if logits is not None:
-            fill_in_test(setting, network, logits, pixels)
+            fill_in_test(bench, network, logits, pixels)
             if finetuned is None and network["origin"] == TRANSFER and one_version(front):
-                record_test(setting, front, network, seconds)
-        write_network(setting, front, network, subnet, taken)
+                record_test(bench, front, network, seconds)
+        write_network(bench, front, network, subnet, taken)
     front["networks"] = [network for network in front["networks"] if network["weights"]]
 
 
-def write_network(setting: Setting, front: Front, network: Entry, subnet: Subnet, taken: Collection[str]) -> None:
+def write_network(bench: Workbench, front: Front, network: Entry, subnet: Subnet, taken: Collection[str]) -> None:
     """Write a network of a front beside those whose names are taken, and say in its entry where it is."""
-    run = setting.run
+    run = bench.run
     card = {**card_of(run, front, network), "spec": subnet.spec}
     path = save_network(run.directory / NETWORKS, Network(subnet.cpu(), card), taken)
     network["weights"] = path.relative_to(run.directory).as_posix()
 
 
-def write_front(setting: Setting, front: Front) -> None:
+def write_front(bench: Workbench, front: Front) -> None:
     """Write front.json, then delete networks and pictures of before that it does not name; a user's files stay."""
-    directory = setting.run.directory
+    directory = bench.run.directory
     write_json(directory / "front.json", {**front, "checksum": checksum_of(front)})
     named = files_of(front)
     for path in chain(*((directory / name).glob("*") for name in (NETWORKS, PICTURES))):
@@ -151,7 +151,7 @@ def one_version(front: Front) -> bool:
 
 
 def in_turn(
-    setting: Setting,
+    bench: Workbench,
     what: str,
     networks: Sequence[Entry],
     until: float | None,
@@ -167,7 +167,7 @@ def in_turn(
         what: what progress calls the work.
         late_s: seconds after `until` by which the first few may end.
     """
-    watch, device = setting.watch, setting.device
+    watch, device = bench.watch, bench.device
     done: list[float] = []  # seconds of those that had their turn, by multiply-adds
 
     def while_time() -> Iterator[Entry]:
@@ -210,55 +210,55 @@ def spread(n: int) -> list[int]:
     return order
 
 
-def network_on_front(setting: Setting, text: str, own: Mapping[str, OwnClassifier]) -> Subnet:
+def network_on_front(bench: Workbench, text: str, own: Mapping[str, OwnClassifier]) -> Subnet:
     """The trained network of an architecture, on the device, with its own classifier where it has one."""
-    subnet = setting.subnets.of(setting.supernet.family.space.parse(text))
+    subnet = bench.subnets.of(bench.supernet.family.space.parse(text))
     return with_classifier(subnet, own[text].weight, own[text].bias) if text in own else subnet
 
 
-def published_of(setting: Setting, networks: Sequence[Entry]) -> dict[str, Subnet]:
+def published_of(bench: Workbench, networks: Sequence[Entry]) -> dict[str, Subnet]:
     """The untrained networks among entries of a front, by architecture, on the device."""
     texts = {network["resolution"]: network["architecture"] for network in networks if network["origin"] == PUBLISHED}
-    return {texts[side]: subnet for side, subnet in probe_networks(setting, list(texts)).items()}
+    return {texts[side]: subnet for side, subnet in probe_networks(bench, list(texts)).items()}
 
 
-def fill_in_test(setting: Setting, network: Entry, logits: Tensor, pixels: Pixels) -> None:
+def fill_in_test(bench: Workbench, network: Entry, logits: Tensor, pixels: Pixels) -> None:
     """One network's error, confusion matrix and worst pictures on the test split, from its logits."""
     labels = np.asarray(pixels.labels)
-    index, probability = setting.task.predictions(logits)
+    index, probability = bench.task.predictions(logits)
     predicted = index.numpy()
     wrong = predicted != labels
     network["test_error"] = 100.0 * int(wrong.sum()) / len(labels)
     network["test_images"] = len(labels)
-    classes = len(setting.run.class_names)
+    classes = len(bench.run.class_names)
     confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
     network["test_confusion"] = confusion.tolist()
     worst = np.flatnonzero(wrong)[np.argsort(-probability.numpy()[wrong], kind="stable")][:WORST]
     network["test_worst"] = [
         {
-            "picture": write_picture(setting, pixels, row),
-            "path": setting.dataset.paths[pixels.indices[row]],
-            "class": setting.run.class_names[labels[row]],
-            "predicted": setting.run.class_names[predicted[row]],
+            "picture": write_picture(bench, pixels, row),
+            "path": bench.dataset.paths[pixels.indices[row]],
+            "class": bench.run.class_names[labels[row]],
+            "predicted": bench.run.class_names[predicted[row]],
             "probability": round(float(probability[row]), 4),
         }
         for row in worst.tolist()
     ]
 
 
-def record_test(setting: Setting, front: Front, network: Entry, seconds: float) -> None:
+def record_test(bench: Workbench, front: Front, network: Entry, seconds: float) -> None:
     """Put one network's test error into the archive."""
     context = Context("error", "default", "test", front["weights_version"])
     images = network["test_images"]
     detail = {"wrong": round(network["test_error"] * images / 100), "images": images, "views": 1}
-    arch = setting.supernet.family.space.parse(network["architecture"])
-    setting.archive.record(context, Measurement(arch, network["test_error"], 0.0, "ok", seconds, detail))
+    arch = bench.supernet.family.space.parse(network["architecture"])
+    bench.archive.record(context, Measurement(arch, network["test_error"], 0.0, "ok", seconds, detail))
 
 
-def write_picture(setting: Setting, pixels: Pixels, row: int) -> str:
+def write_picture(bench: Workbench, pixels: Pixels, row: int) -> str:
     """A picture as the networks see it, at the largest resolution of the front; its path in the run."""
     name = f"{PICTURES}/{pixels.indices[row]}.png"
-    path = setting.run.directory / name
+    path = bench.run.directory / name
     if not path.exists():
         planes = pixels(np.array([row]), pixels.resolutions[-1])[0]
         picture = Image.fromarray(planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0))
@@ -269,13 +269,13 @@ def write_picture(setting: Setting, pixels: Pixels, row: int) -> str:
     return name
 
 
-def ending_s(setting: Setting, front: Front) -> tuple[float, float]:
+def ending_s(bench: Workbench, front: Front) -> tuple[float, float]:
     """What the last classifiers of a front take, and its test, by what measuring its networks took."""
-    known = setting.archive.measurements(Context("error", "default", "val", front["weights_version"]))
+    known = bench.archive.measurements(Context("error", "default", "val", front["weights_version"]))
     per_image = {
         arch.text: m.seconds / (m.detail["images"] * m.detail["views"]) for arch, m in known.items() if m.status == "ok"
     }
     most = max(per_image.values())
     seconds = sum(per_image.get(network["architecture"], most) for network in front["networks"])
-    reading_s = read_test_s(setting, len({network["resolution"] for network in front["networks"]}))
-    return seconds * images_of_a_classifier(setting), seconds * len(setting.dataset.splits["test"]) + reading_s
+    reading_s = read_test_s(bench, len({network["resolution"] for network in front["networks"]}))
+    return seconds * images_of_a_classifier(bench), seconds * len(bench.dataset.splits["test"]) + reading_s

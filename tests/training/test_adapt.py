@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from small_setting import CLASSES, Pictures, make_error, make_supernet, make_trainer, tensors
+from small_bench import CLASSES, Pictures, make_error, make_supernet, make_trainer, tensors
 
 from naturalize.errors import UserError
 from naturalize.preparing import sandwich, uniform

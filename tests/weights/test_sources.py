@@ -119,7 +119,7 @@ def small(monkeypatch):
     """Fewer networks measured than by default, on one thread."""
     monkeypatch.setattr(schedule, "INITIAL", 24)
     monkeypatch.setattr(schedule, "NEW", 6)
-    monkeypatch.setattr("naturalize.setting.allowed_cpus", lambda: 1)
+    monkeypatch.setattr("naturalize.workbench.allowed_cpus", lambda: 1)
 
 
 def bright(n, side, channels, classes=3):

@@ -23,7 +23,6 @@ from naturalize.progress import Progress, silent
 from naturalize.report.reading import phase_seconds, read_events
 from naturalize.run import Run, Watch
 from naturalize.search import hypervolume
-from naturalize.setting import CHOSEN_IMAGES, chosen_images
 from naturalize.space import Codes, SearchSpace
 from naturalize.study.predictors import Pairs
 from naturalize.study.study import Cell, Row, Table, claimed, measure_cells
@@ -32,6 +31,7 @@ from naturalize.supernet import Family, make_family
 from naturalize.tasks import Classification, majority_error
 from naturalize.training.engine import make_fabric
 from naturalize.training.subnets import Images, Subnets
+from naturalize.workbench import CHOSEN_IMAGES, chosen_images
 
 DTLZ2 = "dtlz2"
 DRAWN = 350  # architectures of a run that are drawn uniformly and measured, as the paper does

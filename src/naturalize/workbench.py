@@ -42,8 +42,8 @@ CHOSEN_IMAGES = "validation images"  # a decision: how many, in how many views
 
 
 @dataclass
-class Setting:
-    """Everything that the steps of a transfer share. Made by `open_setting`.
+class Workbench:
+    """Everything that the steps of a transfer share. Made by `open_workbench`.
 
     Attributes:
         problem: what is searched: the space, the objectives in the run's order, limits as the requirements have them.
@@ -130,7 +130,9 @@ def weight_decay(images: int) -> float:
     return 1e-3 if images < FEW_TRAINING_IMAGES else 5e-4
 
 
-def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, teacher: Teacher | None = None) -> Setting:
+def open_workbench(
+    run: Run, dataset: Dataset, archive: Archive, watch: Watch, teacher: Teacher | None = None
+) -> Workbench:
     """Put a run's parts together; the supernet has the seed's weights until a checkpoint is loaded.
 
     Validation pictures without classes count as of those that the teacher sees in them.
@@ -166,7 +168,7 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, tea
             rows, side = np.arange(len(val)), family.resolutions[-1]
             val.labels = logits_on(teacher, val, rows, side, fabric.device, watch.progress).argmax(1).numpy()
     subnets = Subnets(supernet, run.stored("calibration"), fabric.device, kept)
-    setting = Setting(
+    bench = Workbench(
         run=run,
         watch=watch,
         archive=archive,
@@ -180,5 +182,5 @@ def open_setting(run: Run, dataset: Dataset, archive: Archive, watch: Watch, tea
         prepared=archive.decide("prepared", lambda: starts_prepared(run.settings, run.directory)),
         val=val,
     )
-    setting.choose_images(NO_VERSION)
-    return setting
+    bench.choose_images(NO_VERSION)
+    return bench
