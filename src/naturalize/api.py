@@ -31,6 +31,7 @@ from naturalize.lifecycle import (
     teacher_of,
     work,
 )
+from naturalize.objectives import COST, DEFAULT
 from naturalize.options import DEFAULT_BUDGET, as_list, chosen_supernet, make_settings
 from naturalize.predicting import Prediction, open_model, predict_with
 from naturalize.run import Run, Watch, parse_budget
@@ -51,7 +52,7 @@ def transfer(
     budget: str | None = None,
     iterations: int | None = None,
     epochs: int | None = None,
-    objectives: str | Sequence[str] = ("error", "madds"),
+    objectives: str | Sequence[str] = DEFAULT,
     require: str | Sequence[str] = (),
     supernet: str | Path | None = None,
     scratch: bool = False,
@@ -404,7 +405,7 @@ def choices(dataset: Dataset) -> list[str]:
     settings = chosen_supernet(make_settings("", None, None, None), dataset)
     family = family_for(settings, dataset)
     counts = counts_on(family, dataset)
-    smallest, largest = (counts["madds"](family.space.corners()) / 1e6).tolist()
+    smallest, largest = (counts[COST](family.space.corners()) / 1e6).tolist()
     sides = ", ".join(map(str, family.resolutions))
     flips = "with" if should_flip(dataset) else "without"
     views = views_of(dataset)
@@ -414,7 +415,7 @@ def choices(dataset: Dataset) -> list[str]:
         f"to {largest:.1f} M multiply-adds at {sides} px",
         f"would train {flips} mirrored pictures, in batches of about {batch_size(len(dataset.splits['train']))}; "
         f"would validate on {len(dataset.splits['val']):,} pictures{finer}",
-        f"would minimise error and madds within a budget of {DEFAULT_BUDGET}",
+        f"would minimise {' and '.join(DEFAULT)} within a budget of {DEFAULT_BUDGET}",
     ]
 
 

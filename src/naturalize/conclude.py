@@ -8,6 +8,7 @@ import numpy as np
 
 from naturalize.classifiers import OwnClassifier, own_classifier, refitted
 from naturalize.last_adaptation import adapt_to_front, forget, with_validation
+from naturalize.objectives import COST
 from naturalize.pace import LEAST_S
 from naturalize.run.front import PUBLISHED, TRANSFER, best, finished_under, networks_of
 from naturalize.selection import (
@@ -114,7 +115,7 @@ def write_probed_front(bench: Workbench) -> None:
     if not probed_measurements(bench):
         return
     networks = write_networks(bench, untrained_front(bench))["networks"]
-    told = [{name: network[name] for name in ("resolution", "madds", "val_error")} for network in networks]
+    told = [{name: network[name] for name in ("resolution", COST, "val_error")} for network in networks]
     bench.watch.event("probed", networks=told)
 
 

@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from naturalize import rng
+from naturalize.objectives import COST
 from naturalize.schedule import Costs
 from naturalize.space import Architecture
 from naturalize.training.engine import at_once, quickest_thread_count, side_by_side
@@ -45,7 +46,7 @@ def random_networks(bench: Workbench) -> list[Architecture]:
     space, generator = bench.supernet.family.space, rng.generator(bench.seed, "costs")
     sample = space.sample_trimmed if bench.reads_published else space.sample
     codes = sample(SAMPLE, generator)
-    order = bench.problem.exact["madds"](codes).argsort(kind="stable")
+    order = bench.problem.exact[COST](codes).argsort(kind="stable")
     places = (np.arange(TIMED_NETWORKS) + 0.5) * SAMPLE / TIMED_NETWORKS
     return space.architectures(codes[order[places.astype(int)]])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, zip_longest
 
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from naturalize import rng
-from naturalize.archive import Context, Measurement
+from naturalize.archive import Measurement
 from naturalize.conclude import conclude, write_probed_front, write_stopped_front
 from naturalize.errors import Interrupted, UserError
 from naturalize.last_adaptation import forget, in_rounds
+from naturalize.objectives import ERROR
 from naturalize.planning import pace_of
 from naturalize.preparing import peak_rate, phases_of, prepare, shrink, train_by_sandwich
 from naturalize.probing import probe
@@ -23,7 +24,7 @@ from naturalize.run import Run, source_from
 from naturalize.run.front import finished_under
 from naturalize.run.settings import SHRINK
 from naturalize.search import Guided, make_guided, non_dominated, survive
-from naturalize.selection import hypervolume_of, objective_values
+from naturalize.selection import context, hypervolume_of, measurement_of, objective_values
 from naturalize.session import Session
 from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
 from naturalize.training.adapt import Extent, cosine
@@ -128,15 +129,10 @@ class Transfer:
         trimmed = self.space.sample_trimmed(max(0, 2 * n), generator)
         return np.concatenate([self.wholes(), trimmed[self.problem.allowed(trimmed)]])[:n]
 
-    def context(self, version: int) -> Context:
-        """Of every error that search and selection use."""
-        return Context("error", "default", "val", version)
-
     def measure(self, t: int, final: bool = False) -> Measured:
         """One pass over the archive under weights version t: all of it, or what the clock allows."""
         members = self.members(t)
-        context = self.context(t)
-        known = self.archive.measurements(context)
+        known = self.archive.measurements(context(ERROR, t))
         images = self.pace.begin(t, final, len(known))
         if images is not None:
             self.archive.decide(images_of(t), lambda: images)
@@ -147,12 +143,13 @@ class Transfer:
 
         with self.watch.phase("measure", iteration=t, version=t):
             wanted = (arch for arch in self.while_time(members, t, final) if arch not in known)
-            for measurement in side_by_side(self.measure_one, wanted, self.bench.device, tell):
-                self.archive.record(context, measurement)
-                known[measurement.architecture] = measurement
+            for found in side_by_side(self.measure_one, wanted, self.bench.device, tell):
+                for name, measurement in found.items():
+                    self.archive.record(context(name, t), measurement)
+                known[found[ERROR].architecture] = found[ERROR]
                 tell()
             self.pace.end(t, final)
-        measured = self.measured(members, context)
+        measured = self.measured(members, t)
         self.close(t, measured, final)
         return measured
 
@@ -163,24 +160,28 @@ class Transfer:
                 return
             yield arch
 
-    def measure_one(self, arch: Architecture) -> Measurement:
-        """The error of an architecture under the weights of now."""
-        start = self.watch.used_s
-        result = self.bench.error.measure(np.array([arch.code]))
-        value, status = float(result.values[0]), result.status[0]
-        seconds = (self.watch.used_s - start) / at_once(self.bench.device)
-        self.pace.took(seconds)
-        return Measurement(arch, value, float(result.spread[0]), status, seconds, result.details[0])
+    def measure_one(self, arch: Architecture) -> dict[str, Measurement]:
+        """The measured objectives of an architecture under the weights of now; error first."""
+        found = {}
+        for name, objective in self.bench.measures.items():
+            start = self.watch.used_s
+            measurement = measurement_of(objective, arch)
+            seconds = (self.watch.used_s - start) / at_once(self.bench.device)
+            found[name] = replace(measurement, seconds=seconds)
+        self.pace.took(sum(measurement.seconds for measurement in found.values()))
+        return found
 
-    def measured(self, members: list[Architecture], context: Context) -> Measured:
-        """Members with a finite error in a context. Raises `UserError` where none has one."""
-        error = self.archive.values([context], members)
-        finite = np.isfinite(error)
+    def measured(self, members: list[Architecture], t: int) -> Measured:
+        """Members with finite objectives under weights version t. Raises `UserError` where none has them."""
+        found = self.archive.measurements(context(ERROR, t))
+        known = [arch for arch in members if arch in found]
+        codes, error = self.space.codes(known), self.archive.values([context(ERROR, t)], known)
+        values = objective_values(self.bench, t, codes, error)
+        finite = np.isfinite(error) & np.isfinite(values).all(axis=1)
         if not finite.any():
             raise UserError("no network could be measured: see the statuses in archive.sqlite")
-        codes, error = self.space.codes(members)[finite], error[finite]
-        feasible = self.problem.allowed(codes)
-        return Measured(codes, error, objective_values(self.bench, codes, error), feasible)
+        codes = codes[finite]
+        return Measured(codes, error[finite], values[finite], self.problem.allowed(codes))
 
     def close(self, t: int, measured: Measured, final: bool) -> None:
         """Record what an iteration's measuring pass came to, and tell."""
@@ -215,7 +216,7 @@ class Transfer:
 
     def seconds(self, t: int) -> list[float]:
         """What the measurements of pass t took."""
-        return [measurement.seconds for measurement in self.archive.measurements(self.context(t)).values()]
+        return [measurement.seconds for measurement in self.archive.measurements(context(ERROR, t)).values()]
 
     def survive(self, measured: Measured, keep: int, t: int) -> Codes:
         """Codes of the survivors by reference directions, the front first; all feasible members where these are few."""
@@ -237,7 +238,7 @@ class Transfer:
                 progress=self.watch.progress,
             )
             searcher.tell(measured.codes, measured.values)
-            tau = searcher.rank_correlation("error") if "error" in self.problem.measured else np.nan
+            tau = searcher.rank_correlation(ERROR) if ERROR in self.problem.measured else np.nan
         pairs = len(measured.codes)
         self.watch.event("predictor", iteration=t, pairs=pairs, rank_correlation=None if np.isnan(tau) else tau)
         return searcher

@@ -9,7 +9,7 @@ from typing import Any
 
 from naturalize.data import Dataset
 from naturalize.errors import UserError, unknown
-from naturalize.objectives import parse_objectives
+from naturalize.objectives import DEFAULT, parse_objectives
 from naturalize.objectives.requirement import parse_requirement
 from naturalize.run import Run, Settings, parse_budget, source_from
 from naturalize.run.settings import PUBLISHED
@@ -28,7 +28,7 @@ def make_settings(
     iterations: int | None,
     epochs: int | None,
     *,
-    objectives: str | Sequence[str] = ("error", "madds"),
+    objectives: str | Sequence[str] = DEFAULT,
     require: str | Sequence[str] = (),
     supernet: str | Path | None = None,
     scratch: bool = False,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from naturalize.archive import Context, Measurement
+from naturalize.objectives import COST, ERROR, Measures, of_kind
 from naturalize.objectives.error import Chosen
 from naturalize.probing import architecture_at, probes_of
-from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER
+from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, val_version
 from naturalize.search import hypervolume, non_dominated
-from naturalize.space import Codes
+from naturalize.space import Architecture, Codes
 from naturalize.tasks import majority_error
 from naturalize.version import __version__
 from naturalize.workbench import Workbench
@@ -36,18 +38,19 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     """
     run, dataset, space = bench.run, bench.dataset, bench.supernet.family.space
     bench.choose_images(version)
-    found = bench.archive.measurements(Context("error", "default", "val", version))
+    found = bench.archive.measurements(context(ERROR, version))
     measured = [found[arch] for arch in space.architectures(codes)]
     probed = probed_measurements(bench)
     errors = np.array([m.value for m in probed], dtype=np.float64)
     handicap = standard_error(bench, errors) if learns_on else 0.0
-    probed_values = objective_values(bench, space.codes([m.architecture for m in probed]), errors + handicap)
+    probed_codes = space.codes([m.architecture for m in probed])
+    probed_values = objective_values(bench, version, probed_codes, errors + handicap)
     competing = np.concatenate([values, probed_values])
     rows = front_rows(competing).tolist()
     both = [*((m, TRANSFER) for m in measured), *((m, PUBLISHED) for m in probed)]
     taken = {both[row][0].architecture for row in rows}
     rows += [row for row in nearly_best(bench, codes, competing) if measured[row].architecture not in taken]
-    networks = [network_of(bench, *both[row]) for row in rows]
+    networks = [network_of(bench, version, *both[row]) for row in rows]
     facts = bench.archive.iterations()
     names = ("iteration", "weights_version", "hypervolume", "networks")
     return {
@@ -67,7 +70,7 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
         "val_views": bench.error.images.views,
         "reference": reference_of(bench),
         "hypervolume": [{name: fact[name] for name in names} for fact in facts],
-        "networks": sorted(networks, key=lambda network: network["madds"]),
+        "networks": sorted(networks, key=lambda network: network[COST]),
         "notes": [note.message for note in dataset.notes],
     }
 
@@ -79,9 +82,9 @@ def nearly_best(bench: Workbench, codes: Codes, values: Floats) -> list[int]:
         codes: of the first rows of `values`; the others only compete.
     """
     names = bench.run.settings.objectives
-    if not bench.reads_published or "error" not in names:
+    if not bench.reads_published or ERROR not in names:
         return []
-    column, space = names.index("error"), bench.supernet.family.space
+    column, space = names.index(ERROR), bench.supernet.family.space
     margin = np.zeros_like(values)
     margin[:, column] = standard_error(bench, values[:, column])
     found = []
@@ -98,7 +101,7 @@ def still_on_front(bench: Workbench, front: Front) -> list[Entry]:
     space, networks = bench.supernet.family.space, front["networks"]
     codes = space.codes([space.parse(network["architecture"]) for network in networks])
     errors = np.array([network["val_error_views"] for network in networks])
-    values = objective_values(bench, codes, errors)
+    values = objective_values(bench, val_version(front), codes, errors)
     rows = {*front_rows(values).tolist(), *nearly_best(bench, codes, values)}
     return [network for row, network in enumerate(networks) if row in rows]
 
@@ -120,10 +123,11 @@ def probed_measurements(bench: Workbench) -> list[Measurement]:
     return [measurement for measurement, fits in zip(found, allowed.tolist(), strict=True) if fits]
 
 
-def network_of(bench: Workbench, measurement: Measurement, origin: str) -> Entry:
+def network_of(bench: Workbench, version: int, measurement: Measurement, origin: str) -> Entry:
     """One of the `networks` of front.json."""
     arch = measurement.architecture
-    codes = np.array([arch.code])
+    codes, besides = np.array([arch.code]), measured_besides(bench, version, [arch])
+    counts = {name: int(bench.problem.exact[name](codes)[0]) for name in of_kind("exact")}
     detail = measurement.detail
     return {
         "architecture": arch.text,
@@ -135,7 +139,8 @@ def network_of(bench: Workbench, measurement: Measurement, origin: str) -> Entry
         "val_error_views": measurement.value,
         "test_error": None,
         "test_images": None,
-        **{name: int(bench.problem.exact[name](codes)[0]) for name in ("madds", "params")},
+        **counts,
+        "objectives": {**counts, **{name: float(found[0]) for name, found in besides.items()}},
         "weights": None,
         "test_confusion": None,
         "test_worst": None,
@@ -150,28 +155,69 @@ def standard_error(bench: Workbench, errors: Floats) -> Floats:
 
 def measured_values(bench: Workbench, version: int) -> tuple[Codes, Floats]:
     """Architectures that meet the requirements and were measured under a version, `(n, d)`, and objectives `(n, m)`."""
-    found = bench.archive.measurements(Context("error", "default", "val", version))
+    found = bench.archive.measurements(context(ERROR, version))
     good = [m for m in found.values() if m.status == "ok"]
     codes = bench.supernet.family.space.codes([m.architecture for m in good])
     error = np.array([m.value for m in good], dtype=np.float64)
     feasible = bench.problem.allowed(codes)
     codes, error = codes[feasible], error[feasible]
-    return codes, objective_values(bench, codes, error)
+    return codes, objective_values(bench, version, codes, error)
 
 
-def objective_values(bench: Workbench, codes: Codes, error: Floats) -> Floats:
-    """Objectives of architectures in the run's order. Shapes: `(n, d), (n,) -> (n, m)`."""
-    names = bench.run.settings.objectives
-    columns = [error if name == "error" else bench.problem.exact[name](codes) for name in names]
-    return np.stack(columns, axis=1).astype(np.float64)
+def objective_values(bench: Workbench, version: int, codes: Codes, error: Floats) -> Floats:
+    """Objectives of architectures in the run's order. Shapes: `(n, d), (n,) -> (n, m)`.
+
+    Args:
+        version: of the weights that `error` is of.
+    """
+    archs = bench.supernet.family.space.architectures(codes)
+    columns = {ERROR: error, **measured_besides(bench, version, archs)}
+    names, exact = bench.run.settings.objectives, bench.problem.exact
+    return np.stack([columns[name] if name in columns else exact[name](codes) for name in names], axis=1).astype(float)
+
+
+def measured_besides(bench: Workbench, version: int, archs: Sequence[Architecture]) -> dict[str, Floats]:
+    """Measured objectives besides error of architectures, `(n,)` each. What was not measured yet is measured now."""
+    found = {}
+    for name, objective in bench.measures.items():
+        if name == ERROR:
+            continue
+        of = context(name, version)
+        known = bench.archive.measurements(of)
+        for arch in archs:
+            if arch not in known:
+                bench.archive.record(of, measurement_of(objective, arch))
+        found[name] = bench.archive.values([of], archs)
+    return found
+
+
+def measurement_of(objective: Measures, arch: Architecture, seconds: float = 0.0) -> Measurement:
+    """One architecture's value of an objective, as the archive keeps it."""
+    result = objective.measure(np.array([arch.code]))
+    detail = result.details[0] if result.details else {}
+    return Measurement(arch, float(result.values[0]), float(result.spread[0]), result.status[0], seconds, detail)
+
+
+def context(name: str, version: int) -> Context:
+    """Of every value of a measured objective that search and selection compare."""
+    return Context(name, "default", "val", version)
 
 
 def reference_of(bench: Workbench) -> list[float]:
     """Hypervolume's reference point: the majority class's error, and 1.05 x the largest architecture for the rest."""
-    largest = bench.supernet.family.space.corners()[1:]
-    majority = majority_error(np.asarray(bench.val.labels)) or 100.0  # where validation has one class alone
-    names = bench.run.settings.objectives
-    return [majority if name == "error" else 1.05 * float(bench.problem.exact[name](largest)[0]) for name in names]
+    largest = bench.supernet.family.space.largest
+
+    def reference(name: str) -> float:
+        if name == ERROR:
+            return majority_error(np.asarray(bench.val.labels)) or 100.0  # where validation has one class alone
+        if name in bench.problem.exact:
+            return 1.05 * float(bench.problem.exact[name](np.array([largest.code]))[0])
+        measured = bench.archive.decide(
+            f"largest {name}", lambda: float(bench.measures[name].measure(np.array([largest.code])).values[0])
+        )
+        return 1.05 * float(measured)
+
+    return [reference(name) for name in bench.run.settings.objectives]
 
 
 def hypervolume_of(bench: Workbench, values: Floats) -> float:

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from naturalize.errors import command
 from naturalize.numbers import count, duration, percent, plural
+from naturalize.objectives import COST, OBJECTIVES
 from naturalize.run import FrontNetwork
 
 PLAIN_S = 10.0  # between plain lines
@@ -164,7 +165,7 @@ class Terminal:
         """What there is before anything is trained."""
         networks = event["networks"]
         ends = [networks[0], min(networks, key=lambda network: network["val_error"])][: len(networks)]
-        told = " to ".join(f"{end['val_error']:.1f}% at {count(end['madds'])} multiply-adds" for end in ends)
+        told = " to ".join(f"{end['val_error']:.1f}% at {count(end[COST])} {OBJECTIVES[COST].words}" for end in ends)
         number = plural(len(networks), "network")
         self.say(f"front of the published network, untrained: {number}, validation error {told}")
 

@@ -22,11 +22,12 @@ from naturalize.errors import UserError
 from naturalize.exporting import Network, card_path, save_network
 from naturalize.files import checksum_of, write_bytes, write_json
 from naturalize.machine import read_test_s
+from naturalize.objectives import COST, ERROR
 from naturalize.probing import probe_networks
 from naturalize.run.front import PUBLISHED, TRANSFER, read_front, val_version
 from naturalize.run.run import card_of
 from naturalize.schedule import FEWEST_TESTED
-from naturalize.selection import Entry, Front
+from naturalize.selection import Entry, Front, context
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
 from naturalize.training.engine import at_once, side_by_side
@@ -127,7 +128,7 @@ def carry_finetuned(directory: Path, front: Front) -> None:
         same = [network for network in front["networks"] if network["architecture"] == old["architecture"]]
         if all(network["val_error_views"] >= old["val_error_views"] for network in same):
             others = [network for network in front["networks"] if network not in same]
-            front["networks"] = sorted([*others, old], key=lambda network: network["madds"])
+            front["networks"] = sorted([*others, old], key=lambda network: network[COST])
 
 
 def names_taken(directory: Path) -> set[str]:
@@ -176,7 +177,7 @@ def in_turn(
             while until is not None and place > 1 and not done:  # the largest and the smallest go unforetold
                 watch.check()
                 time.sleep(WAIT_S)
-            takes_s = max(done, default=0.0) * (networks[number]["madds"] + AS_MADDS)
+            takes_s = max(done, default=0.0) * (networks[number][COST] + AS_MADDS)
             late = late_s if begun < FEWEST_TESTED else 0.0
             if not done or until is None or watch.used_s + takes_s <= until + late:
                 begun += 1
@@ -188,7 +189,7 @@ def in_turn(
             found = work(network)
         finally:
             took_s = watch.used_s - start
-            done.append(took_s / (network["madds"] + AS_MADDS))
+            done.append(took_s / (network[COST] + AS_MADDS))
         return network, found, took_s / at_once(device)
 
     def tell() -> None:
@@ -248,11 +249,11 @@ def fill_in_test(bench: Workbench, network: Entry, logits: Tensor, pixels: Pixel
 
 def record_test(bench: Workbench, front: Front, network: Entry, seconds: float) -> None:
     """Put one network's test error into the archive."""
-    context = Context("error", "default", "test", front["weights_version"])
+    of = Context(ERROR, "default", "test", front["weights_version"])
     images = network["test_images"]
     detail = {"wrong": round(network["test_error"] * images / 100), "images": images, "views": 1}
     arch = bench.supernet.family.space.parse(network["architecture"])
-    bench.archive.record(context, Measurement(arch, network["test_error"], 0.0, "ok", seconds, detail))
+    bench.archive.record(of, Measurement(arch, network["test_error"], 0.0, "ok", seconds, detail))
 
 
 def write_picture(bench: Workbench, pixels: Pixels, row: int) -> str:
@@ -271,7 +272,7 @@ def write_picture(bench: Workbench, pixels: Pixels, row: int) -> str:
 
 def ending_s(bench: Workbench, front: Front) -> tuple[float, float]:
     """What the last classifiers of a front take, and its test, by what measuring its networks took."""
-    known = bench.archive.measurements(Context("error", "default", "val", front["weights_version"]))
+    known = bench.archive.measurements(context(ERROR, front["weights_version"]))
     per_image = {
         arch.text: m.seconds / (m.detail["images"] * m.detail["views"]) for arch, m in known.items() if m.status == "ok"
     }

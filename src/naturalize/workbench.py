@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,10 +15,12 @@ from naturalize.data import Dataset, Pixels
 from naturalize.data.augment import Augment
 from naturalize.data.machine import allowed_cpus
 from naturalize.files import remove_leftovers
+from naturalize.objectives import ERROR, OBJECTIVES, Measures
 from naturalize.objectives.error import Chosen, Error
 from naturalize.objectives.exact import Exact, exact_counts, stage_counts
 from naturalize.objectives.requirement import parse_requirement
 from naturalize.predictor import Counts
+from naturalize.progress import Progress
 from naturalize.run import Run, Settings, Watch
 from naturalize.search import SearchProblem
 from naturalize.starting import source_supernet, starts_prepared, taught_by_itself
@@ -59,7 +62,6 @@ class Workbench:
     supernet: Supernet
     trainer: Trainer
     subnets: Subnets
-    error: Error
     problem: SearchProblem
     prepared: bool
     val: Images
@@ -73,6 +75,23 @@ class Workbench:
     def device(self) -> torch.device:
         """Where networks are trained and answer."""
         return self.subnets.device
+
+    @property
+    def progress(self) -> Progress:
+        """Of the threads that measure."""
+        return self.watch.progress_in_thread
+
+    @cached_property
+    def measures(self) -> dict[str, Measures]:
+        """The measured objectives of the run, by name; error is always among them."""
+        names = dict.fromkeys([ERROR, *self.problem.measured])
+        opened = ((name, OBJECTIVES[name].open) for name in names)
+        return {name: make(self) for name, make in opened if make is not None}
+
+    @property
+    def error(self) -> Error:
+        """The error on the validation images that were chosen."""
+        return cast(Error, self.measures[ERROR])
 
     @property
     def fewest(self) -> int:
@@ -177,7 +196,6 @@ def open_workbench(
         supernet=supernet,
         trainer=trainer,
         subnets=subnets,
-        error=Error(subnets, task, val, watch.progress_in_thread),
         problem=search_problem(run.settings, family, exact_counts(family, task, dataset.channels)),
         prepared=archive.decide("prepared", lambda: starts_prepared(run.settings, run.directory)),
         val=val,

@@ -15,6 +15,7 @@ from PIL import Image
 
 from naturalize.errors import UserError
 from naturalize.numbers import count, duration, percent
+from naturalize.objectives import OBJECTIVES, Objective
 from naturalize.report import front_svg, write_report
 from naturalize.report.report import best_network, headline, requirements
 
@@ -157,12 +158,14 @@ def test_stopped_run_says_so_and_shows_validation_numbers(tmp_path: Path) -> Non
     [
         (["error"], "multiply-adds", None),
         (["error", "params"], "parameters", None),
-        (["error", "madds", "latency:cpu"], "multiply-adds", "latency:cpu (ms)"),
+        (["error", "madds", "latency"], "multiply-adds", "latency in ms"),
     ],
 )
 def test_front_is_drawn_for_one_two_and_three_objectives(
-    tmp_path: Path, objectives: list[str], across: str, colour: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objectives: list[str], across: str, colour: str | None
 ) -> None:
+    latency = Objective("latency", "ms", "measured", "latency in ms", lambda number: f"{number:.3g} ms")
+    monkeypatch.setitem(OBJECTIVES, "latency", latency)
     front = made_up_front(1 if len(objectives) == 1 else 9) | {"objectives": objectives}
     page = write_report(write_run(tmp_path / "run", front)).read_text(encoding="utf-8")
     figure = data_of(page)["front"]
@@ -170,7 +173,8 @@ def test_front_is_drawn_for_one_two_and_three_objectives(
     assert figure["layout"]["xaxis"]["title"]["text"].startswith(across)
     assert validation["marker"].get("colorbar", {}).get("title", {}).get("text") == colour
     assert validation["y"] == [network["val_error"] for network in front["networks"]]
-    assert ("latency:cpu (ms)</th>" in page) == (colour is not None)
+    assert ("latency in ms</th>" in page) == (colour is not None)
+    assert ("0.31 ms" in page) == (colour is not None)
 
 
 def test_a_thousand_classes_keep_the_most_frequent_confusions(tmp_path: Path) -> None:
@@ -190,8 +194,8 @@ def test_export_commands_single_out_their_network() -> None:
     assert requirements(front, front["networks"][1]) == [f"madds<={front['networks'][1]['madds']}"]
     front["networks"][2]["val_error_views"] = 50.0  # better networks are smaller: no limit can name this one
     assert requirements(front, front["networks"][2]) is None
-    front["objectives"] = ["error", "latency:cpu"]
-    assert requirements(front, front["networks"][0]) == ["latency:cpu<=0.31ms"]
+    front["objectives"] = ["error", "latency"]  # no limit can be on what is measured
+    assert requirements(front, front["networks"][0]) == [f"madds<={front['networks'][0]['madds']}"]
 
 
 def test_headline_says_it_in_plain_words() -> None:

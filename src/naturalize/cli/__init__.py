@@ -203,7 +203,7 @@ def transfer(
         from naturalize import api
 
         run = api.transfer(
-            data, out, budget=budget, iterations=iterations, epochs=epochs, objectives=objective or ("error", "madds"),
+            data, out, budget=budget, iterations=iterations, epochs=epochs, objectives=objective or api.DEFAULT,
             require=require or (), supernet=supernet, scratch=scratch, search=search, predictor=predictor,
             archive=archive, classes=split_names(classes), seed=seed, strict=strict, balanced=balanced,
             listeners=[terminal], started=STARTED,

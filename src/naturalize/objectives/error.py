@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from naturalize.archive import Context
-from naturalize.objectives import Kind, Measured
+from naturalize.objectives import Measured
 from naturalize.progress import Progress, silent
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
@@ -52,18 +51,14 @@ class Error:
         progress: called with every batch.
     """
 
-    name = "error"
-    unit = "%"
-    kind: Kind = "measured"
-
     def __init__(self, subnets: Subnets, task: Classification, images: Images, progress: Progress = silent) -> None:
         self.subnets = subnets
         self.task = task
         self.images = images
         self.progress = progress
 
-    def measure(self, codes: Codes, context: Context | None = None) -> Measured:
-        """See `Objective`. Details: `wrong` and `images`, counts on the plain view, and `views`."""
+    def measure(self, codes: Codes) -> Measured:
+        """See `Measures`. Details: `wrong` and `images`, counts on the plain view, and `views`."""
         values: list[float] = []
         status: list[str] = []
         details: list[dict[str, Any]] = []

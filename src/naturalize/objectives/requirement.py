@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from naturalize.errors import UserError, unknown
-from naturalize.objectives import KINDS
+from naturalize.objectives import OBJECTIVES, of_kind
 from naturalize.space import Codes, SearchSpace
 
 if TYPE_CHECKING:  # reading a requirement needs no torch
@@ -47,8 +47,8 @@ def parse_requirement(text: str) -> Requirement:
             f"requirement {text!r} is not understood: write an upper limit, as 'madds<5M' or 'params<=300K'"
         )
     objective, sign, number, multiple = match.groups()
-    exact = [name for name, kind in KINDS.items() if kind == "exact"]
-    if objective not in KINDS:
+    exact = of_kind("exact")
+    if objective not in OBJECTIVES:
         raise unknown("objective", objective, exact)
     if objective not in exact:
         raise UserError(

@@ -13,6 +13,7 @@ import tomli_w
 from naturalize.errors import UserError
 from naturalize.files import check_content, checksum_of, write_text
 from naturalize.numbers import duration
+from naturalize.objectives import DEFAULT
 
 FORMAT = 1
 FACTS = ("data", "pixels", "machine")  # tables of run.toml beside the settings
@@ -44,7 +45,7 @@ class Settings:
 
     data: str
     supernet: str = "mini"
-    objectives: tuple[str, ...] = ("error", "madds")
+    objectives: tuple[str, ...] = DEFAULT
     requirements: tuple[str, ...] = ()
     budget_s: float | None = None
     iterations: int | None = None

@@ -25,7 +25,7 @@ from naturalize.space import Architecture, SearchSpace
 from naturalize.study.study import HUES, Cell, Figure, Row, Study, Table, mean_and_spread
 from naturalize.supernet import Subnet
 from naturalize.training.adapt import Extent
-from naturalize.workbench import Workbench
+from naturalize.workbench import NO_VERSION, Workbench
 
 WAYS = {
     "supernet": "the supernet's weights, drawn as the archive's architectures are (NAT)",
@@ -174,9 +174,9 @@ def subnets_alone(bench: Workbench) -> None:
         codes = searcher.ask(1)
         for arch in space.architectures(codes):
             found[arch] = trained_and_measured(bench, bench.subnets.of(arch), arch, short)
-            searcher.tell(codes, objective_values(bench, codes, np.array([found[arch][1]])))
+            searcher.tell(codes, objective_values(bench, NO_VERSION, codes, np.array([found[arch][1]])))
     archs = list(found)
-    objectives = objective_values(bench, space.codes(archs), np.array([found[arch][1] for arch in archs]))
+    objectives = objective_values(bench, NO_VERSION, space.codes(archs), np.array([found[arch][1] for arch in archs]))
     chosen = survive(objectives, min(CHOSEN, int(non_dominated(objectives).sum())), bench.seed)
     for number, row in enumerate(chosen):
         long = Extent(seconds=max(1.0, (until - watch.used_s) / (len(chosen) - number)))
@@ -184,7 +184,7 @@ def subnets_alone(bench: Workbench) -> None:
         after = trained_and_measured(bench, subnet, archs[row], long)
         found[archs[row]] = after if after[1] < before else (subnet, before)
     error = np.array([found[arch][1] for arch in archs])
-    objectives = objective_values(bench, space.codes(archs), error)
+    objectives = objective_values(bench, NO_VERSION, space.codes(archs), error)
     bench.archive.close_iteration(
         0,
         {

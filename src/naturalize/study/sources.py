@@ -11,11 +11,11 @@ from statistics import median
 import numpy as np
 
 from naturalize import rng
-from naturalize.archive import Context
 from naturalize.data import Pixels
 from naturalize.errors import UserError
 from naturalize.lifecycle import reopen_data
 from naturalize.numbers import duration
+from naturalize.objectives import COST, DEFAULT, ERROR
 from naturalize.objectives.error import Error
 from naturalize.objectives.exact import exact_counts, stage_counts
 from naturalize.predictor import Counts
@@ -23,6 +23,7 @@ from naturalize.progress import Progress, silent
 from naturalize.report.reading import phase_seconds, read_events
 from naturalize.run import Run, Watch
 from naturalize.search import hypervolume
+from naturalize.selection import context
 from naturalize.space import Codes, SearchSpace
 from naturalize.study.predictors import Pairs
 from naturalize.study.study import Cell, Row, Table, claimed, measure_cells
@@ -37,7 +38,7 @@ DTLZ2 = "dtlz2"
 DRAWN = 350  # architectures of a run that are drawn uniformly and measured, as the paper does
 AT_ONCE = 10  # of them in one cell
 TABLE_SIDE, TABLE_CLASSES = 224, 1000  # pictures and classes that a table of architectures is taken to be of
-ERRORS, ACCURACIES = ("error",), ("top1", "accuracy")  # columns of tables
+ERRORS, ACCURACIES = (ERROR,), ("top1", "accuracy")  # columns of tables
 
 
 # pairs ---------------------------------------------------------------------------------------------------------------
@@ -82,7 +83,7 @@ def run_pairs(directory: Path, drawn: int, out: Path, jobs: int, progress: Progr
     else:
         with closing(run.archive()) as archive:
             version = max((facts["weights_version"] for facts in archive.iterations()), default=-1)
-            found = archive.measurements(Context("error", "default", "val", version)).values()
+            found = archive.measurements(context(ERROR, version)).values()
         codes = space.codes([measurement.architecture for measurement in found])
         error = np.array([measurement.value for measurement in found], dtype=np.float64)
         seconds = [measurement.seconds for measurement in found]
@@ -127,16 +128,16 @@ def read_truth(source: str | Path, supernet: str | None) -> Truth:
         return fitted(path)
     family, codes, error = read_errors(path, supernet)
     task = Classification(TABLE_CLASSES)
-    madds = exact_counts(family, task, 3)["madds"]
+    madds = exact_counts(family, task, 3)[COST]
     values = np.column_stack([error, madds(codes)])
     reference = values.max(axis=0)
     lower, upper = codes.min(axis=0), codes.max(axis=0)
     variables = [variable.within(int(lower[v]), int(upper[v])) for v, variable in enumerate(family.space.variables)]
     return Truth(
         SearchSpace(family.name, variables, family.space.rules),
-        tabular(codes, {"error": error}),
-        ["error", "madds"],
-        {"madds": madds},
+        tabular(codes, {ERROR: error}),
+        list(DEFAULT),
+        {COST: madds},
         reference,
         hypervolume(values, reference),
         candidates=codes,
@@ -148,14 +149,14 @@ def run_truth(directory: Path) -> Truth:
     """The subnets of a run under its latest weights, measured when they are asked for."""
     run = Run(directory)
     channels = run.facts["data"]["channels"]
-    madds = exact_counts(run.family, run.task, channels)["madds"]
+    madds = exact_counts(run.family, run.task, channels)[COST]
     errors = RunErrors(directory)
     largest = float(madds(run.family.space.corners()[1:])[0])
     return Truth(
         run.family.space,
         errors,
-        ["error", "madds"],
-        {"madds": madds},
+        list(DEFAULT),
+        {COST: madds},
         np.array([majority_error(np.asarray(errors.images.labels)), 1.05 * largest]),
         known=[stage_counts(run.family, run.task, channels)],
     )
@@ -203,14 +204,14 @@ class RunErrors:
 
     def __call__(self, codes: Codes) -> dict[str, Floats]:
         """Percent of the validation images, `(n,)`; nan where a subnet cannot be measured."""
-        return {"error": opened_error(self.directory).measure(codes).values}
+        return {ERROR: opened_error(self.directory).measure(codes).values}
 
     def timed(self, text: str) -> Row:
         """Error and seconds of one architecture by its string."""
         space = opened_error(self.directory).subnets.supernet.family.space
         codes = space.codes([space.parse(text)])
         start = time.perf_counter()
-        value = float(self(codes)["error"][0])
+        value = float(self(codes)[ERROR][0])
         return {"architecture": text, "error": value, "seconds": time.perf_counter() - start}
 
     @property

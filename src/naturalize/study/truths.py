@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from naturalize.errors import UserError
+from naturalize.objectives import COST, DEFAULT, ERROR
 from naturalize.search import SearchArchive, search
 from naturalize.search.evaluations import Evaluate
 from naturalize.search.methods import AUTO, MakeSearcher
@@ -164,9 +165,9 @@ def fitted(path: str | Path) -> Truth:
     error, reference = fitted_error(path), np.array([27.0, 5e8])
     return Truth(
         space,
-        lambda codes: {"error": error(codes)},
-        ["error", "madds"],
-        {"madds": Exact("madds", family, task, 3)},
+        lambda codes: {ERROR: error(codes)},
+        list(DEFAULT),
+        {COST: Exact(COST, family, task, 3)},
         reference,
         BEST_KNOWN / (reference[0] * reference[1] / 1e6),
         known=[stage_counts(family, task, 3)],
