@@ -351,7 +351,11 @@ def export(
     (chosen,) = chosen_networks(run, [] if architecture is None else [architecture], require)
     stored = run.stored("check")
     pixels = stored(np.arange(len(stored)), chosen.measured.resolution)
-    return export_file(chosen.load(), Path(to), format, Check(pixels, stored.labels), opset=opset, overwrite=overwrite)
+    training = run.stored("calibration")
+    return export_file(
+        chosen.load(), Path(to), format, Check(pixels, stored.labels), opset=opset, overwrite=overwrite,
+        calibration=lambda: training(np.arange(len(training)), chosen.measured.resolution),
+    )  # fmt: skip
 
 
 def predict(

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -20,6 +22,19 @@ from naturalize.tensor_files import CHECKSUM, checksum, load_tensors, save_tenso
 CARD_FORMAT = 1
 
 Card = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asked of a file, and what its format needs besides the network.
+
+    Attributes:
+        opset: of ONNX files.
+        calibration: training pictures, uint8 `(n, channels, r, r)`, where the format calibrates.
+    """
+
+    opset: int | None = None
+    calibration: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)

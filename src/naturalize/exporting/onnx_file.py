@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from naturalize.errors import UserError
-from naturalize.exporting.network import Network
+from naturalize.exporting.network import Asked, Network
 from naturalize.supernet import subnet as plain
 from naturalize.version import __version__
 
@@ -35,10 +35,10 @@ OPSET = 13
 IR_VERSION = 7  # that of opset 13; later ones add nothing that these graphs use
 
 
-def onnx_files(network: Network, name: str, opset: int | None) -> dict[str, bytes]:
+def onnx_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
     """The ONNX file, and a program that classifies pictures with it and without naturalize, by file name."""
     example = resources.files("naturalize.exporting").joinpath("example.py").read_bytes()
-    return {name: onnx_bytes(network, checked(opset)), name.removesuffix(".onnx") + "_example.py": example}
+    return {name: onnx_bytes(network, checked(asked.opset)), name.removesuffix(".onnx") + "_example.py": example}
 
 
 def onnx_needs(opset: int | None) -> str:
