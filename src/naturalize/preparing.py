@@ -195,7 +195,7 @@ def frozen_largest(bench: Workbench) -> Callable[[Tensor], Tensor]:
             raise UserError(f"{path} is damaged ({error}): put it back from a copy, or prepare anew") from error
     else:
         save_tensors(path, teacher.state_dict())
-    return lambda images: teacher.head(teacher.layers(images))
+    return teacher.of_normalised
 
 
 def sandwich(family: Family, seed: int, step: int) -> Sequence[Architecture]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol, cast
 
 import torch
@@ -12,7 +13,7 @@ from naturalize.errors import unknown
 from naturalize.space import Architecture, Codes
 from naturalize.supernet.blocks import ElasticBottleneck, ElasticInvertedResidual
 from naturalize.supernet.efficientnet_lite import efficientnet_lite0
-from naturalize.supernet.family import Body, Family
+from naturalize.supernet.family import Body, Family, LayerSpec
 from naturalize.supernet.layers import Counter, LayerTable
 from naturalize.supernet.mini import mini
 from naturalize.supernet.mobilenetv3 import mobilenetv3
@@ -85,14 +86,14 @@ class Head(Protocol):
     """What a task puts on one body: the two verbs of an elastic operator, and its rows of the layer table.
 
     A head is an `nn.Module`. `forward` takes the body's feature maps by scale; `extract` fills the head of a plain
-    network; `spec` gives that head's arguments, `kind` included, for a number of channels of the last map.
+    network; `spec` gives that head's arguments, `kind` included, for the channels of each map.
     """
 
     def forward(self, features: Sequence[Tensor], arch: Architecture) -> Tensor: ...
 
     def extract(self, plain: nn.Module, arch: Architecture) -> None: ...
 
-    def spec(self, cin: int) -> dict[str, Any]: ...
+    def spec(self, channels: Sequence[int]) -> dict[str, Any]: ...
 
 
 class Supernet(nn.Module):
@@ -152,16 +153,29 @@ class Supernet(nn.Module):
         """The architecture as a plain module with weights of its own; takes pixels 0..255, normalises inside."""
         head = cast(Any, self.head(arch, task))
         normalize = {"mean": self.normalize.mean.flatten().tolist(), "std": self.normalize.std.flatten().tolist()}
-        layers = [spec for scale in self.family.present(arch, self.channels) for _, spec in scale]
-        channels = self.family.feature_channels(self.family.space.codes([arch]))
-        with torch.device(
-            "meta"
-        ):  # every tensor is replaced below: drawing starting values would take most of the time
-            plain = Subnet({"normalize": normalize, "layers": layers, "head": head.spec(int(channels[0]))})
+        scales = [[spec for _, spec in scale] for scale in self.family.present(arch, self.channels)]
+        layers = list(chain.from_iterable(scales))
+        spec = {
+            "normalize": normalize,
+            "layers": layers,
+            "scales": [len(scale) for scale in scales],
+            "head": head.spec(channels_by_scale(scales)),
+        }
+        with torch.device("meta"):  # every tensor is replaced below: drawing values would take most of the time
+            plain = Subnet(spec)
         plain.normalize = Normalize(**normalize).to(self.normalize.mean.device)
         self.body(arch).extract(plain, arch)
         head.extract(plain.head, arch)
         return plain.train(self.training)
+
+
+def channels_by_scale(scales: Sequence[Sequence[LayerSpec]]) -> list[int]:
+    """Channels of the feature map that each scale's layers end with."""
+    found, channels = [], 0
+    for scale in scales:
+        channels = next((spec["cout"] for spec in reversed(scale) if "cout" in spec), channels)
+        found.append(channels)
+    return found
 
 
 def layers_of(family: Family, head_layers: Callable[[Codes], LayerTable], channels: int) -> Callable:

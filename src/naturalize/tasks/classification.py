@@ -48,10 +48,10 @@ class ClassificationHead(nn.Module):
         plain.classifier.weight = own(self.classifier.weight[:, : plain.classifier.in_features])
         plain.classifier.bias = own(self.classifier.bias)
 
-    def spec(self, cin: int) -> dict[str, Any]:
-        """Arguments of the plain head on a map of `cin` channels."""
+    def spec(self, channels: Sequence[int]) -> dict[str, Any]:
+        """Arguments of the plain head on maps of so many channels."""
         mixed = self.mix.out_channels if self.mix is not None else 0
-        return {"kind": "classification", "cin": cin, "mixed": mixed, "classes": self.classifier.out_features}
+        return {"kind": "classification", "cin": channels[-1], "mixed": mixed, "classes": self.classifier.out_features}
 
 
 @dataclass(frozen=True)
