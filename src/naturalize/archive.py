@@ -47,6 +47,9 @@ CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), used_s REAL NOT NUL
 TABLES = "architectures", "members", "measurements", "iterations", "decisions", "clock"
 
 
+TASK = "default"  # the name of a run's one task
+
+
 @dataclass(frozen=True)
 class Context:
     """What a measured value depends on besides the architecture. Values of two contexts are never compared.

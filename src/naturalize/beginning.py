@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from naturalize.archive import TASK
 from naturalize.data import Dataset, Pixels
 from naturalize.data.augment import should_flip
 from naturalize.data.machine import allowed_cpus
@@ -21,7 +22,7 @@ from naturalize.run import Run, Settings, Watch, source_to
 from naturalize.run.stored import some, store_pixels
 from naturalize.starting import keeps_statistics, source_supernet
 from naturalize.supernet import Family, Supernet, make_family
-from naturalize.tasks import Classification
+from naturalize.tasks import CLASSIFICATION, Classification
 from naturalize.training.evaluate import logits_of
 from naturalize.workbench import batch_size
 
@@ -48,7 +49,7 @@ def family_for(settings: Settings, dataset: Dataset) -> Family:
 
 def seconds_of_a_pixel(family: Family) -> float:
     """What the largest network takes to answer, by pixel of its input, the second time it is asked."""
-    supernet = Supernet(family, {"default": Classification(2).heads(family)}, (0.0,) * 3, (1.0,) * 3)
+    supernet = Supernet(family, {TASK: Classification(2).heads(family)}, (0.0,) * 3, (1.0,) * 3)
     network, pixels = supernet.extract(family.space.largest).eval(), np.zeros(TIMED, dtype=np.uint8)
     for _ in range(2):
         start = time.perf_counter()
@@ -94,6 +95,7 @@ def create_run(
             "flip": should_flip(dataset),
             "views": views_of(dataset),
         },
+        "tasks": {TASK: CLASSIFICATION},
         "network": {"keeps_statistics": kept},
         "machine": {
             "python": platform.python_version(),

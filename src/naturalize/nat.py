@@ -24,7 +24,7 @@ from naturalize.run import Run, source_from
 from naturalize.run.front import finished_under
 from naturalize.run.settings import SHRINK
 from naturalize.search import Guided, make_guided, non_dominated, survive
-from naturalize.selection import context, hypervolume_of, measurement_of, objective_values
+from naturalize.selection import hypervolume_of, measurement_of, objective_values
 from naturalize.session import Session
 from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
 from naturalize.training.adapt import Extent, cosine
@@ -132,7 +132,7 @@ class Transfer:
     def measure(self, t: int, final: bool = False) -> Measured:
         """One pass over the archive under weights version t: all of it, or what the clock allows."""
         members = self.members(t)
-        known = self.archive.measurements(context(ERROR, t))
+        known = self.archive.measurements(self.run.context(ERROR, t))
         images = self.pace.begin(t, final, len(known))
         if images is not None:
             self.archive.decide(images_of(t), lambda: images)
@@ -145,7 +145,7 @@ class Transfer:
             wanted = (arch for arch in self.while_time(members, t, final) if arch not in known)
             for found in side_by_side(self.measure_one, wanted, self.bench.device, tell):
                 for name, measurement in found.items():
-                    self.archive.record(context(name, t), measurement)
+                    self.archive.record(self.run.context(name, t), measurement)
                 known[found[ERROR].architecture] = found[ERROR]
                 tell()
             self.pace.end(t, final)
@@ -173,9 +173,9 @@ class Transfer:
 
     def measured(self, members: list[Architecture], t: int) -> Measured:
         """Members with finite objectives under weights version t. Raises `UserError` where none has them."""
-        found = self.archive.measurements(context(ERROR, t))
+        found = self.archive.measurements(self.run.context(ERROR, t))
         known = [arch for arch in members if arch in found]
-        codes, error = self.space.codes(known), self.archive.values([context(ERROR, t)], known)
+        codes, error = self.space.codes(known), self.archive.values([self.run.context(ERROR, t)], known)
         values = objective_values(self.bench, t, codes, error)
         finite = np.isfinite(error) & np.isfinite(values).all(axis=1)
         if not finite.any():
@@ -216,7 +216,7 @@ class Transfer:
 
     def seconds(self, t: int) -> list[float]:
         """What the measurements of pass t took."""
-        return [measurement.seconds for measurement in self.archive.measurements(context(ERROR, t)).values()]
+        return [measurement.seconds for measurement in self.archive.measurements(self.run.context(ERROR, t)).values()]
 
     def survive(self, measured: Measured, keep: int, t: int) -> Codes:
         """Codes of the survivors by reference directions, the front first; all feasible members where these are few."""

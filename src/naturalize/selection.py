@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from naturalize.archive import Context, Measurement
+from naturalize.archive import Measurement
 from naturalize.objectives import COST, ERROR, Measures, of_kind
 from naturalize.objectives.error import Chosen
 from naturalize.probing import architecture_at, probes_of
@@ -38,7 +38,7 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     """
     run, dataset, space = bench.run, bench.dataset, bench.supernet.family.space
     bench.choose_images(version)
-    found = bench.archive.measurements(context(ERROR, version))
+    found = bench.archive.measurements(bench.run.context(ERROR, version))
     measured = [found[arch] for arch in space.architectures(codes)]
     probed = probed_measurements(bench)
     errors = np.array([m.value for m in probed], dtype=np.float64)
@@ -58,7 +58,7 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
         "naturalize": __version__,
         "state": "stopped",
         "supernet": run.settings.supernet,
-        "task": "default",
+        "task": run.task_name,
         "weights_version": version,
         "val_weights_version": version,
         "objectives": list(run.settings.objectives),
@@ -155,7 +155,7 @@ def standard_error(bench: Workbench, errors: Floats) -> Floats:
 
 def measured_values(bench: Workbench, version: int) -> tuple[Codes, Floats]:
     """Architectures that meet the requirements and were measured under a version, `(n, d)`, and objectives `(n, m)`."""
-    found = bench.archive.measurements(context(ERROR, version))
+    found = bench.archive.measurements(bench.run.context(ERROR, version))
     good = [m for m in found.values() if m.status == "ok"]
     codes = bench.supernet.family.space.codes([m.architecture for m in good])
     error = np.array([m.value for m in good], dtype=np.float64)
@@ -182,7 +182,7 @@ def measured_besides(bench: Workbench, version: int, archs: Sequence[Architectur
     for name, objective in bench.measures.items():
         if name == ERROR:
             continue
-        of = context(name, version)
+        of = bench.run.context(name, version)
         known = bench.archive.measurements(of)
         for arch in archs:
             if arch not in known:
@@ -196,11 +196,6 @@ def measurement_of(objective: Measures, arch: Architecture, seconds: float = 0.0
     result = objective.measure(np.array([arch.code]))
     detail = result.details[0] if result.details else {}
     return Measurement(arch, float(result.values[0]), float(result.spread[0]), result.status[0], seconds, detail)
-
-
-def context(name: str, version: int) -> Context:
-    """Of every value of a measured objective that search and selection compare."""
-    return Context(name, "default", "val", version)
 
 
 def reference_of(bench: Workbench) -> list[float]:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from naturalize.archive import Context, Measurement
+from naturalize.archive import Measurement
 from naturalize.classifiers import OwnClassifier, images_of_a_classifier
 from naturalize.data import Pixels
 from naturalize.errors import UserError
@@ -27,7 +27,7 @@ from naturalize.probing import probe_networks
 from naturalize.run.front import PUBLISHED, TRANSFER, read_front, val_version
 from naturalize.run.run import card_of
 from naturalize.schedule import FEWEST_TESTED
-from naturalize.selection import Entry, Front, context
+from naturalize.selection import Entry, Front
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
 from naturalize.training.engine import at_once, side_by_side
@@ -249,7 +249,7 @@ def fill_in_test(bench: Workbench, network: Entry, logits: Tensor, pixels: Pixel
 
 def record_test(bench: Workbench, front: Front, network: Entry, seconds: float) -> None:
     """Put one network's test error into the archive."""
-    of = Context(ERROR, "default", "test", front["weights_version"])
+    of = bench.run.context(ERROR, front["weights_version"], "test")
     images = network["test_images"]
     detail = {"wrong": round(network["test_error"] * images / 100), "images": images, "views": 1}
     arch = bench.supernet.family.space.parse(network["architecture"])
@@ -272,7 +272,7 @@ def write_picture(bench: Workbench, pixels: Pixels, row: int) -> str:
 
 def ending_s(bench: Workbench, front: Front) -> tuple[float, float]:
     """What the last classifiers of a front take, and its test, by what measuring its networks took."""
-    known = bench.archive.measurements(context(ERROR, front["weights_version"]))
+    known = bench.archive.measurements(bench.run.context(ERROR, front["weights_version"]))
     per_image = {
         arch.text: m.seconds / (m.detail["images"] * m.detail["views"]) for arch, m in known.items() if m.status == "ok"
     }

@@ -11,7 +11,6 @@ from naturalize import schedule
 from naturalize.errors import UserError
 from naturalize.objectives import OBJECTIVES, Measured, Objective
 from naturalize.search import non_dominated
-from naturalize.selection import context
 from naturalize.supernet.layers import LayerTable
 
 
@@ -67,7 +66,7 @@ def test_the_front_is_of_all_objectives(run):
 def test_every_value_is_in_the_archive_in_a_context_of_its_own(run):
     with closing(run.archive()) as archive:
         version = archive.iterations()[-1]["weights_version"]
-        errors, rough = (archive.measurements(context(name, version)) for name in ("error", "roughness"))
+        errors, rough = (archive.measurements(run.context(name, version)) for name in ("error", "roughness"))
     assert errors.keys() == rough.keys()
     statuses = {measurement.status for measurement in rough.values()}
     assert statuses == {"ok", "lost"}

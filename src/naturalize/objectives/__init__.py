@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from naturalize.archive import TASK
 from naturalize.errors import UserError, unknown
 from naturalize.numbers import count, percent
 from naturalize.space import Codes
@@ -20,7 +21,7 @@ from naturalize.space import Codes
 if TYPE_CHECKING:  # naming an objective needs no torch
     from naturalize.objectives.error import Images
     from naturalize.progress import Progress
-    from naturalize.tasks import Classification
+    from naturalize.tasks import Task
     from naturalize.training.subnets import Subnets
 
 Kind = Literal["exact", "measured"]
@@ -57,7 +58,7 @@ class OnRun(Protocol):
     """What a measured objective is opened on: a run's subnets, task, and validation images."""
 
     subnets: Subnets
-    task: Classification
+    task: Task
     val: Images
 
     @property
@@ -117,8 +118,8 @@ def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
         base, _, task = name.partition("@")
         if base not in OBJECTIVES:
             raise unknown("objective", base, OBJECTIVES)
-        if task not in ("", "default"):
-            raise UserError(f"objective {name!r}: this run has one task, `default`; write `{base}`")
+        if task not in ("", TASK):
+            raise UserError(f"objective {name!r}: this run has one task, `{TASK}`; write `{base}`")
         parsed.append(base)
     if len(set(parsed)) < len(parsed):
         raise UserError(f"an objective is given twice: {', '.join(names)}")

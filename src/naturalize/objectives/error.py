@@ -13,7 +13,7 @@ from naturalize.objectives import Measured
 from naturalize.progress import Progress, silent
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
-from naturalize.tasks import Classification
+from naturalize.tasks import Task
 from naturalize.training.evaluate import fold, logits_on
 from naturalize.training.subnets import Images, Subnets
 
@@ -51,7 +51,7 @@ class Error:
         progress: called with every batch.
     """
 
-    def __init__(self, subnets: Subnets, task: Classification, images: Images, progress: Progress = silent) -> None:
+    def __init__(self, subnets: Subnets, task: Task, images: Images, progress: Progress = silent) -> None:
         self.subnets = subnets
         self.task = task
         self.images = images

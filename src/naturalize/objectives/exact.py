@@ -11,7 +11,7 @@ from naturalize.objectives import of_kind
 from naturalize.space import Codes
 from naturalize.supernet import Counter, Family, layers_of
 from naturalize.supernet.layers import Ints, LayerTable
-from naturalize.tasks import Classification
+from naturalize.tasks import Task
 
 
 class Exact:
@@ -22,7 +22,7 @@ class Exact:
         channels: of the input images.
     """
 
-    def __init__(self, name: str, family: Family, task: Classification, channels: int) -> None:
+    def __init__(self, name: str, family: Family, task: Task, channels: int) -> None:
         layers = layers_of(family, lambda codes: task.layers(family, codes), channels)
         self.count = Counter(family.space, layers, getattr(LayerTable, name))
 
@@ -31,12 +31,12 @@ class Exact:
         return self.count(codes).astype(np.float64)
 
 
-def exact_counts(family: Family, task: Classification, channels: int) -> dict[str, Exact]:
+def exact_counts(family: Family, task: Task, channels: int) -> dict[str, Exact]:
     """Every count by its name. `channels` are those of the input images."""
     return {name: Exact(name, family, task, channels) for name in of_kind("exact")}
 
 
-def stage_counts(family: Family, task: Classification, channels: int) -> Callable[[Codes], NDArray[np.float64]]:
+def stage_counts(family: Family, task: Task, channels: int) -> Callable[[Codes], NDArray[np.float64]]:
     """Multiply-adds and parameters of each part of the network, as the stem and each stage: `(n, d) -> (n, k)`.
 
     Parts that are the same in all architectures are left out.

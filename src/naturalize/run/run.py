@@ -6,12 +6,13 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from naturalize.archive import Archive
+from naturalize.archive import TASK, Archive, Context
 from naturalize.data import Preprocessing
 from naturalize.errors import UserError, command
 from naturalize.exporting import Network, load_network
@@ -25,7 +26,7 @@ from naturalize.run.settings import Settings, read_settings, write_settings
 from naturalize.run.stored import StoredPixels, load_pixels
 from naturalize.space import Architecture
 from naturalize.supernet import Family, Supernet, make_family
-from naturalize.tasks import Classification
+from naturalize.tasks import CLASSIFICATION, KINDS, Classification
 from naturalize.training.subnets import Subnets
 
 BEGINNINGS = ("splits.json", "pixels.safetensors", "run.toml")  # written in this order; the last makes it a run
@@ -89,10 +90,26 @@ class Run:
         side: int | None = self.facts["pixels"].get("jpeg_side")
         return side
 
+    @cached_property
+    def tasks(self) -> dict[str, Classification]:
+        """The tasks by name; one today."""
+        kinds = self.facts.get("tasks", {TASK: CLASSIFICATION})
+        return {name: KINDS[kind](len(self.class_names)) for name, kind in kinds.items()}
+
+    @property
+    def task_name(self) -> str:
+        """Of the one task."""
+        (name,) = self.tasks
+        return name
+
     @property
     def task(self) -> Classification:
-        """The one task, `default`."""
-        return Classification(len(self.class_names))
+        """The one task."""
+        return self.tasks[self.task_name]
+
+    def context(self, objective: str, version: int, split: str = "val") -> Context:
+        """Of values of a measured objective under a weights version: search and selection compare those on `val`."""
+        return Context(objective, self.task_name, split, version)
 
     @property
     def keeps_statistics(self) -> bool:
@@ -104,7 +121,8 @@ class Run:
         family, pixels = self.family, self.facts["pixels"]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
-            return Supernet(family, {"default": self.task.heads(family)}, pixels["mean"], pixels["std"])
+            heads = {name: task.heads(family) for name, task in self.tasks.items()}
+            return Supernet(family, heads, pixels["mean"], pixels["std"])
 
     def trained_supernet(self) -> Supernet:
         """The supernet with the weights of the latest checkpoint. Raises `UserError` where there is none."""

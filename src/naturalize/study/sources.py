@@ -23,7 +23,6 @@ from naturalize.progress import Progress, silent
 from naturalize.report.reading import phase_seconds, read_events
 from naturalize.run import Run, Watch
 from naturalize.search import hypervolume
-from naturalize.selection import context
 from naturalize.space import Codes, SearchSpace
 from naturalize.study.predictors import Pairs
 from naturalize.study.study import Cell, Row, Table, claimed, measure_cells
@@ -83,7 +82,7 @@ def run_pairs(directory: Path, drawn: int, out: Path, jobs: int, progress: Progr
     else:
         with closing(run.archive()) as archive:
             version = max((facts["weights_version"] for facts in archive.iterations()), default=-1)
-            found = archive.measurements(context(ERROR, version)).values()
+            found = archive.measurements(run.context(ERROR, version)).values()
         codes = space.codes([measurement.architecture for measurement in found])
         error = np.array([measurement.value for measurement in found], dtype=np.float64)
         seconds = [measurement.seconds for measurement in found]

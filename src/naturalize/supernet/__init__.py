@@ -125,8 +125,8 @@ class Supernet(nn.Module):
         """The body that the architecture picks."""
         return cast(Body, self.bodies[str(self.family.body(arch))])
 
-    def head(self, arch: Architecture, task: str) -> nn.Module:
-        """The head of a task on the architecture's body."""
+    def head(self, arch: Architecture, task: str | None = None) -> nn.Module:
+        """The head of a task on the architecture's body; of the first task unless told."""
         return self.head_of(self.family.body(arch), task)
 
     def layers_of(self, body: int) -> nn.ModuleList:
@@ -140,16 +140,16 @@ class Supernet(nn.Module):
                 if isinstance(layer, ElasticInvertedResidual | ElasticBottleneck):
                     layer.sort_channels()
 
-    def head_of(self, body: int, task: str = "default") -> nn.Module:
-        """The head of a task on a body, by its code."""
-        return cast(nn.ModuleDict, self.heads[task])[str(body)]
+    def head_of(self, body: int, task: str | None = None) -> nn.Module:
+        """The head of a task on a body, by its code; of the first task unless told."""
+        return cast(nn.ModuleDict, self.heads[task or next(iter(self.heads))])[str(body)]
 
-    def forward(self, images: Tensor, arch: Architecture, task: str = "default") -> Tensor:
+    def forward(self, images: Tensor, arch: Architecture, task: str | None = None) -> Tensor:
         """The task's output (classification: logits `(n, classes)`) of normalised images `(n, channels, r, r)`."""
         return self.head(arch, task)(self.body(arch).features(images, arch), arch)
 
     @torch.no_grad()
-    def extract(self, arch: Architecture, task: str = "default") -> Subnet:
+    def extract(self, arch: Architecture, task: str | None = None) -> Subnet:
         """The architecture as a plain module with weights of its own; takes pixels 0..255, normalises inside."""
         head = cast(Any, self.head(arch, task))
         normalize = {"mean": self.normalize.mean.flatten().tolist(), "std": self.normalize.std.flatten().tolist()}

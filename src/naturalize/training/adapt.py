@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from naturalize.errors import UserError
 from naturalize.space import Architecture
 from naturalize.supernet import Supernet
-from naturalize.tasks import Classification
+from naturalize.tasks import Task
 from naturalize.training.batches import Batches, TrainingImages
 
 Step = Callable[[int], Tensor]  # number of a step within its training to its loss, gradients accumulated
@@ -100,7 +100,7 @@ class Trainer:
     fabric: Fabric
     supernet: Supernet
     optimizer: torch.optim.Optimizer
-    task: Classification
+    task: Task
     images: TrainingImages
     batches: Batches
     teacher: Callable[[Tensor], Tensor] | None = None

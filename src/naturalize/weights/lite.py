@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 from torch.nn import functional as F
 
+from naturalize.archive import TASK
 from naturalize.errors import UserError
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
@@ -44,7 +45,7 @@ def lite0_supernet() -> Supernet:
     Its 3x3 kernels stand in the centre of 5x5 ones of zeros. The channels of expansions are in no order yet.
     """
     family = make_family("efficientnet-lite0", 224)
-    supernet = Supernet(family, {"default": Classification(CLASSES).heads(family)}, MEAN, STD)
+    supernet = Supernet(family, {TASK: Classification(CLASSES).heads(family)}, MEAN, STD)
     supernet.load_state_dict(renamed(supernet, read_tensors(lite0_file())), strict=True)
     return supernet
 
@@ -69,6 +70,6 @@ def renamed(supernet: Supernet, tensors: dict[str, Tensor]) -> dict[str, Tensor]
         found |= operator(f"{ours}.depthwise", f"{theirs}._depthwise_conv", f"{theirs}._bn1")
         found |= operator(f"{ours}.project", f"{theirs}._project_conv", f"{theirs}._bn2")
     for kind in ("weight", "bias"):
-        found[f"heads.default.0.classifier.{kind}"] = tensors[f"_fc.{kind}"]
+        found[f"heads.{TASK}.0.classifier.{kind}"] = tensors[f"_fc.{kind}"]
     maps = {key: tensor for key, tensor in state.items() if ".maps." in key}
     return found | maps
