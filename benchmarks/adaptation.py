@@ -25,7 +25,8 @@ from three_ways import data_of
 
 from naturalize import api, bench, nat, preparing, schedule
 from naturalize.data import augment
-from naturalize.preparing import prepare, uniform
+from naturalize.drawing import uniform
+from naturalize.preparing import prepare
 from naturalize.session import Session
 from naturalize.training.adapt import Extent, Step, Trainer, TrainingState, cosine
 from naturalize.workbench import Workbench
@@ -119,13 +120,13 @@ def patched(patches: list[Patch]) -> Iterator[None]:
 
 
 def adapt_only(own: Workbench) -> None:
-    """In place of `nat.prepare_only`: prepare, adapt, and measure."""
+    """In place of `preparing.prepare_only`: prepare, adapt, and measure."""
     settings, watch, session = own.run.settings, own.watch, Session(own)
     assert settings.budget_s is not None
     until = OWN_END * settings.budget_s
     share = schedule.WARM_UP if own.prepared else schedule.PREPARATION
     prepare(session, Extent(seconds=share * (until - watch.used_s)))
-    rate = cosine(0.0, 1.0, nat.peak_rate(settings, own.run.keeps_statistics))
+    rate = cosine(0.0, 1.0, preparing.peak_rate(settings, own.run.keeps_statistics))
     step = partial(labels_alone, own.trainer, own)
     session.train("adapt", 1, step, Extent(seconds=until - watch.used_s), rate)
     if average := own.trainer.__dict__.get("average"):
@@ -142,7 +143,7 @@ def run_one(job: tuple[int, str], data: Any, supernet: str, budget: str, runs: P
     number, way = job
     seed = FIRST_SEED + number
     told: list[dict[str, Any]] = []
-    nat.prepare_only = adapt_only  # type: ignore[assignment]
+    preparing.prepare_only = adapt_only  # type: ignore[assignment]
     out = runs / f"{way.replace(' ', '-')}-{seed}"
     with patched([patch for part in way.split(" + ") for patch in WAYS[part]]):
         api.prepare(data, out, supernet=supernet, budget=budget, seed=seed, listeners=[told.append])

@@ -25,10 +25,11 @@ import torch
 from common import SHARED, each_on_a_cpu, write
 from torch import Tensor
 
-from naturalize import api, nat
+from naturalize import api, preparing
 from naturalize.data import Pixels, open_data
+from naturalize.drawing import sandwich, uniform
 from naturalize.objectives.error import Error
-from naturalize.preparing import RATE, WARM_UP_SHARE, sandwich, train_by_sandwich, uniform
+from naturalize.preparing import RATE, WARM_UP_SHARE, train_by_sandwich
 from naturalize.session import Session
 from naturalize.space import Architecture
 from naturalize.tasks import Classification
@@ -109,7 +110,7 @@ def cifar100(classes: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def run_one(job: tuple[int, str], data: Any, budget: str, runs: Path) -> tuple[str, list[float]]:
     """Accuracies of one run, of a seed and a way: largest, mean of random ones, smallest."""
     seed, way = job
-    nat.train_by_sandwich = {"delayed": delayed, "random": random}.get(way, train_by_sandwich)
+    preparing.train_by_sandwich = {"delayed": delayed, "random": random}.get(way, train_by_sandwich)
     Classification.distillation_loss = adaptive_loss if way == "alpha" else CROSS_ENTROPY  # type: ignore[method-assign]
     out = runs / f"{way}-{seed}"
     method = "shrink" if way == "shrink" else "sandwich"

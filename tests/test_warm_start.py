@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import naturalize
-from naturalize import nat, preparing, starting
+from naturalize import preparing, starting
 from naturalize.space import Architecture
 from naturalize.supernet.operators import ElasticConvNorm
 from naturalize.tasks import Classification
@@ -33,7 +33,7 @@ def photographs(clothes):
 def with_bench(data, out, work, monkeypatch, **options):
     """What `work` gives for the bench of a run that is about to be prepared."""
     found = []
-    monkeypatch.setattr(nat, "prepare_only", lambda bench: found.append(work(bench)))
+    monkeypatch.setattr(preparing, "prepare_only", lambda bench: found.append(work(bench)))
     naturalize.prepare(data, out, epochs=1, listeners=(), **options)
     return found[0]
 

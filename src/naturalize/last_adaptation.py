@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from naturalize import rng
+from naturalize.drawing import in_rounds
 from naturalize.preparing import WARM_UP_SHARE, peak_rate, start_again
 from naturalize.run.checkpoints import Checkpoints
 from naturalize.schedule import LAST_BEGIN
@@ -59,12 +59,6 @@ def adapt_to_front(
             start_again(bench)
     draw = partial(in_rounds, archs, bench.seed)
     last.train("last", version + 1, lambda first: bench.trainer.adaptation_step(draw, first), extent, rate)
-
-
-def in_rounds(archs: Sequence[Architecture], seed: int, step: int) -> Architecture:
-    """The architecture of a step: each once in a round, in an order drawn for it."""
-    number, place = divmod(step, len(archs))
-    return archs[rng.generator(seed, "round", number).permutation(len(archs))[place]]
 
 
 def branch(directory: Path, version: int, archs: Sequence[Architecture]) -> Checkpoints:

@@ -134,7 +134,8 @@ def go_on(
     """Do what is left of a run, then write its report."""
     import torch
 
-    from naturalize.nat import prepare_only, run_transfer
+    from naturalize.nat import run_transfer
+    from naturalize.preparing import prepare_only
     from naturalize.workbench import open_workbench
 
     with attached(run, watch) as archive:

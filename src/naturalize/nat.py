@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, zip_longest
@@ -14,20 +13,20 @@ from numpy.typing import NDArray
 from naturalize import rng
 from naturalize.archive import Measurement
 from naturalize.conclude import conclude, write_probed_front, write_stopped_front
+from naturalize.drawing import distribution, drawn, in_rounds
 from naturalize.errors import Interrupted, UserError
-from naturalize.last_adaptation import forget, in_rounds
+from naturalize.initial import first_members, wholes
+from naturalize.last_adaptation import forget
 from naturalize.objectives import ERROR
 from naturalize.planning import pace_of
-from naturalize.preparing import peak_rate, phases_of, prepare, shrink, train_by_sandwich
+from naturalize.preparing import peak_rate, prepare
 from naturalize.probing import probe
-from naturalize.run import Run, source_from
 from naturalize.run.front import finished_under
-from naturalize.run.settings import SHRINK
 from naturalize.search import Guided, make_guided, non_dominated, survive
 from naturalize.selection import hypervolume_of, measurement_of, objective_values
 from naturalize.session import Session
-from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
-from naturalize.training.adapt import Extent, cosine
+from naturalize.space import Architecture, Codes, unique_rows
+from naturalize.training.adapt import cosine
 from naturalize.training.engine import at_once, side_by_side
 from naturalize.workbench import Workbench, images_of
 
@@ -105,29 +104,10 @@ class Transfer:
             prepare(self.session, *self.pace.preparation())
 
     def members(self, t: int) -> list[Architecture]:
-        """The archive at the start of an iteration; at first another run's best, corners, uniform architectures."""
-        members = self.archive.members(t)
-        if members:
-            return members
-        n = self.pace.initial
-        carried = carried_codes(self.bench, n // 2)
-        corners, generator = self.space.corners(), rng.generator(self.bench.seed, "initial archive")
-        first = corners[self.problem.allowed(corners)]
-        if self.bench.reads_published:
-            first = np.concatenate([first, self.around_the_largest(n - len(carried) - len(first), generator)])
-        uniform = self.problem.sample(n, generator)
-        codes = unique_rows(np.concatenate([carried, first, uniform]))[:n]
-        origin = {tuple(row): "user" for row in carried.tolist()}
-        origin |= {tuple(row): "trimmed" for row in first.tolist()}
-        origin |= {tuple(row): "corner" for row in corners.tolist()}
-        origins = [origin.get(tuple(row), "uniform") for row in codes.tolist()]
-        self.archive.set_members(t, list(zip(self.space.architectures(codes), origins, strict=True)))
+        """The archive at the start of an iteration."""
+        if not self.archive.members(t):
+            self.archive.set_members(t, first_members(self.bench, self.pace.initial))
         return self.archive.members(t)
-
-    def around_the_largest(self, n: int, generator: np.random.Generator) -> Codes:
-        """The largest architecture at every resolution, then with more or less left out; those that are allowed."""
-        trimmed = self.space.sample_trimmed(max(0, 2 * n), generator)
-        return np.concatenate([self.wholes(), trimmed[self.problem.allowed(trimmed)]])[:n]
 
     def measure(self, t: int, final: bool = False) -> Measured:
         """One pass over the archive under weights version t: all of it, or what the clock allows."""
@@ -201,13 +181,8 @@ class Transfer:
         """Members that no other dominates, and the largest network at every resolution where it was published."""
         codes = measured.codes[measured.feasible]
         codes = codes[non_dominated(measured.values[measured.feasible])]
-        codes = unique_rows(np.concatenate([self.wholes(), codes]))
+        codes = unique_rows(np.concatenate([wholes(self.bench), codes]))
         return [(arch, "survivor") for arch in self.space.architectures(codes)]
-
-    def wholes(self) -> Codes:
-        """The largest architecture at every resolution, where it was published; those that meet the requirements."""
-        codes = self.space.wholes()
-        return codes[self.problem.allowed(codes) & self.bench.reads_published]
 
     def searched(self, measured: Measured, t: int) -> list[tuple[Architecture, str]]:
         """Survivors, and what the search of this iteration proposes."""
@@ -250,7 +225,7 @@ class Transfer:
 
     def merge(self, survivors: Codes, candidates: Codes) -> list[tuple[Architecture, str]]:
         """Both, taking turns: a measuring pass that runs out of time has seen the best of each."""
-        survivors = unique_rows(np.concatenate([self.wholes(), survivors]))
+        survivors = unique_rows(np.concatenate([wholes(self.bench), survivors]))
         kept = [(arch, "survivor") for arch in self.space.architectures(survivors)]
         new = [(arch, "search") for arch in self.space.architectures(candidates)]
         return [member for member in chain.from_iterable(zip_longest(kept, new)) if member is not None]
@@ -282,73 +257,6 @@ class Transfer:
         measured = self.measure(t, final=True)
         codes, values = measured.codes[measured.feasible], measured.values[measured.feasible]
         conclude(self.bench, self.session, t, codes, values, *self.pace.ending())
-
-
-def carried_codes(bench: Workbench, n: int) -> Codes:
-    """Up to n architectures of the run that seeds the archive, those of its front first, that meet the requirements.
-
-    A resolution that this run does not have becomes the nearest that it has.
-    """
-    kept, family = bench.run.settings.archive, bench.supernet.family
-    if kept is None:
-        return np.empty((0, len(family.space)), dtype=np.int64)
-    other = Run(source_from(kept, bench.run.directory))
-    front = [other.family.space.parse(network.architecture) for network in other.front()]
-    with closing(other.archive()) as archive:
-        last = max((facts["iteration"] for facts in archive.iterations()), default=0)
-        codes = other.family.space.codes([*front, *archive.members(last)])
-    sides = np.array(other.family.resolutions)[codes[:, 0]]
-    codes[:, 0] = np.abs(sides[:, None] - np.array(family.resolutions)).argmin(axis=1)
-    codes = unique_rows(codes)
-    return codes[family.space.is_valid(codes) & bench.problem.allowed(codes)][:n]
-
-
-def distribution(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:
-    """Share of members with each option of each variable (NAT, section 3.4), of those members that have its parent.
-
-    A layer that rules bind to another is drawn where that one is there, so shares of all members would count the
-    absence of the other twice, and stages would be drawn too shallow.
-
-    Args:
-        codes: of the members, `(n, d)`.
-
-    Returns:
-        `(d, k)`, rows sum to 1; column j is the share of code j, and k - 1 the largest code of all variables. A
-        variable whose parent no member has is absent.
-    """
-    there = np.ones(codes.shape, dtype=bool)
-    for child, parent in space.rules:
-        there[:, child] &= codes[:, parent] != 0
-    counts = ((codes[:, :, None] == np.arange(int(space.upper.max()) + 1)) & there[:, :, None]).sum(axis=0)
-    counts[counts.sum(axis=1) == 0, 0] = 1
-    shares: NDArray[np.float64] = counts / counts.sum(axis=1, keepdims=True)
-    return shares
-
-
-def drawn(space: SearchSpace, p: NDArray[np.float64], seed: int, step: int) -> Architecture:
-    """The architecture of a step: each variable from its row of p; what has no parent is absent."""
-    return space.architectures(drawn_codes(space, p, rng.generator(seed, "draw", step).random((1, len(space)))))[0]
-
-
-def drawn_codes(space: SearchSpace, p: NDArray[np.float64], chances: NDArray[np.float64]) -> Codes:
-    """Rows of codes by chances in 0..1, both `(n, d)`."""
-    return space.repair((chances[:, :, None] >= p.cumsum(axis=1)[:, :-1]).sum(axis=2))
-
-
-def prepare_only(bench: Workbench) -> None:
-    """Weights version 0 with all of the budget, and the error of the corners, for `naturalize prepare`."""
-    settings, watch = bench.run.settings, bench.watch
-    if settings.budget_s is None:
-        extent = Extent(steps=(settings.epochs or 1) * bench.trainer.batches.per_epoch)
-    else:
-        left = max(1.0, 0.95 * settings.budget_s - watch.used_s)
-        extent = Extent(seconds=bench.archive.decide("prepare", lambda: left), until=0.95 * settings.budget_s)
-    if settings.method == SHRINK:
-        shrink(Session(bench, begin=-len(phases_of(bench.supernet.family))), extent)
-    else:
-        train_by_sandwich(Session(bench), extent)
-    smallest, largest = bench.error.measure(bench.supernet.family.space.corners()).values.tolist()
-    watch.event("prepared", smallest_error=smallest, largest_error=largest)
 
 
 def run_transfer(bench: Workbench) -> None:

@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
 from safetensors import SafetensorError
 from torch import Tensor
 
 from naturalize import rng
+from naturalize.drawing import sandwich, trimmed, uniform
 from naturalize.errors import UserError
 from naturalize.probing import published_weights, start_of_classifier
 from naturalize.run import Settings
+from naturalize.run.settings import SHRINK
 from naturalize.session import Session
-from naturalize.space import Architecture, SearchSpace
+from naturalize.space import Architecture
 from naturalize.supernet import Family
 from naturalize.supernet.family import Opened
 from naturalize.tensor_files import load_tensors, save_tensors
@@ -26,7 +27,6 @@ from naturalize.workbench import Workbench
 RATE, RATE_OF_TRAINED = 0.1, 0.005  # where cosines start, of new weights and of those that were brought along
 RATE_OF_KEPT = 4e-4  # of AdamW, where norms keep their statistics
 RATES = {"mini": 0.02}  # of trained weights that may move faster: they know less that is lost by it
-ARCHITECTURES = 4  # of a step of the sandwich rule, whose gradients are summed
 BEFORE_ADAPTATION = 0.5
 WARM_UP_SHARE = 0.1
 
@@ -198,18 +198,17 @@ def frozen_largest(bench: Workbench) -> Callable[[Tensor], Tensor]:
     return teacher.of_normalised
 
 
-def sandwich(family: Family, seed: int, step: int) -> Sequence[Architecture]:
-    """The architectures of a step: largest, smallest, two uniform ones; all of one body, bodies taking turns."""
-    random = family.space.sample(ARCHITECTURES - 2, rng.generator(seed, "sandwich", step))
-    codes = np.concatenate([family.space.corners()[::-1], random])
-    return family.space.architectures(family.in_body(codes, family.bodies[step % len(family.bodies)]))
-
-
-def trimmed(space: SearchSpace, seed: int, step: int) -> Architecture:
-    """The architecture of a step: the largest one with more or less left out, at any resolution."""
-    return space.architectures(space.sample_trimmed(1, rng.generator(seed, "trimmed", step)))[0]
-
-
-def uniform(space: SearchSpace, seed: int, step: int) -> Architecture:
-    """The architecture of a step, drawn uniformly."""
-    return space.architectures(space.sample(1, rng.generator(seed, "uniform", step)))[0]
+def prepare_only(bench: Workbench) -> None:
+    """Weights version 0 with all of the budget, and the error of the corners, for `naturalize prepare`."""
+    settings, watch = bench.run.settings, bench.watch
+    if settings.budget_s is None:
+        extent = Extent(steps=(settings.epochs or 1) * bench.trainer.batches.per_epoch)
+    else:
+        left = max(1.0, 0.95 * settings.budget_s - watch.used_s)
+        extent = Extent(seconds=bench.archive.decide("prepare", lambda: left), until=0.95 * settings.budget_s)
+    if settings.method == SHRINK:
+        shrink(Session(bench, begin=-len(phases_of(bench.supernet.family))), extent)
+    else:
+        train_by_sandwich(Session(bench), extent)
+    smallest, largest = bench.error.measure(bench.supernet.family.space.corners()).values.tolist()
+    watch.event("prepared", smallest_error=smallest, largest_error=largest)

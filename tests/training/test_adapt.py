@@ -9,8 +9,8 @@ import pytest
 import torch
 from small_bench import CLASSES, Pictures, make_error, make_supernet, make_trainer, tensors
 
+from naturalize.drawing import sandwich, uniform
 from naturalize.errors import UserError
-from naturalize.preparing import sandwich, uniform
 from naturalize.run.checkpoints import Checkpoints
 from naturalize.supernet import make_family
 from naturalize.tasks import Classification, balanced_weights

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from naturalize import nat, rng
+from naturalize.drawing import distribution
 from naturalize.finetuning import errors_of, trained
 from naturalize.lifecycle import work
-from naturalize.nat import Transfer, distribution
+from naturalize.nat import Transfer
 from naturalize.options import make_settings
 from naturalize.run import Run
 from naturalize.run.watch import Listener
@@ -149,7 +150,7 @@ class UniformTransfer(Transfer):
 
 
 def uniform_distribution(space: SearchSpace) -> NDArray[np.float64]:
-    """By which all architectures are equally likely, but for the error of a large sample; as `nat.distribution`."""
+    """By which all architectures are equally likely, but for the error of a large sample; as `drawing.distribution`."""
     return distribution(space, space.sample(SAMPLE, rng.generator(0, "uniform distribution")))
 
 
