@@ -303,3 +303,19 @@ def test_damaged_pictures_are_named(data: bytes, says: str) -> None:
 def test_postscript_is_not_run() -> None:
     with pytest.raises(UnreadablePicture, match="not a picture in a known format"):
         read_picture(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("bits", [10, 12])
+def test_N16_a_file_of_sixteen_bits_of_which_few_are_used_is_refused(tmp_path, suffix, bits) -> None:
+    values = (np.arange(64, dtype=np.uint16).reshape(8, 8) * 1023) >> (16 - bits)
+    path = tmp_path / f"camera.{suffix}"
+    Image.fromarray(values).save(path)
+    with pytest.raises(UnreadablePicture, match="leave open what white is"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("values", [np.zeros((8, 8), np.uint16), np.full((8, 8), 4096, np.uint16)])
+def test_N16_black_and_dark_pictures_of_sixteen_bits_are_read(tmp_path, values) -> None:
+    Image.fromarray(values).save(tmp_path / "dark.png")
+    assert np.asarray(read_picture(tmp_path / "dark.png")).max() == values.max() // 256

@@ -15,6 +15,7 @@ from naturalize.errors import UserError
 
 # Raster formats only: Pillow would run Ghostscript for EPS and takes almost anything for a TGA.
 FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
+DARK = 2**12  # what 16-bit pixels of a camera with 12 bits stay below; divided by 256 they would be nearly black
 PIXELS_LIMIT = 178_956_970  # where Pillow itself calls a picture a decompression bomb, by default
 REDUCIBLE = ("JPEG", "MPO")
 JPEG_SIDE = 224  # the largest resolution of the supernets that are chosen by themselves
@@ -71,7 +72,7 @@ def open_picture(
     """The picture in a file or in encoded bytes, upright, in mode "L" (grey) or "RGB", and its sides in the file.
 
     The format is judged by content, not by suffix, and the first frame is taken. The camera's orientation tag is
-    applied and transparency laid on white. 16-bit grey is divided by 256; floating-point pixels within 0..1 are
+    applied and transparency laid on white. 16-bit grey is divided by 256, unless it is of 10 or 12 bits; floating-point pixels within 0..1 are
     multiplied by 255; other ranges are refused, since nothing says what white is. Embedded colour profiles are ignored.
 
     JPEG files are decoded at 1/2, 1/4 or 1/8 of their size, the smallest at which both sides keep `jpeg_side` pixels:
@@ -163,11 +164,11 @@ def _orientation(picture: Image.Image) -> int:
 def _grey_or_rgb(picture: Image.Image, name: str) -> Image.Image:
     mode = picture.mode
     if mode.startswith("I;16"):
-        return _from_16_bit(np.asarray(picture))
+        return _from_16_bit(np.asarray(picture), name)
     if mode == "I":
         if picture.format not in ("PNG", "PPM"):
             raise UnreadablePicture(name, "32-bit integer pixels have no stated range: save it as 8 or 16 bit")
-        return _from_16_bit(np.asarray(picture))
+        return _from_16_bit(np.asarray(picture), name)
     if mode == "F":
         return _from_float(np.asarray(picture), name)
     if mode == "LAB":
@@ -181,7 +182,11 @@ def _grey_or_rgb(picture: Image.Image, name: str) -> Image.Image:
     return on_white.getchannel("R") if grey else on_white
 
 
-def _from_16_bit(values: np.ndarray[Any, Any]) -> Image.Image:
+def _from_16_bit(values: np.ndarray[Any, Any], name: str) -> Image.Image:
+    if 0 < values.max(initial=0) < DARK:
+        raise UnreadablePicture(
+            name, f"16-bit pixels none of which is above {DARK - 1} leave open what white is: save it as 8 bit"
+        )
     return Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
 
 
