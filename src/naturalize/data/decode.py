@@ -72,8 +72,9 @@ def open_picture(
     """The picture in a file or in encoded bytes, upright, in mode "L" (grey) or "RGB", and its sides in the file.
 
     The format is judged by content, not by suffix, and the first frame is taken. The camera's orientation tag is
-    applied and transparency laid on white. 16-bit grey is divided by 256, unless it is of 10 or 12 bits; floating-point pixels within 0..1 are
-    multiplied by 255; other ranges are refused, since nothing says what white is. Embedded colour profiles are ignored.
+    applied and transparency laid on white. 16-bit grey is divided by 256, unless it is of 10 or 12 bits; floating-point
+    pixels within 0..1 are multiplied by 255; other ranges are refused, since nothing says what white is. Embedded
+    colour profiles are ignored.
 
     JPEG files are decoded at 1/2, 1/4 or 1/8 of their size, the smallest at which both sides keep `jpeg_side` pixels:
     libjpeg then leaves out what a network would not see, and takes a fraction of the time.
