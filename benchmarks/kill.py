@@ -42,6 +42,7 @@ import runs
 os.environ["SAVE_S"] = "30"  # as users have it; the tests save after every step
 
 HERE = Path(__file__).parent
+TABLE = HERE.parent / "tests" / "fixtures" / "ofa-mbv3-w1.0-imagenet.csv"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,19 @@ def jobs_on(data: Path, finished: Path) -> dict[str, Job]:
             lambda out: ("finetune", out, "--budget", "8s"), lambda out: shutil.copytree(finished, out), finetuned_in
         ),
         "study": Job(
-            lambda out: ("study", "predictors", finished, "--drawn", "0", "--seeds", "2", "--out", out),
+            lambda out: (
+                "study",
+                "predictors",
+                TABLE,
+                "--supernet",
+                "ofa-mbv3-w1.0",
+                "--predictor",
+                "gaussian-process",
+                "--seeds",
+                "2",
+                "--out",
+                out,
+            ),
             nothing,
             studied_in,
         ),
