@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import cast
 
@@ -52,6 +52,7 @@ class Workbench:
         problem: what is searched: the space, the objectives in the run's order, limits as the requirements have them.
         prepared: whether the weights to start from make good subnets already, and not the largest network alone.
         val: all validation images in all views; `error` answers those that `choose_images` chose.
+        measures: the measured objectives of the run, by name; error is always among them.
     """
 
     run: Run
@@ -65,6 +66,7 @@ class Workbench:
     problem: SearchProblem
     prepared: bool
     val: Images
+    measures: dict[str, Measures] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -80,13 +82,6 @@ class Workbench:
     def progress(self) -> Progress:
         """Of the threads that measure."""
         return self.watch.progress_in_thread
-
-    @cached_property
-    def measures(self) -> dict[str, Measures]:
-        """The measured objectives of the run, by name; error is always among them."""
-        names = dict.fromkeys([ERROR, *self.problem.measured])
-        opened = ((name, OBJECTIVES[name].open) for name in names)
-        return {name: make(self) for name, make in opened if make is not None}
 
     @property
     def error(self) -> Error:
@@ -200,5 +195,7 @@ def open_workbench(
         prepared=archive.decide("prepared", lambda: starts_prepared(run.settings, run.directory)),
         val=val,
     )
+    opened = ((name, OBJECTIVES[name].open) for name in dict.fromkeys([ERROR, *bench.problem.measured]))
+    bench.measures |= {name: make(bench) for name, make in opened if make is not None}
     bench.choose_images(NO_VERSION)
     return bench
