@@ -9,6 +9,7 @@ import time
 from contextlib import closing
 
 import pytest
+import torch
 
 import naturalize
 from naturalize.errors import Interrupted, UserError
@@ -203,3 +204,9 @@ def test_C19_the_front_is_one_after_finetuning(bands, run):
         for other in networks:
             better = other["madds"] < one["madds"] and other["val_error_views"] <= one["val_error_views"]
             assert not better or one["architecture"] == largest
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: elsewhere everything is on one device")
+def test_C2_a_network_is_finetuned_where_the_supernet_is(bands, run):
+    naturalize.finetune(run, budget="10s", listeners=())
+    assert naturalize.open_run(run).best().module()(torch.zeros(1, 1, 8, 8)).device.type == "cpu"

@@ -73,7 +73,7 @@ def test_an_extent_in_seconds_ends_by_the_clock_and_the_rate_follows_it(supernet
     assert state.seconds >= 1.0
 
 
-def test_R10_a_training_that_goes_on_late_keeps_its_curve_and_ends_when_it_should():
+def test_R10_C8_a_training_that_goes_on_late_keeps_its_curve_and_ends_when_it_should():
     state = TrainingState(step=10, seconds=40.0)
     extent = Extent(seconds=100.0, until=230.0)
     late = extent.resumed(state, used_s=200.0)
