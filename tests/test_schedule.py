@@ -5,8 +5,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from naturalize import schedule
-from naturalize.conclude import TESTING_SAFETY
-from naturalize.pace import LEAST_S, ByClock, ByNumber
+from naturalize.pace import ByClock, ByNumber
 from naturalize.schedule import Costs, cosine_part, make_plan
 from naturalize.testing import LATE, MOST_LATE_S, OVERTIME
 from naturalize.training.adapt import cosine
@@ -147,11 +146,11 @@ class Machine:
             self.train(start, end, extent.seconds)
             t += 1
         self.measure(t, members, final=True)
-        tested, _ = pace.ending()
+        ending = pace.ending()
         one = self.costs.measure_s(self.problem["end_images"])
-        testing_s = FRONT * one * pace.slowness + self.costs.read_test_s
-        self.train(schedule.LAST_BEGIN, 1.0, max(LEAST_S, tested - TESTING_SAFETY * testing_s - self.clock))
-        until = max(tested, self.clock + OVERTIME * tested)
+        extent, anew, _ = ending.divided(t, 0.0, FRONT * one * pace.slowness + self.costs.read_test_s)
+        self.train(0.0 if anew else schedule.LAST_BEGIN, 1.0, extent.seconds)
+        until = max(ending.tested, self.clock + OVERTIME * ending.tested)
         self.spend(self.costs.read_test_s)
         last_s = 0.0
         for network in range(FRONT):

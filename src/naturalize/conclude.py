@@ -9,7 +9,7 @@ import numpy as np
 from naturalize.classifiers import OwnClassifier, own_classifier, refitted
 from naturalize.last_adaptation import adapt_to_front, forget, with_validation
 from naturalize.objectives import COST
-from naturalize.pace import LEAST_S
+from naturalize.pace import Ending
 from naturalize.run.front import PUBLISHED, TRANSFER, best, finished_under, networks_of
 from naturalize.selection import (
     Entry,
@@ -32,11 +32,8 @@ from naturalize.testing import (
     write_front,
     write_network,
 )
-from naturalize.training.adapt import Extent
 from naturalize.workbench import NO_VERSION, Workbench
 
-CLASSIFIERS = 0.25  # of what the test leaves, at most, is kept for them: the last adaptation gives more
-TESTING_SAFETY = 1.5  # how much longer than by measurements classifiers and test may take
 FEW_NETWORKS = 5  # below which a front is told to be small
 
 
@@ -46,29 +43,26 @@ def conclude(
     version: int,
     codes: Codes,
     values: Floats,
-    until: float | None = None,
-    least_anew_s: float = np.inf,
+    ending: Ending | None = None,
 ) -> None:
     """Write the finished result of a weights version.
 
     Args:
         codes: architectures measured on validation under that version, `(n, d)`.
         values: their objectives, `(n, m)`.
-        until: second of the run's clock by which the front should be tested, after a last adaptation; networks that
-            there is no time for are left out. Testing has a share of the budget even after that second. None without a
-            last adaptation.
-        least_anew_s: seconds from which on the last adaptation starts anew.
+        ending: for a last adaptation, and a test that leaves out networks which there is no time for; testing has a
+            share of the budget even after its time.
     """
     if session.version != version or not session.state["complete"]:
         name = bench.run.checkpoints.version(version)
         assert name is not None, "the last measured version is never pruned"
         session.load(name)
-    front = front_of(bench, version, codes, values, learns_on=until is not None)
-    if until is None:
+    front = front_of(bench, version, codes, values, learns_on=ending is not None)
+    if ending is None:
         own = choose_classifiers(bench, front)
     else:
-        bench, own = adapted_to_front(bench, session, front, until, least_anew_s)
-    deliver(bench, front, until, own)
+        bench, own = adapted_to_front(bench, session, front, ending)
+    deliver(bench, front, None if ending is None else ending.tested, own)
 
 
 def conclude_untrained(bench: Workbench) -> None:
@@ -82,7 +76,7 @@ def deliver(
     """Read the test split for a front, and write it with its networks as the finished result of a run.
 
     Args:
-        until: as of `conclude`; None where there was no last adaptation.
+        until: second by which it is read; None where there was no last adaptation.
         own: as of `measure_test`.
     """
     version = front["val_weights_version"]
@@ -138,7 +132,7 @@ def write_networks(bench: Workbench, front: Front) -> Front:
 
 
 def adapted_to_front(
-    bench: Workbench, session: Session, front: Front, tested: float, least_anew_s: float
+    bench: Workbench, session: Session, front: Front, ending: Ending
 ) -> tuple[Workbench, dict[str, OwnClassifier]]:
     """The last adaptation; then a classifier for each network.
 
@@ -147,15 +141,11 @@ def adapted_to_front(
     networks = trained_on(front)
     if not networks:
         return bench, {}
-    classifiers_s, test_s = ending_s(bench, front)
-    fitted = tested - TESTING_SAFETY * test_s
-    until = fitted - min(TESTING_SAFETY * classifiers_s, CLASSIFIERS * max(0.0, fitted - bench.watch.used_s))
-    left = max(LEAST_S, until - bench.watch.used_s)
-    seconds = bench.archive.decide(f"last {session.version} {bench.run.settings.budget_s}", lambda: left)
+    extent, anew, fitted = ending.divided(session.version, *ending_s(bench, front))
     bench = with_validation(bench)
     parse = bench.supernet.family.space.parse
     archs = [parse(network["architecture"]) for network in networks]
-    adapt_to_front(bench, session, archs, Extent(seconds=seconds, until=until), seconds >= least_anew_s)
+    adapt_to_front(bench, session, archs, extent, anew)
     front["val_weights_version"] = session.version
     front["weights_version"] = session.version + 1
     with bench.watch.phase("classifiers", version=front["weights_version"]):

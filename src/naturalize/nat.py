@@ -256,7 +256,7 @@ class Transfer:
             return
         measured = self.measure(t, final=True)
         codes, values = measured.codes[measured.feasible], measured.values[measured.feasible]
-        conclude(self.bench, self.session, t, codes, values, *self.pace.ending())
+        conclude(self.bench, self.session, t, codes, values, self.pace.ending())
 
 
 def run_transfer(bench: Workbench) -> None:

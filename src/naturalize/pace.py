@@ -5,7 +5,6 @@ What a clock decides is recorded in a journal, so that a resumed run goes on whe
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +18,8 @@ from naturalize.training.adapt import Extent
 
 RECENT = 5  # measurements that tell how fast the machine is by now
 LEAST_S = 1.0  # of a training, however late it is
+CLASSIFIERS = 0.25  # of what the test leaves, at most, is kept for them: the last adaptation gives more
+TESTING_SAFETY = 1.5  # how much longer than by measurements classifiers and test may take
 
 
 class Journal(Protocol):
@@ -32,6 +33,36 @@ class Journal(Protocol):
 
     def record_decision(self, name: str, value: Any) -> None:
         """Record a decision, in place of an earlier one of that name."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What is left of a budget after the iterations: for the last adaptation, for classifiers, for the test.
+
+    Attributes:
+        tested: second of the run's clock by which the front should be tested.
+        least_anew_s: seconds from which on the last adaptation starts anew.
+    """
+
+    journal: Journal
+    budget_s: float
+    tested: float
+    least_anew_s: float
+    used_s: Callable[[], float]
+
+    def divided(self, version: int, classifiers_s: float, test_s: float) -> tuple[Extent, bool, float]:
+        """Extent of the last adaptation, whether it starts anew, and the second by which classifiers are fitted.
+
+        Args:
+            version: of the weights that it starts from.
+            classifiers_s: that fitting a classifier for each network is expected to take.
+            test_s: the same of the test.
+        """
+        fitted = self.tested - TESTING_SAFETY * test_s
+        until = fitted - min(TESTING_SAFETY * classifiers_s, CLASSIFIERS * max(0.0, fitted - self.used_s()))
+        left = max(LEAST_S, until - self.used_s())
+        seconds = float(self.journal.decide(f"last {version} {self.budget_s}", lambda: left))
+        return Extent(seconds=seconds, until=until), seconds >= self.least_anew_s, fitted
 
 
 class Pace(ABC):
@@ -100,8 +131,8 @@ class Pace(ABC):
         """Whether no last adaptation follows."""
 
     @abstractmethod
-    def ending(self) -> tuple[float | None, float]:
-        """Second by which the front is tested after a last adaptation, if any; seconds from which it starts anew."""
+    def ending(self) -> Ending | None:
+        """What comes after the iterations; None where nothing is trained any more."""
 
 
 class ByNumber(Pace):
@@ -156,8 +187,8 @@ class ByNumber(Pace):
         )
         return start, end, Extent(steps=self.epochs * self.per_epoch)
 
-    def ending(self) -> tuple[None, float]:
-        return None, math.inf
+    def ending(self) -> None:
+        return None
 
 
 @dataclass
@@ -260,11 +291,9 @@ class ByClock(Pace):
         """Whether what is left is for the test."""
         return self.used_s() > self.budget_s - self.plan.end_s
 
-    def ending(self) -> tuple[float, float]:
-        return (
-            schedule.testing_until(self.budget_s, self.slowness),
-            schedule.least_anew_s(self.plan, self.budget_s),
-        )
+    def ending(self) -> Ending:
+        tested = schedule.testing_until(self.budget_s, self.slowness)
+        return Ending(self.journal, self.budget_s, tested, schedule.least_anew_s(self.plan, self.budget_s), self.used_s)
 
     # what the journal knows -----------------------------------------------------------------------------------------
 
