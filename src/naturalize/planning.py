@@ -7,10 +7,13 @@ import numpy as np
 from naturalize import schedule
 from naturalize.classifiers import images_of_a_classifier
 from naturalize.machine import choose_threads, epoch_s, measure_costs
-from naturalize.pace import ByClock, ByNumber, Pace
+from naturalize.pace import LEAST_S, ByClock, ByNumber, Pace
 from naturalize.probing import probes_of
 from naturalize.schedule import Plan
+from naturalize.training.adapt import Extent
 from naturalize.workbench import CHOSEN_IMAGES, Workbench
+
+ALONE = 0.95  # of a budget, for a preparation that nothing comes after
 
 
 def pace_of(bench: Workbench, version: int) -> Pace:
@@ -51,3 +54,13 @@ def plan_of(bench: Workbench, version: int, budget_s: float) -> Plan:
     archive.record_decision(f"plan {budget_s:g}", plan.record())
     bench.watch.event("plan", budget_s=budget_s, **plan.record())
     return plan
+
+
+def preparation_alone(bench: Workbench) -> Extent:
+    """The extent of `naturalize prepare`: of a budget all but what measuring the corners and writing take."""
+    settings, watch = bench.run.settings, bench.watch
+    if settings.budget_s is None:
+        return Extent(steps=(settings.epochs or 1) * bench.trainer.batches.per_epoch)
+    until = ALONE * settings.budget_s
+    seconds = bench.archive.decide("prepare", lambda: max(LEAST_S, until - watch.used_s))
+    return Extent(seconds=seconds, until=until)

@@ -12,6 +12,7 @@ from torch import Tensor
 from naturalize import rng
 from naturalize.drawing import sandwich, trimmed, uniform
 from naturalize.errors import UserError
+from naturalize.planning import preparation_alone
 from naturalize.probing import published_weights, start_of_classifier
 from naturalize.run import Settings
 from naturalize.run.settings import SHRINK
@@ -200,15 +201,10 @@ def frozen_largest(bench: Workbench) -> Callable[[Tensor], Tensor]:
 
 def prepare_only(bench: Workbench) -> None:
     """Weights version 0 with all of the budget, and the error of the corners, for `naturalize prepare`."""
-    settings, watch = bench.run.settings, bench.watch
-    if settings.budget_s is None:
-        extent = Extent(steps=(settings.epochs or 1) * bench.trainer.batches.per_epoch)
-    else:
-        left = max(1.0, 0.95 * settings.budget_s - watch.used_s)
-        extent = Extent(seconds=bench.archive.decide("prepare", lambda: left), until=0.95 * settings.budget_s)
-    if settings.method == SHRINK:
+    extent = preparation_alone(bench)
+    if bench.run.settings.method == SHRINK:
         shrink(Session(bench, begin=-len(phases_of(bench.supernet.family))), extent)
     else:
         train_by_sandwich(Session(bench), extent)
     smallest, largest = bench.error.measure(bench.supernet.family.space.corners()).values.tolist()
-    watch.event("prepared", smallest_error=smallest, largest_error=largest)
+    bench.watch.event("prepared", smallest_error=smallest, largest_error=largest)
