@@ -85,6 +85,7 @@ def transfer(
         predictor: of errors, a name of `naturalize.predictor.PREDICTORS`; the paper's is `rbf-ensemble`.
         archive: directory of another run of the same supernet, whose architectures are the first to be measured.
         classes: class names in the order wanted; the data's own unless told.
+        seed: of every random draw.
         strict: stop at a picture that cannot be read, in place of skipping it.
         balanced: weigh classes in training so that rare ones count as much as common ones.
         listeners: called with every event; progress on stderr where None, silence where empty.

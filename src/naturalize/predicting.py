@@ -70,6 +70,8 @@ def predict_with(
     """One row a file, in a stable order; a file that cannot be read has a row that says why.
 
     Args:
+        model: as `open_model` gives it.
+        pictures: files and folders.
         passed_over: called with the name of each file in a folder that is no picture by its name.
 
     Raises `UserError` where there is nothing to classify.

@@ -45,6 +45,7 @@ def search(
     same arguments give the same archive.
 
     Args:
+        space: what to search.
         evaluate: codes `(n, d)` to a dictionary of the objectives that are not exact, arrays `(n,)`; called with
             batches, or with one architecture at a time where there is an executor.
         objectives: 1 to 15 names, all minimised.
@@ -55,6 +56,7 @@ def search(
         method: a name of `METHODS`, or what makes a searcher of one's own from a problem and a seed.
         predictor: of a method that has one, a name of `predictor.PREDICTORS`; the method's own unless told.
         known: more numbers that are known of every architecture, for predictors to learn from.
+        seed: of all draws.
         archive: of an earlier search of the same space and objectives, to go on with; limits may be others. It is
             added to.
         executor: any of `concurrent.futures`: threads, processes, Dask, Ray, submitit. `evaluate` must be such that it

@@ -58,6 +58,8 @@ class Truth:
         """Everything that a search measures of it.
 
         Args:
+            evaluations: how many in all.
+            method, seed: as of `naturalize.search.search`.
             evaluate: in place of the truth's own.
         """
         return search(
@@ -82,6 +84,8 @@ def dtlz2(n_objectives: int, n_variables: int = 20, steps: int = 11, exact: Sequ
     """DTLZ2 on a grid (Deb et al., 2005), whose front is the part of the unit sphere without negative values.
 
     Args:
+        n_objectives: f1 to f of that number.
+        n_variables: of the space; the last ones say how far from the front a point is.
         steps: options of each variable, an odd number, so that the grid holds the front's distance variables.
         exact: numbers of the objectives that are given in closed form; f1 is number 0.
     """

@@ -75,6 +75,8 @@ def make_family(name: str, side: int, resolutions: Sequence[int] = ()) -> Family
     """The family of a supernet's name, for images with a short side of `side` px. Raises `UserError`.
 
     Args:
+        name: one of `FAMILIES`.
+        side: of the images in pixels, by which resolutions are chosen.
         resolutions: options in place of those that go with the side, for families that have such.
     """
     if name not in FAMILIES:
