@@ -287,7 +287,7 @@ class ByClock(Pace):
         return start, end, Extent(seconds=seconds, until=until)
 
     @property
-    def learns_no_more(self) -> bool:  # type: ignore[override]
+    def learns_no_more(self) -> bool:
         """Whether what is left is for the test."""
         return self.used_s() > self.budget_s - self.plan.end_s
 

@@ -7,6 +7,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -63,7 +64,7 @@ class _Loaded:
         self._table: pa.Table = dataset.data.table
         self.schema = dataset.features.arrow_schema
         self.size = int(self._table.nbytes)
-        self.folder = None  # its pictures are in the table
+        self.folder: Path | None = None  # its pictures are in the table
 
     def column(self, name: str) -> pa.ChunkedArray:
         return self._table[name]

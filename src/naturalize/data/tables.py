@@ -92,7 +92,7 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.folder = path.parent
+        self.folder: Path | None = path.parent
         self.size = path.stat().st_size
         try:
             self.schema = pq.read_schema(path) if path.suffix.lower() in PARQUET else self._arrow().schema

@@ -57,9 +57,17 @@ class Measures(Protocol):
 class OnRun(Protocol):
     """What a measured objective is opened on: a run's subnets, task, and validation images."""
 
-    subnets: Subnets
-    task: Task
-    val: Images
+    @property
+    def subnets(self) -> Subnets:
+        """By architecture."""
+
+    @property
+    def task(self) -> Task:
+        """That is learnt."""
+
+    @property
+    def val(self) -> Images:
+        """All validation images in all views."""
 
     @property
     def progress(self) -> Progress:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from naturalize.errors import UserError, unknown
 from naturalize.objectives import OBJECTIVES, of_kind
@@ -34,9 +34,9 @@ class Requirement:
         """The largest number that meets it."""
         return float(np.nextafter(self.limit, 0)) if self.exclusive else self.limit
 
-    def met(self, values: NDArray) -> NDArray[np.bool_]:
+    def met(self, values: ArrayLike) -> NDArray[np.bool_]:
         """Whether each value meets it. Shapes: `(n,) -> (n,)`."""
-        return values <= self.largest
+        return np.asarray(values) <= self.largest
 
 
 def parse_requirement(text: str) -> Requirement:

@@ -52,7 +52,7 @@ class Guided(Searcher):
         super().__init__(problem, seed)
         self.n_initial = n_initial
         self.predictor = predictor
-        self.counts = [*(partial(problem.exact_value, name) for name in problem.exact), *known]
+        self.counts: list[predictors.Counts] = [*(partial(problem.exact_value, name) for name in problem.exact), *known]
         self.progress = progress
         self.models = {name: self.unfitted(name) for name in problem.measured}
         self.n_fitted = 0
