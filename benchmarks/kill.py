@@ -72,7 +72,7 @@ def jobs_on(data: Path, finished: Path) -> dict[str, Job]:
             lambda out: ("prepare", data, "--epochs", "12", "--seed", "1", "--out", out), nothing, prepared_in
         ),
         "finetune": Job(
-            lambda out: ("finetune", out, "--budget", "8s"), lambda out: shutil.copytree(finished, out), finetuned_in
+            lambda out: ("finetune", out, "--budget", "30s"), lambda out: shutil.copytree(finished, out), finetuned_in
         ),
         "study": Job(
             lambda out: (

@@ -208,5 +208,5 @@ def test_C19_the_front_is_one_after_finetuning(bands, run):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: elsewhere everything is on one device")
 def test_C2_a_network_is_finetuned_where_the_supernet_is(bands, run):
-    naturalize.finetune(run, budget="10s", listeners=())
+    naturalize.finetune(run, budget="30s", listeners=())
     assert naturalize.open_run(run).best().module()(torch.zeros(1, 1, 8, 8)).device.type == "cpu"

@@ -231,7 +231,7 @@ def finetune(
         data, listeners, started: as of `resume`.
 
     Example:
-        >>> run = naturalize.finetune("runs/digits", require="madds<1M", budget="10s", listeners=())
+        >>> run = naturalize.finetune("runs/digits", require="madds<1M", budget="30s", listeners=())
     """
     from naturalize.finetuning import Job
     from naturalize.finetuning import finetune as finetune_networks

@@ -32,7 +32,7 @@ def test_an_export_says_what_the_file_does(tmp_path: Path, large: Network, targe
     assert exported.path == tmp_path / target == exported.files[0]
     assert sorted(tmp_path.iterdir()) == sorted(exported.files)
     assert exported.bytes == exported.path.stat().st_size
-    assert exported.error == 100 * np.mean(logits_of(large, check.pixels).argmax(1) != check.labels)
+    assert exported.error == pytest.approx(100 * np.mean(logits_of(large, check.pixels).argmax(1) != check.labels))
     assert exported.images == len(check.labels)
     assert 0 <= exported.max_difference < 1e-4
 
