@@ -161,7 +161,10 @@ class Archive:
         self._db.execute(f"{how} INTO {table} VALUES ({', '.join('?' * len(row))})", row)
 
     def _check(self) -> None:
-        """Raise `UserError` where a row is not as it was written."""
+        """Raise `UserError` where a row is not as it was written, or one is lost by a damaged page."""
+        (found,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            raise UserError(f"{self.path} is damaged ({found}): put back a copy, or start a new run")
         for table in TABLES:
             for *values, stored in self._db.execute(f"SELECT * FROM {table}"):
                 if stored != checksum(table, values):
