@@ -122,12 +122,15 @@ def found_in(name: str, source: str, tables: Mapping[str, Sequence[Table]], note
     Raises:
         UserError: no or several candidates for the columns of pictures and labels, or labels that are no classes.
     """
-    schema = next(iter(tables.values()))[0].schema
+    members = [(split, table) for split, of in tables.items() for table in of]
+    for split, table in members:
+        if twice := [column for column, number in Counter(table.schema.names).items() if number > 1]:
+            raise UserError(f"{source}: the {split} table has two columns {shortened(twice)}: rename one")
+    schema = members[0][1].schema
     features = _features(schema)
     image = _one_column(source, "pictures", IMAGE_NAMES, _image_columns(schema, features), schema.names)
     candidates = [column for column in schema.names if column not in (image, SPLIT)]
     label = _one_column(source, "labels", LABEL_NAMES, _label_columns(schema, features, candidates), schema.names)
-    members = [(split, table) for split, of in tables.items() for table in of]
     _check_columns(source, image, label, members)
     found: dict[str, dict[str, list[Any]]] = {}
     numbers, notes, unlabelled = Counter[str](), list(notes), []
@@ -164,14 +167,12 @@ def found_in(name: str, source: str, tables: Mapping[str, Sequence[Table]], note
 
 
 def _check_columns(source: str, image: str, label: str, members: Sequence[tuple[str, Table]]) -> None:
-    """Raise `UserError` where a table lacks a column, has one twice, or has numbers where another has names."""
+    """Raise `UserError` where a table lacks a column, or has numbers where another has names."""
     named: dict[bool, str] = {}
     for split, table in members:
         names = table.schema.names
         if {image, label} - set(names):
             raise UserError(f"{source}: the {split} table has no columns {image} and {label} as the train table has")
-        if twice := [name for name, number in Counter(names).items() if number > 1]:
-            raise UserError(f"{source}: the {split} table has two columns {shortened(twice)}: rename one")
         named[_is_text(table.schema.field(label).type) or bool(_declared_names(table.schema, label))] = split
     if len(named) > 1:
         raise UserError(
@@ -203,13 +204,13 @@ class _Pictures:
         self._rows = rows
         self._names = names
         self._lock = threading.Lock()
-        self._columns: list[pa.ChunkedArray] = []
+        self._columns: dict[int, pa.ChunkedArray] = {}
 
     def __call__(self, index: int, jpeg_side: int | None) -> Opened:
-        with self._lock:
-            if not self._columns:
-                self._columns = [table.column(self._column) for table in self._tables]
         member, row = self._rows[index]
+        with self._lock:
+            if member not in self._columns:
+                self._columns[member] = self._tables[member].column(self._column)
         value = self._columns[member][row].as_py()
         content = value.get("bytes") if isinstance(value, dict) else value
         path = value.get("path") if isinstance(value, dict) else None
