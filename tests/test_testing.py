@@ -34,7 +34,7 @@ class Clock:
 def test_what_the_next_network_takes_is_foretold_by_multiply_adds(monkeypatch, until, tested):
     monkeypatch.setattr(testing, "side_by_side", lambda work, items, device, waiting: map(work, items))
     watch = Clock()
-    bench = SimpleNamespace(watch=watch, error=SimpleNamespace(device=SimpleNamespace(type="cuda")))
+    bench = SimpleNamespace(watch=watch, device=SimpleNamespace(type="cuda"))
     networks = [{"madds": millions * 1_000_000} for millions in (0, 10, 40, 70, 90)]
 
     def work(network):
@@ -49,7 +49,7 @@ def test_the_first_few_may_be_late(monkeypatch, few, tested):
     monkeypatch.setattr(testing, "FEWEST_TESTED", few)
     monkeypatch.setattr(testing, "side_by_side", lambda work, items, device, waiting: map(work, items))
     watch = Clock()
-    bench = SimpleNamespace(watch=watch, error=SimpleNamespace(device=SimpleNamespace(type="cuda")))
+    bench = SimpleNamespace(watch=watch, device=SimpleNamespace(type="cuda"))
     networks = [{"madds": millions * 1_000_000} for millions in (0, 10, 40, 70, 90)]
 
     def work(network):
@@ -77,7 +77,7 @@ class Running(Clock):
 
 def test_what_the_third_network_takes_is_foretold_although_workers_are_free(monkeypatch):
     monkeypatch.setattr(engine, "at_once", lambda device: 3)
-    bench = SimpleNamespace(watch=Running(), error=SimpleNamespace(device=SimpleNamespace(type="cpu")))
+    bench = SimpleNamespace(watch=Running(), device=SimpleNamespace(type="cpu"))
     networks = [{"madds": millions * 1_000_000} for millions in (0, 10, 40, 70, 90)]
 
     def work(network):

@@ -197,7 +197,7 @@ def alone(bench: Workbench, subnet: Subnet, arch: Architecture) -> tuple[Workben
     trainer, resolution = bench.trainer, bench.subnets.resolution(arch)
     (decay, *_) = (group["weight_decay"] for group in trainer.optimizer.param_groups)
     subnet.to(trainer.fabric.device)
-    plain = nn.Sequential(subnet.layers, subnet.head)
+    plain = OfNormalised(subnet)
     network, optimizer = trainer.fabric.setup(plain, make_optimizer(plain, decay, trainer.keeps_statistics))
 
     def step(number: int) -> Tensor:
@@ -208,6 +208,17 @@ def alone(bench: Workbench, subnet: Subnet, arch: Architecture) -> tuple[Workben
 
     by_itself = replace(trainer, supernet=network, optimizer=optimizer)
     return replace(bench, supernet=cast(Supernet, plain), trainer=by_itself), step
+
+
+class OfNormalised(nn.Module):
+    """A subnet that is given normalised images, as batches of training are."""
+
+    def __init__(self, subnet: Subnet) -> None:
+        super().__init__()
+        self.subnet = subnet
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.subnet.of_normalised(images)
 
 
 def rate_of(bench: Workbench) -> Any:
