@@ -174,12 +174,13 @@ def fail(*_):
     raise MemoryError
 
 
-def test_a_branch_is_of_one_version_and_one_front(tmp_path):
+def test_a_branch_is_of_one_version_one_front_and_one_beginning(tmp_path):
     small, large = make_family("mini", 32).space.architectures(make_family("mini", 32).space.corners())
-    branches = [(3, [small, large]), (4, [small, large]), (3, [small]), (3, [large, small])]
-    directories = {branch(tmp_path, version, archs).directory for version, archs in branches}
-    assert len(directories) == 4
-    assert branch(tmp_path, 3, [small, large]).directory in directories
+    both = [small, large]
+    branches = [(3, both, False), (4, both, False), (3, [small], False), (3, [large, small], False), (3, both, True)]
+    directories = {branch(tmp_path, *of).directory for of in branches}
+    assert len(directories) == 5
+    assert branch(tmp_path, *branches[0]).directory in directories
 
 
 def test_the_supernet_stays_at_the_version_that_was_measured(stopped_then_finished):

@@ -17,6 +17,7 @@ from naturalize.errors import Interrupted
 from naturalize.run.front import PUBLISHED, TRANSFER
 from naturalize.terminal import Terminal
 from naturalize.training.evaluate import logits_of
+from naturalize.warm_start import logistic_regression
 from naturalize.weights import published_supernet
 
 
@@ -203,6 +204,29 @@ def test_in_very_little_time_nothing_is_searched_and_few_validation_pictures_ans
     front = json.loads((out / "front.json").read_text())
     assert (front["state"], front["val_weights_version"], front["weights_version"]) == ("finished", 0, 1)
     assert all(network["val_images"] == 5 for network in front["networks"])
+
+
+def test_where_reading_was_late_fewer_pictures_are_read(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(probing, "SHARE", 0.0)
+    monkeypatch.setattr(probing, "MOST_SHARE", 1e-9)
+    monkeypatch.setattr(probing, "LATE_PICTURES", 6)
+    monkeypatch.setattr(probing, "LATE_OF_A_CLASS", 2)
+    fitted = []
+    monkeypatch.setattr(
+        probing, "logistic_regression", lambda *given: fitted.append(len(given[2])) or logistic_regression(*given)
+    )
+    monkeypatch.setattr(nat.Transfer, "prepare", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        naturalize.transfer(photographs, tmp_path / "run", supernet="efficientnet-lite0", budget="60s", listeners=())
+    probes = probing.probes_of(tmp_path / "run")
+    assert len(probes.rows) == 8, "two of each of four classes"
+    assert len(probes.resolutions) == probing.LEAST
+    assert fitted == [8] * probing.LEAST + [8 * probing.LEAST]
+
+
+@pytest.mark.parametrize(("used_s", "read"), [(0.5, 900), (10.0, 900), (30.0, 300), (29.0, 310)])
+def test_as_many_times_fewer_are_read_as_reading_is_late(used_s, read):
+    assert probing.by_lateness(900, used_s, 10.0) == read
 
 
 def test_grey_photographs_are_normalised_as_the_published_network_was_trained(photographs, tmp_path, monkeypatch):

@@ -35,6 +35,7 @@ LEAST, MOST = 3, 8  # resolutions
 SHARE, LEAST_S, MOST_SHARE = 0.1, 20.0, 1 / 6  # of a budget; seconds, where those are more; but no more of a budget
 PICTURES = 1024  # training pictures that a classifier is fitted to, at most
 FEWEST, IMAGES_PER_S = 500, 10  # validation images that are answered: at least, and by second of a budget
+LATE_PICTURES, LATE_OF_A_CLASS = 100, 10  # of either kind, at least, where it begins late
 SHARED_BY_ALL = 0  # in place of a resolution: the classifier that the supernet starts with
 SHARED = (64, 32, 96)  # resolutions whose features the supernet's classifier starts from
 
@@ -89,10 +90,12 @@ def probe(setting: Setting) -> Probes | None:
     if (directory / FILE).exists():
         return probes_of(directory)
     watch, train, budget_s = setting.watch, setting.trainer.images, setting.run.settings.budget_s
-    most = len(setting.val) if budget_s is None else max(FEWEST, round(IMAGES_PER_S * budget_s))
-    val = chosen_images(setting.val, setting.seed, min(len(setting.val), most), setting.val.views)
     until = np.inf if budget_s is None else max(SHARE * budget_s, min(LEAST_S, MOST_SHARE * budget_s))
-    rows = np.sort(rng.generator(setting.seed, "probe").permutation(len(train.labels))[:PICTURES])
+    most = len(setting.val) if budget_s is None else max(FEWEST, round(IMAGES_PER_S * budget_s))
+    least = max(LATE_PICTURES, LATE_OF_A_CLASS * setting.task.classes)
+    answered, fitted = (max(by_lateness(n, watch.used_s, until), min(n, least)) for n in (most, PICTURES))
+    val = chosen_images(setting.val, setting.seed, min(len(setting.val), answered), setting.val.views)
+    rows = np.sort(rng.generator(setting.seed, "probe").permutation(len(train.labels))[:fitted])
     labels = train.labels[rows]
     network = fold(published(setting))
     cast(ClassificationHead, network.head).classifier = nn.Identity()
@@ -131,6 +134,11 @@ def probe(setting: Setting) -> Probes | None:
         found[f"{SHARED_BY_ALL}.rows"] = torch.from_numpy(val.rows)
     write_bytes(directory / FILE, safetensors.torch.save(found))
     return probes_of(directory)
+
+
+def by_lateness(pictures: int, used_s: float, until: float) -> int:
+    """How many of some pictures are read: as many times fewer as more time was used than reading should end by."""
+    return round(pictures / max(1.0, used_s / until))
 
 
 def start_of_classifier(setting: Setting) -> tuple[Tensor, Tensor]:
