@@ -13,10 +13,10 @@ from naturalize.setting import family_for
 @pytest.mark.parametrize(
     ("budget_s", "test", "largest"),
     [
-        (60.0, 0, 96),  # 200 steps of 64 images: 85 px, but 96 is always there
-        (180.0, 0, 144),  # 148 px
-        (180.0, 2_000, 112),  # ten times the test split takes a third of it: 121 px
-        (600.0, 2_000, 208),  # 221 px
+        (40.0, 0, 96),  # 150 steps of 64 images: 81 px, but 96 is always there
+        (180.0, 0, 160),  # 171 px
+        (180.0, 2_000, 128),  # ten times the test split takes two fifths of it: 133 px
+        (500.0, 2_000, 208),  # 222 px
         (600.0, 25_000, 96),
         (None, 25_000, 224),
     ],
