@@ -16,7 +16,7 @@ from naturalize import conclude, preparing, schedule
 from naturalize.data import Pixels, open_data
 from naturalize.errors import Interrupted, UserError
 from naturalize.last_adaptation import branch, in_rounds
-from naturalize.selection import nearly_best
+from naturalize.selection import nearly_best, standard_error
 from naturalize.supernet import make_family
 from naturalize.training.batches import Joined
 
@@ -233,6 +233,13 @@ def test_joined_pictures_are_those_of_the_first_then_those_of_the_second(bands):
     one_by_one = np.concatenate([part(np.arange(len(part)), 32) for part in parts])
     assert (both(rows, 32) == one_by_one[rows]).all()
     assert both.labels.tolist() == [*parts[0].labels, *parts[1].labels]
+
+
+def test_no_error_in_ten_pictures_is_no_certainty():
+    setting = SimpleNamespace(error=SimpleNamespace(images=range(10)))
+    none, one = standard_error(setting, np.array([0.0, 10.0]))
+    assert none == pytest.approx(100 * (1 / 12 * 11 / 12 / 10) ** 0.5)
+    assert 8 < none < one < 12
 
 
 @pytest.mark.parametrize(("error", "kept"), [(30.0, [1]), (33.0, [1]), (36.0, [])])

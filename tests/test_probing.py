@@ -1,6 +1,7 @@
 """The published network read before anything is trained: its front, what a result keeps of it, what is said of it."""
 
 import json
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_a_run_that_is_stopped_before_anything_is_trained_can_be_ended(photograp
     assert (before["state"], after["state"], after["weights_version"]) == ("stopped", "finished", -1)
     assert [n["architecture"] for n in after["networks"]] == [n["architecture"] for n in before["networks"]]
     assert all(network["test_error"] is not None for network in after["networks"])
-    assert any("as it was" in note for note in after["notes"])
+    assert any("nothing was trained" in note for note in after["notes"])
 
 
 def network_answers(run):
@@ -136,9 +137,13 @@ def test_norms_keep_their_statistics_through_a_whole_run(run):
 
 def test_what_a_front_lacks_is_said():
     def front(*origins):
-        return {"networks": [{"origin": origin} for origin in origins]}
+        return {"networks": [{"origin": origin} for origin in origins], "weights_version": 1}
 
     assert verdict(front(*[TRANSFER] * 5)) == []
+    (left_out,) = verdict(front(*[TRANSFER] * 5), 2)
+    assert left_out == "2 networks of the front had to be left out: there was no time to test more"
+    (nothing,) = verdict(front(*[PUBLISHED] * 5) | {"weights_version": -1})
+    assert nothing.startswith("nothing was trained")
     (few,) = verdict(front(TRANSFER))
     assert few.startswith("only 1 network on the front")
     untrained, few = verdict(front(PUBLISHED, PUBLISHED, TRANSFER))
@@ -204,6 +209,26 @@ def test_in_very_little_time_nothing_is_searched_and_few_validation_pictures_ans
     front = json.loads((out / "front.json").read_text())
     assert (front["state"], front["val_weights_version"], front["weights_version"]) == ("finished", 0, 1)
     assert all(network["val_images"] == 5 for network in front["networks"])
+
+
+def test_where_the_budget_is_spent_before_training_the_published_network_is_the_result(photographs, tmp_path):
+    def stop(event):
+        if event["event"] == "probed":
+            raise Interrupted(15)
+
+    out, options = tmp_path / "run", {"supernet": "efficientnet-lite0", "budget": "30s"}
+    with pytest.raises(Interrupted):
+        naturalize.transfer(photographs, out, listeners=[stop], **options)
+    with closing(naturalize.open_run(out).archive(read_only=False)) as archive:
+        archive.used_s = 31.0
+    told = []
+    naturalize.transfer(photographs, out, listeners=[told.append], **options)
+    assert not [event for event in told if event["event"] in ("plan", "machine")], "no time goes into planning"
+    front = json.loads((out / "front.json").read_text())
+    assert (front["state"], front["weights_version"]) == ("finished", -1)
+    assert {network["origin"] for network in front["networks"]} == {PUBLISHED}
+    assert all(network["test_error"] is not None for network in front["networks"])
+    assert any(note.startswith("nothing was trained") for note in front["notes"])
 
 
 def test_where_reading_was_late_fewer_pictures_are_read(photographs, tmp_path, monkeypatch):

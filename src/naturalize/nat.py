@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, zip_longest
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from naturalize import rng, schedule
 from naturalize.archive import Context, Measurement
 from naturalize.classifiers import images_of_a_classifier
-from naturalize.conclude import conclude, write_probed_front, write_stopped_front
+from naturalize.conclude import conclude, conclude_untrained, write_probed_front, write_stopped_front
 from naturalize.errors import Interrupted, UserError
 from naturalize.last_adaptation import forget, in_rounds
 from naturalize.preparing import peak_rate, phases_of, prepare, shrink, train_by_sandwich
@@ -25,7 +25,7 @@ from naturalize.run.front import finished_under
 from naturalize.run.settings import SHRINK
 from naturalize.schedule import Plan
 from naturalize.search import Guided, make_guided, non_dominated, survive
-from naturalize.selection import hypervolume_of, objective_values
+from naturalize.selection import hypervolume_of, objective_values, probed_measurements
 from naturalize.session import Session
 from naturalize.setting import CHOSEN_IMAGES, Setting, choose_threads, epoch_s, images_of, measure_costs
 from naturalize.space import Architecture, Codes, SearchSpace, unique_rows
@@ -85,7 +85,23 @@ class Transfer:
         self.session = Session(setting)
         self.recent_s: deque[float] = deque(maxlen=RECENT)
         self.probe()
-        self.plan = self.make_plan() if self.settings.budget_s is not None else None
+
+    @cached_property
+    def plan(self) -> Plan | None:
+        """The division of the budget, where there is one: made when it is first asked for."""
+        return self.make_plan() if self.settings.budget_s is not None else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the budget was spent before anything could be trained, with the published network to show for it."""
+        budget_s = self.settings.budget_s
+        untrained = self.session.version < 0 and self.session.state["complete"]
+        return (
+            untrained
+            and budget_s is not None
+            and self.watch.used_s > budget_s
+            and bool(probed_measurements(self.setting))
+        )
 
     def probe(self) -> None:
         """The published network at several resolutions: a front at once."""
@@ -503,9 +519,16 @@ def prepare_only(setting: Setting) -> None:
 
 
 def run_transfer(setting: Setting) -> None:
-    """`transfer` that leaves a validation front when it is asked to stop."""
+    """`transfer` that leaves a validation front when it is asked to stop.
+
+    Where the budget is spent before anything was trained, the result is the published network's.
+    """
     try:
-        transfer(Transfer(setting))
+        nat = Transfer(setting)
+        if nat.is_over:
+            conclude_untrained(setting)
+        else:
+            transfer(nat)
     except Interrupted:
         write_stopped_front(setting)
         raise
