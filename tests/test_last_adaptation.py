@@ -16,7 +16,7 @@ from naturalize import conclude, preparing, schedule
 from naturalize.data import Pixels, open_data
 from naturalize.errors import Interrupted, UserError
 from naturalize.last_adaptation import branch, in_rounds
-from naturalize.selection import nearly_best
+from naturalize.selection import nearly_best, standard_error
 from naturalize.supernet import make_family
 from naturalize.training.batches import Joined
 
@@ -174,12 +174,13 @@ def fail(*_):
     raise MemoryError
 
 
-def test_a_branch_is_of_one_version_and_one_front(tmp_path):
+def test_a_branch_is_of_one_version_one_front_and_one_beginning(tmp_path):
     small, large = make_family("mini", 32).space.architectures(make_family("mini", 32).space.corners())
-    branches = [(3, [small, large]), (4, [small, large]), (3, [small]), (3, [large, small])]
-    directories = {branch(tmp_path, version, archs).directory for version, archs in branches}
-    assert len(directories) == 4
-    assert branch(tmp_path, 3, [small, large]).directory in directories
+    both = [small, large]
+    branches = [(3, both, False), (4, both, False), (3, [small], False), (3, [large, small], False), (3, both, True)]
+    directories = {branch(tmp_path, *of).directory for of in branches}
+    assert len(directories) == 5
+    assert branch(tmp_path, *branches[0]).directory in directories
 
 
 def test_the_supernet_stays_at_the_version_that_was_measured(stopped_then_finished):
@@ -232,6 +233,13 @@ def test_joined_pictures_are_those_of_the_first_then_those_of_the_second(bands):
     one_by_one = np.concatenate([part(np.arange(len(part)), 32) for part in parts])
     assert (both(rows, 32) == one_by_one[rows]).all()
     assert both.labels.tolist() == [*parts[0].labels, *parts[1].labels]
+
+
+def test_no_error_in_ten_pictures_is_no_certainty():
+    setting = SimpleNamespace(error=SimpleNamespace(images=range(10)))
+    none, one = standard_error(setting, np.array([0.0, 10.0]))
+    assert none == pytest.approx(100 * (1 / 12 * 11 / 12 / 10) ** 0.5)
+    assert 8 < none < one < 12
 
 
 @pytest.mark.parametrize(("error", "kept"), [(30.0, [1]), (33.0, [1]), (36.0, [])])

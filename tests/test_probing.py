@@ -1,6 +1,7 @@
 """The published network read before anything is trained: its front, what a result keeps of it, what is said of it."""
 
 import json
+from contextlib import closing
 from dataclasses import fields
 
 import numpy as np
@@ -18,6 +19,7 @@ from naturalize.errors import Interrupted
 from naturalize.run.front import PUBLISHED, TRANSFER, FrontNetwork
 from naturalize.terminal import Terminal
 from naturalize.training.evaluate import logits_of
+from naturalize.warm_start import logistic_regression
 from naturalize.weights import published_supernet
 
 
@@ -63,7 +65,7 @@ def test_a_run_that_is_stopped_before_anything_is_trained_can_be_ended(photograp
     assert (before["state"], after["state"], after["weights_version"]) == ("stopped", "finished", -1)
     assert [n["architecture"] for n in after["networks"]] == [n["architecture"] for n in before["networks"]]
     assert all(network["test_error"] is not None for network in after["networks"])
-    assert any("as it was" in note for note in after["notes"])
+    assert any("nothing was trained" in note for note in after["notes"])
 
 
 def network_answers(run):
@@ -136,6 +138,10 @@ def test_norms_keep_their_statistics_through_a_whole_run(run):
 
 def test_what_a_front_lacks_is_said():
     assert verdict(made_up(*[TRANSFER] * 5)) == []
+    (left_out,) = verdict(made_up(*[TRANSFER] * 5), 2)
+    assert left_out == "2 networks of the front had to be left out: there was no time to test more"
+    (nothing,) = verdict(made_up(*[PUBLISHED] * 5) | {"weights_version": -1})
+    assert nothing.startswith("nothing was trained")
     (few,) = verdict(made_up(TRANSFER))
     assert few.startswith("only 1 network on the front")
     untrained, few = verdict(made_up(PUBLISHED, PUBLISHED, TRANSFER))
@@ -148,7 +154,7 @@ def made_up(*origins, error=10.0, test_error=None):
     names = [field.name for field in fields(FrontNetwork)]
     numbers = {"val_error": error, "val_error_views": error, "val_images": 50, "madds": 1, "test_error": test_error}
     networks = [dict.fromkeys(names) | numbers | {"origin": origin} for origin in origins]
-    return {"networks": networks, "majority_error": {"val": 50.0, "test": 4.8}}
+    return {"networks": networks, "majority_error": {"val": 50.0, "test": 4.8}, "weights_version": 1}
 
 
 def test_N01_a_result_that_is_no_better_than_the_most_frequent_class_says_so():
@@ -219,6 +225,49 @@ def test_in_very_little_time_nothing_is_searched_and_few_validation_pictures_ans
     front = json.loads((out / "front.json").read_text())
     assert (front["state"], front["val_weights_version"], front["weights_version"]) == ("finished", 0, 1)
     assert all(network["val_images"] == 5 for network in front["networks"])
+
+
+def test_where_the_budget_is_spent_before_training_the_published_network_is_the_result(photographs, tmp_path):
+    def stop(event):
+        if event["event"] == "probed":
+            raise Interrupted(15)
+
+    out, options = tmp_path / "run", {"supernet": "efficientnet-lite0", "budget": "30s"}
+    with pytest.raises(Interrupted):
+        naturalize.transfer(photographs, out, listeners=[stop], **options)
+    with closing(naturalize.open_run(out).archive(read_only=False)) as archive:
+        archive.used_s = 31.0
+    told = []
+    naturalize.transfer(photographs, out, listeners=[told.append], **options)
+    assert not [event for event in told if event["event"] in ("plan", "machine")], "no time goes into planning"
+    front = json.loads((out / "front.json").read_text())
+    assert (front["state"], front["weights_version"]) == ("finished", -1)
+    assert {network["origin"] for network in front["networks"]} == {PUBLISHED}
+    assert all(network["test_error"] is not None for network in front["networks"])
+    assert any(note.startswith("nothing was trained") for note in front["notes"])
+
+
+def test_where_reading_was_late_fewer_pictures_are_read(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(probing, "SHARE", 0.0)
+    monkeypatch.setattr(probing, "MOST_SHARE", 1e-9)
+    monkeypatch.setattr(probing, "LATE_PICTURES", 6)
+    monkeypatch.setattr(probing, "LATE_OF_A_CLASS", 2)
+    fitted = []
+    monkeypatch.setattr(
+        probing, "logistic_regression", lambda *given: fitted.append(len(given[2])) or logistic_regression(*given)
+    )
+    monkeypatch.setattr(nat.Transfer, "prepare", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        naturalize.transfer(photographs, tmp_path / "run", supernet="efficientnet-lite0", budget="60s", listeners=())
+    probes = probing.probes_of(tmp_path / "run")
+    assert len(probes.rows) == 8, "two of each of four classes"
+    assert len(probes.resolutions) == probing.LEAST
+    assert fitted == [8] * probing.LEAST + [8 * probing.LEAST]
+
+
+@pytest.mark.parametrize(("used_s", "read"), [(0.5, 900), (10.0, 900), (30.0, 300), (29.0, 310)])
+def test_as_many_times_fewer_are_read_as_reading_is_late(used_s, read):
+    assert probing.by_lateness(900, used_s, 10.0) == read
 
 
 def test_grey_photographs_are_normalised_as_the_published_network_was_trained(photographs, tmp_path, monkeypatch):

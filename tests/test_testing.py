@@ -18,6 +18,11 @@ class Clock:
         """Nobody listens."""
 
 
+def front_of(*millions):
+    """Entries of so many multiply-adds, each larger one better."""
+    return [{"madds": number * 1_000_000, "val_error_views": 100.0 - number} for number in millions]
+
+
 @pytest.mark.parametrize(
     ("until", "tested"),
     [
@@ -35,7 +40,7 @@ def test_what_the_next_network_takes_is_foretold_by_multiply_adds(monkeypatch, u
     monkeypatch.setattr(testing, "side_by_side", lambda work, items, device, waiting: map(work, items))
     watch = Clock()
     bench = SimpleNamespace(watch=watch, device=SimpleNamespace(type="cuda"))
-    networks = [{"madds": millions * 1_000_000} for millions in (0, 10, 40, 70, 90)]
+    networks = front_of(0, 10, 40, 70, 90)
 
     def work(network):
         watch.used_s += (network["madds"] + testing.AS_MADDS) / 10e6  # 1, 2, 5, 8 and 10 seconds
@@ -50,7 +55,7 @@ def test_the_first_few_may_be_late(monkeypatch, few, tested):
     monkeypatch.setattr(testing, "side_by_side", lambda work, items, device, waiting: map(work, items))
     watch = Clock()
     bench = SimpleNamespace(watch=watch, device=SimpleNamespace(type="cuda"))
-    networks = [{"madds": millions * 1_000_000} for millions in (0, 10, 40, 70, 90)]
+    networks = front_of(0, 10, 40, 70, 90)
 
     def work(network):
         watch.used_s += (network["madds"] + testing.AS_MADDS) / 10e6
@@ -78,10 +83,19 @@ class Running(Clock):
 def test_what_the_third_network_takes_is_foretold_although_workers_are_free(monkeypatch):
     monkeypatch.setattr(engine, "at_once", lambda device: 3)
     bench = SimpleNamespace(watch=Running(), device=SimpleNamespace(type="cpu"))
-    networks = [{"madds": millions * 1_000_000} for millions in (0, 10, 40, 70, 90)]
+    networks = front_of(0, 10, 40, 70, 90)
 
     def work(network):
         time.sleep((network["madds"] + testing.AS_MADDS) / 100e6)  # 0.1, 0.2, 0.5, 0.8 and 1 second
         return network["madds"] // 1_000_000
 
     assert [found for _, found, _ in testing.in_turn(bench, "test", networks, 0.5, work)] == [90, 0, 10]
+
+
+def test_what_others_dominate_has_its_turn_last():
+    networks = front_of(0, 10, 20, 40, 70, 90)
+    networks[1]["val_error_views"] = 100.0  # as good as the smallest one
+    networks[4]["val_error_views"] = 61.0  # worse than 40 M
+    order = testing.in_order(networks)
+    assert order[:4] == [5, 0, 2, 3]
+    assert sorted(order[4:]) == [1, 4]

@@ -79,12 +79,13 @@ def deliver(
         until: second by which it is read; None where there was no last adaptation.
         own: as of `measure_test`.
     """
-    version = front["val_weights_version"]
+    version, selected = front["val_weights_version"], len(front["networks"])
     with bench.watch.phase("final", version=version):
         measure_test(bench, front, until, own=own)
+    untested = selected - len(front["networks"])
     carry_finetuned(bench.run.directory, front)
     front |= {"state": "finished", "last_adaptation": until is not None}
-    found = verdict(front)
+    found = verdict(front, untested)
     front["notes"] = [*(note.message for note in bench.dataset.notes), *found]
     write_front(bench, front)
     if until is not None:
@@ -185,11 +186,24 @@ def trained_on(front: Front) -> list[Entry]:
     return [network for network in front["networks"] if network["origin"] == TRANSFER]
 
 
-def verdict(front: Front) -> list[str]:
-    """What a user should know about a result, in sentences; nothing where all went well."""
+def verdict(front: Front, untested: int = 0) -> list[str]:
+    """What a user should know about a result, in sentences; nothing where all went well.
+
+    Args:
+        untested: networks that left the front since there was no time to test them.
+    """
     networks, found = front["networks"], []
     published = sum(network["origin"] == PUBLISHED for network in networks)
-    if published:
+    if untested:
+        found.append(
+            f"{untested} network{'s' * (untested != 1)} of the front had to be left out: there was no time to test more"
+        )
+    if published == len(networks) and front["weights_version"] == NO_VERSION:
+        found.append(
+            "nothing was trained: these are the published network at several resolutions, with a classifier for your "
+            "pictures. A larger --budget or a quieter machine gives time to train"
+        )
+    elif published:
         found.append(
             f"{published} of the front's {len(networks)} networks are the published one as it was, with a classifier "
             "for your pictures: nothing that was trained is better there. A larger --budget gives training more time"

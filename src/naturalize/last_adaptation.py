@@ -50,7 +50,7 @@ def adapt_to_front(
         anew: whether it starts from the published network, as preparation did, and not from that version.
     """
     version = session.version
-    last = Session(bench, version, branch(bench.run.directory, version, archs), session.state["steps_before"])
+    last = Session(bench, version, branch(bench.run.directory, version, archs, anew), session.state["steps_before"])
     peak = peak_rate(bench.run.settings, bench.run.keeps_statistics)
     rate = cosine(LAST_BEGIN, 1.0, peak)
     if anew:
@@ -61,10 +61,10 @@ def adapt_to_front(
     last.train("last", version + 1, lambda first: bench.trainer.adaptation_step(draw, first), extent, rate)
 
 
-def branch(directory: Path, version: int, archs: Sequence[Architecture]) -> Checkpoints:
-    """Its checkpoints in a run's directory: of one version's front, and of no other."""
+def branch(directory: Path, version: int, archs: Sequence[Architecture], anew: bool) -> Checkpoints:
+    """Its checkpoints in a run's directory: of one version's front and of one beginning, and of no other."""
     front = zlib.crc32(" ".join(arch.text for arch in archs).encode())
-    return Checkpoints(directory / DIRECTORY / f"{version}-{front:08x}")
+    return Checkpoints(directory / DIRECTORY / f"{version}-{front:08x}{'-anew' * anew}")
 
 
 def forget(directory: Path) -> None:

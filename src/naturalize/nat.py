@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, zip_longest
 
 import numpy as np
@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 
 from naturalize import rng
 from naturalize.archive import Measurement
-from naturalize.conclude import conclude, write_probed_front, write_stopped_front
+from naturalize.conclude import conclude, conclude_untrained, write_probed_front, write_stopped_front
 from naturalize.drawing import distribution, drawn, in_rounds
 from naturalize.errors import Interrupted, UserError
 from naturalize.initial import first_members, wholes
 from naturalize.last_adaptation import forget
 from naturalize.objectives import ERROR
+from naturalize.pace import Pace
 from naturalize.planning import pace_of
 from naturalize.preparing import peak_rate, prepare
 from naturalize.probing import probe
 from naturalize.run.front import finished_under
 from naturalize.search import Guided, make_guided, non_dominated, survive
-from naturalize.selection import hypervolume_of, measurement_of, objective_values
+from naturalize.selection import hypervolume_of, measurement_of, objective_values, probed_measurements
 from naturalize.session import Session
 from naturalize.space import Architecture, Codes, unique_rows
 from naturalize.training.adapt import cosine
@@ -81,7 +82,19 @@ class Transfer:
         self.space = bench.supernet.family.space
         self.session = Session(bench)
         self.probe()
-        self.pace = pace_of(bench, self.session.version)
+
+    @cached_property
+    def pace(self) -> Pace:
+        """How far each step goes; a budget is planned when this is first asked for."""
+        return pace_of(self.bench, self.session.version)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the budget was spent before anything could be trained, with the published network to show for it."""
+        budget_s = self.settings.budget_s
+        untrained = self.session.version < 0 and self.session.state["complete"]
+        late = budget_s is not None and self.watch.used_s > budget_s
+        return untrained and late and bool(probed_measurements(self.bench))
 
     def probe(self) -> None:
         """The published network at several resolutions: a front at once."""
@@ -260,9 +273,16 @@ class Transfer:
 
 
 def run_transfer(bench: Workbench) -> None:
-    """`transfer` that leaves a validation front when it is asked to stop."""
+    """`transfer` that leaves a validation front when it is asked to stop.
+
+    Where the budget is spent before anything was trained, the result is the published network's.
+    """
     try:
-        transfer(Transfer(bench))
+        nat = Transfer(bench)
+        if nat.is_over:
+            conclude_untrained(bench)
+        else:
+            transfer(nat)
     except Interrupted:
         write_stopped_front(bench)
         raise

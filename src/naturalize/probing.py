@@ -37,6 +37,7 @@ LEAST, MOST = 3, 8  # resolutions
 SHARE, LEAST_S, MOST_SHARE = 0.1, 20.0, 1 / 6  # of a budget; seconds, where those are more; but no more of a budget
 PICTURES = 1024  # training pictures that a classifier is fitted to, at most
 FEWEST, IMAGES_PER_S = 500, 10  # validation images that are answered: at least, and by second of a budget
+LATE_PICTURES, LATE_OF_A_CLASS = 100, 10  # of either kind, at least, where it begins late
 SHARED_BY_ALL = 0  # in place of a resolution: the classifier that the supernet starts with
 SHARED = (64, 32, 96)  # resolutions whose features the supernet's classifier starts from
 
@@ -94,10 +95,12 @@ def probe(bench: Workbench) -> Probes | None:
     if (directory / FILE).exists():
         return probes_of(directory)
     watch, train, budget_s = bench.watch, bench.trainer.images, bench.run.settings.budget_s
-    most = len(bench.val) if budget_s is None else max(FEWEST, round(IMAGES_PER_S * budget_s))
-    val = chosen_images(bench.val, bench.seed, min(len(bench.val), most), bench.val.views)
     until = np.inf if budget_s is None else max(SHARE * budget_s, min(LEAST_S, MOST_SHARE * budget_s))
-    rows = np.sort(rng.generator(bench.seed, "probe").permutation(len(train.labels))[:PICTURES])
+    most = len(bench.val) if budget_s is None else max(FEWEST, round(IMAGES_PER_S * budget_s))
+    least = max(LATE_PICTURES, LATE_OF_A_CLASS * bench.task.classes)
+    answered, fitted = (max(by_lateness(n, watch.used_s, until), min(n, least)) for n in (most, PICTURES))
+    val = chosen_images(bench.val, bench.seed, min(len(bench.val), answered), bench.val.views)
+    rows = np.sort(rng.generator(bench.seed, "probe").permutation(len(train.labels))[:fitted])
     labels = train.labels[rows]
     network = fold(published(bench))
     cast(ClassificationHead, network.head).classifier = nn.Identity()
@@ -136,6 +139,11 @@ def probe(bench: Workbench) -> Probes | None:
         found[f"{SHARED_BY_ALL}.rows"] = torch.from_numpy(val.rows)
     save_tensors(directory / FILE, found)
     return probes_of(directory)
+
+
+def by_lateness(pictures: int, used_s: float, until: float) -> int:
+    """How many of some pictures are read: as many times fewer as more time was used than reading should end by."""
+    return round(pictures / max(1.0, used_s / until))
 
 
 def start_of_classifier(bench: Workbench) -> tuple[Tensor, Tensor]:

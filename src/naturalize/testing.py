@@ -27,6 +27,7 @@ from naturalize.probing import probe_networks
 from naturalize.run.front import PUBLISHED, TRANSFER, read_front, val_version
 from naturalize.run.run import card_of
 from naturalize.schedule import FEWEST_TESTED
+from naturalize.search import non_dominated
 from naturalize.selection import Entry, Front
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
@@ -161,8 +162,8 @@ def in_turn(
 ) -> Iterator[tuple[Entry, Found, float]]:
     """Entries of a front with their results and the seconds that each took, for as long as there is time.
 
-    In an order that is spread along the front; the first always has its turn, and what would take too long is left out.
-    What the next one takes is foretold by those before, in proportion to multiply-adds.
+    In the order of `in_order`; the first always has its turn, and what would take too long is left out. What the next
+    one takes is foretold by those before, in proportion to multiply-adds.
 
     Args:
         what: what progress calls the work.
@@ -173,7 +174,7 @@ def in_turn(
 
     def while_time() -> Iterator[Entry]:
         begun = 0
-        for place, number in enumerate(spread(len(networks))):
+        for place, number in enumerate(in_order(networks)):
             while until is not None and place > 1 and not done:  # the largest and the smallest go unforetold
                 watch.check()
                 time.sleep(WAIT_S)
@@ -198,6 +199,16 @@ def in_turn(
     for each in side_by_side(timed, while_time(), device, tell):
         yield each
         tell()
+
+
+def in_order(networks: Sequence[Entry]) -> list[int]:
+    """Positions in the order in which time is spent: first of those that no other dominates, then of the others.
+
+    Others are there since validation is not sure of them. Each of both is spread along the front.
+    """
+    best = non_dominated([[network["val_error_views"], network[COST]] for network in networks])
+    groups = np.flatnonzero(best), np.flatnonzero(~best)
+    return [int(group[place]) for group in groups for place in spread(len(group))]
 
 
 def spread(n: int) -> list[int]:

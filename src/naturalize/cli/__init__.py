@@ -315,10 +315,7 @@ def export(
     print(f"wrote {done.path} ({done.bytes / 1e6:.2f} MB; needs {done.needs})")
     for path in done.files[1:]:
         print(f"wrote {path}")
-    print(
-        f"checked on {done.images} validation images: error {done.error:.2f}%, "
-        f"largest difference of a logit {done.max_difference:.1e}"
-    )
+    print(f"checked on {done.images} images of the run: largest difference of a logit {done.max_difference:.1e}")
 
 
 @app.command(short_help="Classify pictures.")
