@@ -50,6 +50,6 @@ def test_N01_probes_with_balanced_weights_know_the_common_class_too():
     labels = torch.from_numpy(np.repeat([0, 1], [200, 8]))
     features = torch.randn(208, 6, generator=generator) + 4.0 * F.one_hot(labels, 6)
     task = replace(Classification(2), class_weights=balanced_weights(labels.numpy(), 2))
-    weight, bias = logistic_regression(task, features, labels.numpy())
+    weight, bias = logistic_regression(task, features, labels)
     answers = (features @ weight.T + bias).argmax(1)
     assert float((answers != labels).double().mean()) < 0.05

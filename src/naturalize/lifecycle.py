@@ -60,7 +60,7 @@ def work(
     settings = replace(settings, **sources)  # type: ignore[arg-type]
     watch = Watch(listeners, time.monotonic() if started is None else started)
     path = Path(data) if isinstance(data, str | Path) else None
-    with watch.stoppable(), prepared_directory(directory, path) as exists:
+    with watch.stoppable(), torch_as_before(), prepared_directory(directory, path) as exists:
         run = Run(directory) if exists else None
         if run is not None and settings.supernet == AUTO:
             settings = replace(settings, supernet=run.settings.supernet, weights=run.settings.weights)
@@ -132,8 +132,6 @@ def go_on(
     run: Run, dataset: Dataset, watch: Watch, teacher: Teacher | None, do: Callable[[Workbench], None] | None = None
 ) -> Run:
     """Do what is left of a run, then write its report."""
-    import torch
-
     from naturalize.nat import run_transfer
     from naturalize.preparing import prepare_only
     from naturalize.workbench import open_workbench
@@ -146,7 +144,6 @@ def go_on(
                 report(run, watch)
             return run
         watch.event("start", data=run.facts["data"]["name"], summary=dataset.summary(), settings=run.describe())
-        threads = torch.get_num_threads()
         bench = open_workbench(run, dataset, archive, watch, teacher)
         try:
             if do is not None:
@@ -162,7 +159,6 @@ def go_on(
                 write_report(run.directory)
             raise
         finally:
-            torch.set_num_threads(threads)
             watch.save_clock()
         archive.record_decision("done", target)
         watch.event("done")
@@ -192,8 +188,21 @@ def opened(
     """An existing run, locked, and the watch of the work on it."""
     run = Run(directory)
     watch = Watch(listeners, time.monotonic() if started is None else started)
-    with watch.stoppable(), prepared_directory(run.directory, None):
+    with watch.stoppable(), torch_as_before(), prepared_directory(run.directory, None):
         yield run, watch
+
+
+@contextmanager
+def torch_as_before() -> Iterator[None]:
+    """Leave torch's generator and its number of threads as they were: they are the caller's."""
+    import torch
+
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 @contextmanager
