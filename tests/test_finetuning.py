@@ -13,6 +13,7 @@ import torch
 
 import naturalize
 from naturalize.errors import Interrupted, UserError
+from naturalize.numbers import percent
 from naturalize.run import read_events
 from naturalize.run.checkpoints import Checkpoints
 from runs import SMALL, command
@@ -47,7 +48,7 @@ def test_a_network_that_became_better_takes_the_place_of_the_old_one(bands, run)
     assert after["before_finetuning"] == kept
     table = command("front", run)
     assert "val before  test before" in table
-    assert f"{chosen['val_error']:.2f}%" in table
+    assert percent(chosen["val_error"]) in table
     assert after["test_images"] == chosen["test_images"]
     assert (run / after["weights"]).read_bytes() != weights
     card = json.loads((run / after["weights"]).with_suffix(".json").read_text(encoding="utf-8"))

@@ -122,7 +122,7 @@ def finetune(bench: Workbench, job: Job) -> None:
 
     Networks that learnt from the validation pictures too go on with them: these cannot judge any more, so each takes
     the old one's place. front.json keeps what the numbers were before, and the test split is read for the networks that
-    are replaced. What one of them is better than in everything leaves the front.
+    are replaced. What one of them is better than in everything leaves the front, unless it is to be fine-tuned itself.
     """
     front = read_front(bench.run.directory)
     bench.choose_images(val_version(front))
@@ -136,7 +136,7 @@ def finetune(bench: Workbench, job: Job) -> None:
         subnet = bench.run.load(measured).subnet
         subnet = trained_in(job, number, bench if judged else learning, subnet, arch)
         if takes_place(bench, entry, subnet, arch, judged):
-            deliver(bench, front, text, subnet, judged)
+            deliver(bench, front, job, text, subnet, judged)
         job.write(done=[*job.done, text])
     job.forget()
 
@@ -156,13 +156,16 @@ def takes_place(bench: Workbench, entry: Entry, subnet: Subnet, arch: Architectu
     return won
 
 
-def deliver(bench: Workbench, front: Front, text: str, subnet: Subnet, judged: bool) -> None:
-    """Read the test split for a network that takes an old one's place, and write the front with it."""
+def deliver(bench: Workbench, front: Front, job: Job, text: str, subnet: Subnet, judged: bool) -> None:
+    """Read the test split for a network that takes an old one's place, and write the front with it.
+
+    Networks of the job stay, dominated or not: they were asked for, and some are yet to be trained.
+    """
     with bench.watch.phase("final", version=front["weights_version"]):
         measure_test(bench, front, finetuned={text: subnet})
     if judged:
         kept = still_on_front(bench, front)
-        front["networks"] = [n for n in front["networks"] if n in kept or n["architecture"] == text]
+        front["networks"] = [n for n in front["networks"] if n in kept or n["architecture"] in job.networks]
     write_front(bench, front)
 
 

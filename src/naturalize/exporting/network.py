@@ -83,7 +83,8 @@ def load_network(path: Path) -> Network:
     if others or metadata.get("weights_version") != str(card["weights_version"]):
         raise UserError(f"{path} and the .json beside it are of different versions of the weights: export it again")
     try:
-        subnet = Subnet(card["spec"])
+        with torch.random.fork_rng(devices=[]):  # whose starting values are replaced at once
+            subnet = Subnet(card["spec"])
         subnet.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} holds other weights than the .json beside it describes, or one is damaged") from error
