@@ -14,14 +14,15 @@ from torch import Tensor
 
 from naturalize.files import write_bytes
 
-CHECKSUM = "sha256"  # its name among a file's metadata
+TOLD, CHECKSUM = "naturalize", "sha256"  # names of all that a file tells, as JSON, and of the checksum in it
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> str:
     """Write tensors, in one step, with a checksum of them and of the metadata. Returns the checksum."""
     own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     found = checksum(own, metadata or {})
-    write_bytes(path, safetensors.torch.save(own, {**(metadata or {}), CHECKSUM: found}))
+    told = json.dumps({**(metadata or {}), CHECKSUM: found}, sort_keys=True)
+    write_bytes(path, safetensors.torch.save(own, {TOLD: told}))  # safetensors writes several in any order
     return found
 
 
@@ -33,6 +34,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     with safe_open(path, framework="pt") as file:
         metadata = dict(file.metadata() or {})
+        metadata = json.loads(metadata[TOLD]) if TOLD in metadata else metadata
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
     wanted = metadata.pop(CHECKSUM, None)
     if wanted is not None and checksum(tensors, metadata) != wanted:

@@ -224,10 +224,12 @@ def replaced(name: str, pattern: str, text: str) -> Callable[[Path], None]:
     """Changes a file of a run."""
 
     def change(run: Path) -> None:
-        path = run / name
-        changed, number = re.subn(pattern, text, path.read_text(encoding="utf-8"), count=1)
-        assert number
-        path.write_text(changed, encoding="utf-8")
+        paths = list(run.glob(name))
+        assert paths
+        for path in paths:
+            changed, number = re.subn(pattern, text, path.read_text(encoding="utf-8"), count=1)
+            assert number
+            path.write_text(changed, encoding="utf-8")
 
     return change
 

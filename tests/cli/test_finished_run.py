@@ -189,7 +189,10 @@ def test_X14_predict_takes_files_and_folders_and_names_what_it_cannot_read(
     ]
     assert [row[1] for row in rows].count("error") == 1
     assert rows[2][1] == "error"
-    assert done.err.splitlines() == ["naturalize: 1 of the pictures could not be read: its row says why"]
+    assert done.err.splitlines() == [
+        "1 file passed over, no picture by its name: notes.txt",
+        "naturalize: 1 of the pictures could not be read: its row says why",
+    ]
     assert all(0.0 < float(row[2]) <= 1.0 for row in rows if row[1] != "error")
     assert quick("predict", finished.directory, "inbox", "alone.jpg").out == done.out
 

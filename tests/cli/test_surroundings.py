@@ -99,10 +99,10 @@ def test_plain_lines_come_at_a_steady_pace(capfd: pytest.CaptureFixture[str], mo
             now = 100.0 + tenth / 10
             shows({"event": "progress", "phase": "scan", "done": tenth, "total": 350, "used_s": tenth / 10})
     assert [line.split(", ", 1)[1] for line in capfd.readouterr().err.splitlines()] == [
-        "2s so far",
+        "2.1s so far",
         "12s so far, about 23s to go",
         "22s so far, about 13s to go",
-        "32s so far, about 3s to go",
+        "32s so far, about 2.7s to go",
     ]
 
 
