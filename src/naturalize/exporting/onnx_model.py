@@ -21,8 +21,8 @@ QUIET = 4  # onnxruntime logs what it also raises, unless only fatal errors are 
 def runtime() -> ModuleType:
     """onnxruntime, which collects nothing; imported only where it is needed.
 
-    Its telemetry is asked to stay off before it is loaded, too: version 1.32 writes a number of the device and a list of
-    events to the user's cache, although events were switched off before a session was made.
+    Its telemetry is asked to stay off before it is loaded, too: version 1.32 writes a number of the device and a
+    list of events to the user's cache, although events were switched off before a session was made.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
