@@ -23,12 +23,13 @@ import torch
 from common import SHARED, answer_all_unseen, each_on_a_cpu, write
 from three_ways import data_of
 
-from naturalize import api, nat, preparing, schedule, setting
+from naturalize import api, bench, nat, preparing, schedule
 from naturalize.data import augment
-from naturalize.preparing import prepare, uniform
+from naturalize.drawing import uniform
+from naturalize.preparing import prepare
 from naturalize.session import Session
-from naturalize.setting import Setting
 from naturalize.training.adapt import Extent, Step, Trainer, TrainingState, cosine
+from naturalize.workbench import Workbench
 
 FIRST_SEED, SUBNETS = 200, 8
 OWN_END = 0.85  # of the budget, for training; the rest measures
@@ -62,12 +63,12 @@ def with_average(decay: float) -> Callable[..., None]:
     return averaged
 
 
-def labels_alone(trainer: Trainer, own: Setting, first: int) -> Step:
+def labels_alone(trainer: Trainer, own: Workbench, first: int) -> Step:
     """One uniform architecture a batch, as NAT adapts."""
     return trainer.adaptation_step(partial(uniform, own.supernet.family.space, own.seed), first)
 
 
-def from_the_largest(trainer: Trainer, own: Setting, first: int) -> Step:
+def from_the_largest(trainer: Trainer, own: Workbench, first: int) -> Step:
     """The largest from the labels, a uniform architecture from the largest, on the same batch."""
     space = own.supernet.family.space
     return trainer.sandwich_step(lambda step: [space.largest, uniform(space, own.seed, step)], first)
@@ -94,9 +95,9 @@ WAYS: dict[str, list[Patch]] = {
     "average 0.99": [(Trainer, "update", with_average(0.99))],
     "average 0.998": [(Trainer, "update", with_average(0.998))],
     "from the largest": [(sys.modules[__name__], "labels_alone", from_the_largest)],
-    "batch 32": [(setting, "batch_size", lambda images: 32)],
-    "batch 128": [(setting, "batch_size", lambda images: 128)],
-    "decay 2e-4": [(setting, "weight_decay", lambda images: 2e-4)],
+    "batch 32": [(bench, "batch_size", lambda images: 32)],
+    "batch 128": [(bench, "batch_size", lambda images: 128)],
+    "decay 2e-4": [(bench, "weight_decay", lambda images: 2e-4)],
     "turns x 2": [(augment, "TURN", 2 * augment.TURN), (augment, "ZOOM", 2 * augment.ZOOM)],
     "no cutout": [(augment, "CUTOUT", 0.0)],
     "preparation 0.02": [(schedule, "PREPARATION", 0.02)],
@@ -118,14 +119,14 @@ def patched(patches: list[Patch]) -> Iterator[None]:
             setattr(owner, name, value)
 
 
-def adapt_only(own: Setting) -> None:
-    """In place of `nat.prepare_only`: prepare, adapt, and measure."""
+def adapt_only(own: Workbench) -> None:
+    """In place of `preparing.prepare_only`: prepare, adapt, and measure."""
     settings, watch, session = own.run.settings, own.watch, Session(own)
     assert settings.budget_s is not None
     until = OWN_END * settings.budget_s
     share = schedule.WARM_UP if own.prepared else schedule.PREPARATION
     prepare(session, Extent(seconds=share * (until - watch.used_s)))
-    rate = cosine(0.0, 1.0, nat.peak_rate(settings, own.run.keeps_statistics))
+    rate = cosine(0.0, 1.0, preparing.peak_rate(settings, own.run.keeps_statistics))
     step = partial(labels_alone, own.trainer, own)
     session.train("adapt", 1, step, Extent(seconds=until - watch.used_s), rate)
     if average := own.trainer.__dict__.get("average"):
@@ -142,7 +143,7 @@ def run_one(job: tuple[int, str], data: Any, supernet: str, budget: str, runs: P
     number, way = job
     seed = FIRST_SEED + number
     told: list[dict[str, Any]] = []
-    nat.prepare_only = adapt_only  # type: ignore[assignment]
+    preparing.prepare_only = adapt_only  # type: ignore[assignment]
     out = runs / f"{way.replace(' ', '-')}-{seed}"
     with patched([patch for part in way.split(" + ") for patch in WAYS[part]]):
         api.prepare(data, out, supernet=supernet, budget=budget, seed=seed, listeners=[told.append])

@@ -23,6 +23,7 @@ from naturalize.data import Pixels, open_data
 from naturalize.objectives.error import Error
 from naturalize.run import Run
 from naturalize.training.evaluate import fold
+from naturalize.training.subnets import Subnets
 
 TRUTH, NUMBERS, DRAWS = 2048, (512, 256, 128, 64), 2
 IMAGES, SUBNETS = 2000, 18
@@ -48,10 +49,11 @@ def main() -> None:
     def answers(rows: np.ndarray) -> tuple[np.ndarray, float]:
         """Errors of the subnets calibrated on these rows, and seconds to calibrate one."""
         pixels = Pixels(dataset, np.sort(rows), family.resolutions)
-        error = Error(supernet, run.task, pixels, images, torch.device("cpu"))
+        subnets = Subnets(supernet, pixels, torch.device("cpu"))
+        error = Error(subnets, run.task, images)
         archs = family.space.architectures(codes)
         start = time.perf_counter()
-        networks = [error.network(arch) for arch in archs]
+        networks = [subnets.of(arch) for arch in archs]
         taken = (time.perf_counter() - start) / len(codes)
         wrong = [error.wrong_by_view(fold(network), arch) for network, arch in zip(networks, archs, strict=True)]
         return 100.0 * np.array(wrong)[:, 0] / len(images), taken

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from common import SHARED, answer_all_unseen, write
 
-from naturalize import api, nat, warm_start
-from naturalize.setting import Setting
+from naturalize import api, preparing, warm_start
 from naturalize.warm_start import fit_body, start_classifiers
+from naturalize.workbench import Workbench
 
 SEED, SUBNETS = 200, 10
 
@@ -32,8 +32,8 @@ def as_they_are(weight: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
     return torch.arange(len(covariance))
 
 
-def compare(own: Setting, found: Errors) -> None:
-    """In place of `nat.prepare_only`: the errors under each order."""
+def compare(own: Workbench, found: Errors) -> None:
+    """In place of `preparing.prepare_only`: the errors under each order."""
     largest = own.supernet.family.space.largest
     answer_all_unseen(own)
     by_contribution, warm_start.by_contribution = warm_start.by_contribution, as_they_are
@@ -46,7 +46,7 @@ def compare(own: Setting, found: Errors) -> None:
     found["contribution"] = errors(own)
 
 
-def errors(own: Setting) -> list[float]:
+def errors(own: Workbench) -> list[float]:
     """Of the smallest, the largest and random subnets."""
     space = own.supernet.family.space
     codes = np.concatenate([space.corners(), space.sample(SUBNETS, np.random.default_rng(1))])
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True)
     asked = parser.parse_args()
     found: Errors = {}
-    nat.prepare_only = lambda own: compare(own, found)
+    preparing.prepare_only = lambda own: compare(own, found)
     data: Any = SHARED / f"{asked.data}-train.parquet"
     api.prepare(data, asked.runs / asked.data, supernet="efficientnet-lite0", epochs=1, seed=SEED, listeners=())
     for order, (smallest, largest, *random) in found.items():

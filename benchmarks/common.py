@@ -17,7 +17,7 @@ import numpy as np
 from naturalize.report.report import best_network
 
 if TYPE_CHECKING:
-    from naturalize.setting import Setting
+    from naturalize.workbench import Workbench
 
 HERE = Path(__file__).parent
 SHARED = HERE.parents[1] / "shared" / "data"
@@ -75,7 +75,7 @@ def take_a_cpu(free: Any) -> None:
     os.sched_setaffinity(0, {free.get()})
 
 
-def answer_all_unseen(own: "Setting") -> None:
+def answer_all_unseen(own: "Workbench") -> None:
     """Let errors be those on all pictures that are not trained on: for choices, on data of which no result is told."""
     from naturalize.data import Pixels
 

@@ -43,7 +43,7 @@ def compare(name: str) -> dict[str, float]:
 
         def train_plain(plain=plain) -> None:  # type: ignore[no-untyped-def]
             plain.zero_grad(set_to_none=True)
-            F.cross_entropy(plain.head(plain.layers(images)), labels).backward()
+            F.cross_entropy(plain.of_normalised(images), labels).backward()
 
         train_elastic(), train_plain()
         pairs = np.array([(seconds(train_elastic), seconds(train_plain)) for _ in range(turns)])

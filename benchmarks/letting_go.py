@@ -20,7 +20,7 @@ import numpy as np
 from common import SHARED, best, each_on_a_cpu, read_front, write
 from three_ways import test_hypervolume
 
-from naturalize import api, setting
+from naturalize import api, starting
 from naturalize.data import Pixels, open_data
 
 REFERENCE = [90.0, 77e6]
@@ -47,7 +47,7 @@ def run_one(job: tuple[int, str], name: str, budget: str, runs: Path) -> dict[st
     images, way = job
     out = runs / f"{name}-{images}-{way}"
     if not (out / "report.html").exists():
-        setting.MANY_TRAINING_IMAGES = FROM[way]
+        starting.MANY_TRAINING_IMAGES = FROM[way]
         asked = {"supernet": "efficientnet-lite0", "budget": budget, "seed": 0}
         api.transfer(parts_of(name, images), out, **asked, listeners=(), started=time.monotonic())
     front = read_front(out)

@@ -19,12 +19,12 @@ from common import SHARED, best, transfer, write
 from PIL import Image, ImageOps
 from time_shares import row_of
 
-from naturalize.api import attached
 from naturalize.data import Pixels, open_data
+from naturalize.lifecycle import attached
 from naturalize.probing import probe_networks, probes_of
 from naturalize.run import Run, Watch
-from naturalize.setting import open_setting
 from naturalize.training.evaluate import logits_of
+from naturalize.workbench import open_workbench
 
 SIDE, QUALITY = 500, 90
 NEIGHBOURS = 2
@@ -64,10 +64,10 @@ def probe_error(directory: Path, folder: Path) -> float:
     assert probes is not None
     side = min(probes.resolutions, key=lambda side: (probes.wrong[side].mean(), side))
     with attached(run, watch) as archive:
-        setting = open_setting(run, data, archive, watch)
-        network = probe_networks(setting, [side])[side]
+        bench = open_workbench(run, data, archive, watch)
+        network = probe_networks(bench, [side])[side]
     pixels = Pixels(data, data.splits["test"], [side])
-    logits = logits_of(network, pixels(np.arange(len(pixels)), side), setting.error.device)
+    logits = logits_of(network, pixels(np.arange(len(pixels)), side), bench.device)
     return 100.0 * float((logits.argmax(1).numpy() != np.asarray(pixels.labels)).mean())
 
 

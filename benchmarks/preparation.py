@@ -25,14 +25,16 @@ import torch
 from common import SHARED, each_on_a_cpu, write
 from torch import Tensor
 
-from naturalize import api, nat
+from naturalize import api, preparing
 from naturalize.data import Pixels, open_data
+from naturalize.drawing import sandwich, uniform
 from naturalize.objectives.error import Error
-from naturalize.preparing import RATE, WARM_UP_SHARE, sandwich, train_by_sandwich, uniform
+from naturalize.preparing import RATE, WARM_UP_SHARE, train_by_sandwich
 from naturalize.session import Session
 from naturalize.space import Architecture
 from naturalize.tasks import Classification
 from naturalize.training.adapt import Extent, Step, cosine, warm_up
+from naturalize.training.subnets import Subnets
 
 CROSS_ENTROPY = Classification.distillation_loss
 CLIP = 5.0  # of importance ratios
@@ -65,24 +67,24 @@ def trained_by(session: Session, extent: Extent, step_of: Callable[[int], Step])
 
 def delayed(session: Session, extent: Extent) -> None:
     """The largest alone, then the sandwich rule."""
-    trainer, family = session.setting.trainer, session.setting.supernet.family
+    trainer, family = session.bench.trainer, session.bench.supernet.family
     (largest,) = family.space.architectures(family.space.corners()[1:])
-    start = session.setting.watch.used_s
+    start = session.bench.watch.used_s
     assert extent.seconds is not None
 
     def step_of(first: int) -> Step:
-        whole = trainer.sandwich_step(partial(sandwich, family, session.setting.seed), first)
+        whole = trainer.sandwich_step(partial(sandwich, family, session.bench.seed), first)
         alone = trainer.adaptation_step(lambda step: largest, first)
         half = start + extent.seconds / 2  # type: ignore[operator]
-        return lambda number: (alone if session.setting.watch.used_s < half else whole)(number)
+        return lambda number: (alone if session.bench.watch.used_s < half else whole)(number)
 
     trained_by(session, extent, step_of)
 
 
 def random(session: Session, extent: Extent) -> None:
     """One uniform architecture a batch."""
-    trainer, space = session.setting.trainer, session.setting.supernet.family.space
-    draw: Callable[[int], Architecture] = partial(uniform, space, session.setting.seed)
+    trainer, space = session.bench.trainer, session.bench.supernet.family.space
+    draw: Callable[[int], Architecture] = partial(uniform, space, session.bench.seed)
     trained_by(session, extent, lambda first: trainer.adaptation_step(draw, first))
 
 
@@ -108,14 +110,14 @@ def cifar100(classes: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def run_one(job: tuple[int, str], data: Any, budget: str, runs: Path) -> tuple[str, list[float]]:
     """Accuracies of one run, of a seed and a way: largest, mean of random ones, smallest."""
     seed, way = job
-    nat.train_by_sandwich = {"delayed": delayed, "random": random}.get(way, train_by_sandwich)
+    preparing.train_by_sandwich = {"delayed": delayed, "random": random}.get(way, train_by_sandwich)
     Classification.distillation_loss = adaptive_loss if way == "alpha" else CROSS_ENTROPY  # type: ignore[method-assign]
     out = runs / f"{way}-{seed}"
     method = "shrink" if way == "shrink" else "sandwich"
     run = api.prepare(data, out, supernet="mini", scratch=True, method=method, budget=budget, seed=seed, listeners=())
     supernet, space, dataset = run.trained_supernet(), run.family.space, open_data(data)
     images = Pixels(dataset, dataset.splits["val"], run.family.resolutions)
-    error = Error(supernet, run.task, run.stored("calibration"), images, torch.device("cpu"))
+    error = Error(Subnets(supernet, run.stored("calibration"), torch.device("cpu")), run.task, images)
     codes = np.concatenate([space.corners(), space.sample(SUBNETS, np.random.default_rng(0))])
     found = 100.0 - error.measure(codes).values
     accuracy = [round(float(value), 2) for value in (found[1], found[2:].mean(), found[0])]

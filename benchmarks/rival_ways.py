@@ -22,7 +22,6 @@ from naturalize.data import Pixels, open_data
 from naturalize.data.augment import Augment, should_flip
 from naturalize.data.machine import allowed_cpus
 from naturalize.objectives.exact import Exact
-from naturalize.setting import batch_size, weight_decay
 from naturalize.supernet import make_family, subnet
 from naturalize.supernet.blocks import ElasticInvertedResidual
 from naturalize.supernet.subnet import Subnet
@@ -35,6 +34,7 @@ from naturalize.training.engine import keep_memory
 from naturalize.training.evaluate import fold
 from naturalize.warm_start import fit_block, logistic_regression, pairs
 from naturalize.weights import published_supernet
+from naturalize.workbench import batch_size, weight_decay
 
 MEAN, STD = [127.0] * 3, [128.0] * 3  # of pixels 0..255, as EfficientNet-Lite was trained
 RESOLUTIONS = (32, 40, 48, 64, 80, 96)  # and 128 where pictures are as large
@@ -280,7 +280,7 @@ class Teacher:
 
 def body_of(network: Subnet) -> nn.Module:
     """The network for pictures that were normalised before."""
-    return nn.Sequential(network.layers, network.head)
+    return nn.Sequential(network.layers, OneMap(), network.head)
 
 
 def channels_last(images: Tensor) -> Tensor:
@@ -515,6 +515,13 @@ def modelopt(work: Work) -> list[Point]:
     return work.read(networks)
 
 
+class OneMap(nn.Module):
+    """What a body gives, as heads read it: feature maps by scale, of which there is one."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [x]
+
+
 def traceable(network: Subnet) -> nn.Module:
     """The body of a network as ModelOpt can follow it: stages in sequence, of elastic depth, and padding by modules.
 
@@ -530,7 +537,7 @@ def traceable(network: Subnet) -> nn.Module:
     stages: dict[int, list[nn.Module]] = {}
     for spec, layer in zip(network.spec["layers"], network.layers, strict=True):
         stages.setdefault(spec["cout"], []).append(layer)
-    return nn.Sequential(*(nn.Sequential(*stage) for stage in stages.values()), network.head)
+    return nn.Sequential(*(nn.Sequential(*stage) for stage in stages.values()), OneMap(), network.head)
 
 
 RIVALS: dict[str, Callable[[Work], list[Point]]] = {

@@ -28,29 +28,28 @@ from common import SHARED, Front, each_on_a_cpu, read_front, write
 from naturalize import api, nat
 from naturalize.conclude import conclude
 from naturalize.nat import Transfer
+from naturalize.pace import ByClock
 from naturalize.preparing import prepare
-from naturalize.schedule import testing_until
 from naturalize.search import hypervolume
-from naturalize.setting import Setting
 from naturalize.study.adaptation import uniform_transfer
 from naturalize.training.adapt import Extent
+from naturalize.workbench import Workbench
 
-Transfers = Callable[[Setting], None]
+Transfers = Callable[[Workbench], None]
 
 
-def once_for_all(setting: Setting) -> None:
+def once_for_all(bench: Workbench) -> None:
     """Preparation with all the training time, its rate falling to zero; then one search under its weights."""
-    steps = Transfer(setting)
-    assert steps.plan is not None
-    until = steps.plan.final_from - steps.plan.measuring_s - 3
-    prepare(steps.session, Extent(seconds=until - setting.watch.used_s, until=until), end=1.0)
+    steps = Transfer(bench)
+    assert isinstance(steps.pace, ByClock)
+    until = steps.pace.plan.final_from - steps.pace.plan.measuring_s - 3
+    prepare(steps.session, Extent(seconds=until - bench.watch.used_s, until=until), end=1.0)
     measured = steps.measure(0)
-    candidates = steps.search(steps.fit(measured, 0), 0)
-    setting.archive.set_members(0, steps.merge(measured.codes, candidates))
+    _, wanted = steps.pace.next_members(0, lambda: steps.seconds(0))
+    candidates = steps.search(steps.fit(measured, 0), wanted, 0)
+    bench.archive.set_members(0, steps.merge(measured.codes, candidates))
     measured = steps.measure(0, final=True)
-    budget = setting.run.settings.budget_s or 0.0
-    until = testing_until(budget, steps.slowness)
-    conclude(setting, steps.session, 0, measured.codes, measured.values, until)
+    conclude(bench, steps.session, 0, measured.codes, measured.values, steps.pace.ending())
 
 
 WAYS: dict[str, Transfers] = {"nat": nat.run_transfer, "ofa": once_for_all, "uniform": uniform_transfer}

@@ -23,6 +23,12 @@ def shared_data() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session")
+def published_data() -> Path:
+    """The folder with what others published (tests/fixtures/README.md)."""
+    return Path(__file__).parent / "fixtures"
+
+
 def make_pictures(root: Path, n: int, *names: str, size: tuple[int, int] = (64, 48)) -> Path:
     """n learnable JPEGs for each class: a hue of its own under coloured specks."""
     hues = {name: tuple(random.Random(name).randrange(40, 216) for _ in "rgb") for name in names}

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import naturalize
-from naturalize import api, schedule
+from naturalize import lifecycle, options, schedule
 from naturalize.errors import UserError
 from naturalize.progress import Progress
 from naturalize.run import Watch
@@ -34,7 +34,7 @@ def small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule, "INITIAL", 24)
         patch.setattr(schedule, "NEW", 6)
-        patch.setattr("naturalize.setting.allowed_cpus", lambda: 1)
+        patch.setattr("naturalize.workbench.allowed_cpus", lambda: 1)
         yield
 
 
@@ -191,7 +191,7 @@ def test_reading_that_takes_half_of_a_budget_is_refused_whatever_the_start_took(
     monkeypatch: pytest.MonkeyPatch, start_s: float, reading_s: float, done: int, told: str | None
 ) -> None:
     watch = Watch([], time.monotonic() - start_s)
-    monkeypatch.setattr(api, "open_data", SlowReading(watch, reading_s, done))
-    settings = api.make_settings("photos", "60s", None, None)
+    monkeypatch.setattr(lifecycle, "open_data", SlowReading(watch, reading_s, done))
+    settings = options.make_settings("photos", "60s", None, None)
     with pytest.raises(UserError, match=told) if told else nullcontext():
-        assert api.read_data("photos", settings, watch, None) == "read"
+        assert lifecycle.read_data("photos", settings, watch, None) == "read"

@@ -65,7 +65,7 @@ def test_members_keep_their_order_and_their_first_origin(archive, space):
     archive.set_members(0, [(two, "corner"), (one, "uniform")])
     archive.set_members(1, [(one, "search"), (two, "search")])
     assert archive.members(0) == [two, one]
-    assert archive.members(1) == archive.architectures()[::-1]
+    assert archive.members(1) == [one, two]
     assert archive.members(2) == []
 
 
@@ -166,3 +166,78 @@ def test_an_archive_that_has_only_just_been_made_is_named_as_such(tmp_path, spac
     sqlite3.connect(tmp_path / "archive.sqlite").close()
     with pytest.raises(UserError, match="nothing measured yet"):
         Archive(tmp_path / "archive.sqlite", space, read_only=True)
+
+
+def filled(path, space):
+    """An archive with rows in every table; everything that can be read from it."""
+    archive = Archive(path, space)
+    archs = [space.parse(f"{a}{b}") for a in range(10) for b in range(10)]
+    archive.set_members(0, [(arch, "uniform") for arch in archs])
+    for number, arch in enumerate(archs):
+        archive.record(Context("error", "default", "val", 0), measured(arch, number / 7))
+    archive.close_iteration(0, {"hypervolume": 0.5})
+    archive.record_decision("plan", {"iterations": 3})
+    archive.used_s = 12.5
+    archive.close()
+
+
+def content(path, space):
+    archive = Archive(path, space, read_only=True)
+    try:
+        found = archive.measurements(Context("error", "default", "val", 0)), archive.members(0)
+        return *found, archive.iterations(), archive.decision("plan"), archive.used_s
+    finally:
+        archive.close()
+
+
+def test_X11_one_flipped_bit_is_noticed_or_changes_nothing(tmp_path, space):
+    path = tmp_path / "archive.sqlite"
+    filled(path, space)
+    whole, right = path.read_bytes(), content(path, space)
+    noticed = 0
+    for place in np.random.default_rng(0).integers(0, 8 * len(whole), 300).tolist():
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        found = content_or_message(path, space)
+        if isinstance(found, str):
+            assert str(path) in found
+            noticed += 1
+        else:
+            assert found == right
+    assert noticed > 30
+
+
+def content_or_message(path, space):
+    try:
+        return content(path, space)
+    except UserError as error:
+        return str(error)
+
+
+def test_X11_a_damaged_number_is_told_with_its_table(tmp_path, space):
+    path = tmp_path / "archive.sqlite"
+    filled(path, space)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE measurements SET value = 0.0 WHERE architecture = 7")
+    with pytest.raises(UserError, match=r"is damaged: a row of its measurements has changed"):
+        Archive(path, space)
+
+
+def test_an_archive_of_before_there_were_checksums_gets_them(tmp_path, space):
+    path = tmp_path / "archive.sqlite"
+    filled(path, space)
+    right = content(path, space)
+    with sqlite3.connect(path) as db:
+        for table in archive_module.TABLES:
+            db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+        db.execute("PRAGMA user_version = 1")
+    assert content(path, space) == right
+    archive = Archive(path, space)
+    archive.record(Context("error", "default", "val", 1), measured(space.parse("12"), 5.0))
+    archive.close()
+    assert content(path, space) == right
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE clock SET used_s = 1.0")
+    with pytest.raises(UserError, match="a row of its clock"):
+        Archive(path, space, read_only=True)

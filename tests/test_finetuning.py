@@ -1,11 +1,21 @@
 """Fine-tuning: chosen networks trained on; none is replaced by a worse one."""
 
 import json
+import os
 import pathlib
 import shutil
+import signal
+import time
+from contextlib import closing
 
 import pytest
+import torch
 
+import naturalize
+from naturalize.errors import Interrupted, UserError
+from naturalize.numbers import percent
+from naturalize.run import read_events
+from naturalize.run.checkpoints import Checkpoints
 from runs import SMALL, command
 
 
@@ -38,7 +48,7 @@ def test_a_network_that_became_better_takes_the_place_of_the_old_one(bands, run)
     assert after["before_finetuning"] == kept
     table = command("front", run)
     assert "val before  test before" in table
-    assert f"{chosen['val_error']:.2f}%" in table
+    assert percent(chosen["val_error"]) in table
     assert after["test_images"] == chosen["test_images"]
     assert (run / after["weights"]).read_bytes() != weights
     card = json.loads((run / after["weights"]).with_suffix(".json").read_text(encoding="utf-8"))
@@ -48,7 +58,6 @@ def test_a_network_that_became_better_takes_the_place_of_the_old_one(bands, run)
 
 
 def test_a_network_that_did_not_is_left_as_it_was(bands, run, monkeypatch):
-    import naturalize
     from naturalize import finetuning
 
     monkeypatch.setattr(finetuning, "RATE", 0.0)
@@ -61,8 +70,6 @@ def test_a_network_that_did_not_is_left_as_it_was(bands, run, monkeypatch):
 
 
 def test_killed_while_the_new_network_is_tested_the_old_one_is_still_there(bands, run):
-    import naturalize
-
     def killed(event):
         if event["event"] == "phase" and event["phase"] == "final":
             raise SystemExit
@@ -101,3 +108,106 @@ def test_a_run_that_is_not_finished(bands, tmp_path):
     run = tmp_path / "run"
     command("transfer", bands, *SMALL, "--out", run, signals="adapt:3:SIGTERM", code=143)
     assert "is not finished" in command("finetune", run, code=2)
+
+
+def clock_of(run):
+    with closing(naturalize.open_run(run).archive()) as archive:
+        return archive.used_s
+
+
+def stopped_at(run, bands, step, **options):
+    """Fine-tuning that SIGTERM stops at a step."""
+    told = []
+
+    def listen(event):
+        told.append(event)
+        if event["event"] == "progress" and event["phase"] == "finetune" and event["done"] >= step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        naturalize.finetune(run, data=str(bands), listeners=[listen], **options)
+    return told
+
+
+def test_C1_the_transfers_clock_stands_still(bands, run):
+    before = clock_of(run)
+    naturalize.finetune(run, budget="30s", data=str(bands), listeners=())
+    assert clock_of(run) == before
+    assert not (run / "finetuning").exists()
+
+
+def test_C6_a_stopped_job_goes_on_where_it_was_and_ends_in_its_budget(bands, run):
+    (smallest, largest) = sorted(front_of(run).values(), key=lambda n: n["madds"])[:: len(front_of(run)) - 1]
+    options = {"architectures": [smallest["architecture"], largest["architecture"]], "budget": "30s"}
+    stopped_at(run, bands, 500, **options)
+    job = json.loads((run / "finetuning" / "job.json").read_text(encoding="utf-8"))
+    assert job["done"] == []
+    assert 0 < job["used_s"] < 30
+    steps = [int(event["step"]) for event in read_events(run / "events.jsonl") if event["event"] == "epoch"]
+    checkpoint = Checkpoints(run / "finetuning" / smallest["architecture"])
+    trained = checkpoint.load(checkpoint.latest())[2]["training"]
+    assert trained["step"] > 0
+    assert steps
+    before = time.monotonic()
+    told = []
+    naturalize.finetune(run, data=str(bands), listeners=[told.append], **options)
+    assert job["used_s"] + time.monotonic() - before < 30 + 15
+    assert [event["architecture"] for event in told if event["event"] == "finetuned"] == options["architectures"]
+    assert not (run / "finetuning").exists()
+
+
+def test_C6_what_was_delivered_before_a_stop_is_kept_and_not_trained_again(bands, run):
+    (smallest, largest) = sorted(front_of(run).values(), key=lambda n: n["madds"])[:: len(front_of(run)) - 1]
+    options = {"architectures": [smallest["architecture"], largest["architecture"]], "budget": "30s"}
+
+    def stop_second(event):
+        if event["event"] == "finetuned":
+            delivered.append(event["architecture"])
+        if delivered and event["event"] == "progress" and event["phase"] == "finetune" and event["done"] > 300:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    delivered = []
+    with pytest.raises(Interrupted):
+        naturalize.finetune(run, data=str(bands), listeners=[stop_second], **options)
+    assert delivered == [smallest["architecture"]]
+    half_way = front_of(run)[smallest["architecture"]]
+    assert half_way["before_finetuning"]
+    told = []
+    naturalize.finetune(run, data=str(bands), listeners=[told.append], **options)
+    assert [event["architecture"] for event in told if event["event"] == "finetuned"] == [largest["architecture"]]
+    assert front_of(run)[smallest["architecture"]] == half_way
+
+
+def test_C6_another_job_than_the_one_under_way_is_refused(bands, run):
+    smallest = min(front_of(run).values(), key=lambda n: n["madds"])["architecture"]
+    stopped_at(run, bands, 300, architectures=[smallest], budget="30s")
+    with pytest.raises(UserError, match=f"the fine-tuning of {smallest} in 30s is under way"):
+        naturalize.finetune(run, data=str(bands), budget="40s", architectures=[smallest], listeners=())
+
+
+def test_C7_a_run_that_goes_on_keeps_what_was_finetuned(bands, run):
+    smallest = min(front_of(run).values(), key=lambda n: n["madds"])["architecture"]
+    naturalize.finetune(run, data=str(bands), budget="30s", architectures=[smallest], listeners=())
+    tuned = front_of(run)[smallest]
+    weights = (run / tuned["weights"]).read_bytes()
+    naturalize.resume(run, iterations=2, data=str(bands), listeners=())
+    after = front_of(run)[smallest]
+    assert after == tuned
+    assert (run / after["weights"]).read_bytes() == weights
+    naturalize.open_run(run).network(smallest).load()
+
+
+def test_C19_the_front_is_one_after_finetuning(bands, run):
+    largest = max(front_of(run).values(), key=lambda n: n["madds"])["architecture"]
+    naturalize.finetune(run, data=str(bands), budget="30s", architectures=[largest], listeners=())
+    networks = list(front_of(run).values())
+    for one in networks:
+        for other in networks:
+            better = other["madds"] < one["madds"] and other["val_error_views"] <= one["val_error_views"]
+            assert not better or one["architecture"] == largest
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: elsewhere everything is on one device")
+def test_C2_a_network_is_finetuned_where_the_supernet_is(bands, run):
+    naturalize.finetune(run, budget="30s", listeners=())
+    assert naturalize.open_run(run).best().module()(torch.zeros(1, 1, 8, 8)).device.type == "cpu"

@@ -127,9 +127,9 @@ def begun_anew(clothes, tmp_path_factory):
     out, told, starts = tmp_path_factory.mktemp("runs") / "run", [], []
     asked = {"supernet": "efficientnet-lite0", "budget": "60s"}
 
-    def started(setting):
-        preparing_start(setting)
-        starts.append({name: tensor.clone() for name, tensor in setting.supernet.state_dict().items()})
+    def started(bench):
+        preparing_start(bench)
+        starts.append({name: tensor.clone() for name, tensor in bench.supernet.state_dict().items()})
 
     preparing_start = preparing.start_from_published
     with pytest.MonkeyPatch.context() as patch:
@@ -245,13 +245,13 @@ def test_no_error_in_ten_pictures_is_no_certainty():
 @pytest.mark.parametrize(("error", "kept"), [(30.0, [1]), (33.0, [1]), (36.0, [])])
 def test_the_largest_network_stays_where_validation_is_not_sure_of_a_smaller_one(error, kept):
     space = make_family("efficientnet-lite0", 64).space
-    setting = SimpleNamespace(
+    bench = SimpleNamespace(
         run=SimpleNamespace(settings=SimpleNamespace(objectives=["error", "madds"])),
         reads_published=True,
         supernet=SimpleNamespace(family=SimpleNamespace(space=space)),
         error=SimpleNamespace(images=range(100)),
     )
     values = np.array([[30.0, 1e6], [error, 9e6]])  # the standard error of 33% is 4.7 points, of 36% 4.8
-    assert nearly_best(setting, space.corners(), values) == kept
+    assert nearly_best(bench, space.corners(), values) == kept
     untrained = np.array([[20.0, 8e6]])  # as of the published network with its classifier, which competes too
-    assert nearly_best(setting, space.corners(), np.concatenate([values, untrained])) == []
+    assert nearly_best(bench, space.corners(), np.concatenate([values, untrained])) == []

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from naturalize import nat
-from naturalize.nat import distribution, drawn, drawn_codes
-from naturalize.preparing import uniform
+from naturalize.drawing import distribution, drawn, drawn_codes, uniform
 from naturalize.study.adaptation import uniform_distribution
 from naturalize.supernet import FAMILIES, Supernet, make_family
 from naturalize.tasks import Classification

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -11,11 +12,11 @@ from torch import nn
 
 import naturalize
 import runs
-from naturalize import api, nat, probing
+from naturalize import lifecycle, nat, probing, schedule
 from naturalize.conclude import verdict
 from naturalize.data import open_data
 from naturalize.errors import Interrupted
-from naturalize.run.front import PUBLISHED, TRANSFER
+from naturalize.run.front import PUBLISHED, TRANSFER, FrontNetwork
 from naturalize.terminal import Terminal
 from naturalize.training.evaluate import logits_of
 from naturalize.warm_start import logistic_regression
@@ -34,8 +35,8 @@ def run(photographs, tmp_path_factory):
     seen = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nat.Transfer, "prepare", wrapped(nat.Transfer.prepare, seen))
-        patch.setattr(nat.schedule, "INITIAL", 8)
-        patch.setattr(nat.schedule, "NEW", 4)
+        patch.setattr(schedule, "INITIAL", 8)
+        patch.setattr(schedule, "NEW", 4)
         out = tmp_path_factory.mktemp("runs") / "run"
         options = {"supernet": "efficientnet-lite0", "iterations": 1, "epochs": 1, "listeners": ()}
         return naturalize.transfer(photographs, out, **options), seen[0]
@@ -136,19 +137,34 @@ def test_norms_keep_their_statistics_through_a_whole_run(run):
 
 
 def test_what_a_front_lacks_is_said():
-    def front(*origins):
-        return {"networks": [{"origin": origin} for origin in origins], "weights_version": 1}
-
-    assert verdict(front(*[TRANSFER] * 5)) == []
-    (left_out,) = verdict(front(*[TRANSFER] * 5), 2)
+    assert verdict(made_up(*[TRANSFER] * 5)) == []
+    (left_out,) = verdict(made_up(*[TRANSFER] * 5), 2)
     assert left_out == "2 networks of the front had to be left out: there was no time to test more"
-    (nothing,) = verdict(front(*[PUBLISHED] * 5) | {"weights_version": -1})
+    (nothing,) = verdict(made_up(*[PUBLISHED] * 5) | {"weights_version": -1})
     assert nothing.startswith("nothing was trained")
-    (few,) = verdict(front(TRANSFER))
+    (few,) = verdict(made_up(TRANSFER))
     assert few.startswith("only 1 network on the front")
-    untrained, few = verdict(front(PUBLISHED, PUBLISHED, TRANSFER))
+    untrained, few = verdict(made_up(PUBLISHED, PUBLISHED, TRANSFER))
     assert untrained.startswith("2 of the front's 3 networks are the published one")
     assert "--budget" in few
+
+
+def made_up(*origins, error=10.0, test_error=None):
+    """front.json as far as its verdict reads it."""
+    names = [field.name for field in fields(FrontNetwork)]
+    numbers = {"val_error": error, "val_error_views": error, "val_images": 50, "madds": 1, "test_error": test_error}
+    networks = [dict.fromkeys(names) | numbers | {"origin": origin} for origin in origins]
+    return {"networks": networks, "majority_error": {"val": 50.0, "test": 4.8}, "weights_version": 1}
+
+
+def test_N01_a_result_that_is_no_better_than_the_most_frequent_class_says_so():
+    (told,) = verdict(made_up(*[TRANSFER] * 5, test_error=95.0))
+    assert told.startswith(
+        "the most accurate network is 95.0% wrong, and always answering the most frequent class 4.8%"
+    )
+    assert verdict(made_up(*[TRANSFER] * 5, test_error=4.0)) == []
+    (untested,) = verdict(made_up(*[TRANSFER] * 5, error=60.0))
+    assert "60.0% wrong" in untested
 
 
 def test_weights_from_nothing_are_not_read(photographs, tmp_path, monkeypatch):
@@ -158,7 +174,7 @@ def test_weights_from_nothing_are_not_read(photographs, tmp_path, monkeypatch):
             photographs, tmp_path / "run", supernet="efficientnet-lite0", scratch=True, iterations=1, listeners=()
         )
     assert not (tmp_path / "run" / probing.FILE).exists()
-    assert not api.has_front(naturalize.open_run(tmp_path / "run"))
+    assert not lifecycle.has_front(naturalize.open_run(tmp_path / "run"))
 
 
 def test_a_run_that_is_stopped_in_preparation_leaves_a_front_that_can_be_exported(photographs, tmp_path, monkeypatch):

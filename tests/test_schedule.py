@@ -1,15 +1,12 @@
 """The division of a budget, on machines of every speed. Rows C01 and C05 of the cases."""
 
-from statistics import median
-
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from naturalize import schedule
-from naturalize.conclude import LEAST_LAST_S, TESTING_SAFETY
-from naturalize.nat import RECENT
-from naturalize.schedule import Costs, cosine_part, make_plan, remaining_iterations
+from naturalize.pace import ByClock, ByNumber
+from naturalize.schedule import Costs, cosine_part, make_plan
 from naturalize.testing import LATE, MOST_LATE_S, OVERTIME
 from naturalize.training.adapt import cosine
 
@@ -61,8 +58,7 @@ def test_adaptation_gets_at_least_40_percent_of_what_preparation_leaves_where_me
     fewest_s = problem["fewest"] * plan.measure_s
     ends = plan.end_s + 2 * costs.search_s + 3 * fewest_s
     left = budget - plan.prepare_until
-    if ends > 0.4 * left:
-        return  # what must be measured, tested and written leaves no room
+    assume(ends <= 0.4 * left)  # what must be measured, tested and written leaves room
     if not plan.iterations:
         assert plan.prepare_until - used >= 0.3 * (budget - used - plan.end_s), "preparation has it all"
         return
@@ -87,73 +83,74 @@ def test_a_last_adaptation_of_many_epochs_starts_anew_and_has_most_of_the_time()
     assert schedule.least_anew_s(short, 900.0) == float("inf")
 
 
+class Decisions(dict):
+    """A journal in memory."""
+
+    def decision(self, name):
+        return self.get(name)
+
+    def decide(self, name, make):
+        return self[name] if name in self else self.setdefault(name, make())
+
+    def record_decision(self, name, value):
+        self[name] = value
+
+
 class Machine:
-    """Acts a transfer out by the rules of `nat` on a clock of its own, `slower` times as slow from a moment on."""
+    """Walks through a transfer at the real pace on a clock of its own, `slower` times as slow from a moment on."""
 
     def __init__(self, budget, costs, problem, used, slower_from=float("inf"), slower=1.0):
         self.budget, self.costs, self.problem = budget, costs, problem
         self.clock, self.slower_from, self.slower = used, slower_from, slower
         self.rate = None
-        self.seconds = []
         self.adapted = 0.0
         self.plan = make_plan(budget, used, costs, **problem)
+        self.pace = ByClock(Decisions(), budget, self.plan, problem["fewest"], lambda: self.clock)
 
     def spend(self, seconds):
         """Work that takes so many seconds on the machine as it was when it was timed."""
         self.clock += seconds * (self.slower if self.clock >= self.slower_from else 1.0)
 
-    @property
-    def slowness(self):
-        """By the last few measurements."""
-        recent = self.seconds[-RECENT:]
-        return max(1.0, median(recent) / self.plan.measure_s) if recent else 1.0
+    def train(self, start, end, seconds):
+        """A training has its time on every machine."""
+        self.adapted += seconds
+        self.clock += seconds
+        self.rate = cosine(start, end, 0.05)(1.0)
 
-    def measure(self, members, until):
-        """Measure members, each but the first unless its moment is over; None for those of the final pass."""
-        for number in range(members):
-            late = schedule.final_until(self.plan, self.budget, self.slowness, number)
-            end = late if until is None else until[number]
-            if number and self.clock > end:
-                break
+    def measure(self, t, members, final):
+        """A measuring pass. Returns what its measurements took."""
+        self.pace.begin(t, final, 0)
+        seconds = []
+        while len(seconds) < members and self.pace.measures(t, len(seconds), final):
             before = self.clock
             self.spend(self.plan.measure_s)
-            self.seconds.append(self.clock - before)
+            seconds.append(self.clock - before)
+            self.pace.took(seconds[-1])
+        self.pace.end(t, final)
+        return seconds
 
     def run(self):
-        plan, fewest = self.plan, self.problem["fewest"]
-        self.clock = max(self.clock, plan.prepare_until)
-        t, done, members = 0, 0.0, plan.members
-        while True:
-            remaining = remaining_iterations(plan, self.clock)
-            left = plan.final_from - self.clock
-            measures = (t == 0 and plan.iterations) or (
-                remaining > 0 and schedule.has_time_to_measure(left, fewest, plan.measure_s * self.slowness)
-            )
-            if not measures:
-                break
-            begin = self.clock
-            self.seconds = []
-            self.measure(members, [plan.final_from] * fewest + [begin + plan.measuring_s] * members)
-            each = sum(self.seconds) / len(self.seconds)
-            members = max(fewest, min(schedule.KEPT, int(plan.measuring_s / each)))
-            self.spend(self.costs.search_s)
-            start, done = cosine_part(done, remaining, schedule.CURVE_END)
-            finish = plan.final_from if remaining <= 1 else begin + (plan.final_from - begin) / remaining
-            seconds = max(1.0, finish - self.clock)
-            self.adapted += seconds
-            self.clock += seconds
-            self.rate = cosine(start, done, 0.05)(1.0)
+        pace = self.pace
+        prepared, _ = pace.preparation()
+        if self.problem["preparation"]:
+            self.clock += prepared.seconds
+        t, members = 0, pace.initial
+        while pace.goes_on(t, begun=False):
+            seconds = self.measure(t, members, final=False)
+            if pace.closes(t):
+                members = FRONT
+            else:
+                members = sum(pace.next_members(t, lambda found=seconds: found))
+                self.spend(self.costs.search_s)
+            start, end, extent = pace.adaptation(t)
+            self.train(start, end, extent.seconds)
             t += 1
-        self.measure(members, None)
+        self.measure(t, members, final=True)
+        ending = pace.ending()
         one = self.costs.measure_s(self.problem["end_images"])
-        testing_s = FRONT * one * self.slowness + self.costs.read_test_s
-        last_s = schedule.testing_until(self.budget, self.slowness) - TESTING_SAFETY * testing_s - self.clock
-        last_s = max(LEAST_LAST_S, last_s)
-        self.adapted += last_s
-        self.clock += last_s
-        self.rate = cosine(schedule.LAST_BEGIN, 1.0, 0.05)(1.0)
-        until = schedule.testing_until(self.budget, self.slowness)
-        until = max(until, self.clock + OVERTIME * until)
+        extent, anew, _ = ending.divided(t, 0.0, FRONT * one * pace.slowness + self.costs.read_test_s)
+        self.train(0.0 if anew else schedule.LAST_BEGIN, 1.0, extent.seconds)
+        until = max(ending.tested, self.clock + OVERTIME * ending.tested)
         self.spend(self.costs.read_test_s)
         last_s = 0.0
         for network in range(FRONT):
@@ -177,8 +174,7 @@ def is_reasonable(budget, costs, problem):
 @given(budgets, machines, problems, st.floats(1, 3), st.floats(0, 1))
 @settings(max_examples=400, deadline=None)
 def test_C01_a_run_ends_in_time_also_beside_a_busy_neighbour(budget, costs, problem, slower, when):
-    if not is_reasonable(budget, costs, problem):
-        return
+    assume(is_reasonable(budget, costs, problem))
     machine = Machine(budget, costs, problem, 8.0, when * budget, slower).run()
     assert machine.clock <= budget + max(0.1 * budget, 15)
 
@@ -206,10 +202,21 @@ def test_the_cosine_is_continuous_over_adaptations_however_many_are_expected(exp
 
 @pytest.mark.parametrize("count", [1, 2, 7, 30])
 def test_C05_adaptations_by_number_end_at_zero(count):
-    done = 0.0
-    for t in range(count):
-        _, done = cosine_part(done, count - t, 1.0)
-    assert done == pytest.approx(1.0)
+    pace = ByNumber(Decisions(), iterations=count, epochs=3, per_epoch=7)
+    numbers = [t for t in range(40) if pace.goes_on(t, begun=False)]
+    assert numbers == list(range(count))
+    ends = [pace.adaptation(t) for t in numbers]
+    assert ends[-1][1] == pytest.approx(1.0)
+    assert [extent.steps for *_, extent in ends] == [21] * count
+
+
+def test_C05_more_iterations_than_first_asked_for_go_on_along_the_curve_anew():
+    journal = Decisions()
+    for count in (2, 4):
+        pace = ByNumber(journal, iterations=count, epochs=1, per_epoch=1)
+        parts = [pace.adaptation(t)[:2] for t in range(count)]
+        assert parts[-1][1] == pytest.approx(1.0)
+    assert parts == [(0.0, 0.5), (0.5, 1.0), (0.0, 0.5), (0.5, 1.0)]
 
 
 def test_validation_images_that_were_chosen_stay_chosen():

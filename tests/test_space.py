@@ -70,6 +70,49 @@ def test_sampling_is_uniform_over_valid_architectures():
     assert chi_square < space.size + 5 * np.sqrt(2 * space.size)
 
 
+def test_C10_long_chains_are_sampled_uniformly_and_at_once():
+    chain = SearchSpace("chain", [Variable(f"v{i}", 0, 1) for i in range(24)], [(i + 1, i) for i in range(23)])
+    assert chain.size == 25
+    codes = chain.sample(25_000, np.random.default_rng(0))
+    assert chain.is_valid(codes).all()
+    counts = np.bincount(codes.sum(axis=1), minlength=25)
+    assert abs(counts - 1000).max() < 5 * np.sqrt(1000)
+    assert len(chain.sample_distinct(100, np.random.default_rng(0))) == 25
+
+
+def test_C10_draws_by_counts_are_uniform_over_valid_architectures():
+    variables = [
+        Variable("a", 0, 2),
+        Variable("b", 0, 3),
+        Variable("c", 0, 1),
+        Variable("d", 1, 2),
+        Variable("e", -1, 1),
+    ]
+    space = SearchSpace("tree", variables, [(1, 0), (2, 0)])
+    codes = space._sample_by_counts(50_000, np.random.default_rng(0))
+    assert space.is_valid(codes).all()
+    rows, counts = np.unique(codes, axis=0, return_counts=True)
+    assert len(rows) == space.size == (1 + 2 * 4 * 2) * 2 * 3
+    expected = len(codes) / space.size
+    assert abs(counts - expected).max() < 5 * np.sqrt(expected)
+
+
+@pytest.mark.parametrize(
+    ("variables", "rules", "words"),
+    [
+        ([], [], "has no variables"),
+        ([Variable("a", 3, 2)], [], "a has no options"),
+        ([Variable(name, 0, 1) for name in "abc"], [(2, 0), (2, 1)], "c depends on two variables"),
+        ([Variable(name, 0, 1) for name in "abc"], [(2, 5)], "a variable that is not there"),
+        ([Variable(name, 0, 1) for name in "abc"], [(0, 1), (1, 0)], "depends on itself"),
+        ([Variable("a", -1, 1), Variable("b", 0, 1)], [(1, 0)], "start at 0"),
+    ],
+)
+def test_C10_spaces_that_make_no_sense_are_refused(variables, rules, words):
+    with pytest.raises(UserError, match=words):
+        SearchSpace("odd", variables, rules)
+
+
 def test_distinct_sampling_exhausts_a_small_space():
     space = chain_space()
     codes = space.sample_distinct(10_000, np.random.default_rng(2))

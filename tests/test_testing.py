@@ -39,14 +39,14 @@ def front_of(*millions):
 def test_what_the_next_network_takes_is_foretold_by_multiply_adds(monkeypatch, until, tested):
     monkeypatch.setattr(testing, "side_by_side", lambda work, items, device, waiting: map(work, items))
     watch = Clock()
-    setting = SimpleNamespace(watch=watch, error=SimpleNamespace(device=SimpleNamespace(type="cuda")))
+    bench = SimpleNamespace(watch=watch, device=SimpleNamespace(type="cuda"))
     networks = front_of(0, 10, 40, 70, 90)
 
     def work(network):
         watch.used_s += (network["madds"] + testing.AS_MADDS) / 10e6  # 1, 2, 5, 8 and 10 seconds
         return network["madds"] // 1_000_000
 
-    assert [found for _, found, _ in testing.in_turn(setting, "test", networks, until, work)] == tested
+    assert [found for _, found, _ in testing.in_turn(bench, "test", networks, until, work)] == tested
 
 
 @pytest.mark.parametrize(("few", "tested"), [(5, [90, 0, 10]), (2, [90, 0])])
@@ -54,14 +54,14 @@ def test_the_first_few_may_be_late(monkeypatch, few, tested):
     monkeypatch.setattr(testing, "FEWEST_TESTED", few)
     monkeypatch.setattr(testing, "side_by_side", lambda work, items, device, waiting: map(work, items))
     watch = Clock()
-    setting = SimpleNamespace(watch=watch, error=SimpleNamespace(device=SimpleNamespace(type="cuda")))
+    bench = SimpleNamespace(watch=watch, device=SimpleNamespace(type="cuda"))
     networks = front_of(0, 10, 40, 70, 90)
 
     def work(network):
         watch.used_s += (network["madds"] + testing.AS_MADDS) / 10e6
         return network["madds"] // 1_000_000
 
-    found = [found for _, found, _ in testing.in_turn(setting, "test", networks, 12.0, work, late_s=3.0)]
+    found = [found for _, found, _ in testing.in_turn(bench, "test", networks, 12.0, work, late_s=3.0)]
     assert found == tested  # 11 s after two; 40 would end after 16, 10 ends after 13
 
 
@@ -82,14 +82,14 @@ class Running(Clock):
 
 def test_what_the_third_network_takes_is_foretold_although_workers_are_free(monkeypatch):
     monkeypatch.setattr(engine, "at_once", lambda device: 3)
-    setting = SimpleNamespace(watch=Running(), error=SimpleNamespace(device=SimpleNamespace(type="cpu")))
+    bench = SimpleNamespace(watch=Running(), device=SimpleNamespace(type="cpu"))
     networks = front_of(0, 10, 40, 70, 90)
 
     def work(network):
         time.sleep((network["madds"] + testing.AS_MADDS) / 100e6)  # 0.1, 0.2, 0.5, 0.8 and 1 second
         return network["madds"] // 1_000_000
 
-    assert [found for _, found, _ in testing.in_turn(setting, "test", networks, 0.5, work)] == [90, 0, 10]
+    assert [found for _, found, _ in testing.in_turn(bench, "test", networks, 0.5, work)] == [90, 0, 10]
 
 
 def test_what_others_dominate_has_its_turn_last():

@@ -7,8 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import naturalize
-from naturalize import nat, preparing
-from naturalize import setting as setting_module
+from naturalize import preparing, starting
 from naturalize.space import Architecture
 from naturalize.supernet.operators import ElasticConvNorm
 from naturalize.tasks import Classification
@@ -31,46 +30,46 @@ def photographs(clothes):
     return clothes(96)
 
 
-def with_setting(data, out, work, monkeypatch, **options):
-    """What `work` gives for the setting of a run that is about to be prepared."""
+def with_bench(data, out, work, monkeypatch, **options):
+    """What `work` gives for the bench of a run that is about to be prepared."""
     found = []
-    monkeypatch.setattr(nat, "prepare_only", lambda setting: found.append(work(setting)))
+    monkeypatch.setattr(preparing, "prepare_only", lambda bench: found.append(work(bench)))
     naturalize.prepare(data, out, epochs=1, listeners=(), **options)
     return found[0]
 
 
-def largest_of(setting) -> Architecture:
-    space = setting.supernet.family.space
+def largest_of(bench) -> Architecture:
+    space = bench.supernet.family.space
     return space.largest
 
 
-def seen_by(network, setting, arch):
+def seen_by(network, bench, arch):
     """Features of pictures under a network's own statistics."""
     network.head.classifier = nn.Identity()
-    train = setting.trainer.images.pixels
-    pixels = train(np.arange(len(train)), setting.error.resolution(arch))
-    return logits_of(network, pixels, setting.error.device).clone()
+    train = bench.trainer.images.pixels
+    pixels = train(np.arange(len(train)), bench.subnets.resolution(arch))
+    return logits_of(network, pixels, bench.device).clone()
 
 
 @pytest.fixture
 def statistics_are_the_users(monkeypatch):
     """As where training pictures are many."""
-    monkeypatch.setattr(setting_module, "MANY_TRAINING_IMAGES", 0)
+    monkeypatch.setattr(starting, "MANY_TRAINING_IMAGES", 0)
 
 
 def test_calibrated_on_other_pictures_it_computes_what_it_did(
     photographs, tmp_path, monkeypatch, statistics_are_the_users
 ):
-    def work(setting):
-        arch = largest_of(setting)
-        published = seen_by(setting.supernet.extract(arch).eval(), setting, arch)
-        before = seen_by(setting.error.network(arch), setting, arch)
-        fit_body(setting, arch)
-        as_stored = seen_by(setting.supernet.extract(arch).eval(), setting, arch)
-        after = seen_by(setting.error.network(arch), setting, arch)
+    def work(bench):
+        arch = largest_of(bench)
+        published = seen_by(bench.supernet.extract(arch).eval(), bench, arch)
+        before = seen_by(bench.subnets.of(arch), bench, arch)
+        fit_body(bench, arch)
+        as_stored = seen_by(bench.supernet.extract(arch).eval(), bench, arch)
+        after = seen_by(bench.subnets.of(arch), bench, arch)
         return [float((one - published).norm() / published.norm()) for one in (before, as_stored, after)]
 
-    before, as_stored, after = with_setting(
+    before, as_stored, after = with_bench(
         photographs, tmp_path / "run", work, monkeypatch, supernet="efficientnet-lite0"
     )
     assert before > 0.5
@@ -81,22 +80,22 @@ def test_calibrated_on_other_pictures_it_computes_what_it_did(
 def test_narrow_networks_keep_more_of_the_features_than_by_the_norm_of_weights(
     photographs, tmp_path, monkeypatch, statistics_are_the_users
 ):
-    def work(setting):
-        family = setting.supernet.family
+    def work(bench):
+        family = bench.supernet.family
         narrow = family.space.upper.copy()
         narrow[2:] = len(family.kernels)  # the largest kernels with the least expansions
         (arch,) = family.space.architectures(family.space.repair(narrow[None]))
-        fit_body(setting, largest_of(setting))
-        whole = seen_by(setting.error.network(largest_of(setting)), setting, arch)
+        fit_body(bench, largest_of(bench))
+        whole = seen_by(bench.subnets.of(largest_of(bench)), bench, arch)
 
         def missed():
-            return float((seen_by(setting.error.network(arch), setting, arch) - whole).norm() / whole.norm())
+            return float((seen_by(bench.subnets.of(arch), bench, arch) - whole).norm() / whole.norm())
 
         by_what_they_do = missed()
-        setting.supernet.sort_channels()
+        bench.supernet.sort_channels()
         return by_what_they_do, missed()
 
-    ours, by_norm = with_setting(photographs, tmp_path / "run", work, monkeypatch, supernet="efficientnet-lite0")
+    ours, by_norm = with_bench(photographs, tmp_path / "run", work, monkeypatch, supernet="efficientnet-lite0")
     assert ours < 0.95 * by_norm
 
 
@@ -104,28 +103,26 @@ def test_narrow_networks_keep_more_of_the_features_than_by_the_norm_of_weights(
 def test_options_with_statistics_of_their_own_keep_more_of_the_features(
     photographs, tmp_path, monkeypatch, kernel, expansion
 ):
-    def work(setting):
-        family = setting.supernet.family
+    def work(bench):
+        family = bench.supernet.family
         code = family.space.upper.copy()
         code[2:] = 1 + kernel + len(family.kernels) * expansion
         (arch,) = family.space.architectures(code[None])
-        whole = seen_by(setting.error.network(largest_of(setting)), setting, arch)
-        fit_body(setting, largest_of(setting))
-        assert torch.allclose(seen_by(setting.error.network(largest_of(setting)), setting, arch), whole, atol=1e-3)
+        whole = seen_by(bench.subnets.of(largest_of(bench)), bench, arch)
+        fit_body(bench, largest_of(bench))
+        assert torch.allclose(seen_by(bench.subnets.of(largest_of(bench)), bench, arch), whole, atol=1e-3)
 
         def missed():
-            return float((seen_by(setting.error.network(arch), setting, arch) - whole).norm() / whole.norm())
+            return float((seen_by(bench.subnets.of(arch), bench, arch) - whole).norm() / whole.norm())
 
         with_options = missed()
-        for operator in setting.supernet.modules():
+        for operator in bench.supernet.modules():
             if isinstance(operator, ElasticConvNorm):
                 operator.mean_shift.zero_()
                 operator.var_factor.fill_(1.0)
         return with_options, missed()
 
-    with_options, without = with_setting(
-        photographs, tmp_path / "run", work, monkeypatch, supernet="efficientnet-lite0"
-    )
+    with_options, without = with_bench(photographs, tmp_path / "run", work, monkeypatch, supernet="efficientnet-lite0")
     assert with_options < 0.9 * without
 
 
@@ -159,41 +156,41 @@ def test_each_channel_taken_away_adds_least_to_what_is_missing():
 
 
 def test_a_probe_tells_more_than_chance_before_any_training(photographs, tmp_path, monkeypatch):
-    def work(setting):
-        arch = largest_of(setting)
-        chance = setting.error.measure(setting.supernet.family.space.corners()[1:]).values[0]
-        preparing.start(setting)
+    def work(bench):
+        arch = largest_of(bench)
+        chance = bench.error.measure(bench.supernet.family.space.corners()[1:]).values[0]
+        preparing.start(bench)
         rows = np.arange(20)
-        assert features_of(setting, arch, rows).shape == (20, 1280)
-        return chance, setting.error.measure(setting.supernet.family.space.corners()[1:]).values[0]
+        assert features_of(bench, arch, rows).shape == (20, 1280)
+        return chance, bench.error.measure(bench.supernet.family.space.corners()[1:]).values[0]
 
-    chance, probed = with_setting(photographs, tmp_path / "run", work, monkeypatch, supernet="efficientnet-lite0")
+    chance, probed = with_bench(photographs, tmp_path / "run", work, monkeypatch, supernet="efficientnet-lite0")
     assert probed < 0.6 * chance
 
 
 def test_bundled_features_tell_more_than_new_ones(photographs, tmp_path, monkeypatch):
-    def work(setting):
-        archs = [preparing.sandwich(setting.supernet.family, 0, 0)]
-        start_classifiers(setting, archs)
-        return setting.error.measure(setting.supernet.family.space.corners()).values.mean()
+    def work(bench):
+        archs = [preparing.sandwich(bench.supernet.family, 0, 0)]
+        start_classifiers(bench, archs)
+        return bench.error.measure(bench.supernet.family.space.corners()).values.mean()
 
     small = photographs[0][:, ::3, ::3], photographs[1]
     bundled, new = (
-        with_setting(small, tmp_path / name, work, monkeypatch, supernet="mini", scratch=name == "new")
+        with_bench(small, tmp_path / name, work, monkeypatch, supernet="mini", scratch=name == "new")
         for name in ("bundled", "new")
     )
     assert bundled < new - 10.0
 
 
 def test_weights_from_nothing_are_left_alone(tmp_path, monkeypatch):
-    def work(setting):
-        before = {name: tensor.clone() for name, tensor in setting.supernet.state_dict().items()}
-        preparing.start(setting)
-        return all(torch.equal(before[name], tensor) for name, tensor in setting.supernet.state_dict().items())
+    def work(bench):
+        before = {name: tensor.clone() for name, tensor in bench.supernet.state_dict().items()}
+        preparing.start(bench)
+        return all(torch.equal(before[name], tensor) for name, tensor in bench.supernet.state_dict().items())
 
     draw = np.random.default_rng(0)
     data = draw.integers(0, 255, (40, 16, 16, 3)).astype(np.uint8), np.repeat(["a", "b"], 20)
-    assert with_setting(data, tmp_path / "run", work, monkeypatch, supernet="mini", scratch=True)
+    assert with_bench(data, tmp_path / "run", work, monkeypatch, supernet="mini", scratch=True)
 
 
 def test_bodies_of_a_run_give_their_features_to_new_classifiers(tmp_path, monkeypatch):
@@ -204,11 +201,11 @@ def test_bodies_of_a_run_give_their_features_to_new_classifiers(tmp_path, monkey
     data = images, np.repeat(["a", "b", "c"], 20)
     naturalize.prepare(data, tmp_path / "first", supernet="mini", scratch=True, epochs=12, listeners=())
 
-    def work(setting):
-        start_classifiers(setting, [preparing.sandwich(setting.supernet.family, 0, 0)])
-        return setting.error.measure(setting.supernet.family.space.corners()).values
+    def work(bench):
+        start_classifiers(bench, [preparing.sandwich(bench.supernet.family, 0, 0)])
+        return bench.error.measure(bench.supernet.family.space.corners()).values
 
-    errors = with_setting(data, tmp_path / "second", work, monkeypatch, supernet=tmp_path / "first")
+    errors = with_bench(data, tmp_path / "second", work, monkeypatch, supernet=tmp_path / "first")
     assert (errors < 45.0).all()  # 67 by chance
 
 

@@ -9,42 +9,40 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from naturalize.archive import Archive
-from naturalize.data import JPEG_SIDE, Dataset, open_data
+from naturalize.data import Dataset, open_data
 from naturalize.data.augment import should_flip
-from naturalize.errors import Interrupted, UserError, command, unknown
+from naturalize.errors import UserError, command, unknown
 from naturalize.exporting import Check, Exported
 from naturalize.exporting import export as export_file
-from naturalize.files import write_json
-from naturalize.objectives import parse_objectives
-from naturalize.objectives.requirement import check_feasible, parse_requirement
+from naturalize.lifecycle import (
+    attached,
+    check_checkpoint,
+    check_time_left,
+    go_on,
+    has_front,
+    opened,
+    reopen_data,
+    report,
+    teacher_of,
+    work,
+)
+from naturalize.objectives import COST, DEFAULT
+from naturalize.options import DEFAULT_BUDGET, as_list, chosen_supernet, make_settings
 from naturalize.predicting import Prediction, open_model, predict_with
-from naturalize.report import write_report
-from naturalize.run import Run, Settings, Watch, duration, parse_budget, prepared_directory, source_from, source_to
+from naturalize.run import Run, Watch, parse_budget
 from naturalize.run.front import finished_under, read_front
 from naturalize.run.run import RunNetwork
-from naturalize.run.settings import FROM_PYTHON, METHODS, MINIMUM_BUDGET_S, PUBLISHED, SANDWICH
+from naturalize.run.settings import FROM_PYTHON, METHODS, SANDWICH
 from naturalize.run.watch import Listener
-from naturalize.supernet import FAMILIES, make_family
 from naturalize.terminal import Terminal
-from naturalize.weights import LARGEST, family_of_file, has_published
 
 if TYPE_CHECKING:
     from torch.nn import Module
-
-    from naturalize.setting import Setting
-    from naturalize.teacher import Teacher
-
-AUTO = "auto"  # a supernet that is yet to be chosen
-LARGE_SIDE = 64  # of pictures, in pixels, from which on a supernet of large pictures is chosen
-DEFAULT_BUDGET = "20m"
-DEFAULT_EPOCHS = 5
 
 
 def transfer(
@@ -54,7 +52,7 @@ def transfer(
     budget: str | None = None,
     iterations: int | None = None,
     epochs: int | None = None,
-    objectives: str | Sequence[str] = ("error", "madds"),
+    objectives: str | Sequence[str] = DEFAULT,
     require: str | Sequence[str] = (),
     supernet: str | Path | None = None,
     scratch: bool = False,
@@ -76,7 +74,7 @@ def transfer(
         data: a folder of class folders, an image-parquet file, a Hub name, `"digits"`, or arrays `(images, labels)`.
         out: directory of the run.
         budget: wall clock from start to finished report, as `"20m"`; 20 minutes unless told.
-        iterations: in place of a budget, and repeatable to the bit on one machine: number of iterations.
+        iterations: in place of a budget, and repeatable to the bit on one machine's CPU: number of iterations.
         epochs: of adaptation per iteration, with `iterations`; 5 unless told.
         objectives: one to three of `error`, `madds`, `params`.
         require: limits on counts, as `"madds<5M"`.
@@ -87,6 +85,7 @@ def transfer(
         predictor: of errors, a name of `naturalize.predictor.PREDICTORS`; the paper's is `rbf-ensemble`.
         archive: directory of another run of the same supernet, whose architectures are the first to be measured.
         classes: class names in the order wanted; the data's own unless told.
+        seed: of every random draw.
         strict: stop at a picture that cannot be read, in place of skipping it.
         balanced: weigh classes in training so that rare ones count as much as common ones.
         listeners: called with every event; progress on stderr where None, silence where empty.
@@ -95,6 +94,12 @@ def transfer(
     Raises:
         UserError: for anything that the caller can mend, before work starts where that is possible.
         Interrupted: at SIGINT or SIGTERM, after the state was saved.
+
+    Example:
+        >>> run = naturalize.transfer("digits", "runs/digits", iterations=1, epochs=1, listeners=())
+        >>> [network.madds for network in run.front()] == sorted(network.madds for network in run.front())
+        True
+        >>> model = run.best("madds<1M").module()  # pixels 0..255 to logits
     """
     settings = make_settings(
         data, budget, iterations, epochs, objectives=objectives, require=require, supernet=supernet, scratch=scratch,
@@ -115,175 +120,6 @@ def heard(listeners: Sequence[Listener] | None) -> Iterator[Sequence[Listener]]:
         yield [terminal]
 
 
-def make_settings(
-    data: Any,
-    budget: str | None,
-    iterations: int | None,
-    epochs: int | None,
-    *,
-    objectives: str | Sequence[str] = ("error", "madds"),
-    require: str | Sequence[str] = (),
-    supernet: str | Path | None = None,
-    scratch: bool = False,
-    search: str = "nat",
-    predictor: str = "gaussian-process",
-    archive: str | Path | None = None,
-    classes: Sequence[str] = (),
-    seed: int = 0,
-    strict: bool = False,
-    balanced: bool = False,
-) -> Settings:
-    """Settings with every default filled in; raises `UserError` for those that make no sense."""
-    from naturalize.search import check_guided
-
-    if budget is not None and iterations is not None:
-        raise UserError("give --budget or --iterations, not both")
-    if epochs is not None and iterations is None:
-        raise UserError("--epochs goes with --iterations: a budget finds its own number")
-    for name, value in (("iterations", iterations), ("epochs", epochs)):
-        if value is not None and value < 1:
-            raise UserError(f"--{name} {value}: give 1 or more")
-    if seed < 0:
-        raise UserError(f"--seed {seed}: give 0 or more")
-    name, weights = named_supernet(supernet, scratch)
-    parsed = parse_objectives(as_list(objectives))
-    requirements = tuple(as_list(require))
-    for text in requirements:
-        parse_requirement(text)
-    check_guided(search, predictor)
-    timed = iterations is None
-    return Settings(
-        data=data if isinstance(data, str) else str(data) if isinstance(data, Path) else "arrays",
-        supernet=name,
-        objectives=parsed,
-        requirements=requirements,
-        budget_s=parse_budget(DEFAULT_BUDGET if budget is None else budget) if timed else None,
-        iterations=iterations,
-        epochs=None if timed else epochs or DEFAULT_EPOCHS,
-        weights=weights,
-        search=search,
-        predictor=predictor,
-        archive=None if archive is None else str(archive),
-        seed=seed,
-        classes=tuple(classes),
-        strict=strict,
-        balanced=balanced,
-    )
-
-
-def named_supernet(supernet: str | Path | None, scratch: bool) -> tuple[str, str | None]:
-    """The name of a supernet, and what its weights are; both as they stand in `Settings`. Raises `UserError`.
-
-    Args:
-        supernet: a name, a file of weights, the directory of a run, or None for what suits the data (`AUTO`).
-    """
-    if supernet is None:
-        return AUTO, None if scratch else PUBLISHED
-    if str(supernet) in FAMILIES:
-        return str(supernet), PUBLISHED if has_published(str(supernet)) and not scratch else None
-    path, largest = Path(supernet), LARGEST.get(str(supernet))
-    if largest is None and not path.exists():
-        named = unknown("supernet", str(supernet), [*FAMILIES, *LARGEST])
-        raise UserError(f"{named}; nor is there a file or directory of that name")
-    if scratch:
-        raise UserError(f"--scratch starts from nothing, --supernet {path} from its weights: give one of them")
-    if largest is not None:
-        return largest[0], str(supernet)
-    return Run(path).settings.supernet if path.is_dir() else family_of_file(path), str(path)
-
-
-def chosen_supernet(settings: Settings, dataset: Dataset) -> Settings:
-    """The settings with a supernet chosen by the size of the pictures, unless one was told."""
-    if settings.supernet != AUTO:
-        return settings
-    name = "efficientnet-lite0" if dataset.side >= LARGE_SIDE else "mini"
-    return replace(settings, supernet=name, weights=settings.weights if has_published(name) else None)
-
-
-def check_archive(settings: Settings, directory: Path) -> None:
-    """Raise `UserError` where the run that seeds the archive is of another supernet, or has measured nothing."""
-    if settings.archive is None:
-        return
-    other = Run(source_from(settings.archive, directory))
-    if other.settings.supernet != settings.supernet:
-        raise UserError(
-            f"--archive {other.directory} is a run of {other.settings.supernet}, not of {settings.supernet}: its "
-            "architectures mean nothing here"
-        )
-    other.front()
-
-
-def work(
-    data: Any,
-    directory: Path,
-    settings: Settings,
-    listeners: Sequence[Listener],
-    started: float | None,
-    module: Module | None = None,
-    do: Callable[[Setting], None] | None = None,
-) -> Run:
-    """Begin a run or go on with it, to its end.
-
-    Args:
-        module: the teacher, where it came as one.
-        do: in place of a transfer, for studies.
-    """
-    from naturalize.setting import check_same_data, counts_on, create_run, family_for
-
-    sources = {
-        name: value if value is None or value in (PUBLISHED, *LARGEST) else source_to(value, directory)
-        for name, value in (("weights", settings.weights), ("archive", settings.archive), ("teacher", settings.teacher))
-    }
-    settings = replace(settings, **sources)  # type: ignore[arg-type]
-    watch = Watch(listeners, time.monotonic() if started is None else started)
-    path = Path(data) if isinstance(data, str | Path) else None
-    with watch.stoppable(), prepared_directory(directory, path) as exists:
-        run = Run(directory) if exists else None
-        if run is not None and settings.supernet == AUTO:
-            settings = replace(settings, supernet=run.settings.supernet, weights=run.settings.weights)
-        if run is not None and (differences := run.settings.differences(settings)):
-            raise UserError(
-                f"{directory} is a run with other settings: {'; '.join(differences)}. Go on with it by "
-                f"`{command('resume', directory)}`, or choose another --out"
-            )
-        if run is not None:
-            check_checkpoint(run)
-        dataset = read_data(data, settings, watch, JPEG_SIDE if run is None else run.jpeg_side)
-        if run is not None:
-            check_same_data(run, dataset)
-        settings = chosen_supernet(settings, dataset)
-        teacher = teacher_of(settings, directory, dataset, watch, module)
-        if run is None:
-            check_archive(settings, directory)
-            family = family_for(settings, dataset)
-            exact = counts_on(family, dataset)
-            check_feasible([parse_requirement(text) for text in settings.requirements], exact, family.space)
-            lists = {split: [dataset.paths[row] for row in rows] for split, rows in dataset.splits.items()}
-            write_json(directory / "splits.json", lists)
-            class_names = dataset.class_names if teacher is None else teacher.class_names
-            run = create_run(directory, settings, family, dataset, class_names, watch)
-        return go_on(run, dataset, watch, teacher, do)
-
-
-def teacher_of(
-    settings: Settings, directory: Path, dataset: Dataset, watch: Watch, module: Module | None = None
-) -> Teacher | None:
-    """The teacher that the settings name, ready for the pictures; None where they name none. Raises `UserError`."""
-    from naturalize.teacher import Teacher, open_teacher
-
-    if settings.teacher is None:
-        return None
-    if settings.teacher != FROM_PYTHON:
-        teacher = open_teacher(source_from(settings.teacher, directory), watch.progress)
-    elif module is not None:
-        teacher = Teacher(module)
-    else:
-        raise UserError(f"the teacher of {directory} came from Python: go on by naturalize.prepare with it there")
-    resolution = make_family(settings.supernet, dataset.side).resolutions[-1]
-    teacher.teach(dataset.class_names, dataset.channels, resolution)
-    return teacher
-
-
 def resume(
     directory: str | Path,
     *,
@@ -296,8 +132,15 @@ def resume(
     """Go on with a run that was stopped; with a larger budget or more iterations also with a finished one.
 
     Args:
+        directory: of the run.
         data: where the images are now; where they were unless told.
         budget, iterations: the new total of a transfer. Nothing else of a run may change.
+        listeners, started: as of `transfer`.
+
+    Example:
+        >>> run = naturalize.resume("runs/digits", iterations=2, listeners=())
+        >>> run.settings.iterations
+        2
     """
     with heard(listeners) as hearing, opened(directory, hearing, started) as (run, watch):
         check_checkpoint(run)
@@ -331,11 +174,20 @@ def finish(
     data: Any = None,
     listeners: Sequence[Listener] | None = None,
 ) -> Run:
-    """End a stopped run as it is: the front of its last measured weights version is measured on test and written."""
+    """End a stopped run as it is: the front of its last measured weights version is measured on test and written.
+
+    Args:
+        directory: of the run.
+        data, listeners: as of `resume`.
+
+    Example:
+        >>> naturalize.finish("runs/digits", listeners=()).best().measured.test_error is None  # finished already
+        False
+    """
     from naturalize.conclude import conclude, conclude_untrained
     from naturalize.selection import measured_values
     from naturalize.session import Session
-    from naturalize.setting import NO_VERSION, open_setting
+    from naturalize.workbench import NO_VERSION, open_workbench
 
     with (
         heard(listeners) as hearing,
@@ -347,11 +199,11 @@ def finish(
             raise UserError(f"nothing measured yet in {directory}: let it go on with `{command('resume', directory)}`")
         version = closed[-1]["weights_version"] if closed else NO_VERSION
         if finished is None or finished[0] != version:
-            setting = open_setting(run, reopen_data(run, data, watch), archive, watch)
+            bench = open_workbench(run, reopen_data(run, data, watch), archive, watch)
             if closed:
-                conclude(setting, Session(setting), version, *measured_values(setting, version))
+                conclude(bench, Session(bench), version, *measured_values(bench, version))
             else:
-                conclude_untrained(setting)
+                conclude_untrained(bench)
         report(run, watch)
         return run
 
@@ -366,171 +218,37 @@ def finetune(
     listeners: Sequence[Listener] | None = None,
     started: float | None = None,
 ) -> Run:
-    """Train chosen networks of a finished run on, each by itself.
+    """Train chosen networks of a finished run on, each by itself; the same call goes on where one was stopped.
 
     A network is replaced by one that is better on validation. Where it learnt from the validation pictures too, under a
     budget, nothing can judge: it is replaced, and front.json keeps what the numbers were before.
 
     Args:
+        directory: of the run.
         require: the most accurate network that meets the limits, as `"madds<5M"`.
         architectures: networks by their strings, in place of it.
         budget: wall clock in all, shared by the networks.
+        data, listeners, started: as of `resume`.
+
+    Example:
+        >>> run = naturalize.finetune("runs/digits", require="madds<1M", budget="30s", listeners=())
     """
+    from naturalize.finetuning import Job
     from naturalize.finetuning import finetune as finetune_networks
-    from naturalize.setting import open_setting
+    from naturalize.workbench import open_workbench
 
     with heard(listeners) as hearing, opened(directory, hearing, started) as (run, watch):
         seconds = parse_budget(budget)
         if read_front(run.directory)["state"] != "finished":
             raise UserError(f"{directory} is not finished: `{command('resume', directory)}` or `finish` it first")
-        found = [run.network(text) for text in architectures] or [run.best(as_list(require))]
+        found = chosen_networks(run, architectures, require)
+        job = Job.of(run.directory, [network.measured.architecture for network in found], seconds)
         dataset = reopen_data(run, data, watch)
-        until = time.monotonic() + seconds - watch.used_s
-        with attached(run, watch) as archive:
-            setting = open_setting(run, dataset, archive, watch)
-            finetune_networks(setting, [network.measured for network in found], until - time.monotonic())
+        watch.attach(run.directory / "events.jsonl", job)
+        with closing(run.archive(read_only=False)) as archive:
+            finetune_networks(open_workbench(run, dataset, archive, watch), job)
         report(run, watch)
         return run
-
-
-def check_checkpoint(run: Run) -> None:
-    """Raise `UserError` for a damaged checkpoint, before the data are read for nothing."""
-    name = run.checkpoints.latest()
-    if name is not None:
-        run.checkpoints.load(name)
-
-
-def check_time_left(run: Run, budget_s: float) -> None:
-    """Refuse a new budget that leaves a finished run no time to become better: a hurried result would replace it."""
-    if finished_under(run.directory) is None:
-        return
-    with closing(run.archive()) as archive:
-        used_s = archive.used_s
-    if budget_s < used_s + MINIMUM_BUDGET_S:
-        least = ceil(used_s + MINIMUM_BUDGET_S)
-        raise UserError(
-            f"{run.directory} is finished and has used {duration(used_s)}: to become better it needs "
-            f"{MINIMUM_BUDGET_S:.0f}s more at least, as --budget {least}s"
-        )
-
-
-def go_on(
-    run: Run, dataset: Dataset, watch: Watch, teacher: Teacher | None, do: Callable[[Setting], None] | None = None
-) -> Run:
-    """Do what is left of a run, then write its report."""
-    from naturalize.nat import prepare_only, run_transfer
-    from naturalize.setting import open_setting
-
-    with attached(run, watch) as archive:
-        target = {"budget_s": run.settings.budget_s, "iterations": run.settings.iterations}
-        if archive.decision("done") == target and (run.settings.goal == "prepare" or has_front(run)):
-            watch.event("already finished", run=str(run.directory), goal=run.settings.goal, **target)
-            if run.settings.goal == "transfer" and not (run.directory / "report.html").exists():
-                report(run, watch)
-            return run
-        watch.event("start", data=run.facts["data"]["name"], summary=dataset.summary(), settings=run.describe())
-        setting = open_setting(run, dataset, archive, watch, teacher)
-        try:
-            if do is not None:
-                do(setting)
-            elif run.settings.goal == "prepare":
-                prepare_only(setting)
-            else:
-                run_transfer(setting)
-                report(run, watch)
-        except Interrupted as stop:
-            watch.event("stopped", signal=stop.signum)
-            if has_front(run):
-                write_report(run.directory)
-            raise
-        finally:
-            watch.save_clock()
-        archive.record_decision("done", target)
-        watch.event("done")
-    return run
-
-
-def report(run: Run, watch: Watch) -> Path:
-    """Write the report of a run, as a phase of it."""
-    with watch.phase("report"):
-        path = write_report(run.directory)
-    watch.check()  # a signal that came while it was written
-    return path
-
-
-def has_front(run: Run) -> bool:
-    """Whether front.json is there and whole."""
-    try:
-        return bool(run.front())
-    except UserError:
-        return False
-
-
-@contextmanager
-def opened(
-    directory: str | Path, listeners: Sequence[Listener], started: float | None = None
-) -> Iterator[tuple[Run, Watch]]:
-    """An existing run, locked, and the watch of the work on it."""
-    run = Run(directory)
-    watch = Watch(listeners, time.monotonic() if started is None else started)
-    with watch.stoppable(), prepared_directory(run.directory, None):
-        yield run, watch
-
-
-@contextmanager
-def attached(run: Run, watch: Watch) -> Iterator[Archive]:
-    """The run's archive for writing, the watch going on from its clock."""
-    archive = run.archive(read_only=False)
-    try:
-        watch.attach(run.directory / "events.jsonl", archive)
-        yield archive
-    finally:
-        archive.close()
-
-
-def read_data(data: Any, settings: Settings, watch: Watch, jpeg_side: int | None) -> Dataset:
-    """Open a source as the settings say. Under a budget, refuses data whose reading alone would take half of it."""
-    begun_s = watch.used_s
-
-    def progress(phase: str, done: int, total: int) -> None:
-        watch.progress(phase, done, total)
-        reading_s = watch.used_s - begun_s
-        needed_s = reading_s * total / max(1, done)
-        if settings.budget_s is not None and reading_s > settings.budget_s / 2 and done < total:
-            raise UserError(
-                f"reading {total:,} pictures takes about {duration(needed_s)}, more than half of the budget: "
-                f"give at least --budget {ceil(4 * needed_s / 60)}m"
-            )
-
-    with watch.phase("scan"):
-        return open_data(
-            data,
-            classes=settings.classes or None,
-            seed=settings.seed,
-            strict=settings.strict,
-            without_classes=settings.teacher is not None,
-            jpeg_side=jpeg_side,
-            progress=progress,
-        )
-
-
-def reopen_data(run: Run, data: Any, watch: Watch) -> Dataset:
-    """The data of a run, from where they are now; raises `UserError` where they are gone or others."""
-    from naturalize.setting import check_same_data
-
-    if data is None:
-        kept = run.facts["data"]["source"]
-        if kept == "arrays":
-            raise UserError(
-                "the data of this run were arrays: resume it from Python with naturalize.resume(run, data=...)"
-            )
-        data = source_from(kept, run.directory)
-        a_path = kept.startswith("..") or Path(kept).is_absolute()  # as `source_to` writes paths, and no name
-        if a_path and not Path(data).exists():
-            raise UserError(f"the images are no longer at {data}: say where they are now, as --data photos/")
-    dataset = read_data(data, run.settings, watch, run.jpeg_side)
-    check_same_data(run, dataset)
-    return dataset
 
 
 def prepare(
@@ -550,6 +268,7 @@ def prepare(
     """Train a supernet and leave it in `out`, for `transfer(..., supernet=out)`.
 
     Args:
+        data, out, supernet, scratch, seed, listeners, started: as of `transfer`.
         method: `"sandwich"` (the largest, the smallest and two random subnets a batch, all but the largest distilled
             from it) or `"shrink"` (Once-for-All's progressive shrinking in phases, distilled from a frozen network).
         teacher: another network to learn from too, besides the labels: a supernet's name for its largest network as it
@@ -557,7 +276,12 @@ def prepare(
             `(n, channels, r, r)` to logits in the order of the classes. Where the pictures stand in a folder without
             class folders, it alone tells.
         budget: wall clock in all; 20 minutes unless told.
-        epochs: in place of a budget, and repeatable to the bit on one machine.
+        epochs: in place of a budget, and repeatable to the bit on one machine's CPU.
+
+    Example:
+        >>> run = naturalize.prepare("digits", "runs/prepared", epochs=1, listeners=())
+        >>> run.settings.goal
+        'prepare'
     """
     if budget is not None and epochs is not None:
         raise UserError("give --budget or --epochs, not both")
@@ -581,7 +305,15 @@ def check(
     strict: bool = False,
     listeners: Sequence[Listener] | None = None,
 ) -> list[str]:
-    """What is understood of the data, test pictures included, and what a transfer would choose; in lines of text."""
+    """What is understood of the data, test pictures included, and what a transfer would choose; in lines of text.
+
+    Args:
+        data, classes, seed, strict, listeners: as of `transfer`.
+
+    Example:
+        >>> print(naturalize.check("digits", listeners=())[0])
+        digits: 10 classes (0, 1, 2, 3, 4, 5, 6, 7 and 2 more), grey pictures, short side 8 px (median)
+    """
     with heard(listeners) as hearing:
         watch = Watch(hearing, time.monotonic())
         with watch.stoppable():
@@ -604,15 +336,27 @@ def export(
     """Write one network of a run as a file that needs nothing of naturalize, checked before it gets its name.
 
     Args:
+        run: a run or its directory.
         to: the file, `.onnx` or `.pt`.
+        format: `onnx` or `torch`, where the file's name does not tell.
         require, architecture: which network: the best that meets the limits, or one by its string.
         opset: of ONNX, 13 to 17.
+        overwrite: replace a file that is there.
+
+    Example:
+        >>> exported = naturalize.export("runs/digits", "digit.onnx", require="madds<1M")
+        >>> exported.path.name
+        'digit.onnx'
     """
     run = run if isinstance(run, Run) else Run(run)
-    chosen = run.network(architecture) if architecture is not None else run.best(as_list(require))
+    (chosen,) = chosen_networks(run, [] if architecture is None else [architecture], require)
     stored = run.stored("check")
     pixels = stored(np.arange(len(stored)), chosen.measured.resolution)
-    return export_file(chosen.load(), Path(to), format, Check(pixels, stored.labels), opset=opset, overwrite=overwrite)
+    training = run.stored("calibration")
+    return export_file(
+        chosen.load(), Path(to), format, Check(pixels, stored.labels), opset=opset, overwrite=overwrite,
+        calibration=lambda: training(np.arange(len(training)), chosen.measured.resolution),
+    )  # fmt: skip
 
 
 def predict(
@@ -620,6 +364,7 @@ def predict(
     pictures: str | Path | Sequence[str | Path],
     *,
     require: str | Sequence[str] = (),
+    passed_over: Callable[[str], object] = lambda name: None,
 ) -> Iterator[Prediction]:
     """Classify pictures; one row a file, in a stable order. See `predicting.predict_with`.
 
@@ -627,14 +372,22 @@ def predict(
         model: an exported ONNX file, a run or its directory, or a network of a run, as `run.best("madds<5M")`.
         pictures: files and folders.
         require: of a run: which network, the best that meets the limits.
+        passed_over: called with the name of each file in a folder that is no picture by its name.
+
+    Example:
+        >>> for row in naturalize.predict("digit.onnx", "pictures/"):
+        ...     print(row.path, row.name in list("0123456789"))
+        pictures/zero.png True
     """
     paths = [pictures] if isinstance(pictures, str | Path) else pictures
-    return predict_with(open_model(model, as_list(require)), [Path(path) for path in paths])
+    return predict_with(open_model(model, as_list(require)), [Path(path) for path in paths], passed_over)
 
 
-def as_list(texts: str | Sequence[str]) -> list[str]:
-    """One text, or several."""
-    return [texts] if isinstance(texts, str) else list(texts)
+def chosen_networks(run: Run, architectures: Sequence[str], require: str | Sequence[str]) -> list[RunNetwork]:
+    """Networks by their strings, or the best that meets the limits. Raises `UserError` where both are given."""
+    if architectures and as_list(require):
+        raise UserError("a network is chosen by its architecture or by what it requires, not by both: leave one out")
+    return [run.network(text) for text in architectures] or [run.best(as_list(require))]
 
 
 def class_counts(dataset: Dataset) -> list[str]:
@@ -651,12 +404,13 @@ def class_counts(dataset: Dataset) -> list[str]:
 
 def choices(dataset: Dataset) -> list[str]:
     """What a transfer would choose for the data, unless told otherwise."""
-    from naturalize.setting import batch_size, counts_on, family_for, views_of
+    from naturalize.beginning import family_for, views_of
+    from naturalize.workbench import batch_size, counts_on
 
     settings = chosen_supernet(make_settings("", None, None, None), dataset)
     family = family_for(settings, dataset)
     counts = counts_on(family, dataset)
-    smallest, largest = (counts["madds"](family.space.corners()) / 1e6).tolist()
+    smallest, largest = (counts[COST](family.space.corners()) / 1e6).tolist()
     sides = ", ".join(map(str, family.resolutions))
     flips = "with" if should_flip(dataset) else "without"
     views = views_of(dataset)
@@ -666,12 +420,22 @@ def choices(dataset: Dataset) -> list[str]:
         f"to {largest:.1f} M multiply-adds at {sides} px",
         f"would train {flips} mirrored pictures, in batches of about {batch_size(len(dataset.splits['train']))}; "
         f"would validate on {len(dataset.splits['val']):,} pictures{finer}",
-        f"would minimise error and madds within a budget of {DEFAULT_BUDGET}",
+        f"would minimise {' and '.join(DEFAULT)} within a budget of {DEFAULT_BUDGET}",
     ]
 
 
 def open_run(directory: str | Path) -> Run:
-    """A run, to read its front and to use its networks."""
+    """A run, to read its front and to use its networks.
+
+    Args:
+        directory: of the run.
+
+    Example:
+        >>> run = naturalize.open_run("runs/digits")
+        >>> network = run.best("madds<1M")
+        >>> network.measured.madds < 1e6
+        True
+    """
     return Run(directory)
 
 

@@ -2,12 +2,15 @@
 
 Contract: one process writes, any number read at any time. Each method that writes is one durable transaction, so that a
 kill at any moment loses nothing that a method returned from. A writer waits up to 30 s for another one's lock.
+
+Every row has a checksum: SQLite's own checks see a damaged structure, and no damaged number.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,28 +21,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from naturalize.errors import UserError
+from naturalize.files import NETWORK_FILE_SYSTEMS, file_system
 from naturalize.space import Architecture, SearchSpace
 
-FORMAT = 1
+FORMAT = 2
 WAIT_S = 30.0
-NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "ceph", "lustre", "beegfs"}
 
 SCHEMA = """
 CREATE TABLE architectures (
-    id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, origin TEXT NOT NULL, iteration INTEGER NOT NULL);
+    id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, origin TEXT NOT NULL, iteration INTEGER NOT NULL,
+    checksum INTEGER NOT NULL);
 CREATE TABLE members (
     iteration INTEGER NOT NULL, place INTEGER NOT NULL, architecture INTEGER NOT NULL REFERENCES architectures,
-    PRIMARY KEY (iteration, place));
+    checksum INTEGER NOT NULL, PRIMARY KEY (iteration, place));
 CREATE TABLE measurements (
     architecture INTEGER NOT NULL REFERENCES architectures, objective TEXT NOT NULL, task TEXT NOT NULL,
     split TEXT NOT NULL, version INTEGER NOT NULL, machine TEXT NOT NULL,
     value REAL, spread REAL, status TEXT NOT NULL, seconds REAL NOT NULL, detail TEXT NOT NULL,
+    checksum INTEGER NOT NULL,
     PRIMARY KEY (objective, task, split, version, machine, architecture));
-CREATE TABLE iterations (number INTEGER PRIMARY KEY, facts TEXT NOT NULL);
-CREATE TABLE decisions (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), used_s REAL NOT NULL);
-INSERT INTO clock VALUES (1, 0.0);
+CREATE TABLE iterations (number INTEGER PRIMARY KEY, facts TEXT NOT NULL, checksum INTEGER NOT NULL);
+CREATE TABLE decisions (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL);
+CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), used_s REAL NOT NULL, checksum INTEGER NOT NULL);
 """
+TABLES = "architectures", "members", "measurements", "iterations", "decisions", "clock"
+
+
+TASK = "default"  # the name of a run's one task
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,12 @@ class Archive:
                 with self._transaction():
                     for statement in SCHEMA.strip().split(";\n"):
                         self._db.execute(statement)
+                    self._put("clock", 1, 0.0)
                     self._db.execute(f"PRAGMA user_version = {FORMAT}")
+            elif version == 1 and not read_only:
+                self._add_checksums()
+            elif version == FORMAT:
+                self._check()
         except sqlite3.Error as error:
             raise UserError(disk_full(path, error) or f"{path} cannot be opened: {error}") from error
         if version == 0 and read_only:
@@ -142,6 +155,45 @@ class Archive:
                 message = disk_full(self.path, error) or f"{self.path} cannot be written: {error}"
             raise UserError(message) from error
 
+    def _put(self, table: str, *values: Any, how: str = "INSERT") -> None:
+        """A row of a table, in a transaction that is under way."""
+        row = *values, checksum(table, values)
+        self._db.execute(f"{how} INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+
+    def _check(self) -> None:
+        """Raise `UserError` where a row is not as it was written, or one is lost by a damaged page."""
+        (found,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            raise UserError(f"{self.path} is damaged ({found}): put back a copy, or start a new run")
+        for table in TABLES:
+            for *values, stored in self._db.execute(f"SELECT * FROM {table}"):
+                if stored != checksum(table, values):
+                    raise UserError(
+                        f"{self.path} is damaged: a row of its {table} has changed since it was written. Put back a "
+                        "copy, or start a new run; networks that are written already can still be used"
+                    )
+
+    def _add_checksums(self) -> None:
+        """Make an archive of format 1 one of format 2."""
+        with self._transaction():
+            for table in TABLES:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
+                for rowid, *values, _ in self._db.execute(f"SELECT rowid, * FROM {table}").fetchall():
+                    found = checksum(table, values)
+                    self._db.execute(f"UPDATE {table} SET checksum = ? WHERE rowid = ?", (found, rowid))
+            self._db.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _identified(self, members: Sequence[tuple[Architecture, str]], iteration: int) -> list[int]:
+        """Numbers of architectures; those that are new are stored, with their origin."""
+        numbers = []
+        for arch, origin in members:
+            row = self._db.execute("SELECT id FROM architectures WHERE text = ?", (arch.text,)).fetchone()
+            if row is None:
+                row = self._db.execute("SELECT coalesce(max(id), 0) + 1 FROM architectures").fetchone()
+                self._put("architectures", row[0], arch.text, origin, iteration)
+            numbers.append(row[0])
+        return numbers
+
     # architectures and members ----------------------------------------------------------------------------------
 
     def set_members(self, iteration: int, members: Sequence[tuple[Architecture, str]]) -> None:
@@ -150,15 +202,10 @@ class Archive:
         An architecture keeps the origin and the iteration with which it first came.
         """
         with self._transaction():
-            self._db.executemany(
-                "INSERT OR IGNORE INTO architectures (text, origin, iteration) VALUES (?, ?, ?)",
-                [(arch.text, origin, iteration) for arch, origin in members],
-            )
+            numbers = self._identified(members, iteration)
             self._db.execute("DELETE FROM members WHERE iteration = ?", (iteration,))
-            self._db.executemany(
-                "INSERT INTO members SELECT ?, ?, id FROM architectures WHERE text = ?",
-                [(iteration, place, arch.text) for place, (arch, _) in enumerate(members)],
-            )
+            for place, number in enumerate(numbers):
+                self._put("members", iteration, place, number)
 
     def members(self, iteration: int) -> list[Architecture]:
         """The members of an iteration, in the order stored; empty when there are none yet."""
@@ -169,10 +216,6 @@ class Archive:
         )
         return [self.space.parse(text) for (text,) in rows]
 
-    def architectures(self) -> list[Architecture]:
-        """Every architecture that was ever a member, in order of arrival."""
-        return [self.space.parse(text) for (text,) in self._db.execute("SELECT text FROM architectures ORDER BY id")]
-
     # measurements -----------------------------------------------------------------------------------------------
 
     def record(self, context: Context, measurement: Measurement) -> None:
@@ -181,21 +224,16 @@ class Archive:
         A value that is not finite is stored as failed, whatever its status says.
         """
         value, status = measurement.value, measurement.status
-        if status == "ok" and (value is None or not np.isfinite(value)):
-            value, status = None, "not finite"
+        if value is None or not np.isfinite(value):
+            value, status = None, "not finite" if status == "ok" else status
         with self._transaction():
-            self._db.execute(
-                "INSERT OR IGNORE INTO architectures (text, origin, iteration) VALUES (?, 'user', -1)",
-                (measurement.architecture.text,),
-            )
-            self._db.execute(
-                "INSERT OR IGNORE INTO measurements SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? "
-                "FROM architectures WHERE text = ?",
-                (
-                    context.objective, context.task, context.split, context.version, context.machine,
-                    value, measurement.spread, status, measurement.seconds, json.dumps(measurement.detail),
-                    measurement.architecture.text,
-                ),
+            (number,) = self._identified([(measurement.architecture, "user")], -1)
+            self._put(
+                "measurements", number,
+                context.objective, context.task, context.split, context.version, context.machine,
+                None if value is None else float(value), float(np.nan_to_num(measurement.spread)), status,
+                float(measurement.seconds), json.dumps(measurement.detail),
+                how="INSERT OR IGNORE",
             )  # fmt: skip
 
     def measurements(self, context: Context) -> dict[Architecture, Measurement]:
@@ -226,7 +264,7 @@ class Archive:
     def close_iteration(self, number: int, facts: dict[str, Any]) -> None:
         """Store what an iteration came to: weights version, hypervolume, distribution, seconds by phase."""
         with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO iterations VALUES (?, ?)", (number, json.dumps(facts)))
+            self._put("iterations", number, json.dumps(facts), how="INSERT OR REPLACE")
 
     def iterations(self) -> list[dict[str, Any]]:
         """The facts of every closed iteration, in order, each with its `iteration`."""
@@ -252,7 +290,7 @@ class Archive:
     def record_decision(self, name: str, value: Any) -> None:
         """Record a decision, in place of an earlier one of that name."""
         with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO decisions VALUES (?, ?)", (name, json.dumps(value)))
+            self._put("decisions", name, json.dumps(value), how="INSERT OR REPLACE")
 
     @property
     def used_s(self) -> float:
@@ -262,7 +300,12 @@ class Archive:
     @used_s.setter
     def used_s(self, seconds: float) -> None:
         with self._transaction():
-            self._db.execute("UPDATE clock SET used_s = ?", (seconds,))
+            self._put("clock", 1, float(seconds), how="INSERT OR REPLACE")
+
+
+def checksum(table: str, values: Sequence[Any]) -> int:
+    """CRC-32 of a row."""
+    return zlib.crc32(repr((table, *values)).encode())
 
 
 def disk_full(path: Path, error: sqlite3.Error) -> str | None:
@@ -275,14 +318,3 @@ def disk_full(path: Path, error: sqlite3.Error) -> str | None:
 def journal_mode(path: Path) -> str:
     """`WAL`, with which readers never block the writer, but a rollback journal where WAL is unsafe: network drives."""
     return "TRUNCATE" if file_system(path) in NETWORK_FILE_SYSTEMS else "WAL"
-
-
-def file_system(path: Path) -> str:
-    """Type of the file system that holds a path, as the kernel calls it; empty where that cannot be told."""
-    try:
-        mounts = [line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines()]
-    except OSError:
-        return ""
-    target = path.absolute().resolve()
-    holding = [(len(point), kind) for _, point, kind, *_ in mounts if target.is_relative_to(point)]
-    return max(holding)[1] if holding else ""

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from naturalize import rng
-from naturalize.setting import Setting
 from naturalize.space import Architecture
 from naturalize.supernet.subnet import ClassificationHead
 from naturalize.training.evaluate import fold, logits_of
 from naturalize.warm_start import logistic_regression
+from naturalize.workbench import Workbench
 
 PICTURES = 512  # training pictures that it is fitted to, at most
 
@@ -40,30 +40,30 @@ class OwnClassifier:
     wrong: Sequence[int] = ()
 
 
-def images_of_a_classifier(setting: Setting) -> int:
+def images_of_a_classifier(bench: Workbench) -> int:
     """Images that the last fit of one takes features of."""
-    return min(PICTURES, len(setting.trainer.images.labels) + len(setting.val))
+    return min(PICTURES, len(bench.trainer.images.labels) + len(bench.val))
 
 
-def own_classifier(setting: Setting, arch: Architecture) -> OwnClassifier | None:
+def own_classifier(bench: Workbench, arch: Architecture) -> OwnClassifier | None:
     """A classifier for the features of one architecture; None where validation says that it is no better."""
-    error = setting.error
-    features = Features(setting, arch)
+    error = bench.error
+    features = Features(bench, arch)
     own = features.classifier()
     truth = torch.from_numpy(np.asarray(error.images.labels))
     rows = np.arange(len(truth))
     views = [features.of(error.images(rows, features.resolution, view)) for view in range(error.images.views)]
 
     def wrong(weight: Tensor, bias: Tensor) -> list[int]:
-        return [int(setting.task.wrong(view @ weight.T + bias, truth).sum()) for view in views]
+        return [int(bench.task.wrong(view @ weight.T + bias, truth).sum()) for view in views]
 
     found = wrong(*own)
     return OwnClassifier(*own, found) if sum(found) < sum(wrong(*features.shared)) else None
 
 
-def refitted(setting: Setting, arch: Architecture) -> OwnClassifier:
+def refitted(bench: Workbench, arch: Architecture) -> OwnClassifier:
     """The classifier for the features of one architecture under the weights and with the training images of now."""
-    return OwnClassifier(*Features(setting, arch).classifier())
+    return OwnClassifier(*Features(bench, arch).classifier())
 
 
 class Features:
@@ -74,10 +74,10 @@ class Features:
         shared: weight `(classes, channels)` and bias `(classes,)`.
     """
 
-    def __init__(self, setting: Setting, arch: Architecture) -> None:
-        self.setting = setting
-        self.resolution = setting.error.resolution(arch)
-        self.network = fold(setting.error.network(arch))
+    def __init__(self, bench: Workbench, arch: Architecture) -> None:
+        self.bench = bench
+        self.resolution = bench.subnets.resolution(arch)
+        self.network = fold(bench.subnets.of(arch))
         head = cast(ClassificationHead, self.network.head)
         classifier = cast(nn.Linear, head.classifier)
         self.shared = classifier.weight.detach().cpu().clone(), classifier.bias.detach().cpu().clone()
@@ -85,11 +85,11 @@ class Features:
 
     def of(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Features `(n, channels)` of pixels at the resolution, on the CPU."""
-        return logits_of(self.network, pixels, self.setting.error.device, self.setting.error.progress).clone()
+        return logits_of(self.network, pixels, self.bench.device, self.bench.watch.progress_in_thread).clone()
 
     def classifier(self) -> tuple[Tensor, Tensor]:
         """Weight and bias fitted to training images, kept close to the shared ones."""
-        train = self.setting.trainer.images
-        rows = np.sort(rng.generator(self.setting.seed, "own classifier").permutation(len(train.labels))[:PICTURES])
+        train = self.bench.trainer.images
+        rows = np.sort(rng.generator(self.bench.seed, "own classifier").permutation(len(train.labels))[:PICTURES])
         features = self.of(train.pixels(rows, self.resolution))
-        return logistic_regression(self.setting.task, features, train.labels[rows], near=self.shared)
+        return logistic_regression(self.bench.task, features, train.labels[rows], near=self.shared)

@@ -8,166 +8,167 @@ import numpy as np
 
 from naturalize.classifiers import OwnClassifier, own_classifier, refitted
 from naturalize.last_adaptation import adapt_to_front, forget, with_validation
-from naturalize.run.front import PUBLISHED, TRANSFER, finished_under
+from naturalize.objectives import COST
+from naturalize.pace import Ending
+from naturalize.run.front import PUBLISHED, TRANSFER, best, finished_under, networks_of
 from naturalize.selection import (
     Entry,
     Floats,
     Front,
     front_of,
-    front_rows,
     measured_values,
-    nearly_best,
-    objective_values,
     probed_measurements,
+    still_on_front,
 )
 from naturalize.session import Session
-from naturalize.setting import NO_VERSION, Setting
 from naturalize.space import Codes
-from naturalize.testing import ending_s, in_turn, measure_test, names_taken, published_of, write_front, write_network
-from naturalize.training.adapt import Extent
+from naturalize.testing import (
+    carry_finetuned,
+    ending_s,
+    in_turn,
+    measure_test,
+    names_taken,
+    published_of,
+    write_front,
+    write_network,
+)
+from naturalize.workbench import NO_VERSION, Workbench
 
-CLASSIFIERS = 0.25  # of what the test leaves, at most, is kept for them: the last adaptation gives more
-TESTING_SAFETY = 1.5  # how much longer than by measurements classifiers and test may take
 FEW_NETWORKS = 5  # below which a front is told to be small
-LEAST_LAST_S = 1.0  # of a last adaptation, however late it is
 
 
 def conclude(
-    setting: Setting,
+    bench: Workbench,
     session: Session,
     version: int,
     codes: Codes,
     values: Floats,
-    until: float | None = None,
-    least_anew_s: float = np.inf,
+    ending: Ending | None = None,
 ) -> None:
     """Write the finished result of a weights version.
 
     Args:
         codes: architectures measured on validation under that version, `(n, d)`.
         values: their objectives, `(n, m)`.
-        until: second of the run's clock by which the front should be tested, after a last adaptation; networks that
-            there is no time for are left out. What comes too late for any gets a share of the budget. None where there
-            is no last adaptation.
-        least_anew_s: seconds from which on the last adaptation starts anew.
+        ending: for a last adaptation, and a test that leaves out networks which there is no time for; testing has a
+            share of the budget even after its time.
     """
     if session.version != version or not session.state["complete"]:
-        name = setting.run.checkpoints.version(version)
+        name = bench.run.checkpoints.version(version)
         assert name is not None, "the last measured version is never pruned"
         session.load(name)
-    front = front_of(setting, version, codes, values, learns_on=until is not None)
-    if until is None:
-        own = choose_classifiers(setting, front)
+    front = front_of(bench, version, codes, values, learns_on=ending is not None)
+    if ending is None:
+        own = choose_classifiers(bench, front)
     else:
-        setting, own = adapted_to_front(setting, session, front, until, least_anew_s)
-    deliver(setting, front, until, own)
+        bench, own = adapted_to_front(bench, session, front, ending)
+    deliver(bench, front, None if ending is None else ending.tested, own)
 
 
-def conclude_untrained(setting: Setting) -> None:
+def conclude_untrained(bench: Workbench) -> None:
     """Write the finished result of a run in which nothing was trained: the published network's."""
-    deliver(setting, untrained_front(setting))
+    deliver(bench, untrained_front(bench))
 
 
 def deliver(
-    setting: Setting, front: Front, until: float | None = None, own: Mapping[str, OwnClassifier] | None = None
+    bench: Workbench, front: Front, until: float | None = None, own: Mapping[str, OwnClassifier] | None = None
 ) -> None:
     """Read the test split for a front, and write it with its networks as the finished result of a run.
 
     Args:
-        until: as of `conclude`; None where there was no last adaptation.
+        until: second by which it is read; None where there was no last adaptation.
         own: as of `measure_test`.
     """
     version, selected = front["val_weights_version"], len(front["networks"])
-    with setting.watch.phase("final", version=version):
-        measure_test(setting, front, until, own=own)
+    with bench.watch.phase("final", version=version):
+        measure_test(bench, front, until, own=own)
+    untested = selected - len(front["networks"])
+    carry_finetuned(bench.run.directory, front)
     front |= {"state": "finished", "last_adaptation": until is not None}
-    found = verdict(front, selected - len(front["networks"]))
-    front["notes"] = [*(note.message for note in setting.dataset.notes), *found]
-    write_front(setting, front)
+    found = verdict(front, untested)
+    front["notes"] = [*(note.message for note in bench.dataset.notes), *found]
+    write_front(bench, front)
     if until is not None:
-        forget(setting.run.directory)
-    setting.watch.event("finished", version=version, networks=len(front["networks"]), verdict=found)
+        forget(bench.run.directory)
+    bench.watch.event("finished", version=version, networks=len(front["networks"]), verdict=found)
 
 
-def write_stopped_front(setting: Setting) -> None:
+def write_stopped_front(bench: Workbench) -> None:
     """A validation front of the last weights version that was measured as a whole; nothing where there is none yet."""
-    closed, finished = setting.archive.iterations(), finished_under(setting.run.directory)
+    closed, finished = bench.archive.iterations(), finished_under(bench.run.directory)
     if not closed or (finished is not None and finished[0] >= closed[-1]["weights_version"]):
         return
     version = closed[-1]["weights_version"]
-    write_networks(setting, front_of(setting, version, *measured_values(setting, version)))
+    write_networks(bench, front_of(bench, version, *measured_values(bench, version)))
 
 
-def write_probed_front(setting: Setting) -> None:
+def write_probed_front(bench: Workbench) -> None:
     """The front of the published network at several resolutions, before anything is trained.
 
     Nothing is written where none of them meets the requirements.
     """
-    if not probed_measurements(setting):
+    if not probed_measurements(bench):
         return
-    networks = write_networks(setting, untrained_front(setting))["networks"]
-    told = [{name: network[name] for name in ("resolution", "madds", "val_error")} for network in networks]
-    setting.watch.event("probed", networks=told)
+    networks = write_networks(bench, untrained_front(bench))["networks"]
+    told = [{name: network[name] for name in ("resolution", COST, "val_error")} for network in networks]
+    bench.watch.event("probed", networks=told)
 
 
-def untrained_front(setting: Setting) -> Front:
+def untrained_front(bench: Workbench) -> Front:
     """The front of the published network alone."""
-    space, objectives = setting.supernet.family.space, setting.run.settings.objectives
+    space, objectives = bench.supernet.family.space, bench.run.settings.objectives
     nothing = np.empty((0, len(space)), dtype=np.int64), np.empty((0, len(objectives)))
-    return front_of(setting, NO_VERSION, *nothing)
+    return front_of(bench, NO_VERSION, *nothing)
 
 
-def write_networks(setting: Setting, front: Front) -> Front:
+def write_networks(bench: Workbench, front: Front) -> Front:
     """Write a front that only validation knows, with those of its networks that were published."""
-    untrained, taken = published_of(setting, front["networks"]), names_taken(setting.run.directory)
+    untrained, taken = published_of(bench, front["networks"]), names_taken(bench.run.directory)
     for network in front["networks"]:
         if network["origin"] == PUBLISHED:
-            write_network(setting, front, network, untrained[network["architecture"]], taken)
-    write_front(setting, front)
+            write_network(bench, front, network, untrained[network["architecture"]], taken)
+    carry_finetuned(bench.run.directory, front)
+    write_front(bench, front)
     return front
 
 
 def adapted_to_front(
-    setting: Setting, session: Session, front: Front, tested: float, least_anew_s: float
-) -> tuple[Setting, dict[str, OwnClassifier]]:
+    bench: Workbench, session: Session, front: Front, ending: Ending
+) -> tuple[Workbench, dict[str, OwnClassifier]]:
     """The last adaptation; then a classifier for each network.
 
     front.json says under which weights version validation was answered: the networks have learnt from it since.
     """
     networks = trained_on(front)
     if not networks:
-        return setting, {}
-    classifiers_s, test_s = ending_s(setting, front)
-    fitted = tested - TESTING_SAFETY * test_s
-    until = fitted - min(TESTING_SAFETY * classifiers_s, CLASSIFIERS * max(0.0, fitted - setting.watch.used_s))
-    left = max(LEAST_LAST_S, until - setting.watch.used_s)
-    seconds = setting.archive.decide(f"last {session.version} {setting.run.settings.budget_s}", lambda: left)
-    setting = with_validation(setting)
-    parse = setting.supernet.family.space.parse
+        return bench, {}
+    extent, anew, fitted = ending.divided(session.version, *ending_s(bench, front))
+    bench = with_validation(bench)
+    parse = bench.supernet.family.space.parse
     archs = [parse(network["architecture"]) for network in networks]
-    adapt_to_front(setting, session, archs, Extent(seconds=seconds, until=until), seconds >= least_anew_s)
+    adapt_to_front(bench, session, archs, extent, anew)
     front["val_weights_version"] = session.version
     front["weights_version"] = session.version + 1
-    with setting.watch.phase("classifiers", version=front["weights_version"]):
+    with bench.watch.phase("classifiers", version=front["weights_version"]):
         tried = in_turn(
-            setting, "classifiers", networks, fitted, lambda each: refitted(setting, parse(each["architecture"]))
+            bench, "classifiers", networks, fitted, lambda each: refitted(bench, parse(each["architecture"]))
         )
         own = {network["architecture"]: found for network, found, _ in tried}
     for network in networks:
         network["own_classifier"] = network["architecture"] in own
-    return setting, own
+    return bench, own
 
 
-def choose_classifiers(setting: Setting, front: Front) -> dict[str, OwnClassifier]:
+def choose_classifiers(bench: Workbench, front: Front) -> dict[str, OwnClassifier]:
     """Fit a classifier for each network that was trained.
 
     Where validation is better for it, the entry says so. What is dominated then leaves the front, as in `front_of`.
     """
-    parse = setting.supernet.family.space.parse
+    parse = bench.supernet.family.space.parse
     networks = trained_on(front)
-    with setting.watch.phase("classifiers", version=front["weights_version"]):
+    with bench.watch.phase("classifiers", version=front["weights_version"]):
         tried = in_turn(
-            setting, "classifiers", networks, None, lambda each: own_classifier(setting, parse(each["architecture"]))
+            bench, "classifiers", networks, None, lambda each: own_classifier(bench, parse(each["architecture"]))
         )
         own = {network["architecture"]: found for network, found, _ in tried if found is not None}
     for network in networks:
@@ -176,11 +177,7 @@ def choose_classifiers(setting: Setting, front: Front) -> dict[str, OwnClassifie
             network["own_classifier"] = True
             network["val_error"] = 100.0 * found.wrong[0] / network["val_images"]
             network["val_error_views"] = 100.0 * float(np.mean(found.wrong)) / network["val_images"]
-    codes = setting.supernet.family.space.codes([parse(network["architecture"]) for network in front["networks"]])
-    errors = np.array([network["val_error_views"] for network in front["networks"]])
-    values = objective_values(setting, codes, errors)
-    rows = {*front_rows(values).tolist(), *nearly_best(setting, codes, values)}
-    front["networks"] = [network for row, network in enumerate(front["networks"]) if row in rows]
+    front["networks"] = still_on_front(bench, front)
     return own
 
 
@@ -214,4 +211,12 @@ def verdict(front: Front, untested: int = 0) -> list[str]:
     if len(networks) < FEW_NETWORKS:
         number = f"{len(networks)} network{'s' * (len(networks) != 1)}"
         found.append(f"only {number} on the front: a larger --budget, more pictures or a quieter machine give more")
+    chosen = best(networks_of(front))
+    split, error = ("val", chosen.val_error) if chosen.test_error is None else ("test", chosen.test_error)
+    majority = front["majority_error"][split]
+    if error >= majority:
+        found.append(
+            f"the most accurate network is {error:.1f}% wrong, and always answering the most frequent class "
+            f"{majority:.1f}%: it is of no use yet. A larger --budget or more pictures of the rare classes may help"
+        )
     return found

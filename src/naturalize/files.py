@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -11,13 +12,16 @@ from typing import Any
 
 from naturalize.errors import UserError
 
+NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "ceph", "lustre", "beegfs"}
+
 
 @contextlib.contextmanager
-def room_on_disk(path: Path, need: int | None = None) -> Iterator[None]:
+def room_on_disk(path: Path, need: int | None = None, remedy: str = "choose another --out") -> Iterator[None]:
     """Turn 'no space left' and 'not permitted' into one line that names the path and what is free there.
 
     Args:
         need: bytes that are being written, where that is known.
+        remedy: what to do where it is not permitted.
     """
     try:
         yield
@@ -29,7 +33,7 @@ def room_on_disk(path: Path, need: int | None = None) -> Iterator[None]:
                 f"the disk of {path} is full ({needed}{free:.1f} MB free): free some space, then `naturalize resume`"
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise UserError(f"{path} cannot be written ({error.strerror}): choose another --out") from error
+            raise UserError(f"{path} cannot be written ({error.strerror}): {remedy}") from error
         raise
 
 
@@ -39,6 +43,17 @@ def existing_parent(path: Path) -> Path:
     while not path.is_dir():
         path = path.parent
     return path
+
+
+def file_system(path: Path) -> str:
+    """Type of the file system that holds a path, as the kernel calls it; empty where that cannot be told."""
+    try:
+        mounts = [line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines()]
+    except OSError:
+        return ""
+    target = path.absolute().resolve()
+    holding = [(len(point), kind) for _, point, kind, *_ in mounts if target.is_relative_to(point)]
+    return max(holding)[1] if holding else ""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -74,6 +89,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """`write_text` of indented JSON; non-finite numbers raise, since JSON has none."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def checksum_of(value: Any) -> str:
+    """SHA-256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def check_content(value: dict[str, Any]) -> dict[str, Any]:
+    """A value without its `checksum`, where it has one. Raises `ValueError` where that is of another content."""
+    content = {key: part for key, part in value.items() if key != "checksum"}
+    if "checksum" in value and value["checksum"] != checksum_of(content):
+        raise ValueError("its content has changed since it was written: its checksum is another")
+    return content
 
 
 def sync_directory(path: Path) -> None:

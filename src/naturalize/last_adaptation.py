@@ -15,56 +15,50 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from naturalize import rng
+from naturalize.drawing import in_rounds
 from naturalize.preparing import WARM_UP_SHARE, peak_rate, start_again
 from naturalize.run.checkpoints import Checkpoints
 from naturalize.schedule import LAST_BEGIN
 from naturalize.session import Session
-from naturalize.setting import Setting, batch_size
 from naturalize.space import Architecture
 from naturalize.training.adapt import Extent, cosine, warm_up
 from naturalize.training.batches import Batches, Joined, TrainingImages
+from naturalize.workbench import Workbench, batch_size
 
 DIRECTORY = "last"  # of its checkpoints, while it is under way
 
 
-def with_validation(setting: Setting) -> Setting:
-    """The setting whose trainer has the validation pictures among its images."""
-    trainer, seed = setting.trainer, setting.seed
-    images = Joined(trainer.images.pixels, setting.val)
+def with_validation(bench: Workbench) -> Workbench:
+    """The workbench whose trainer has the validation pictures among its images."""
+    trainer, seed = bench.trainer, bench.seed
+    images = Joined(trainer.images.pixels, bench.val)
     batches = Batches(len(images), batch_size(len(images)), seed)
     return replace(
-        setting,
+        bench,
         trainer=replace(trainer, images=TrainingImages(images, trainer.images.augment, seed), batches=batches),
     )
 
 
 def adapt_to_front(
-    setting: Setting, session: Session, archs: Sequence[Architecture], extent: Extent, anew: bool = False
+    bench: Workbench, session: Session, archs: Sequence[Architecture], extent: Extent, anew: bool = False
 ) -> None:
     """Train the supernet on the architectures of a front, each once in a round.
 
     Args:
-        setting: as `with_validation` makes it.
+        bench: as `with_validation` makes it.
         session: of the run, at the version that the front was measured under.
         anew: whether it starts from the published network, as preparation did, and not from that version.
     """
     version = session.version
-    last = Session(setting, version, branch(setting.run.directory, version, archs, anew), session.state["steps_before"])
-    peak = peak_rate(setting.run.settings, setting.run.keeps_statistics)
+    last = Session(bench, version, branch(bench.run.directory, version, archs, anew), session.state["steps_before"])
+    peak = peak_rate(bench.run.settings, bench.run.keeps_statistics)
     rate = cosine(LAST_BEGIN, 1.0, peak)
     if anew:
         rate = warm_up(cosine(0.0, 1.0, peak), WARM_UP_SHARE)
         if last.checkpoints.latest() is None:
-            start_again(setting)
-    draw = partial(in_rounds, archs, setting.seed)
-    last.train("last", version + 1, lambda first: setting.trainer.adaptation_step(draw, first), extent, rate)
-
-
-def in_rounds(archs: Sequence[Architecture], seed: int, step: int) -> Architecture:
-    """The architecture of a step: each once in a round, in an order drawn for it."""
-    number, place = divmod(step, len(archs))
-    return archs[rng.generator(seed, "round", number).permutation(len(archs))[place]]
+            start_again(bench)
+    draw = partial(in_rounds, archs, bench.seed)
+    last.train("last", version + 1, lambda first: bench.trainer.adaptation_step(draw, first), extent, rate)
 
 
 def branch(directory: Path, version: int, archs: Sequence[Architecture], anew: bool) -> Checkpoints:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from naturalize.data import Preprocessing, list_images, read_picture
+from naturalize.data import Preprocessing, list_images, read_picture, without_warnings
 from naturalize.data.parts import printable
 from naturalize.errors import UserError
 from naturalize.exporting import OnnxModel
@@ -64,19 +64,27 @@ def model_of(chosen: RunNetwork) -> Model:
     return Model(network.card, lambda pixels: logits_of(subnet, pixels, torch.device("cpu")).numpy())
 
 
-def predict_with(model: Model, pictures: Sequence[Path]) -> Iterator[Prediction]:
+def predict_with(
+    model: Model, pictures: Sequence[Path], passed_over: Callable[[str], object] = lambda name: None
+) -> Iterator[Prediction]:
     """One row a file, in a stable order; a file that cannot be read has a row that says why.
+
+    Args:
+        model: as `open_model` gives it.
+        pictures: files and folders.
+        passed_over: called with the name of each file in a folder that is no picture by its name.
 
     Raises `UserError` where there is nothing to classify.
     """
     if not pictures:
         raise UserError("no pictures to classify: give files or folders")
-    files = [file for picture in pictures for file in files_of(picture)]
+    files = [file for picture in pictures for file in files_of(picture, passed_over)]
     preprocessing = Preprocessing.from_card(model.card["preprocessing"])
     names = model.card["class_names"]
     for start in range(0, len(files), BATCH):
         some = files[start : start + BATCH]
-        read = [pixels_of(path, preprocessing) for _, path in some]
+        with without_warnings():
+            read = [pixels_of(path, preprocessing) for _, path in some]
         good = [pixels for pixels in read if not isinstance(pixels, UserError)]
         logits = iter(model.logits(np.stack(good)) if good else np.empty(0, dtype=np.float32))
         for (shown, _), pixels in zip(some, read, strict=True):
@@ -84,15 +92,17 @@ def predict_with(model: Model, pictures: Sequence[Path]) -> Iterator[Prediction]
                 yield Prediction(shown, None, None, str(pixels))
                 continue
             scores = next(logits).astype(np.float64)
+            if not np.isfinite(scores).all():
+                raise UserError(f"the network answers {shown} with no numbers: its file is damaged, export it again")
             chances = np.exp(scores - scores.max())
             best = int(scores.argmax())
             yield Prediction(shown, names[best], float(chances[best] / chances.sum()), None)
 
 
-def files_of(picture: Path) -> list[tuple[str, Path]]:
+def files_of(picture: Path, passed_over: Callable[[str], object]) -> list[tuple[str, Path]]:
     """Files that a path stands for, each with what to call it: the path as it was given, and what lies below it."""
     given = printable(picture.as_posix())
-    found = list_images(picture)
+    found = list_images(picture, passed_over)
     return (
         found if given == "." else [(given if picture.is_file() else f"{given}/{name}", path) for name, path in found]
     )

@@ -6,26 +6,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError
 from torch import Tensor
 
 from naturalize import rng
-from naturalize.files import write_bytes
+from naturalize.drawing import sandwich, trimmed, uniform
+from naturalize.errors import UserError
+from naturalize.planning import preparation_alone
 from naturalize.probing import published_weights, start_of_classifier
 from naturalize.run import Settings
+from naturalize.run.settings import SHRINK
 from naturalize.session import Session
-from naturalize.setting import Setting
-from naturalize.space import Architecture, SearchSpace
+from naturalize.space import Architecture
 from naturalize.supernet import Family
 from naturalize.supernet.family import Opened
+from naturalize.tensor_files import load_tensors, save_tensors
 from naturalize.training.adapt import Extent, Step, cosine, warm_up
 from naturalize.warm_start import fit_body, set_classifier, start_classifiers
+from naturalize.workbench import Workbench
 
 RATE, RATE_OF_TRAINED = 0.1, 0.005  # where cosines start, of new weights and of those that were brought along
 RATE_OF_KEPT = 4e-4  # of AdamW, where norms keep their statistics
 RATES = {"mini": 0.02}  # of trained weights that may move faster: they know less that is lost by it
-ARCHITECTURES = 4  # of a step of the sandwich rule, whose gradients are summed
 BEFORE_ADAPTATION = 0.5
 WARM_UP_SHARE = 0.1
 
@@ -47,46 +49,46 @@ def prepare(session: Session, extent: Extent, end: float = 0.0) -> None:
     Args:
         end: share of its cosine at which the learning rate ends, where no adaptation comes after.
     """
-    setting = session.setting
-    if not (setting.prepared or setting.run.keeps_statistics):
+    bench = session.bench
+    if not (bench.prepared or bench.run.keeps_statistics):
         train_by_sandwich(session, extent, end or BEFORE_ADAPTATION)
         return
-    start(setting)
-    peak = peak_rate(setting.run.settings, setting.run.keeps_statistics)
-    rate = warm_up(cosine(0.0, end, peak), 1.0 if setting.prepared else WARM_UP_SHARE)
-    draw = partial(uniform if setting.prepared else trimmed, setting.supernet.family.space, setting.seed)
-    session.train("prepare", 0, lambda first: setting.trainer.adaptation_step(draw, first), extent, rate)
+    start(bench)
+    peak = peak_rate(bench.run.settings, bench.run.keeps_statistics)
+    rate = warm_up(cosine(0.0, end, peak), 1.0 if bench.prepared else WARM_UP_SHARE)
+    draw = partial(uniform if bench.prepared else trimmed, bench.supernet.family.space, bench.seed)
+    session.train("prepare", 0, lambda first: bench.trainer.adaptation_step(draw, first), extent, rate)
 
 
-def start(setting: Setting) -> None:
-    """What comes before the first step on weights that were brought along; nothing to do for others, or later."""
-    if setting.run.settings.weights is None or setting.run.checkpoints.latest() is not None:
+def start(bench: Workbench) -> None:
+    """Fit weights that were brought along. No effect without such weights, or once there is a checkpoint."""
+    if bench.run.settings.weights is None or bench.run.checkpoints.latest() is not None:
         return
-    family = setting.supernet.family
-    if setting.reads_published:
-        start_from_published(setting)
+    family = bench.supernet.family
+    if bench.reads_published:
+        start_from_published(bench)
         return
-    archs = [sandwich(family, setting.seed, number) for number in range(len(family.bodies))]
-    if setting.prepared:
-        start_classifiers(setting, archs)
+    archs = [sandwich(family, bench.seed, number) for number in range(len(family.bodies))]
+    if bench.prepared:
+        start_classifiers(bench, archs)
         return
     for largest, *_others in archs:
-        fit_body(setting, largest)
-    start_classifiers(setting, [[largest, *random] for largest, _smallest, *random in archs])
+        fit_body(bench, largest)
+    start_classifiers(bench, [[largest, *random] for largest, _smallest, *random in archs])
 
 
-def start_from_published(setting: Setting) -> None:
+def start_from_published(bench: Workbench) -> None:
     """Fit the body of a published network, and give it the classifier of the probe."""
-    (body,) = setting.supernet.family.bodies
-    fit_body(setting, setting.supernet.family.space.largest)
-    set_classifier(setting, body, *start_of_classifier(setting))
+    (body,) = bench.supernet.family.bodies
+    fit_body(bench, bench.supernet.family.space.largest)
+    set_classifier(bench, body, *start_of_classifier(bench))
 
 
-def start_again(setting: Setting) -> None:
+def start_again(bench: Workbench) -> None:
     """Put a supernet that was trained from a published network back to where it started."""
-    setting.supernet.load_state_dict(published_weights(setting).state_dict())
-    setting.trainer.optimizer.state.clear()
-    start_from_published(setting)
+    bench.supernet.load_state_dict(published_weights(bench).state_dict())
+    bench.trainer.optimizer.state.clear()
+    start_from_published(bench)
 
 
 def train_by_sandwich(session: Session, extent: Extent, curve: float = 1.0) -> None:
@@ -97,14 +99,14 @@ def train_by_sandwich(session: Session, extent: Extent, curve: float = 1.0) -> N
     Args:
         curve: share of a cosine to zero that the learning rate follows; 1 where no adaptation comes after.
     """
-    setting = session.setting
-    start(setting)
-    peak = RATE if setting.run.settings.weights is None else RATE_OF_TRAINED  # for gradients of four, summed
-    if setting.run.keeps_statistics:
+    bench = session.bench
+    start(bench)
+    peak = RATE if bench.run.settings.weights is None else RATE_OF_TRAINED  # for gradients of four, summed
+    if bench.run.keeps_statistics:
         peak = RATE_OF_KEPT
     rate = warm_up(cosine(0.0, curve, peak), WARM_UP_SHARE)
-    draw = partial(sandwich, setting.supernet.family, setting.seed)
-    session.train("prepare", 0, lambda first: setting.trainer.sandwich_step(draw, first), extent, rate)
+    draw = partial(sandwich, bench.supernet.family, bench.seed)
+    session.train("prepare", 0, lambda first: bench.trainer.sandwich_step(draw, first), extent, rate)
 
 
 @dataclass(frozen=True)
@@ -151,29 +153,29 @@ def shrink(session: Session, extent: Extent) -> None:
     The largest network, as it is after the first phase, teaches all others, unless another teacher was given. Channels
     are sorted by importance before each phase that opens expansions.
     """
-    setting = session.setting
-    start(setting)
-    peak = peak_rate(setting.run.settings, setting.run.keeps_statistics)
-    phases = phases_of(setting.supernet.family)
+    bench = session.bench
+    start(bench)
+    peak = peak_rate(bench.run.settings, bench.run.keeps_statistics)
+    phases = phases_of(bench.supernet.family)
     total, done = sum(phase.epochs for phase in phases), 0
     for number, phase in enumerate(phases):
         version = number + 1 - len(phases)
         if session.version < version and session.state["complete"]:
-            setting.trainer.optimizer.state.clear()
+            bench.trainer.optimizer.state.clear()
             if phase.name.startswith("expansion"):
-                setting.supernet.sort_channels()
+                bench.supernet.sort_channels()
         rate = warm_up(cosine(0.0, 1.0, peak * phase.rate), WARM_UP_SHARE)
         part = extent.part(done / total, (done + phase.epochs) / total)
-        session.train("prepare", version, partial(step_of, setting, phase), part, rate)
+        session.train("prepare", version, partial(step_of, bench, phase), part, rate)
         done += phase.epochs
 
 
-def step_of(setting: Setting, phase: Phase, first: int) -> Step:
+def step_of(bench: Workbench, phase: Phase, first: int) -> Step:
     """The step function of a phase: the first as labels and teacher tell, the others from a frozen network too."""
-    draw = partial(opened, setting.supernet.family, setting.seed, phase)
+    draw = partial(opened, bench.supernet.family, bench.seed, phase)
     if phase.opened == Opened():
-        return setting.trainer.adaptation_step(lambda step: draw(step)[0], first)
-    return setting.trainer.distilled_step(draw, first, setting.trainer.teacher or frozen_largest(setting))
+        return bench.trainer.adaptation_step(lambda step: draw(step)[0], first)
+    return bench.trainer.distilled_step(draw, first, bench.trainer.teacher or frozen_largest(bench))
 
 
 def opened(family: Family, seed: int, phase: Phase, step: int) -> Sequence[Architecture]:
@@ -183,29 +185,26 @@ def opened(family: Family, seed: int, phase: Phase, step: int) -> Sequence[Archi
     return family.space.architectures(family.in_body(codes, family.bodies[step % len(family.bodies)]))
 
 
-def frozen_largest(setting: Setting) -> Callable[[Tensor], Tensor]:
+def frozen_largest(bench: Workbench) -> Callable[[Tensor], Tensor]:
     """The largest network as it was when this was first asked for; kept in the run, so that resuming finds it again."""
-    supernet, path = setting.supernet, setting.run.directory / "teacher.safetensors"
+    supernet, path = bench.supernet, bench.run.directory / "teacher.safetensors"
     teacher = supernet.extract(supernet.family.space.largest).train()
     if path.exists():
-        teacher.load_state_dict(load_file(path))
+        try:
+            teacher.load_state_dict(load_tensors(path)[0])
+        except (OSError, SafetensorError, ValueError) as error:
+            raise UserError(f"{path} is damaged ({error}): put it back from a copy, or prepare anew") from error
     else:
-        write_bytes(path, save({key: value.contiguous() for key, value in teacher.state_dict().items()}))
-    return lambda images: teacher.head(teacher.layers(images))
+        save_tensors(path, teacher.state_dict())
+    return teacher.of_normalised
 
 
-def sandwich(family: Family, seed: int, step: int) -> Sequence[Architecture]:
-    """The architectures of a step: largest, smallest, two uniform ones; all of one body, bodies taking turns."""
-    random = family.space.sample(ARCHITECTURES - 2, rng.generator(seed, "sandwich", step))
-    codes = np.concatenate([family.space.corners()[::-1], random])
-    return family.space.architectures(family.in_body(codes, family.bodies[step % len(family.bodies)]))
-
-
-def trimmed(space: SearchSpace, seed: int, step: int) -> Architecture:
-    """The architecture of a step: the largest one with more or less left out, at any resolution."""
-    return space.architectures(space.sample_trimmed(1, rng.generator(seed, "trimmed", step)))[0]
-
-
-def uniform(space: SearchSpace, seed: int, step: int) -> Architecture:
-    """The architecture of a step, drawn uniformly."""
-    return space.architectures(space.sample(1, rng.generator(seed, "uniform", step)))[0]
+def prepare_only(bench: Workbench) -> None:
+    """Weights version 0 with all of the budget, and the error of the corners, for `naturalize prepare`."""
+    extent = preparation_alone(bench)
+    if bench.run.settings.method == SHRINK:
+        shrink(Session(bench, begin=-len(phases_of(bench.supernet.family))), extent)
+    else:
+        train_by_sandwich(Session(bench), extent)
+    smallest, largest = bench.error.measure(bench.supernet.family.space.corners()).values.tolist()
+    bench.watch.event("prepared", smallest_error=smallest, largest_error=largest)

@@ -13,21 +13,23 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from naturalize import rng
-from naturalize.files import write_bytes
-from naturalize.setting import Setting, chosen_images, source_supernet
+from naturalize.errors import UserError
 from naturalize.space import Architecture
+from naturalize.starting import source_supernet
 from naturalize.supernet import Subnet, Supernet
 from naturalize.supernet.subnet import ClassificationHead
+from naturalize.tensor_files import load_tensors, save_tensors
 from naturalize.training.engine import side_by_side
 from naturalize.training.evaluate import fold, logits_of
 from naturalize.warm_start import logistic_regression, plain_network, with_classifier
 from naturalize.weights import transplant
+from naturalize.workbench import Workbench, chosen_images
 
 FILE = "probes.safetensors"
 ORDER = (64, 32, 96, 48, 128, 40, 80, 24, 160, 112, 56, 192, 224)  # in which resolutions are read, while there is time
@@ -67,7 +69,10 @@ def probes_of(directory: Path) -> Probes | None:
     path = directory / FILE
     if not path.exists():
         return None
-    found = safetensors.torch.load_file(path)
+    try:
+        found, _ = load_tensors(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}): put it back from a copy, or start the run anew") from error
     by_kind: dict[str, dict[int, Tensor]] = {"weight": {}, "bias": {}, "wrong": {}, "rows": {}}
     for name, tensor in found.items():
         resolution, kind = name.split(".")
@@ -78,31 +83,31 @@ def probes_of(directory: Path) -> Probes | None:
     return Probes(by_kind["weight"], by_kind["bias"], np.arange(answered) if rows is None else rows.numpy(), wrong)
 
 
-def probe(setting: Setting) -> Probes | None:
+def probe(bench: Workbench) -> Probes | None:
     """Read the published network, once in a run; nothing to do where there is none, or no classes.
 
     Written to the run as `probes.safetensors`: by resolution a classifier, and which validation answers were wrong;
     besides the classifier that the supernet starts with, fitted to features of several resolutions.
     """
-    directory = setting.run.directory
-    if not setting.reads_published:
+    directory = bench.run.directory
+    if not bench.reads_published:
         return None
     if (directory / FILE).exists():
         return probes_of(directory)
-    watch, train, budget_s = setting.watch, setting.trainer.images, setting.run.settings.budget_s
+    watch, train, budget_s = bench.watch, bench.trainer.images, bench.run.settings.budget_s
     until = np.inf if budget_s is None else max(SHARE * budget_s, min(LEAST_S, MOST_SHARE * budget_s))
-    most = len(setting.val) if budget_s is None else max(FEWEST, round(IMAGES_PER_S * budget_s))
-    least = max(LATE_PICTURES, LATE_OF_A_CLASS * setting.task.classes)
+    most = len(bench.val) if budget_s is None else max(FEWEST, round(IMAGES_PER_S * budget_s))
+    least = max(LATE_PICTURES, LATE_OF_A_CLASS * bench.task.classes)
     answered, fitted = (max(by_lateness(n, watch.used_s, until), min(n, least)) for n in (most, PICTURES))
-    val = chosen_images(setting.val, setting.seed, min(len(setting.val), answered), setting.val.views)
-    rows = np.sort(rng.generator(setting.seed, "probe").permutation(len(train.labels))[:fitted])
+    val = chosen_images(bench.val, bench.seed, min(len(bench.val), answered), bench.val.views)
+    rows = np.sort(rng.generator(bench.seed, "probe").permutation(len(train.labels))[:fitted])
     labels = train.labels[rows]
-    network = fold(published(setting))
+    network = fold(published(bench))
     cast(ClassificationHead, network.head).classifier = nn.Identity()
     truth = torch.from_numpy(np.asarray(val.labels))
     found: dict[str, Tensor] = {}
     features: dict[int, Tensor] = {}
-    sides = [side for side in ORDER if side in setting.supernet.family.resolutions][:MOST]
+    sides = [side for side in ORDER if side in bench.supernet.family.resolutions][:MOST]
     seconds_by_pixel: list[float] = []
 
     def in_time() -> Iterator[int]:
@@ -112,12 +117,12 @@ def probe(setting: Setting) -> Probes | None:
 
     def read(side: int) -> tuple[int, Tensor, Tensor, Tensor, Tensor]:
         start = watch.used_s
-        of_train = seen(setting, network, train.pixels(rows, side))
-        weight, bias = logistic_regression(setting.task, of_train, labels)
+        of_train = seen(bench, network, train.pixels(rows, side))
+        weight, bias = logistic_regression(bench.task, of_train, labels)
         answers = [
-            seen(setting, network, val(np.arange(len(val)), side, view)) @ weight.T + bias for view in range(val.views)
+            seen(bench, network, val(np.arange(len(val)), side, view)) @ weight.T + bias for view in range(val.views)
         ]
-        wrong = torch.stack([setting.task.wrong(logits, truth) for logits in answers])
+        wrong = torch.stack([bench.task.wrong(logits, truth) for logits in answers])
         seconds_by_pixel.append((watch.used_s - start) / side**2)
         return side, of_train, weight, bias, wrong
 
@@ -125,14 +130,14 @@ def probe(setting: Setting) -> Probes | None:
         watch.progress("probe", len(features), len(sides))
 
     with watch.phase("probe"):
-        for side, of_train, weight, bias, wrong in side_by_side(read, in_time(), setting.error.device, tell):
+        for side, of_train, weight, bias, wrong in side_by_side(read, in_time(), bench.device, tell):
             features[side] = of_train
             found |= {f"{side}.weight": weight, f"{side}.bias": bias, f"{side}.wrong": wrong.to(torch.uint8)}
         shared = [features[side] for side in SHARED if side in features] or list(features.values())
-        weight, bias = logistic_regression(setting.task, torch.cat(shared), labels.repeat(len(shared)))
+        weight, bias = logistic_regression(bench.task, torch.cat(shared), labels.repeat(len(shared)))
         found |= {f"{SHARED_BY_ALL}.weight": weight, f"{SHARED_BY_ALL}.bias": bias}
         found[f"{SHARED_BY_ALL}.rows"] = torch.from_numpy(val.rows)
-    write_bytes(directory / FILE, safetensors.torch.save(found))
+    save_tensors(directory / FILE, found)
     return probes_of(directory)
 
 
@@ -141,45 +146,45 @@ def by_lateness(pictures: int, used_s: float, until: float) -> int:
     return round(pictures / max(1.0, used_s / until))
 
 
-def start_of_classifier(setting: Setting) -> tuple[Tensor, Tensor]:
+def start_of_classifier(bench: Workbench) -> tuple[Tensor, Tensor]:
     """Weight and bias that the supernet's classifier starts with."""
-    probes = probe(setting)
+    probes = probe(bench)
     assert probes is not None
     return probes.weight[SHARED_BY_ALL], probes.bias[SHARED_BY_ALL]
 
 
-def published(setting: Setting) -> Subnet:
+def published(bench: Workbench) -> Subnet:
     """The largest network with the weights and the statistics that it was published with, on the device."""
-    supernet = published_weights(setting)
-    return plain_network(setting, supernet, supernet.family.space.largest)
+    supernet = published_weights(bench)
+    return plain_network(bench, supernet, supernet.family.space.largest)
 
 
-def published_weights(setting: Setting) -> Supernet:
+def published_weights(bench: Workbench) -> Supernet:
     """A supernet with the weights that the run started from; its classifier is new."""
-    supernet = setting.run.new_supernet()
-    source = source_supernet(setting.run.settings, setting.run.directory, setting.watch.progress)
+    supernet = bench.run.new_supernet()
+    source = source_supernet(bench.run.settings, bench.run.directory, bench.watch.progress)
     assert source is not None
     transplant(supernet, source)
     return supernet
 
 
-def probe_networks(setting: Setting, resolutions: Sequence[int]) -> dict[int, Subnet]:
+def probe_networks(bench: Workbench, resolutions: Sequence[int]) -> dict[int, Subnet]:
     """The published network with the classifier of each resolution."""
-    probes = probes_of(setting.run.directory)
+    probes = probes_of(bench.run.directory)
     if probes is None or not resolutions:
         return {}
-    network = published(setting)
+    network = published(bench)
     return {
         side: with_classifier(copy.deepcopy(network), probes.weight[side], probes.bias[side]) for side in resolutions
     }
 
 
-def seen(setting: Setting, network: nn.Module, pixels: NDArray[np.uint8]) -> Tensor:
+def seen(bench: Workbench, network: nn.Module, pixels: NDArray[np.uint8]) -> Tensor:
     """Features of pixels, `(n, channels)`, on the CPU."""
-    return logits_of(network, pixels, setting.error.device, setting.watch.progress_in_thread).clone()
+    return logits_of(network, pixels, bench.device, bench.watch.progress_in_thread).clone()
 
 
-def architecture_at(setting: Setting, resolution: int) -> Architecture:
+def architecture_at(bench: Workbench, resolution: int) -> Architecture:
     """The largest architecture at a resolution."""
-    family = setting.supernet.family
+    family = bench.supernet.family
     return family.space.architectures(family.space.wholes())[family.resolutions.index(resolution)]

@@ -14,9 +14,9 @@ from typing import Any
 INITIAL, NEW, KEPT = 100, 50, 300
 # shares of a budget
 PREPARATION = 0.3  # of what the reserve leaves; at most half of the budget by contract
-WARM_UP = 0.1  # in place of it where the bodies bring weights
+WARM_UP = 0.1  # replaces PREPARATION where the supernet starts from prepared weights
 MEASURING = 0.25  # of an iteration, at most unless the fewest measurements take longer
-ADAPTING_OF_REST = 0.4  # of all that preparation leaves, at least where the fewest measurements allow it
+ADAPTING_OF_REST = 0.4  # least share of adaptation after preparation, unless the fewest measurements need more
 LEAST_MEASURING = 0.05  # of what is left, for the smallest measuring pass; images are left out until it fits
 FINAL_MEASURING = 0.1  # the same of the final pass, which selects the front and so takes more of them
 ADAPTING = 0.7  # of an iteration, at least, where there are several

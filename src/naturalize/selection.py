@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from naturalize.archive import Context, Measurement
+from naturalize.archive import Measurement
+from naturalize.objectives import COST, ERROR, Measures, of_kind
 from naturalize.objectives.error import Chosen
 from naturalize.probing import architecture_at, probes_of
-from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER
+from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, val_version
 from naturalize.search import hypervolume, non_dominated
-from naturalize.setting import Setting
-from naturalize.space import Codes
+from naturalize.space import Architecture, Codes
 from naturalize.tasks import majority_error
 from naturalize.version import __version__
+from naturalize.workbench import Workbench
 
 Floats = NDArray[np.float64]
 Front = dict[str, Any]  # front.json
 Entry = dict[str, Any]  # one of its networks
 
 
-def front_of(setting: Setting, version: int, codes: Codes, values: Floats, learns_on: bool = False) -> Front:
+def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learns_on: bool = False) -> Front:
     """front.json of what was measured on validation; what only the test split tells is null.
 
     The published network competes at each resolution at which it was read: it is on the front where nothing found is
@@ -34,56 +36,57 @@ def front_of(setting: Setting, version: int, codes: Codes, values: Floats, learn
         learns_on: whether a last adaptation comes after. The published network must be better by a standard error
             then, since the others will have learnt from the validation pictures too.
     """
-    run, dataset, space = setting.run, setting.dataset, setting.supernet.family.space
-    setting.choose_images(version)
-    found = setting.archive.measurements(Context("error", "default", "val", version))
+    run, dataset, space = bench.run, bench.dataset, bench.supernet.family.space
+    bench.choose_images(version)
+    found = bench.archive.measurements(bench.run.context(ERROR, version))
     measured = [found[arch] for arch in space.architectures(codes)]
-    probed = probed_measurements(setting)
+    probed = probed_measurements(bench)
     errors = np.array([m.value for m in probed], dtype=np.float64)
-    handicap = standard_error(setting, errors) if learns_on else 0.0
-    probed_values = objective_values(setting, space.codes([m.architecture for m in probed]), errors + handicap)
+    handicap = standard_error(bench, errors) if learns_on else 0.0
+    probed_codes = space.codes([m.architecture for m in probed])
+    probed_values = objective_values(bench, version, probed_codes, errors + handicap)
     competing = np.concatenate([values, probed_values])
     rows = front_rows(competing).tolist()
     both = [*((m, TRANSFER) for m in measured), *((m, PUBLISHED) for m in probed)]
     taken = {both[row][0].architecture for row in rows}
-    rows += [row for row in nearly_best(setting, codes, competing) if measured[row].architecture not in taken]
-    networks = [network_of(setting, *both[row]) for row in rows]
-    facts = setting.archive.iterations()
+    rows += [row for row in nearly_best(bench, codes, competing) if measured[row].architecture not in taken]
+    networks = [network_of(bench, version, *both[row]) for row in rows]
+    facts = bench.archive.iterations()
     names = ("iteration", "weights_version", "hypervolume", "networks")
     return {
         "format": FORMAT,
         "naturalize": __version__,
         "state": "stopped",
         "supernet": run.settings.supernet,
-        "task": "default",
+        "task": run.task_name,
         "weights_version": version,
         "val_weights_version": version,
         "objectives": list(run.settings.objectives),
         "requirements": list(run.settings.requirements),
         "class_names": run.class_names,
-        "majority_error": {"val": majority_error(np.asarray(setting.val.labels)), "test": None},
+        "majority_error": {"val": majority_error(np.asarray(bench.val.labels)), "test": None},
         "probe_error": float(errors.min()) if probed else None,
         "splits": {split: len(rows) for split, rows in dataset.splits.items()},
-        "val_views": setting.error.images.views,
-        "reference": reference_of(setting),
+        "val_views": bench.error.images.views,
+        "reference": reference_of(bench),
         "hypervolume": [{name: fact[name] for name in names} for fact in facts],
-        "networks": sorted(networks, key=lambda network: network["madds"]),
+        "networks": sorted(networks, key=lambda network: network[COST]),
         "notes": [note.message for note in dataset.notes],
     }
 
 
-def nearly_best(setting: Setting, codes: Codes, values: Floats) -> list[int]:
+def nearly_best(bench: Workbench, codes: Codes, values: Floats) -> list[int]:
     """Rows of the largest network, at any resolution, that others are better than by less than a standard error.
 
     Args:
         codes: of the first rows of `values`; the others only compete.
     """
-    names = setting.run.settings.objectives
-    if not setting.reads_published or "error" not in names:
+    names = bench.run.settings.objectives
+    if not bench.reads_published or ERROR not in names:
         return []
-    column, space = names.index("error"), setting.supernet.family.space
+    column, space = names.index(ERROR), bench.supernet.family.space
     margin = np.zeros_like(values)
-    margin[:, column] = standard_error(setting, values[:, column])
+    margin[:, column] = standard_error(bench, values[:, column])
     found = []
     for row in np.flatnonzero((codes[:, 1:] == space.upper[1:]).all(axis=1)).tolist():
         bound = values[row] - margin[row]
@@ -93,9 +96,19 @@ def nearly_best(setting: Setting, codes: Codes, values: Floats) -> list[int]:
     return found
 
 
-def probed_measurements(setting: Setting) -> list[Measurement]:
+def still_on_front(bench: Workbench, front: Front) -> list[Entry]:
+    """Entries of a front that belong there by their validation errors of now, as `front_of` has it."""
+    space, networks = bench.supernet.family.space, front["networks"]
+    codes = space.codes([space.parse(network["architecture"]) for network in networks])
+    errors = np.array([network["val_error_views"] for network in networks])
+    values = objective_values(bench, val_version(front), codes, errors)
+    rows = {*front_rows(values).tolist(), *nearly_best(bench, codes, values)}
+    return [network for row, network in enumerate(networks) if row in rows]
+
+
+def probed_measurements(bench: Workbench) -> list[Measurement]:
     """The published network at the resolutions that meet the requirements; none where a run has no such network."""
-    probes, images = probes_of(setting.run.directory), setting.error.images
+    probes, images = probes_of(bench.run.directory), bench.error.images
     if probes is None:
         return []
     rows = images.rows if isinstance(images, Chosen) else np.arange(len(images))
@@ -103,74 +116,112 @@ def probed_measurements(setting: Setting) -> list[Measurement]:
     found = []
     for resolution in probes.resolutions:
         wrong = probes.wrong[resolution][: images.views, np.searchsorted(probes.rows, rows)]
-        arch = architecture_at(setting, resolution)
+        arch = architecture_at(bench, resolution)
         detail = {"wrong": int(wrong[0].sum()), "images": len(rows), "views": len(wrong)}
         found.append(Measurement(arch, 100.0 * float(wrong.mean()), 0.0, "ok", 0.0, detail))
-    allowed = setting.problem.allowed(setting.supernet.family.space.codes([m.architecture for m in found]))
+    allowed = bench.problem.allowed(bench.supernet.family.space.codes([m.architecture for m in found]))
     return [measurement for measurement, fits in zip(found, allowed.tolist(), strict=True) if fits]
 
 
-def network_of(setting: Setting, measurement: Measurement, origin: str) -> Entry:
+def network_of(bench: Workbench, version: int, measurement: Measurement, origin: str) -> Entry:
     """One of the `networks` of front.json."""
     arch = measurement.architecture
-    codes = np.array([arch.code])
+    codes, besides = np.array([arch.code]), measured_besides(bench, version, [arch])
+    counts = {name: int(bench.problem.exact[name](codes)[0]) for name in of_kind("exact")}
     detail = measurement.detail
     return {
         "architecture": arch.text,
         "origin": origin,
         "own_classifier": origin == PUBLISHED,
-        "resolution": setting.error.resolution(arch),
+        "resolution": bench.subnets.resolution(arch),
         "val_error": 100.0 * detail["wrong"] / detail["images"],
         "val_images": detail["images"],
         "val_error_views": measurement.value,
         "test_error": None,
         "test_images": None,
-        **{name: int(setting.problem.exact[name](codes)[0]) for name in ("madds", "params")},
+        **counts,
+        "objectives": {**counts, **{name: float(found[0]) for name, found in besides.items()}},
         "weights": None,
         "test_confusion": None,
         "test_worst": None,
     }
 
 
-def standard_error(setting: Setting, errors: Floats) -> Floats:
+def standard_error(bench: Workbench, errors: Floats) -> Floats:
     """Of errors in percent of the validation images, in points; that of a binomial share, by Laplace's rule.
 
     No error in ten pictures is no certainty: one more of each kind counts as seen.
     """
-    n = len(setting.error.images)
+    n = len(bench.error.images)
     shares = (errors / 100.0 * n + 1.0) / (n + 2.0)
     return 100.0 * np.sqrt(shares * (1.0 - shares) / n)
 
 
-def measured_values(setting: Setting, version: int) -> tuple[Codes, Floats]:
+def measured_values(bench: Workbench, version: int) -> tuple[Codes, Floats]:
     """Architectures that meet the requirements and were measured under a version, `(n, d)`, and objectives `(n, m)`."""
-    found = setting.archive.measurements(Context("error", "default", "val", version))
+    found = bench.archive.measurements(bench.run.context(ERROR, version))
     good = [m for m in found.values() if m.status == "ok"]
-    codes = setting.supernet.family.space.codes([m.architecture for m in good])
+    codes = bench.supernet.family.space.codes([m.architecture for m in good])
     error = np.array([m.value for m in good], dtype=np.float64)
-    feasible = setting.problem.allowed(codes)
+    feasible = bench.problem.allowed(codes)
     codes, error = codes[feasible], error[feasible]
-    return codes, objective_values(setting, codes, error)
+    return codes, objective_values(bench, version, codes, error)
 
 
-def objective_values(setting: Setting, codes: Codes, error: Floats) -> Floats:
-    """Objectives of architectures in the run's order. Shapes: `(n, d), (n,) -> (n, m)`."""
-    names = setting.run.settings.objectives
-    columns = [error if name == "error" else setting.problem.exact[name](codes) for name in names]
-    return np.stack(columns, axis=1).astype(np.float64)
+def objective_values(bench: Workbench, version: int, codes: Codes, error: Floats) -> Floats:
+    """Objectives of architectures in the run's order. Shapes: `(n, d), (n,) -> (n, m)`.
+
+    Args:
+        version: of the weights that `error` is of.
+    """
+    archs = bench.supernet.family.space.architectures(codes)
+    columns = {ERROR: error, **measured_besides(bench, version, archs)}
+    names, exact = bench.run.settings.objectives, bench.problem.exact
+    return np.stack([columns[name] if name in columns else exact[name](codes) for name in names], axis=1).astype(float)
 
 
-def reference_of(setting: Setting) -> list[float]:
+def measured_besides(bench: Workbench, version: int, archs: Sequence[Architecture]) -> dict[str, Floats]:
+    """Measured objectives besides error of architectures, `(n,)` each. What was not measured yet is measured now."""
+    found = {}
+    for name, objective in bench.measures.items():
+        if name == ERROR:
+            continue
+        of = bench.run.context(name, version)
+        known = bench.archive.measurements(of)
+        for arch in archs:
+            if arch not in known:
+                bench.archive.record(of, measurement_of(objective, arch))
+        found[name] = bench.archive.values([of], archs)
+    return found
+
+
+def measurement_of(objective: Measures, arch: Architecture, seconds: float = 0.0) -> Measurement:
+    """One architecture's value of an objective, as the archive keeps it."""
+    result = objective.measure(np.array([arch.code]))
+    detail = result.details[0] if result.details else {}
+    return Measurement(arch, float(result.values[0]), float(result.spread[0]), result.status[0], seconds, detail)
+
+
+def reference_of(bench: Workbench) -> list[float]:
     """Hypervolume's reference point: the majority class's error, and 1.05 x the largest architecture for the rest."""
-    largest = setting.supernet.family.space.corners()[1:]
-    majority = majority_error(np.asarray(setting.val.labels)) or 100.0  # where validation has one class alone
-    names = setting.run.settings.objectives
-    return [majority if name == "error" else 1.05 * float(setting.problem.exact[name](largest)[0]) for name in names]
+    largest = bench.supernet.family.space.largest
+
+    def reference(name: str) -> float:
+        if name == ERROR:
+            return majority_error(np.asarray(bench.val.labels)) or 100.0  # where validation has one class alone
+        if name in bench.problem.exact:
+            return 1.05 * float(bench.problem.exact[name](np.array([largest.code]))[0])
+        measured = bench.archive.decide(
+            f"largest {name}", lambda: float(bench.measures[name].measure(np.array([largest.code])).values[0])
+        )
+        return 1.05 * float(measured)
+
+    return [reference(name) for name in bench.run.settings.objectives]
 
 
-def hypervolume_of(setting: Setting, values: Floats) -> float:
+def hypervolume_of(bench: Workbench, values: Floats) -> float:
     """Hypervolume of objectives `(n, m)`, each divided by its reference value; in 0..1."""
-    return hypervolume(values, reference_of(setting))
+    return hypervolume(values, reference_of(bench))
 
 
 def front_rows(values: Floats) -> NDArray[np.int64]:

@@ -11,8 +11,8 @@ from torch import Tensor
 from naturalize.errors import Interrupted
 from naturalize.run import read_events
 from naturalize.run.checkpoints import Checkpoints
-from naturalize.setting import Setting
 from naturalize.training.adapt import Extent, Step, TrainingState
+from naturalize.workbench import Workbench
 
 MOMENTUM = "momentum_buffer"  # as SGD calls it
 SAVE_S = 30.0  # a kill loses no more training than this
@@ -25,19 +25,19 @@ class Session:
     under way; opening a session takes up the latest of them.
 
     Args:
-        begin: the version before the first: below -1 where preparation has phases that end in versions below 0.
+        begin: version to count from: -1, or -n where preparation has n phases, each of which ends in a version.
         checkpoints: those of the run unless told: a training that branches off has its own.
         steps_before: done before the first, over the whole run.
     """
 
     def __init__(
-        self, setting: Setting, begin: int = -1, checkpoints: Checkpoints | None = None, steps_before: int = 0
+        self, bench: Workbench, begin: int = -1, checkpoints: Checkpoints | None = None, steps_before: int = 0
     ) -> None:
-        self.setting = setting
-        self.checkpoints = checkpoints or setting.run.checkpoints
+        self.bench = bench
+        self.checkpoints = checkpoints or bench.run.checkpoints
         self.state: dict[str, Any] = {"version": begin, "complete": True, "steps_before": steps_before}
         self._saved = time.monotonic()
-        path = setting.run.directory / "events.jsonl"
+        path = bench.run.directory / "events.jsonl"
         told = (event for event in read_events(path) if event.get("event") == "epoch")
         self._told = {(event["phase"], event["version"], event["epoch"]) for event in told}
         name = self.checkpoints.latest()
@@ -52,11 +52,11 @@ class Session:
     def load(self, name: str) -> None:
         """Take up a checkpoint: weights, momentum, place in its training."""
         weights, moments, self.state = self.checkpoints.load(name)
-        self.setting.supernet.load_state_dict(weights)
-        parameters = dict(self.setting.supernet.named_parameters())
+        self.bench.supernet.load_state_dict(weights)
+        parameters = dict(self.bench.supernet.named_parameters())
         for key, tensor in moments.items():
             of, _, kind = key.partition(":")
-            state = self.setting.trainer.optimizer.state[parameters[of]]
+            state = self.bench.trainer.optimizer.state[parameters[of]]
             state[kind or MOMENTUM] = tensor if kind == "step" else tensor.to(parameters[of].device)
 
     def train(
@@ -72,9 +72,9 @@ class Session:
         if self.version >= version:
             return
         state = TrainingState() if self.state["complete"] else TrainingState(**self.state["training"])
-        extent = extent.resumed(state, self.setting.watch.used_s)
+        extent = extent.resumed(state, self.bench.watch.used_s)
         first = self.state["steps_before"]
-        watch, trainer = self.setting.watch, self.setting.trainer
+        watch, trainer = self.bench.watch, self.bench.trainer
         per_epoch = trainer.batches.per_epoch
 
         def under_way() -> dict[str, Any]:
@@ -102,19 +102,19 @@ class Session:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint; only the measured version before and what is under way are kept beside it."""
-        weights = self.setting.supernet.state_dict()
+        weights = self.bench.supernet.state_dict()
         self.checkpoints.save(weights, self.moments(), state)
         self.state = state
-        closed = self.setting.archive.iterations()
+        closed = self.bench.archive.iterations()
         self.checkpoints.prune([state["version"], *(facts["weights_version"] for facts in closed[-1:])])
         self._saved = time.monotonic()
 
     def moments(self) -> dict[str, Tensor]:
         """What the optimiser remembers: momentum by name of parameter, all else as `name:kind`."""
-        state = self.setting.trainer.optimizer.state
+        state = self.bench.trainer.optimizer.state
         return {
             name if kind == MOMENTUM else f"{name}:{kind}": tensor
-            for name, parameter in self.setting.supernet.named_parameters()
+            for name, parameter in self.bench.supernet.named_parameters()
             for kind, tensor in state.get(parameter, {}).items()
             if isinstance(tensor, Tensor)
         }

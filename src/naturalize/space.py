@@ -6,6 +6,7 @@ single-value view of a row. No torch: a space of one's own can be searched in a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from naturalize.errors import UserError
 
 Codes = NDArray[np.int64]
+
+REJECTED = 64  # combinations of options for each valid one, from which on rejection is too slow
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,21 @@ class SearchSpace:
         name: what messages call the space.
         variables: in the order of the columns of codes.
         rules: pairs of column indices; a chain's pairs stand in the order in which absence spreads.
+
+    Raises `UserError` for bounds and rules that make no sense.
+
+    Example:
+        >>> space = SearchSpace("cups", [Variable("height", 3, 20), Variable("radius", 1, 12)])
+        >>> len(space), space.size
+        (2, 216)
+        >>> space.strings(np.array([[7, 12]])), space.parse("0712").code
+        (['0712'], (7, 12))
     """
 
     def __init__(self, name: str, variables: Sequence[Variable], rules: Sequence[tuple[int, int]] = ()) -> None:
         self.name = name
         self.rules = tuple(rules)
+        check_space(name, variables, self.rules)
         self.variables = within_rules(variables, self.rules)
         self.lower: Codes = np.array([variable.lower for variable in self.variables], dtype=np.int64)
         self.upper: Codes = np.array([variable.upper for variable in self.variables], dtype=np.int64)
@@ -119,29 +132,34 @@ class SearchSpace:
 
     @property
     def size(self) -> int:
-        """Number of valid architectures, exactly: a product over chains of rules, each counted by absence."""
-        parent = dict(self.rules)
+        """Number of valid architectures, exactly: a product over the variables without a parent."""
+        parents = dict(self.rules)
+        return math.prod(sum(self._below[column]) for column in range(len(self)) if column not in parents)
+
+    @cached_property
+    def _below(self) -> list[tuple[int, int]]:
+        """Of each variable and what depends on it: valid combinations where it is absent (0), and where it is not."""
         children: dict[int, list[int]] = {}
-        for child, above in parent.items():
-            children.setdefault(above, []).append(child)
+        for child, parent in self.rules:
+            children.setdefault(parent, []).append(child)
+        found: dict[int, tuple[int, int]] = {}
+        for column in reversed(self._parents_first):
+            lower, upper, dependent = int(self.lower[column]), int(self.upper[column]), children.get(column, [])
+            may_be_absent = lower <= 0 <= upper and all(self.lower[child] == 0 for child in dependent)
+            present = upper - lower + 1 - (lower <= 0 <= upper)
+            found[column] = int(may_be_absent), present * math.prod(sum(found[child]) for child in dependent)
+        return [found[column] for column in range(len(self))]
 
-        def count(column: int) -> int:
-            lower, upper = int(self.lower[column]), int(self.upper[column])
-            absent = 1 if lower == 0 else 0
-            present = upper - max(lower, 1) + 1
-            if column not in children:
-                return absent + present
-            below = 1
-            for child in children[column]:
-                below *= count(child)
-            absent = absent if all(self.lower[child] == 0 for child in children[column]) else 0
-            return absent + present * below
-
-        size = 1
+    @cached_property
+    def _parents_first(self) -> list[int]:
+        """The columns, each after the one that it depends on."""
+        parents, order = dict(self.rules), dict[int, None]()
         for column in range(len(self)):
-            if column not in parent:
-                size *= count(column) if column in children else int(self.upper[column] - self.lower[column] + 1)
-        return size
+            above = [column]
+            while above[-1] in parents:
+                above.append(parents[above[-1]])
+            order |= dict.fromkeys(reversed(above))
+        return list(order)
 
     def is_valid(self, codes: Codes) -> NDArray[np.bool_]:
         """Whether each row lies within the bounds and obeys the rules. Shapes: `(n, d) -> (n,)`."""
@@ -159,7 +177,13 @@ class SearchSpace:
         return codes
 
     def sample(self, n: int, rng: np.random.Generator) -> Codes:
-        """n rows drawn uniformly from the valid architectures, with replacement, by rejection. Shape `(n, d)`."""
+        """n rows drawn uniformly from the valid architectures, with replacement. Shape `(n, d)`.
+
+        Where few combinations of options obey the rules, each variable is drawn after its parent, absent as often as
+        the count of valid combinations below it says; elsewhere by rejection, which is quicker.
+        """
+        if self.size * REJECTED < math.prod((self.upper - self.lower + 1).tolist()):
+            return self._sample_by_counts(n, rng)
         drawn: list[Codes] = []
         missing = n
         while missing > 0:
@@ -168,6 +192,17 @@ class SearchSpace:
             drawn.append(valid)
             missing -= len(valid)
         return np.concatenate(drawn) if drawn else np.empty((0, len(self)), dtype=np.int64)
+
+    def _sample_by_counts(self, n: int, rng: np.random.Generator) -> Codes:
+        parents, ruled = dict(self.rules), {column for rule in self.rules for column in rule}
+        codes = rng.integers(self.lower, self.upper + 1, size=(n, len(self)))
+        for column in (column for column in self._parents_first if column in ruled):
+            absent, present = self._below[column]
+            there = rng.integers(max(self.lower[column], 1), max(self.upper[column], 1) + 1, size=n)
+            codes[:, column] = np.where(rng.random(n) < absent / (absent + present), 0, there)
+            if column in parents:
+                codes[codes[:, parents[column]] == 0, column] = 0
+        return codes
 
     def sample_trimmed(self, n: int, rng: np.random.Generator) -> Codes:
         """n rows that have all variables of the largest architecture, none, or anything between. Shape `(n, d)`.
@@ -213,15 +248,8 @@ class SearchSpace:
             "".join(f"{value:0{width}d}" for value, width in zip(row, widths, strict=True)) for row in codes.tolist()
         ]
 
-    def architecture(self, code: Sequence[int] | Codes) -> Architecture:
-        """The architecture of one row. Raises `UserError` where it is not valid here."""
-        row = np.asarray(code, dtype=np.int64)[None]
-        if row.shape[1] != len(self) or not self.is_valid(row)[0]:
-            raise UserError(f"{list(map(int, code))} is no architecture of the search space {self.name}")
-        return Architecture(row[0].tolist(), self.strings(row)[0])
-
     def architectures(self, codes: Codes) -> list[Architecture]:
-        """`architecture` of every row, without checking: for codes that the space itself made."""
+        """The architecture of every row, without checking: for codes that the space itself made."""
         return [Architecture(row, text) for row, text in zip(codes.tolist(), self.strings(codes), strict=True)]
 
     def parse(self, text: str) -> Architecture:
@@ -255,6 +283,32 @@ def unique_rows(codes: Codes) -> Codes:
     """The distinct rows, each where it first stands."""
     _, first = np.unique(codes, axis=0, return_index=True)
     return codes[np.sort(first)]
+
+
+def check_space(name: str, variables: Sequence[Variable], rules: Sequence[tuple[int, int]]) -> None:
+    """Raise `UserError` for a space that describes nothing: without variables, with crossed bounds or rules."""
+    if not variables:
+        raise UserError(f"the search space {name} has no variables")
+    for variable in variables:
+        if variable.lower > variable.upper:
+            raise UserError(
+                f"{name}: {variable.name} has no options: it runs from {variable.lower} to {variable.upper}"
+            )
+    parents: dict[int, int] = {}
+    for child, parent in rules:
+        if not (0 <= child < len(variables) and 0 <= parent < len(variables)):
+            raise UserError(f"{name}: the rule {(child, parent)} is on a variable that is not there")
+        if child in parents:
+            raise UserError(f"{name}: {variables[child].name} depends on two variables: a rule gives it one parent")
+        if min(variables[child].lower, variables[parent].lower) < 0:
+            raise UserError(f"{name}: codes of variables with a rule start at 0, which is absence, or later")
+        parents[child] = parent
+    for child in parents:
+        above = child
+        for _ in parents:
+            above = parents.get(above, above)
+        if above in parents:
+            raise UserError(f"{name}: {variables[child].name} depends on itself by way of its rules")
 
 
 def within_rules(variables: Sequence[Variable], rules: Sequence[tuple[int, int]]) -> tuple[Variable, ...]:

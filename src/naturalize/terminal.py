@@ -13,8 +13,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from naturalize.errors import command
-from naturalize.report.numbers import plural
-from naturalize.run import FrontNetwork, duration
+from naturalize.numbers import count, duration, percent, plural
+from naturalize.objectives import COST, OBJECTIVES
+from naturalize.run import FrontNetwork
 
 PLAIN_S = 10.0  # between plain lines
 FIRST_S = 2.0  # before the first: what is over sooner needs none
@@ -134,11 +135,10 @@ class Terminal:
         self.budget_s = event["budget_s"]
         preparing = event["prepare_until"] - event["used_s"]
         before = f"{duration(preparing)} of preparation, then " if preparing > 1 else ""
-        count = event["iterations"]
         search = (
-            f"about {count} iteration{'s' * (count != 1)} of {duration(event['iteration_s'])}, each measuring about "
-            f"{event['members']} networks on {event['val_images']:,} validation images"
-            if count
+            f"about {plural(event['iterations'], 'iteration')} of {duration(event['iteration_s'])}, each measuring "
+            f"about {event['members']} networks on {event['val_images']:,} validation images"
+            if event["iterations"]
             else "no search in so little time"
         )
         left = duration(max(0.0, event["budget_s"] - event["final_from"]))
@@ -165,7 +165,7 @@ class Terminal:
         """What there is before anything is trained."""
         networks = event["networks"]
         ends = [networks[0], min(networks, key=lambda network: network["val_error"])][: len(networks)]
-        told = " to ".join(f"{end['val_error']:.1f}% at {quantity(end['madds'])} multiply-adds" for end in ends)
+        told = " to ".join(f"{end['val_error']:.1f}% at {count(end[COST])} {OBJECTIVES[COST].words}" for end in ends)
         number = plural(len(networks), "network")
         self.say(f"front of the published network, untrained: {number}, validation error {told}")
 
@@ -205,7 +205,7 @@ def front_table(networks: Sequence[FrontNetwork]) -> list[str]:
     head = ["architecture", "px", "MAdds", "params", "val error", "test error"]
     rows = [[*head, "val before", "test before"] if finetuned else head]
     for network in networks:
-        counts = str(network.resolution), quantity(network.madds), quantity(network.params)
+        counts = str(network.resolution), count(network.madds), count(network.params)
         rows.append([network.architecture, *counts, percent(network.val_error), percent(network.test_error)])
         if finetuned:
             before = network.before_finetuning or {}
@@ -215,16 +215,3 @@ def front_table(networks: Sequence[FrontNetwork]) -> list[str]:
         "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))])
         for row in rows
     ]
-
-
-def percent(error: float | None) -> str:
-    """An error as it is told, `-` where there is none."""
-    return "-" if error is None else f"{error:.2f}%"
-
-
-def quantity(number: float) -> str:
-    """A count for people: `213 K`, `6.67 M`."""
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
-        if number >= unit:
-            return f"{number / unit:.3g} {name}"
-    return f"{number:g}"

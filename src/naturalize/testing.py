@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
@@ -14,37 +15,40 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from naturalize.archive import Context, Measurement
+from naturalize.archive import Measurement
 from naturalize.classifiers import OwnClassifier, images_of_a_classifier
 from naturalize.data import Pixels
 from naturalize.errors import UserError
 from naturalize.exporting import Network, card_path, save_network
-from naturalize.files import write_bytes, write_json
+from naturalize.files import checksum_of, write_bytes, write_json
+from naturalize.machine import read_test_s
+from naturalize.objectives import COST, ERROR
 from naturalize.probing import probe_networks
 from naturalize.run.front import PUBLISHED, TRANSFER, read_front, val_version
 from naturalize.run.run import card_of
 from naturalize.schedule import FEWEST_TESTED
 from naturalize.search import non_dominated
 from naturalize.selection import Entry, Front
-from naturalize.setting import Setting, read_test_s
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
 from naturalize.training.engine import at_once, side_by_side
-from naturalize.training.evaluate import fold, logits_of
+from naturalize.training.evaluate import fold, logits_on
 from naturalize.warm_start import with_classifier
+from naturalize.workbench import Workbench
 
 NETWORKS, PICTURES = "networks", "pictures"  # directories in a run
+OURS = re.compile(rf"{NETWORKS}/\d+(-2)?\.(safetensors|json)|{PICTURES}/\d+\.png")  # what we write there
 WORST = 12  # pictures with wrong answers that the report shows of each network
 AS_MADDS = 10e6  # what a network takes besides its multiply-adds, in these: to cut it out, to resize pictures
 WAIT_S = 0.01
-OVERTIME = 0.03  # of a budget, for the test of a run that was resumed when its time was over
+OVERTIME = 0.03  # share of the budget that testing has where a run is resumed after its time
 LATE, MOST_LATE_S = 0.1, 10.0  # of a budget, by which the first few networks may be late: one or two are no front
 
 Found = TypeVar("Found")
 
 
 def measure_test(
-    setting: Setting,
+    bench: Workbench,
     front: Front,
     until: float | None = None,
     finetuned: Mapping[str, Subnet] | None = None,
@@ -58,7 +62,7 @@ def measure_test(
         finetuned: subnets by architecture that are measured in place of the supernet's; of those alone.
         own: classifiers by architecture in place of the shared one.
     """
-    watch, dataset = setting.watch, setting.dataset
+    watch, dataset = bench.watch, bench.dataset
     if until is not None:
         until = max(until, watch.used_s + OVERTIME * until)
     dataset.scan_test(watch.progress)
@@ -69,43 +73,63 @@ def measure_test(
     sides = sorted({network["resolution"] for network in front["networks"]})
     pixels = Pixels(dataset, rows, sides, progress=watch.progress_in_thread)
     networks = [n for n in front["networks"] if finetuned is None or n["architecture"] in finetuned]
-    ready = published_of(setting, networks) if finetuned is None else finetuned
+    ready = published_of(bench, networks) if finetuned is None else finetuned
 
     def answer(network: Entry) -> tuple[Subnet, Tensor | None]:
         text, logits = network["architecture"], None
-        subnet = ready[text] if text in ready else network_on_front(setting, text, own or {})
+        subnet = ready[text] if text in ready else network_on_front(bench, text, own or {})
         if len(rows):
-            images = pixels(np.arange(len(rows)), network["resolution"])
-            logits = logits_of(fold(copy.deepcopy(subnet)), images, setting.error.device, setting.error.progress)
+            folded, side = fold(copy.deepcopy(subnet)), network["resolution"]
+            logits = logits_on(folded, pixels, np.arange(len(rows)), side, bench.device, watch.progress_in_thread)
         return subnet, logits
 
-    taken = names_taken(setting.run.directory)
+    taken = names_taken(bench.run.directory)
     late_s = 0.0 if until is None else min(LATE * until, MOST_LATE_S)
-    for network, (subnet, logits), seconds in in_turn(setting, "test", networks, until, answer, late_s):
+    for network, (subnet, logits), seconds in in_turn(bench, "test", networks, until, answer, late_s):
         if logits is not None:
-            fill_in_test(setting, network, logits, pixels)
+            fill_in_test(bench, network, logits, pixels)
             if finetuned is None and network["origin"] == TRANSFER and one_version(front):
-                record_test(setting, front, network, seconds)
-        write_network(setting, front, network, subnet, taken)
+                record_test(bench, front, network, seconds)
+        write_network(bench, front, network, subnet, taken)
     front["networks"] = [network for network in front["networks"] if network["weights"]]
 
 
-def write_network(setting: Setting, front: Front, network: Entry, subnet: Subnet, taken: Collection[str]) -> None:
+def write_network(bench: Workbench, front: Front, network: Entry, subnet: Subnet, taken: Collection[str]) -> None:
     """Write a network of a front beside those whose names are taken, and say in its entry where it is."""
-    run = setting.run
+    run = bench.run
     card = {**card_of(run, front, network), "spec": subnet.spec}
     path = save_network(run.directory / NETWORKS, Network(subnet.cpu(), card), taken)
     network["weights"] = path.relative_to(run.directory).as_posix()
 
 
-def write_front(setting: Setting, front: Front) -> None:
-    """Write front.json, then delete the files of networks and the pictures that it does not name."""
-    directory = setting.run.directory
-    write_json(directory / "front.json", front)
+def write_front(bench: Workbench, front: Front) -> None:
+    """Write front.json, then delete networks and pictures of before that it does not name; a user's files stay."""
+    directory = bench.run.directory
+    write_json(directory / "front.json", {**front, "checksum": checksum_of(front)})
     named = files_of(front)
     for path in chain(*((directory / name).glob("*") for name in (NETWORKS, PICTURES))):
-        if path.relative_to(directory).as_posix() not in named:
+        name = path.relative_to(directory).as_posix()
+        if OURS.fullmatch(name) and name not in named and path.is_file():
             path.unlink()
+
+
+def carry_finetuned(directory: Path, front: Front) -> None:
+    """Take what was fine-tuned over from front.json of a run, which a new front is about to replace.
+
+    Each stays in place of a network of the same architecture that is no better on validation: a run that goes on does
+    not train them again.
+    """
+    try:
+        networks = read_front(directory)["networks"]
+    except UserError:  # there is none, or a damaged one
+        return
+    for old in networks:
+        if not old.get("before_finetuning") or not old["weights"] or not (directory / old["weights"]).exists():
+            continue
+        same = [network for network in front["networks"] if network["architecture"] == old["architecture"]]
+        if all(network["val_error_views"] >= old["val_error_views"] for network in same):
+            others = [network for network in front["networks"] if network not in same]
+            front["networks"] = sorted([*others, old], key=lambda network: network[COST])
 
 
 def names_taken(directory: Path) -> set[str]:
@@ -129,7 +153,7 @@ def one_version(front: Front) -> bool:
 
 
 def in_turn(
-    setting: Setting,
+    bench: Workbench,
     what: str,
     networks: Sequence[Entry],
     until: float | None,
@@ -145,7 +169,7 @@ def in_turn(
         what: what progress calls the work.
         late_s: seconds after `until` by which the first few may end.
     """
-    watch, device = setting.watch, setting.error.device
+    watch, device = bench.watch, bench.device
     done: list[float] = []  # seconds of those that had their turn, by multiply-adds
 
     def while_time() -> Iterator[Entry]:
@@ -154,7 +178,7 @@ def in_turn(
             while until is not None and place > 1 and not done:  # the largest and the smallest go unforetold
                 watch.check()
                 time.sleep(WAIT_S)
-            takes_s = max(done, default=0.0) * (networks[number]["madds"] + AS_MADDS)
+            takes_s = max(done, default=0.0) * (networks[number][COST] + AS_MADDS)
             late = late_s if begun < FEWEST_TESTED else 0.0
             if not done or until is None or watch.used_s + takes_s <= until + late:
                 begun += 1
@@ -166,7 +190,7 @@ def in_turn(
             found = work(network)
         finally:
             took_s = watch.used_s - start
-            done.append(took_s / (network["madds"] + AS_MADDS))
+            done.append(took_s / (network[COST] + AS_MADDS))
         return network, found, took_s / at_once(device)
 
     def tell() -> None:
@@ -182,7 +206,7 @@ def in_order(networks: Sequence[Entry]) -> list[int]:
 
     Others are there since validation is not sure of them. Each of both is spread along the front.
     """
-    best = non_dominated([[network["val_error_views"], network["madds"]] for network in networks])
+    best = non_dominated([[network["val_error_views"], network[COST]] for network in networks])
     groups = np.flatnonzero(best), np.flatnonzero(~best)
     return [int(group[place]) for group in groups for place in spread(len(group))]
 
@@ -198,55 +222,55 @@ def spread(n: int) -> list[int]:
     return order
 
 
-def network_on_front(setting: Setting, text: str, own: Mapping[str, OwnClassifier]) -> Subnet:
+def network_on_front(bench: Workbench, text: str, own: Mapping[str, OwnClassifier]) -> Subnet:
     """The trained network of an architecture, on the device, with its own classifier where it has one."""
-    subnet = setting.error.network(setting.supernet.family.space.parse(text))
+    subnet = bench.subnets.of(bench.supernet.family.space.parse(text))
     return with_classifier(subnet, own[text].weight, own[text].bias) if text in own else subnet
 
 
-def published_of(setting: Setting, networks: Sequence[Entry]) -> dict[str, Subnet]:
+def published_of(bench: Workbench, networks: Sequence[Entry]) -> dict[str, Subnet]:
     """The untrained networks among entries of a front, by architecture, on the device."""
     texts = {network["resolution"]: network["architecture"] for network in networks if network["origin"] == PUBLISHED}
-    return {texts[side]: subnet for side, subnet in probe_networks(setting, list(texts)).items()}
+    return {texts[side]: subnet for side, subnet in probe_networks(bench, list(texts)).items()}
 
 
-def fill_in_test(setting: Setting, network: Entry, logits: Tensor, pixels: Pixels) -> None:
+def fill_in_test(bench: Workbench, network: Entry, logits: Tensor, pixels: Pixels) -> None:
     """One network's error, confusion matrix and worst pictures on the test split, from its logits."""
     labels = np.asarray(pixels.labels)
-    index, probability = setting.task.predictions(logits)
+    index, probability = bench.task.predictions(logits)
     predicted = index.numpy()
     wrong = predicted != labels
     network["test_error"] = 100.0 * int(wrong.sum()) / len(labels)
     network["test_images"] = len(labels)
-    classes = len(setting.run.class_names)
+    classes = len(bench.run.class_names)
     confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
     network["test_confusion"] = confusion.tolist()
     worst = np.flatnonzero(wrong)[np.argsort(-probability.numpy()[wrong], kind="stable")][:WORST]
     network["test_worst"] = [
         {
-            "picture": write_picture(setting, pixels, row),
-            "path": setting.dataset.paths[pixels.indices[row]],
-            "class": setting.run.class_names[labels[row]],
-            "predicted": setting.run.class_names[predicted[row]],
+            "picture": write_picture(bench, pixels, row),
+            "path": bench.dataset.paths[pixels.indices[row]],
+            "class": bench.run.class_names[labels[row]],
+            "predicted": bench.run.class_names[predicted[row]],
             "probability": round(float(probability[row]), 4),
         }
         for row in worst.tolist()
     ]
 
 
-def record_test(setting: Setting, front: Front, network: Entry, seconds: float) -> None:
+def record_test(bench: Workbench, front: Front, network: Entry, seconds: float) -> None:
     """Put one network's test error into the archive."""
-    context = Context("error", "default", "test", front["weights_version"])
+    of = bench.run.context(ERROR, front["weights_version"], "test")
     images = network["test_images"]
     detail = {"wrong": round(network["test_error"] * images / 100), "images": images, "views": 1}
-    arch = setting.supernet.family.space.parse(network["architecture"])
-    setting.archive.record(context, Measurement(arch, network["test_error"], 0.0, "ok", seconds, detail))
+    arch = bench.supernet.family.space.parse(network["architecture"])
+    bench.archive.record(of, Measurement(arch, network["test_error"], 0.0, "ok", seconds, detail))
 
 
-def write_picture(setting: Setting, pixels: Pixels, row: int) -> str:
+def write_picture(bench: Workbench, pixels: Pixels, row: int) -> str:
     """A picture as the networks see it, at the largest resolution of the front; its path in the run."""
     name = f"{PICTURES}/{pixels.indices[row]}.png"
-    path = setting.run.directory / name
+    path = bench.run.directory / name
     if not path.exists():
         planes = pixels(np.array([row]), pixels.resolutions[-1])[0]
         picture = Image.fromarray(planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0))
@@ -257,13 +281,13 @@ def write_picture(setting: Setting, pixels: Pixels, row: int) -> str:
     return name
 
 
-def ending_s(setting: Setting, front: Front) -> tuple[float, float]:
+def ending_s(bench: Workbench, front: Front) -> tuple[float, float]:
     """What the last classifiers of a front take, and its test, by what measuring its networks took."""
-    known = setting.archive.measurements(Context("error", "default", "val", front["weights_version"]))
+    known = bench.archive.measurements(bench.run.context(ERROR, front["weights_version"]))
     per_image = {
         arch.text: m.seconds / (m.detail["images"] * m.detail["views"]) for arch, m in known.items() if m.status == "ok"
     }
     most = max(per_image.values())
     seconds = sum(per_image.get(network["architecture"], most) for network in front["networks"])
-    reading_s = read_test_s(setting, len({network["resolution"] for network in front["networks"]}))
-    return seconds * images_of_a_classifier(setting), seconds * len(setting.dataset.splits["test"]) + reading_s
+    reading_s = read_test_s(bench, len({network["resolution"] for network in front["networks"]}))
+    return seconds * images_of_a_classifier(bench), seconds * len(bench.dataset.splits["test"]) + reading_s

@@ -1,4 +1,4 @@
-"""The start from weights that were brought along: what the body knows is kept, and its new classifier has a use of it.
+"""Start from weights that were brought along: keep the function of the body, and fit new classifiers to its features.
 
 All of it is a function of the weights and of training pictures; a run does it once, before its first step.
 """
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from naturalize import rng
-from naturalize.setting import Setting
 from naturalize.space import Architecture
 from naturalize.supernet import Supernet, subnet
 from naturalize.supernet.blocks import ElasticInvertedResidual
@@ -25,6 +24,7 @@ from naturalize.tasks import Classification
 from naturalize.tasks.classification import ClassificationHead
 from naturalize.training.engine import memory_format
 from naturalize.training.evaluate import fold, logits_of
+from naturalize.workbench import Workbench
 
 FIT_PICTURES, FIT_SIDE = 128, 96  # by which options get statistics: how many pictures, of about which side
 TINY, MOST_FACTOR = 1e-5, 20.0  # variances below and factors above which say nothing
@@ -36,7 +36,7 @@ STEPS, STEPS_NEAR = 100, 20  # of L-BFGS, at most; from weights that it is kept 
 
 
 @torch.no_grad()
-def fit_body(setting: Setting, arch: Architecture) -> None:
+def fit_body(bench: Workbench, arch: Architecture) -> None:
     """Fit a body that was trained as one network to these pictures; what that network computes stays the same.
 
     Channels are put in order, and options get statistics. Where subnets take statistics of the user's pictures, scale
@@ -45,28 +45,28 @@ def fit_body(setting: Setting, arch: Architecture) -> None:
     Args:
         arch: the largest of the body, whose stored statistics are true.
     """
-    body, train = setting.supernet.eval().body(arch), setting.trainer.images.pixels
-    network = plain_network(setting, setting.supernet, arch)
+    body, train = bench.supernet.eval().body(arch), bench.trainer.images.pixels
+    network = plain_network(bench, bench.supernet, arch)
     for block, plain in pairs(body, ElasticInvertedResidual, network, subnet.InvertedResidual):
         plain.register_forward_pre_hook(partial(fit_block, block))
-    side = min(setting.supernet.family.resolutions, key=lambda side: abs(side - FIT_SIDE))
-    rows = np.sort(rng.generator(setting.seed, "fit").permutation(len(train))[:FIT_PICTURES])
-    network(on_device(setting, train(rows, side)))
-    if setting.run.keeps_statistics:
+    side = min(bench.supernet.family.resolutions, key=lambda side: abs(side - FIT_SIDE))
+    rows = np.sort(rng.generator(bench.seed, "fit").permutation(len(train))[:FIT_PICTURES])
+    network(on_device(bench, train(rows, side)))
+    if bench.run.keeps_statistics:
         return
-    network = plain_network(setting, setting.supernet, arch)
+    network = plain_network(bench, bench.supernet, arch)
     norms = [(norm, Moments(plain)) for norm, plain in pairs(body, ElasticConvNorm, network, nn.BatchNorm2d)]
-    calibration = setting.error.calibration
-    pixels = calibration(np.arange(len(calibration)), setting.error.resolution(arch))
-    logits_of(network, pixels, setting.error.device, setting.watch.progress)
+    calibration = bench.subnets.calibration
+    pixels = calibration(np.arange(len(calibration)), bench.subnets.resolution(arch))
+    logits_of(network, pixels, bench.device, bench.watch.progress)
     for operator, seen in norms:
         keep_function(operator, seen.mean, seen.variance)
 
 
-def plain_network(setting: Setting, supernet: Supernet, arch: Architecture) -> subnet.Subnet:
+def plain_network(bench: Workbench, supernet: Supernet, arch: Architecture) -> subnet.Subnet:
     """A supernet's subnet with the stored statistics, on the device."""
     network = supernet.extract(arch).eval()
-    return network.to(setting.error.device, memory_format=memory_format(setting.error.device))  # type: ignore[call-overload]
+    return network.to(bench.device, memory_format=memory_format(bench.device))  # type: ignore[call-overload]
 
 
 def with_classifier(network: subnet.Subnet, weight: Tensor, bias: Tensor) -> subnet.Subnet:
@@ -77,11 +77,9 @@ def with_classifier(network: subnet.Subnet, weight: Tensor, bias: Tensor) -> sub
     return network
 
 
-def on_device(setting: Setting, pixels: NDArray[np.uint8]) -> Tensor:
+def on_device(bench: Workbench, pixels: NDArray[np.uint8]) -> Tensor:
     """Pixels `(n, channels, r, r)` as a network takes them."""
-    return (
-        torch.from_numpy(pixels).to(setting.error.device).contiguous(memory_format=memory_format(setting.error.device))
-    )
+    return torch.from_numpy(pixels).to(bench.device).contiguous(memory_format=memory_format(bench.device))
 
 
 def pairs(body: nn.Module, elastic: type, network: nn.Module, plain: type) -> list[tuple[Any, Any]]:
@@ -214,7 +212,7 @@ def by_contribution(weight: Tensor, covariance: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def start_classifiers(setting: Setting, bodies: Sequence[Sequence[Architecture]]) -> None:
+def start_classifiers(bench: Workbench, bodies: Sequence[Sequence[Architecture]]) -> None:
     """Fit the new classifier of each body to training pictures, as its architectures see them.
 
     Fine-tuning from a linear probe keeps more of what the body knows (Kumar et al., ICLR 2022). Nothing to do where
@@ -223,38 +221,38 @@ def start_classifiers(setting: Setting, bodies: Sequence[Sequence[Architecture]]
     Args:
         bodies: for each body of the family, in order, architectures whose features are good.
     """
-    if not setting.trainer.labelled:
+    if not bench.trainer.labelled:
         return
-    family, images = setting.supernet.family, setting.trainer.images
+    family, images = bench.supernet.family, bench.trainer.images
     most = max(LEAST, PIXELS // family.resolutions[-1] ** 2)
-    rows = np.sort(rng.generator(setting.seed, "probe").permutation(len(images.labels))[:most])
+    rows = np.sort(rng.generator(bench.seed, "probe").permutation(len(images.labels))[:most])
     for body, archs in zip(family.bodies, bodies, strict=True):
-        channels = classifier_of(setting, body).in_features
-        seen = [features_of(setting, arch, rows) for arch in archs]
+        channels = classifier_of(bench, body).in_features
+        seen = [features_of(bench, arch, rows) for arch in archs]
         features = torch.cat([F.pad(each, [0, channels - each.shape[1]]) for each in seen])
         labels = images.labels[rows].repeat(len(archs))
-        set_classifier(setting, body, *logistic_regression(setting.task, features, labels))
+        set_classifier(bench, body, *logistic_regression(bench.task, features, labels))
 
 
-def classifier_of(setting: Setting, body: int) -> nn.Linear:
+def classifier_of(bench: Workbench, body: int) -> nn.Linear:
     """The classifier on a body, by its code."""
-    return cast(ClassificationHead, setting.supernet.head_of(body)).classifier
+    return cast(ClassificationHead, bench.supernet.head_of(body)).classifier
 
 
 @torch.no_grad()
-def set_classifier(setting: Setting, body: int, weight: Tensor, bias: Tensor) -> None:
+def set_classifier(bench: Workbench, body: int, weight: Tensor, bias: Tensor) -> None:
     """Let the classifier on a body start with these weights, `(classes, channels)` and `(classes,)`."""
-    classifier = classifier_of(setting, body)
+    classifier = classifier_of(bench, body)
     classifier.weight.copy_(weight)
     classifier.bias.copy_(bias)
 
 
-def features_of(setting: Setting, arch: Architecture, rows: NDArray[np.int64]) -> Tensor:
+def features_of(bench: Workbench, arch: Architecture, rows: NDArray[np.int64]) -> Tensor:
     """What the classifier of an architecture's calibrated network is given, `(len(rows), d)`, on the CPU."""
-    network = fold(setting.error.network(arch))
+    network = fold(bench.subnets.of(arch))
     cast(subnet.ClassificationHead, network.head).classifier = nn.Identity()
-    pixels = setting.trainer.images.pixels(rows, setting.error.resolution(arch))
-    return logits_of(network, pixels, setting.error.device, setting.watch.progress).clone()
+    pixels = bench.trainer.images.pixels(rows, bench.subnets.resolution(arch))
+    return logits_of(network, pixels, bench.device, bench.watch.progress).clone()
 
 
 @torch.enable_grad()

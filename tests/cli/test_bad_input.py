@@ -224,10 +224,12 @@ def replaced(name: str, pattern: str, text: str) -> Callable[[Path], None]:
     """Changes a file of a run."""
 
     def change(run: Path) -> None:
-        path = run / name
-        changed, number = re.subn(pattern, text, path.read_text(encoding="utf-8"), count=1)
-        assert number
-        path.write_text(changed, encoding="utf-8")
+        paths = list(run.glob(name))
+        assert paths
+        for path in paths:
+            changed, number = re.subn(pattern, text, path.read_text(encoding="utf-8"), count=1)
+            assert number
+            path.write_text(changed, encoding="utf-8")
 
     return change
 
@@ -235,6 +237,20 @@ def replaced(name: str, pattern: str, text: str) -> Callable[[Path], None]:
 def written(name: str, content: bytes) -> Callable[[Path], None]:
     """Overwrites a file of a run."""
     return lambda run: (run / name).write_bytes(content) and None
+
+
+def flipped(pattern: str) -> Callable[[Path], None]:
+    """Flips one bit in the middle of the files of a run that match a pattern (X11)."""
+
+    def change(run: Path) -> None:
+        paths = list(run.glob(pattern))
+        assert paths
+        for path in paths:
+            content = bytearray(path.read_bytes())
+            content[2 * len(content) // 3] ^= 16
+            path.write_bytes(content)
+
+    return change
 
 
 def cut(pattern: str) -> Callable[[Path], None]:
@@ -258,9 +274,11 @@ def cut(pattern: str) -> Callable[[Path], None]:
         (written("run.toml", b"\xff\xfe\x00"), "resume run", ["run.toml is damaged"]),
         (written("run.toml", b""), "finish run", ["run.toml is damaged"]),
         (cut("run.toml"), "export run --to m.onnx", ["run.toml is damaged"]),
-        (replaced("run.toml", "seed = 0", "sed = 0"), "resume run", ["run.toml is damaged", "sed"]),
+        (replaced("run.toml", "seed = 0", "sed = 0"), "resume run", ["run.toml is damaged", "has changed"]),
         (replaced("front.json", '"format": 1', '"format": 99'), "front run", ["newer naturalize", "99"]),
         (replaced("front.json", '"format": 1', '"format": 99'), "predict run photos", ["newer naturalize"]),
+        (replaced("front.json", r'"val_error": \d', '"val_error": 9'), "front run", ["front.json is damaged"]),
+        (replaced("networks/*.json", r'"resolution": \d', '"resolution": 9'), "predict run photos", ["damaged one"]),
         (written("front.json", b"{}"), "front run", ["front.json is damaged", "naturalize finish run"]),
         (written("front.json", b"[1]"), "front run", ["front.json is damaged"]),
         (cut("front.json"), "report run", ["front.json is damaged"]),
@@ -270,6 +288,19 @@ def cut(pattern: str) -> Callable[[Path], None]:
         (cut("networks/*.safetensors"), "export run --to m.onnx", ["safetensors"]),
         (cut("networks/*.safetensors"), "predict run photos", ["safetensors"]),
         (cut("networks/*.json"), "predict run photos", [".json"]),
+        (flipped("networks/*.safetensors"), "predict run photos", ["safetensors", "damaged"]),
+        (flipped("networks/*.safetensors"), "export run --to m.onnx", ["safetensors", "damaged"]),
+        (flipped("pixels.safetensors"), "export run --to m.onnx", ["pixels.safetensors is missing or damaged"]),
+        (
+            flipped("supernet/*/weights.safetensors"),
+            "resume run --iterations 2 --data photos",
+            ["checkpoint", "damaged"],
+        ),
+        (
+            flipped("supernet/*/trainer.safetensors"),
+            "resume run --iterations 2 --data photos",
+            ["checkpoint", "damaged"],
+        ),
         (cut("supernet/*/weights.safetensors"), "resume run --iterations 2 --data photos", ["checkpoint", "damaged"]),
         (cut("supernet/*/state.json"), "resume run --iterations 2 --data photos", ["checkpoint", "damaged"]),
         (written("supernet/latest", b"0099"), "resume run --iterations 2 --data photos", ["0099"]),
@@ -306,6 +337,14 @@ def test_a_damaged_or_newer_run(
         (["resume", "--data", "nowhere"], ["nowhere"]),
         (["resume", "--data", "others", "--iterations", "2"], ["not those that", "began with"]),
         (["export", "--to", "m.onnx", "--format", "onxn"], ["unknown export format 'onxn'", "onnx"]),
+        (
+            ["export", "--to", "m.onnx", "--architecture", "1" * 13, "--require", "madds<1"],  # N18
+            ["by its architecture or by what it requires, not by both"],
+        ),
+        (
+            ["finetune", "--architecture", "1" * 13, "--require", "madds<1"],
+            ["by its architecture or by what it requires, not by both"],
+        ),
         (["export", "--to", "m.txt"], [".onnx (onnx)", ".pt (torch)"]),
         (["export", "--to", "m.pt", "--format", "onnx"], [".onnx"]),
         (["export", "--to", "m.onnx", "--opset", "12"], ["12", "13 to 17"]),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import Quick
+from commands import Finished, Quick, content_of, naturalize
 
 from naturalize.run.run import prepared_directory
 from naturalize.terminal import Terminal, front_table
@@ -99,10 +99,10 @@ def test_plain_lines_come_at_a_steady_pace(capfd: pytest.CaptureFixture[str], mo
             now = 100.0 + tenth / 10
             shows({"event": "progress", "phase": "scan", "done": tenth, "total": 350, "used_s": tenth / 10})
     assert [line.split(", ", 1)[1] for line in capfd.readouterr().err.splitlines()] == [
-        "2s so far",
+        "2.1s so far",
         "12s so far, about 23s to go",
         "22s so far, about 13s to go",
-        "32s so far, about 3s to go",
+        "32s so far, about 2.7s to go",
     ]
 
 
@@ -214,3 +214,17 @@ def test_T03_fewer_pictures_than_a_batch(picture_maker: Callable[..., Path], tmp
     done = quick("check", tmp_path / "d")
     assert done.code == 0, done
     assert "in batches of about 2" in done.out or "in batches of about 4" in done.out
+
+
+@pytest.mark.parametrize("command", ["check photos", "front run", "predict run photos", "export run --to m.onnx"])
+def test_N04_nothing_is_written_to_the_users_home(finished: Finished, tmp_path: Path, command: str) -> None:
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    (work / "photos").symlink_to(finished.photos)
+    finished.copy(work / "run")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")} | {"HOME": str(home)}
+    done = naturalize(*command.split(), cwd=work, env=env)
+    assert done.code == 0, done.err
+    assert content_of(home) == {}
+    assert "\x1b" not in done.err

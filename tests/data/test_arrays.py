@@ -1,8 +1,10 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from naturalize.data import open_data
 from naturalize.errors import UserError
@@ -70,7 +72,7 @@ def test_D34_what_could_be_two_things_is_refused(X: Any, says: str) -> None:
     [
         ((COLOUR, Y[:5]), "12 pictures but 5 labels"),
         ((COLOUR, np.eye(12)), "one label per picture"),
-        ((COLOUR, Y / 2), "floats"),
+        ((COLOUR, Y / 2), "y of train\\[1\\] is 0.5: a class is a whole number or a name"),
         ((COLOUR,), "a pair"),
         ({"test": (COLOUR, Y)}, "without 'train'"),
         ({"train": (COLOUR, Y), "holdout": (COLOUR, Y)}, "'holdout'"),
@@ -112,3 +114,57 @@ def test_a_folder_called_digits_is_mentioned(tmp_path: Any, monkeypatch: pytest.
     (tmp_path / "digits").mkdir()
     monkeypatch.chdir(tmp_path)
     assert "write ./digits for the folder" in "\n".join(open_data("digits").summary())
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), "", " ", pd.NA, pd.NaT])
+def test_N13_a_missing_label_is_counted_and_no_class(missing: Any) -> None:
+    names = [["cat", "dog"][label] for label in Y]
+    dataset = open_data((COLOUR, [*names[:-1], missing]))
+    assert dataset.class_names == ("cat", "dog")
+    assert len(dataset.labels) == 11
+    assert "1 picture without a label, skipped: train[11]" in "\n".join(dataset.summary())
+    assert dataset.pixels(10).tolist() == COLOUR[10].tolist()
+
+
+def test_N13_numbers_among_which_one_is_missing_stay_whole() -> None:
+    dataset = open_data((COLOUR, pd.Series([*Y[:-1].tolist(), None])))
+    assert dataset.class_names == ("0", "1")
+    assert len(dataset.labels) == 11
+
+
+def test_N13_bytes_are_names() -> None:
+    assert open_data((COLOUR, np.array([b"cat", b"dog"])[Y])).class_names == ("cat", "dog")
+
+
+def test_N13_two_splits_of_one_meaning_are_refused() -> None:
+    with pytest.raises(UserError, match="two splits that are both val"):
+        open_data({"train": (COLOUR, Y), "val": (COLOUR, Y), "valid": (COLOUR, Y)})
+
+
+def test_N13_a_broken_picture_among_objects_is_named() -> None:
+    X = np.empty(12, dtype=object)
+    X[:] = list(COLOUR)
+    X[3] = None
+    with pytest.raises(UserError, match=r"X of train\[3\] has shape \(\)"):
+        open_data((X, Y))
+
+
+@pytest.mark.parametrize("mode", ["P", "HSV", "YCbCr", "CMYK", "LA", "RGBA", "1", "I;16"])
+def test_N15_pillows_pictures_are_read_as_files_of_them(mode: str, tmp_path: Any) -> None:
+    grey = mode in ("1", "I;16", "LA")
+    plain = [Image.fromarray(GREY[row] if grey else COLOUR[row]) for row in range(12)]
+    if mode == "I;16":
+        pictures = [Image.fromarray(GREY[row].astype(np.uint16) * 257) for row in range(12)]
+    else:
+        pictures = [picture.convert(mode) for picture in plain]
+    dataset = open_data((pictures, Y))
+    for row in (0, 7):
+        right = pictures[row].convert("L" if grey else "RGB") if mode != "I;16" else plain[row]
+        assert dataset.pixels(row).squeeze().tolist() == np.asarray(right).tolist()
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_N16_sixteen_bits_of_which_few_are_used_are_refused(bits: int) -> None:
+    X = (GREY.astype(np.uint16) << 8) >> (16 - bits)
+    with pytest.raises(UserError, match="leaves open what white is"):
+        open_data((X, Y))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pictures import Fx, picture
-from PIL import Image
+from PIL import Image, ImageOps
 
 from naturalize.data import Pixels, Preprocessing, UnreadablePicture, decode, open_data, read_picture
 from naturalize.data.decode import open_picture
@@ -128,10 +128,40 @@ def test_D23_the_orientation_tag_gives_the_same_pixels_as_turning_them(tag: int)
     assert prepare(tagged).tolist() == prepare(turned).tolist()
 
 
+@pytest.mark.parametrize("kind", ["TIFF", "PNG", "WEBP"])
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_N03_every_format_is_turned_once(kind: str, tag: int) -> None:
+    image = picture("cat", 1)
+    exif = Image.Exif()
+    exif[0x112] = tag
+    data = encoded(image, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    right = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    opened = open_picture(data)
+    assert values(opened.picture).tolist() == values(right.convert("RGB")).tolist()
+    assert (opened.width, opened.height) == opened.picture.size
+
+
+def test_N03_the_sides_of_a_turned_jpeg_are_those_of_the_file() -> None:
+    exif = Image.Exif()
+    exif[0x112] = 6
+    opened = open_picture(encoded(Image.new("RGB", (1000, 600)), "JPEG", exif=exif), jpeg_side=100)
+    assert (opened.width, opened.height) == (600, 1000)
+    assert opened.picture.width < 600
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_a_damaged_tag_does_not_make_a_picture_unreadable() -> None:
     data = encoded(picture("cat", 1), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 40)
     assert read_picture(data).size == (64, 48)
+
+
+def test_C13_a_lack_of_memory_is_no_damaged_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(*args: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(decode, "plain_picture", lacks)
+    with pytest.raises(MemoryError):
+        read_picture(encoded(picture("cat", 1), "JPEG"))
 
 
 def photo(size: tuple[int, int]) -> Image.Image:
@@ -273,3 +303,19 @@ def test_damaged_pictures_are_named(data: bytes, says: str) -> None:
 def test_postscript_is_not_run() -> None:
     with pytest.raises(UnreadablePicture, match="not a picture in a known format"):
         read_picture(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("bits", [10, 12])
+def test_N16_a_file_of_sixteen_bits_of_which_few_are_used_is_refused(tmp_path, suffix, bits) -> None:
+    values = (np.arange(64, dtype=np.uint16).reshape(8, 8) * 1023) >> (16 - bits)
+    path = tmp_path / f"camera.{suffix}"
+    Image.fromarray(values).save(path)
+    with pytest.raises(UnreadablePicture, match="leave open what white is"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("values", [np.zeros((8, 8), np.uint16), np.full((8, 8), 4096, np.uint16)])
+def test_N16_black_and_dark_pictures_of_sixteen_bits_are_read(tmp_path, values) -> None:
+    Image.fromarray(values).save(tmp_path / "dark.png")
+    assert np.asarray(read_picture(tmp_path / "dark.png")).max() == values.max() // 256

@@ -177,12 +177,22 @@ def test_D26_links_belong_where_they_sit_and_circles_end(fx: Fx) -> None:
     assert labels["cat/x.jpg"] == labels["cat/y/000.jpg"] == "cat"
     assert np.bincount(dataset.labels).tolist() == [6 + 1 + 2, 6, 2]
     assert "cat/b.jpg (broken link)" in texts(dataset)
-    assert "3 links to a folder that is in the data already, not followed" in texts(dataset)
+    assert "3 links to a folder in or around the data, not followed" in texts(dataset)
     assert {path for note in dataset.notes if note.kind == "link" for path in note.paths} == {
         "cat/loop",
         "cat/y/circle",
         "dog/up",
     }
+
+
+@pytest.mark.parametrize("leads", ["../..", "..", "../../.."])
+def test_N19_links_to_a_folder_around_the_data_are_not_followed(fx: Fx, leads: str) -> None:
+    photos = fx("all/photos", 6, "cat", "dog")
+    fx("all/others", 6, "dog")
+    (photos / "cat" / "up").symlink_to(leads)
+    dataset = open_data(photos)
+    assert np.bincount(dataset.labels).tolist() == [6, 6]
+    assert "1 link to a folder in or around the data, not followed: cat/up" in texts(dataset)
 
 
 def test_D27_the_first_level_is_the_class_and_one_level_too_deep_is_noticed(fx: Fx) -> None:

@@ -251,3 +251,17 @@ def test_a_container_without_free_memory_gives_no_budget(monkeypatch: pytest.Mon
     given_by = {"/sys/fs/cgroup/memory.max": "1000\n", "/sys/fs/cgroup/memory.current": "1200\n"}
     monkeypatch.setattr(Path, "read_text", lambda path, *rest: given_by.get(str(path)) or read(path, *rest))
     assert available_memory() == 0
+
+
+def test_C4_N02_validation_of_one_class_is_refused_at_the_start(fx: Fx) -> None:
+    photos = fx("photos", 20, "cat")
+    fx("photos", 1, "owl")
+    with pytest.raises(UserError, match="validation would hold pictures of one class only, cat"):
+        open_data(photos)
+
+
+def test_C4_N02_a_given_validation_of_one_class_is_refused(fx: Fx) -> None:
+    photos = fx("photos/train", 6, "cat", "dog").parent
+    fx("photos/val", 3, "cat")
+    with pytest.raises(UserError, match="validation would hold pictures of one class only, cat"):
+        open_data(photos)

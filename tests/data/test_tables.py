@@ -1,3 +1,4 @@
+import base64
 import io
 import shutil
 from pathlib import Path
@@ -214,3 +215,70 @@ def test_D36_the_copy_in_oxford_pets_stays_on_one_side() -> None:
     assert dataset.given == {"train": 1480, "test": 370}
     [copies] = [note.paths for note in dataset.notes if note.kind == "duplicate"]
     assert len(copies) == 1
+
+
+def test_N17_shards_of_which_one_has_names_and_one_has_numbers_are_refused(tmp_path: Path) -> None:
+    write_images(tmp_path / "pets-train-00000-of-00002.parquet", ["cat", "dog"], [0, 1] * 4)
+    pictures = [{"bytes": content} for content in JPEGS]
+    write(tmp_path / "pets-train-00001-of-00002.parquet", image=pictures, label=[0, 1] * 4)
+    with pytest.raises(UserError, match=r"label holds names in one table .* and numbers in another"):
+        open_data(tmp_path)
+
+
+def test_N17_text_beside_numbers_is_refused_too(tmp_path: Path) -> None:
+    write(tmp_path / "pets-train.parquet", image=list(JPEGS), label=LABELS)
+    write(tmp_path / "pets-test.parquet", image=list(JPEGS), label=[0, 1] * 4)
+    with pytest.raises(UserError, match="names in one table"):
+        open_data(tmp_path)
+
+
+def test_N17_two_columns_of_one_name_are_named(tmp_path: Path) -> None:
+    columns = [pa.array(values) for values in (JPEGS, LABELS, LABELS)]
+    table = pa.Table.from_arrays(columns, names=["image", "label", "label"])
+    pq.write_table(table, tmp_path / "dup.parquet")
+    with pytest.raises(UserError, match="two columns label: rename one"):
+        open_data(tmp_path / "dup.parquet")
+
+
+def test_N17_a_split_column_is_obeyed(tmp_path: Path) -> None:
+    splits = ["train"] * 4 + ["validation"] * 2 + ["TEST"] * 2
+    path = write(tmp_path / "pets.parquet", image=list(JPEGS), label=LABELS, split=splits)
+    dataset = open_data(path)
+    assert dataset.given == {"train": 4, "val": 2, "test": 2}
+    assert dataset.paths == ("train[0]", "train[1]", "train[2]", "train[3]", "val[0]", "val[1]", "test[0]", "test[1]")
+    dataset.scan_test()
+    assert [dataset.class_names[label] for label in dataset.labels] == LABELS
+    whole = open_data(write(tmp_path / "all" / "pets.parquet", image=list(JPEGS), label=LABELS))
+    assert dataset.pixels(6).tolist() == whole.pixels(6).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "splits", "words"),
+    [
+        ("pets.parquet", ["a", "b"] * 4, "split is a, b: it may be train, val, test"),
+        ("pets-test.parquet", ["train"] * 8, "the test table holds rows whose split is another"),
+    ],
+)
+def test_N17_a_split_column_that_says_something_else_is_refused(
+    tmp_path: Path, name: str, splits: list[str], words: str
+) -> None:
+    write(tmp_path / "pets-train.parquet", image=list(JPEGS), label=LABELS)
+    write(tmp_path / name, image=list(JPEGS), label=LABELS, split=splits)
+    with pytest.raises(UserError, match=words):
+        open_data(tmp_path / "pets.parquet" if name == "pets.parquet" else tmp_path)
+
+
+def test_N17_pictures_as_text_are_told_in_a_short_line(tmp_path: Path) -> None:
+    encoded = [base64.b64encode(content).decode() for content in JPEGS]
+    path = write(tmp_path / "pets.parquet", image=encoded, label=LABELS)
+    with pytest.raises(UserError) as caught:
+        open_data(path)
+    assert len(str(caught.value)) < 1500
+
+
+@pytest.mark.parametrize("leads", ["../out.jpg", "{}/out.jpg"])
+def test_C14_paths_that_leave_the_tables_folder_are_refused(tmp_path: Path, leads: str) -> None:
+    (tmp_path / "out.jpg").write_bytes(JPEGS[0])
+    paths = [leads.format(tmp_path)] * 8
+    with pytest.raises(UserError, match="leads out of the table's folder"):
+        open_data(write(tmp_path / "data" / "pets.parquet", image=paths, label=LABELS), strict=True)

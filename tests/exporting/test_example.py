@@ -1,5 +1,7 @@
+import io
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,3 +89,18 @@ numpy.save("pixels.npy", numpy.stack([example["pixels"](path) for path in sys.ar
     classes = [CLASS_NAMES[model(row[None])[0].argmax()] for row in pixels]
     assert done.stdout.splitlines() == [f"{name}: {label}" for name, label in zip(PICTURES, classes, strict=True)]
     assert done.stderr == ""
+
+
+def test_D24_damaged_metadata_of_a_good_photograph_are_no_news(tmp_path: Path) -> None:
+    two_entries_of_which_one_is_there = b"Exif\0\0II*\0\x08\0\0\0\x02\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
+    Image.fromarray(COLOURS[..., :3]).save(tmp_path / "odd.jpg", exif=two_entries_of_which_one_is_there)
+    with pytest.warns(UserWarning, match="EXIF"):
+        Image.open(io.BytesIO((tmp_path / "odd.jpg").read_bytes())).getexif()
+    supernet = make_supernet(make_family("mini", 32), 3)
+    network = network_of(supernet, supernet.family.space.architectures(supernet.family.space.corners())[0])
+    model = open_model(export(network, tmp_path / "model.onnx", None, check_of(network)).path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (row,) = predict_with(model, [tmp_path / "odd.jpg"])
+    assert row.error is None
+    assert row.name in CLASS_NAMES

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from small_networks import CLASS_NAMES, check_of, make_supernet, network_of
 
 from naturalize.errors import UserError
-from naturalize.exporting import FORMATS, Check, Network, OnnxModel, export
+from naturalize.exporting import FORMATS, Asked, Check, Network, OnnxModel, export
 from naturalize.supernet import FAMILIES, Supernet, make_family
 
 TARGETS = ["model.onnx", "model.pt"]
@@ -32,7 +32,7 @@ def test_an_export_says_what_the_file_does(tmp_path: Path, large: Network, targe
     assert exported.path == tmp_path / target == exported.files[0]
     assert sorted(tmp_path.iterdir()) == sorted(exported.files)
     assert exported.bytes == exported.path.stat().st_size
-    assert exported.error == 100 * np.mean(logits_of(large, check.pixels).argmax(1) != check.labels)
+    assert exported.error == pytest.approx(100 * np.mean(logits_of(large, check.pixels).argmax(1) != check.labels))
     assert exported.images == len(check.labels)
     assert 0 <= exported.max_difference < 1e-4
 
@@ -85,8 +85,8 @@ def with_a_wrong_bias(content: bytes) -> bytes:
 def test_x06_a_wrong_file_is_deleted_and_fails(tmp_path: Path, small: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     right = FORMATS["onnx"]
 
-    def wrong_files(network: Network, name: str, opset: int | None) -> dict[str, bytes]:
-        return {name: with_a_wrong_bias(right.files(network, name, opset)[name])}
+    def wrong_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
+        return {name: with_a_wrong_bias(right.files(network, name, asked)[name])}
 
     monkeypatch.setitem(FORMATS, "onnx", dataclasses.replace(right, files=wrong_files))
     with pytest.raises(UserError, match="not kept"):
@@ -240,3 +240,54 @@ def test_files_that_are_not_ours_are_named(tmp_path: Path, small: Network, capfd
         with pytest.raises(UserError, match=name):
             OnnxModel(tmp_path / name)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_X11_an_export_far_worse_than_its_card_is_not_kept(tmp_path: Path, small: Network, target: str) -> None:
+    check = check_of(small, 100)
+    right = Check(check.pixels, logits_of(small, check.pixels).argmax(1))
+    half = Check(check.pixels, np.where(np.arange(100) < 50, right.labels, (right.labels + 1) % len(CLASS_NAMES)))
+    told = dataclasses.replace(small, card={**small.card, "val_error": 0.0, "val_images": 200})
+    with pytest.raises(UserError, match=r"50 of 100 check pictures are wrong where .* tells of 0\.0% on validation"):
+        export(told, tmp_path / target, None, half)
+    assert not list(tmp_path.iterdir())
+    assert export(told, tmp_path / target, None, right).error == 0.0
+    fair = dataclasses.replace(small, card={**small.card, "val_error": 45.0, "val_images": 40})
+    assert export(fair, tmp_path / target, None, half, overwrite=True).error == 50.0
+
+
+def halved(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
+    """A lossy relative of ONNX files: weights in half precision, which pictures have to be there for."""
+    assert asked.calibration is not None
+    model = onnx.load_from_string(FORMATS["onnx"].files(network, name, asked)[name])
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32:
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16).astype(np.float32), tensor.name))
+    return {name: model.SerializeToString()}
+
+
+@pytest.fixture
+def lossy(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A second format of the suffix .onnx, which calibrates and may differ."""
+    kind = dataclasses.replace(FORMATS["onnx"], files=halved, calibrates=True, differs=lambda logits, expected: "")
+    monkeypatch.setitem(FORMATS, "half", kind)
+    return "half"
+
+
+def test_two_formats_of_one_suffix_are_told_apart_by_name(tmp_path: Path, small: Network, lossy: str) -> None:
+    check = check_of(small)
+    plain = export(small, tmp_path / "plain.onnx", None, check)
+    named = export(small, tmp_path / "named.onnx", "onnx", check)
+    half = export(small, tmp_path / "half.onnx", lossy, check, calibration=lambda: check.pixels)
+    assert plain.path.read_bytes() == named.path.read_bytes() != half.path.read_bytes()
+    assert plain.max_difference < half.max_difference
+    with pytest.raises(UserError, match=r"does not end as the exported file has to: \.onnx \(half\)$"):
+        export(small, tmp_path / "model.pt", lossy, check)
+
+
+@pytest.mark.parametrize("calibration", [None, lambda: np.empty((0, 1, 8, 8), np.uint8)])
+def test_a_format_that_calibrates_wants_pictures(tmp_path: Path, small: Network, lossy: str, calibration) -> None:
+    with pytest.raises(UserError, match="the format half is calibrated on training pictures, and the run keeps none"):
+        export(small, tmp_path / "half.onnx", lossy, check_of(small), calibration=calibration)
+    assert not list(tmp_path.iterdir())

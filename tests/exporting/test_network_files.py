@@ -2,6 +2,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from small_networks import check_of
@@ -78,6 +79,7 @@ def test_a_missing_file_is_named(tmp_path: Path, small: Network, suffix: str) ->
 
 def change(path: Path, **values: object) -> None:
     card = json.loads(path.with_suffix(".json").read_text()) | values
+    del card["checksum"]  # as if it was written so
     path.with_suffix(".json").write_text(json.dumps(card))
 
 
@@ -102,3 +104,34 @@ def test_weights_are_not_paired_with_the_card_of_another_network(
     change(path, spec=large.card["spec"])
     with pytest.raises(UserError, match="other weights"):
         load_network(path)
+
+
+def test_X11_one_flipped_bit_in_the_weights_is_noticed(tmp_path: Path, small: Network) -> None:
+    path = save_network(tmp_path, small)
+    whole = path.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    for position in np.random.default_rng(0).integers(header, len(whole), 20).tolist():
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << (position % 8)
+        path.write_bytes(flipped)
+        with pytest.raises(UserError, match="damaged"):
+            load_network(path)
+
+
+def test_C6_weights_beside_the_card_of_others_are_refused(tmp_path: Path, small: Network) -> None:
+    path = save_network(tmp_path, small)
+    card = path.with_suffix(".json").read_bytes()
+    with torch.no_grad():
+        small.subnet.head.classifier.bias += 1.0
+    save_network(tmp_path, small)
+    path.with_suffix(".json").write_bytes(card)  # as a kill between the two files leaves them
+    with pytest.raises(UserError, match="of different versions of the weights"):
+        load_network(path)
+
+
+def test_C6_a_card_of_before_there_were_checksums_loads(tmp_path: Path, small: Network) -> None:
+    path = save_network(tmp_path, small)
+    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    del card["sha256"], card["checksum"]
+    path.with_suffix(".json").write_text(json.dumps(card), encoding="utf-8")
+    assert load_network(path).card == small.card

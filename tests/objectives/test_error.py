@@ -7,6 +7,7 @@ import torch
 from naturalize.objectives.error import Chosen, Error
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
+from naturalize.training.subnets import Subnets
 
 
 class Pictures:
@@ -39,7 +40,7 @@ def supernet():
 
 @pytest.fixture
 def error(supernet):
-    return Error(supernet, Classification(3), Pictures(12), Pictures(20, seed=7), torch.device("cpu"))
+    return Error(Subnets(supernet, Pictures(12), torch.device("cpu")), Classification(3), Pictures(20, seed=7))
 
 
 def test_T12_measuring_A_then_B_then_A_gives_A_again_and_changes_nothing(supernet, error):
@@ -56,31 +57,58 @@ def test_T12_measuring_A_then_B_then_A_gives_A_again_and_changes_nothing(superne
 def test_T12_networks_are_calibrated_on_training_pictures_and_answer_the_same_twice(supernet, error):
     arch = supernet.family.space.architectures(supernet.family.space.corners()[1:])[0]
     error.images.asked = 0
-    one, two = error.network(arch), error.network(arch)
+    one, two = error.subnets.of(arch), error.subnets.of(arch)
     assert error.images.asked == 0
     for (name, tensor), other in zip(one.state_dict().items(), two.state_dict().values(), strict=True):
         assert torch.equal(tensor, other), name
     assert not torch.equal(one.layers[0].norm.running_mean, torch.zeros_like(one.layers[0].norm.running_mean))
 
 
-def test_an_error_is_a_share_of_images_over_views(supernet, error):
-    found = error.measure(supernet.family.space.corners())
+def test_D4_an_error_is_the_mean_over_views_of_the_share_of_wrong_answers(supernet, error):
+    codes = supernet.family.space.corners()
+    found = error.measure(codes)
     assert found.status == ["ok", "ok"]
-    for value, detail in zip(found.values, found.details, strict=True):
-        assert 0 <= value <= 100
-        assert detail["images"] == 20
-        assert detail["views"] == 2
-        assert 0 <= detail["wrong"] <= 20
+    for value, detail, arch in zip(
+        found.values, found.details, supernet.family.space.architectures(codes), strict=True
+    ):
+        network, side = error.subnets.of(arch).eval(), supernet.family.resolutions[arch.code[0]]
+        wrong = [0, 0]
+        for view in range(2):
+            for row in range(20):  # one by one, unfolded
+                with torch.no_grad():
+                    logits = network(torch.from_numpy(error.images(np.array([row]), side, view)))
+                wrong[view] += int(logits.argmax()) != error.images.labels[row]
+        assert value == pytest.approx(100 * sum(wrong) / 40)
+        assert detail == {"wrong": wrong[0], "images": 20, "views": 2}
 
 
-def test_what_cannot_be_measured_gets_a_status_and_no_value(supernet, error, monkeypatch):
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        torch.OutOfMemoryError("CUDA out of memory.\nand more"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 7 bytes."),
+        MemoryError("Unable to allocate 7 GiB"),
+        MemoryError(),
+    ],
+)
+def test_C12_what_there_is_no_memory_for_gets_a_status_and_no_value(supernet, error, monkeypatch, lacking):
     def fail(arch):
-        raise RuntimeError("out of memory\nand more")
+        raise lacking
 
-    monkeypatch.setattr(error, "network", fail)
+    monkeypatch.setattr(error.subnets, "of", fail)
     found = error.measure(supernet.family.space.corners())
-    assert found.status == ["out of memory"] * 2
+    assert [status.startswith("out of memory") for status in found.status] == [True] * 2
+    assert "\n" not in found.status[0]
     assert np.isnan(found.values).all()
+
+
+def test_C12_any_other_error_is_raised(supernet, error, monkeypatch):
+    def fail(arch):
+        raise RuntimeError("expected input to have 1 channels, but got 3 channels instead")
+
+    monkeypatch.setattr(error.subnets, "of", fail)
+    with pytest.raises(RuntimeError, match="3 channels"):
+        error.measure(supernet.family.space.corners())
 
 
 def test_chosen_images_are_a_part_of_the_others():

@@ -38,9 +38,9 @@ def test_every_predictor_learns_a_space_of_ones_own(name: str, rng: np.random.Ge
 
 
 @pytest.mark.parametrize(("name", "floor"), [("gaussian-process", 0.935), ("rbf-ensemble", 0.85)])
-def test_real_accuracies_are_ranked_after_100(shared_data: Path, name: str, floor: float) -> None:
+def test_real_accuracies_are_ranked_after_100(published_data: Path, name: str, floor: float) -> None:
     family = make_family("ofa-mbv3-w1.0", 224)
-    with (shared_data / "ofa-mbv3-w1.0-imagenet.csv").open() as file:
+    with (published_data / "ofa-mbv3-w1.0-imagenet.csv").open() as file:
         rows = list(csv.DictReader(file))
     codes = family.space.codes([family.space.parse(row["architecture"]) for row in rows])
     error = 100 - np.array([float(row["top1"]) for row in rows])

@@ -38,7 +38,7 @@ def made_up_front(networks: int = 9, class_names: list[str] | None = None, per_c
                 "test_images": images,
                 "madds": int(2e5 * 30**grown) + index,
                 "params": int(5e4 * 12**grown) + index,
-                "latency:cpu": 0.31 * 9**grown,
+                "objectives": {"latency": 0.31 * 9**grown},
                 "weights": f"networks/{architecture}.safetensors",
                 "test_confusion": confusion.tolist(),
                 "test_worst": [

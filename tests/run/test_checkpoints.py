@@ -4,7 +4,9 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from naturalize import files
@@ -96,14 +98,14 @@ def test_R06_a_save_that_ends_anywhere_leaves_the_earlier_checkpoint(checkpoints
         pass
 
     def killed(write):
-        def instead(path, content):
+        def instead(path, *content):
             if Path(path).name == point:
                 raise Killed
-            write(path, content)
+            write(path, *content)
 
         return instead
 
-    for name in ("write_bytes", "write_json", "write_text"):
+    for name in ("save_tensors", "write_json", "write_text"):
         monkeypatch.setattr(checkpoints_module, name, killed(getattr(checkpoints_module, name)))
     with pytest.raises(Killed):
         checkpoints.save(weights(2.0), {}, {"version": 1, "complete": True})
@@ -132,3 +134,32 @@ def test_leftovers_of_killed_processes_are_removed(tmp_path):
     files.remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["front.json"]
     files.remove_leftovers(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "trainer.safetensors", "state.json"])
+def test_X11_one_flipped_bit_in_a_checkpoint_is_noticed(checkpoints, file):
+    state = {"version": 4, "complete": False, "training": {"step": 17}}
+    name = checkpoints.save(weights(), {"a": torch.ones(2)}, state)
+    path = checkpoints.directory / name / file
+    whole = path.read_bytes()
+    checkpoints.load(name)
+    for position in np.random.default_rng(0).choice(len(whole), 24, replace=False).tolist():
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << (position % 8)
+        path.write_bytes(flipped)
+        try:
+            found, trainer, told = checkpoints.load(name)
+        except UserError:
+            continue
+        assert torch.equal(found["a"], weights()["a"])  # white space of JSON, or a name that means nothing
+        assert torch.equal(found["b"], weights()["b"])
+        assert torch.equal(trainer["a"], torch.ones(2))
+        assert told == state
+
+
+def test_X11_checkpoints_of_before_there_were_checksums_load(checkpoints):
+    name = checkpoints.save(weights(), {"a": torch.ones(2)}, STATE)
+    for file in ("weights.safetensors", "trainer.safetensors"):
+        path = checkpoints.directory / name / file
+        path.write_bytes(safetensors.torch.save(safetensors.torch.load_file(path)))
+    assert torch.equal(checkpoints.load(name)[0]["a"], weights()["a"])

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from naturalize.errors import UserError
+from naturalize.run import lock
 from naturalize.run.lock import locked
 
 HOLD = """
@@ -46,7 +47,21 @@ def test_R13_the_lock_of_a_killed_process_is_taken_over(tmp_path, holder):
     assert not (tmp_path / "lock.json").exists()
 
 
-def test_R13_the_lock_of_another_host_is_refused_with_what_to_do(tmp_path):
+def test_C9_the_lock_that_a_machine_left_which_is_gone_is_taken_over(tmp_path):
+    (tmp_path / "lock.json").write_text(json.dumps({"pid": 7, "host": "trainer-5d9c7-xk2"}))
+    with locked(tmp_path):
+        assert json.loads((tmp_path / "lock.json").read_text())["host"] == socket.gethostname()
+    assert not (tmp_path / "lock.json").exists()
+
+
+def test_C9_another_host_that_holds_the_lock_still_keeps_it(tmp_path, holder):
+    (tmp_path / "lock.json").write_text(json.dumps({"pid": 7, "host": "elsewhere"}))
+    with pytest.raises(UserError, match="in use by process 7 on elsewhere"), locked(tmp_path):
+        pass
+
+
+def test_R13_on_a_network_drive_the_lock_of_another_host_is_refused_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "file_system", lambda path: "nfs4")
     (tmp_path / "lock.json").write_text(json.dumps({"pid": 7, "host": "elsewhere"}))
     with pytest.raises(UserError, match=r"process 7 on elsewhere.*delete .*lock\.json"), locked(tmp_path):
         pass

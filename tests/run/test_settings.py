@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from naturalize.errors import UserError
-from naturalize.run import Settings, duration, parse_budget
+from naturalize.numbers import duration
+from naturalize.run import Settings, parse_budget
 from naturalize.run.settings import PUBLISHED, read_settings, write_settings
 
 FACTS = {"data": {"side": 8}, "pixels": {"views": 1}, "machine": {"cpus": 2}}

@@ -1,7 +1,7 @@
 """Proposals: valid, new, within the requirements, better than chance; small spaces and odd objectives end well."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -13,8 +13,6 @@ from naturalize.predictor import RBFEnsemble
 from naturalize.search import hypervolume, non_dominated, propose
 from naturalize.space import Codes, SearchSpace, Variable, unique_rows
 from naturalize.study.truths import fitted_error
-
-TRUTH = Path(__file__).parents[3] / "shared" / "data" / "ofa-mbv3-w1.0-truth.npz"
 
 Floats = NDArray[np.float64]
 
@@ -255,15 +253,8 @@ def test_every_architecture_is_evaluated_once() -> None:
     assert len(set(asked)) == len(asked) > 20
 
 
-def true_error() -> Callable[[Codes], Floats]:
-    """The searchable truth of shared/data: five small networks fitted to measured ImageNet accuracies."""
-    if not TRUTH.exists():
-        pytest.skip("needs ../shared/data/ofa-mbv3-w1.0-truth.npz, which is not part of the project")
-    return fitted_error(TRUTH)
-
-
-def test_on_the_real_landscape_the_search_beats_random_sampling_of_as_many() -> None:
-    error_of, space = true_error(), ofa_space(resolutions=1)
+def test_on_the_real_landscape_the_search_beats_random_sampling_of_as_many(published_data: Path) -> None:
+    error_of, space = fitted_error(published_data / "ofa-mbv3-w1.0-truth.npz"), ofa_space(resolutions=1)
     generations, population = 20, 50
 
     def reached(codes: Codes) -> float:

@@ -219,8 +219,8 @@ def test_costs_are_told_by_what_they_were_spent_on(tmp_path: Path) -> None:
     assert rows["after the search"] == "5%"
 
 
-def test_a_table_is_a_truth_and_its_rows_are_all_that_is_measured(shared_data: Path) -> None:
-    path = shared_data / "ofa-mbv3-w1.0-imagenet.csv"
+def test_a_table_is_a_truth_and_its_rows_are_all_that_is_measured(published_data: Path) -> None:
+    path = published_data / "ofa-mbv3-w1.0-imagenet.csv"
     truth = read_truth(path, "ofa-mbv3-w1.0")
     assert truth.candidates is not None
     assert len(truth.candidates) > 400

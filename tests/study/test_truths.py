@@ -38,15 +38,15 @@ def test_igd_plus_counts_what_is_worse_alone() -> None:
     assert igd_plus([[0.5, 1.0]], front) == pytest.approx((0.5 + 1.0) / 2)
 
 
-def test_the_fitted_truth_is_near_the_accuracies_it_was_fitted_to(shared_data) -> None:
+def test_the_fitted_truth_is_near_the_accuracies_it_was_fitted_to(published_data) -> None:
     space = make_family("ofa-mbv3-w1.0", 224).space
-    codes, columns = read_table(shared_data / "ofa-mbv3-w1.0-imagenet.csv", space)
-    away = fitted_error(shared_data / "ofa-mbv3-w1.0-truth.npz")(codes) - (100 - columns["top1"])
+    codes, columns = read_table(published_data / "ofa-mbv3-w1.0-imagenet.csv", space)
+    away = fitted_error(published_data / "ofa-mbv3-w1.0-truth.npz")(codes) - (100 - columns["top1"])
     assert np.abs(away).mean() < 0.06
 
 
-def test_random_search_reaches_the_known_share_of_the_best(shared_data) -> None:
-    truth, family = fitted(shared_data / "ofa-mbv3-w1.0-truth.npz"), make_family("ofa-mbv3-w1.0", 224)
+def test_random_search_reaches_the_known_share_of_the_best(published_data) -> None:
+    truth, family = fitted(published_data / "ofa-mbv3-w1.0-truth.npz"), make_family("ofa-mbv3-w1.0", 224)
     rng = np.random.default_rng(0)
     shares = []
     for _ in range(5):
@@ -57,9 +57,9 @@ def test_random_search_reaches_the_known_share_of_the_best(shared_data) -> None:
     assert 0.77 < np.mean(shares) < 0.80
 
 
-def test_a_table_is_searched_by_its_rows(shared_data) -> None:
+def test_a_table_is_searched_by_its_rows(published_data) -> None:
     space = make_family("ofa-mbv3-w1.0", 224).space
-    codes, columns = read_table(shared_data / "ofa-mbv3-w1.0-imagenet.csv", space)
+    codes, columns = read_table(published_data / "ofa-mbv3-w1.0-imagenet.csv", space)
     whole = np.isfinite(columns["madds"])
     codes, error, madds = codes[whole], 100 - columns["top1"][whole], columns["madds"][whole]
     evaluate = tabular(codes, {"error": error, "madds": madds})

@@ -85,9 +85,9 @@ def test_an_architecture_trains_only_what_it_uses(rng):
 
 def test_width_picks_the_body_and_the_other_gets_no_gradient(rng):
     supernet = make_supernet("ofa-mbv3").train()
-    code = list(supernet.family.space.corners()[0])
-    code[1] = 1
-    arch = supernet.family.space.architecture(code)
+    codes = supernet.family.space.corners()[:1]
+    codes[:, 1] = 1
+    (arch,) = supernet.family.space.architectures(codes)
     supernet(torch.randn(2, 3, 64, 64), arch).sum().backward()
     assert all(p.grad is None for p in supernet.bodies["0"].parameters())
     assert supernet.bodies["1"].layers[0].weight.grad is not None

@@ -2,14 +2,15 @@
 
 import math
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from small_setting import Pictures, make_error, make_supernet, make_trainer, tensors
+from small_bench import CLASSES, Pictures, make_error, make_supernet, make_trainer, tensors
 
+from naturalize.drawing import sandwich, uniform
 from naturalize.errors import UserError
-from naturalize.preparing import sandwich, uniform
 from naturalize.run.checkpoints import Checkpoints
 from naturalize.supernet import make_family
 from naturalize.tasks import Classification, balanced_weights
@@ -72,7 +73,7 @@ def test_an_extent_in_seconds_ends_by_the_clock_and_the_rate_follows_it(supernet
     assert state.seconds >= 1.0
 
 
-def test_R10_a_training_that_goes_on_late_keeps_its_curve_and_ends_when_it_should():
+def test_R10_C8_a_training_that_goes_on_late_keeps_its_curve_and_ends_when_it_should():
     state = TrainingState(step=10, seconds=40.0)
     extent = Extent(seconds=100.0, until=230.0)
     late = extent.resumed(state, used_s=200.0)
@@ -222,3 +223,31 @@ def test_C4b_one_network_of_a_step_without_finite_gradients_leaves_the_weights_a
     assert calls
     assert state.skipped == 3
     assert all(torch.equal(tensor, before[name]) for name, tensor in tensors(supernet).items())
+
+
+@pytest.mark.parametrize("kind", ["adaptation", "sandwich", "distilled"])
+def test_D5_a_step_in_mixed_precision_is_nearly_that_of_float32(kind):
+    def trained(precision):
+        supernet = make_supernet()
+        trainer = make_trainer(supernet, Pictures(24), precision=precision)
+        draw = drawn(supernet)
+        several = {
+            "sandwich": partial(sandwich, supernet.family, 0),
+            "distilled": lambda step: supernet.family.space.architectures(
+                supernet.family.space.corners()[1:].repeat(2, 0)
+            ),
+        }
+        step = {
+            "adaptation": lambda: trainer.adaptation_step(draw, 0),
+            "sandwich": lambda: trainer.sandwich_step(several["sandwich"], 0),
+            "distilled": lambda: trainer.distilled_step(several["distilled"], 0, lambda images: torch.ones(8, CLASSES)),
+        }[kind]()
+        loss = float(step(0))
+        return loss, {name: p.grad.clone() for name, p in supernet.named_parameters() if p.grad is not None}
+
+    (loss, gradients), (mixed_loss, mixed) = trained("32-true"), trained("bf16-mixed")
+    assert mixed_loss == pytest.approx(loss, rel=0.05)
+    assert mixed.keys() == gradients.keys()
+    assert all(gradient.dtype == torch.float32 for gradient in mixed.values())
+    ours, theirs = (torch.cat([g.flatten() for g in each.values()]) for each in (mixed, gradients))
+    assert torch.nn.functional.cosine_similarity(ours, theirs, dim=0) > 0.95

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from naturalize.setting import batch_size
 from naturalize.training.batches import Batches
+from naturalize.workbench import batch_size
 
 
 @given(st.integers(2, 16), st.integers(1, 12), st.integers(0, 3), st.integers(0, 5))

@@ -5,9 +5,11 @@ import copy
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
+from naturalize.training import evaluate
 from naturalize.training.calibrate import calibrate
 from naturalize.training.evaluate import FEWEST, fold, images_at_once, logits_of
 
@@ -53,3 +55,24 @@ def test_statistics_are_the_mean_over_batches(supernet: Supernet, monkeypatch: p
     variances = torch.stack([part.transpose(0, 1).flatten(1).var(1) for part in maps]).mean(0)
     torch.testing.assert_close(subnet.layers[0].norm.running_mean, means, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(subnet.layers[0].norm.running_var, variances, rtol=1e-4, atol=1e-5)
+
+
+def test_C5_pictures_are_asked_for_some_batches_at_a_time(monkeypatch):
+    monkeypatch.setattr(evaluate, "PIXELS", 4 * 8**2)
+    monkeypatch.setattr(evaluate, "FEWEST", 4)
+    values = np.random.default_rng(0).integers(0, 256, (2, 100, 1, 8, 8), dtype=np.uint8)
+    asked = []
+
+    def images(rows, side, view):
+        asked.append(len(rows))
+        assert side == 8
+        return values[view, rows]
+
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)).double()
+    network.register_forward_pre_hook(lambda module, inputs: (inputs[0].double(),))
+    rows = np.random.default_rng(1).permutation(100)[:77]
+    device = torch.device("cpu")
+    logits = evaluate.logits_on(network, images, rows, 8, device, view=1)
+    torch.testing.assert_close(logits, evaluate.logits_of(network, values[1, rows], device))
+    assert max(asked) == 4 * evaluate.BATCHES
+    assert sum(asked) == 77

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from naturalize import api
+from naturalize import options
 from naturalize.supernet import make_family
 from naturalize.tasks import Classification
 from naturalize.weights import BUNDLED, has_published, published_supernet
@@ -34,7 +34,7 @@ def test_the_card_says_how_the_weights_came_to_be():
 
 def test_a_start_by_name_has_the_weights_of_the_file():
     assert has_published("mini")
-    assert api.named_supernet("mini", scratch=False) == ("mini", "published")
+    assert options.named_supernet("mini", scratch=False) == ("mini", "published")
     supernet, tensors = published_supernet("mini"), load_file(BUNDLED / "mini.safetensors")
     state = supernet.state_dict()
     assert {name for name, _ in supernet.named_parameters() if ".classifier." not in name} == set(tensors)

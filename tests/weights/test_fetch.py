@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,3 +129,11 @@ def test_every_body_of_the_published_supernets_has_a_file():
     for name, files in FILES.items():
         assert list(files) == list(make_family(name, 224).bodies)
         assert all(len(file.blob) == 40 for file in files.values())
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a directory that nobody can write in")
+@pytest.mark.parametrize("cache", ["/sys/naturalize", "/sys"])
+def test_I07_where_the_cache_cannot_be_written_another_one_is_asked_for(monkeypatch, cache):
+    monkeypatch.setenv("NATURALIZE_CACHE", cache)
+    with pytest.raises(UserError, match=f"^{cache} cannot be written .*NATURALIZE_CACHE$"):
+        fetched(FILE, ("http://localhost:9/none",))

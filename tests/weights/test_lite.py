@@ -1,14 +1,17 @@
 """EfficientNet-Lite0: the elastic one's largest subnet is the published network."""
 
+from types import SimpleNamespace
+
 import datasets
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from naturalize.errors import UserError
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
-from naturalize.weights import published_supernet, transplant
+from naturalize.weights import lite, published_supernet, transplant
 from naturalize.weights.lite import CLASSES, MEAN, STD, lite0_file
 from naturalize.weights.tensors import read_tensors
 
@@ -104,3 +107,18 @@ def test_grey_pictures_are_seen_as_their_replicas_in_colour(supernet, channels):
         found = target.body(largest_of(target)).features(images, largest_of(target))[-1]
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert target.heads["default"]["0"].classifier.out_features == 5 != CLASSES
+
+
+@pytest.mark.parametrize("damage", ["flipped", "gone"])
+def test_C15_a_package_with_other_weights_is_refused(tmp_path, monkeypatch, damage):
+    package = tmp_path / lite.PACKAGE
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    content = bytearray(lite0_file().read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "flipped":
+        (package / "models" / lite.FILE).write_bytes(content)
+    spec = SimpleNamespace(origin=str(package / "__init__.py"))
+    monkeypatch.setattr(lite.importlib.util, "find_spec", lambda name: spec)
+    with pytest.raises(UserError, match="missing or not the one that was published"):
+        lite0_file()

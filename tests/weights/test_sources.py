@@ -7,10 +7,10 @@ from file_server import Behaviour
 from reference import activate, largest_alone, reference
 
 import naturalize
-from naturalize import api, schedule
+from naturalize import options, schedule
 from naturalize.errors import UserError
 from naturalize.run import Settings
-from naturalize.setting import starts_prepared
+from naturalize.starting import starts_prepared
 from naturalize.weights import family_of_file, file_supernet, has_published, published_supernet
 from naturalize.weights.fetch import blob_id
 from naturalize.weights.published import FILES, LARGEST, Published
@@ -98,20 +98,20 @@ def test_it_is_known_whether_the_subnets_of_the_weights_were_trained(files, tmp_
 
 
 def test_names_paths_and_what_is_neither(files, tmp_path):
-    assert api.named_supernet(None, False) == ("auto", "published")
-    assert api.named_supernet("mini", True) == ("mini", None)
-    assert api.named_supernet("ofa-mbv3", False) == ("ofa-mbv3", "published")
-    assert api.named_supernet("ofa-mbv3", True) == ("ofa-mbv3", None)
+    assert options.named_supernet(None, False) == ("auto", "published")
+    assert options.named_supernet("mini", True) == ("mini", None)
+    assert options.named_supernet("ofa-mbv3", False) == ("ofa-mbv3", "published")
+    assert options.named_supernet("ofa-mbv3", True) == ("ofa-mbv3", None)
     path = files("ofa-resnet50")
-    assert api.named_supernet(path, False) == ("ofa-resnet50", str(path))
+    assert options.named_supernet(path, False) == ("ofa-resnet50", str(path))
     assert not has_published("ofa-resnet50")
-    assert api.named_supernet("ofa-d4-e6-k7", False) == ("ofa-mbv3-w1.0", "ofa-d4-e6-k7")
+    assert options.named_supernet("ofa-d4-e6-k7", False) == ("ofa-mbv3-w1.0", "ofa-d4-e6-k7")
     with pytest.raises(UserError, match="--scratch"):
-        api.named_supernet("ofa-d4-e6-k7", True)
+        options.named_supernet("ofa-d4-e6-k7", True)
     with pytest.raises(UserError, match="--scratch"):
-        api.named_supernet(path, True)
+        options.named_supernet(path, True)
     with pytest.raises(UserError, match=r"unknown supernet.*did you mean ofa-mbv3"):
-        api.named_supernet("ofa-mb3", False)
+        options.named_supernet("ofa-mb3", False)
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def small(monkeypatch):
     """Fewer networks measured than by default, on one thread."""
     monkeypatch.setattr(schedule, "INITIAL", 24)
     monkeypatch.setattr(schedule, "NEW", 6)
-    monkeypatch.setattr("naturalize.setting.allowed_cpus", lambda: 1)
+    monkeypatch.setattr("naturalize.workbench.allowed_cpus", lambda: 1)
 
 
 def bright(n, side, channels, classes=3):

@@ -45,7 +45,7 @@ Budget = Annotated[
     str | None, typer.Option(metavar="TIME", help="Wall clock from start to finished report, as 90s, 20m or 1h30m.")
 ]
 Iterations = Annotated[
-    int | None, typer.Option(metavar="N", help="In place of a budget; repeatable to the bit on one machine.")
+    int | None, typer.Option(metavar="N", help="In place of a budget; repeatable to the bit on one machine's CPU.")
 ]
 DataNow = Annotated[
     str | None, typer.Option("--data", metavar="DATA", help="Where the images are now, if they were moved.")
@@ -88,13 +88,16 @@ def main() -> None:
     except UsageError as error:
         fail(usage(error), 2)
     except Interrupted as stop:
-        again = "the same command" if sys.argv[1:2] == ["study"] else "`naturalize resume`"
+        again = "the same command" if sys.argv[1:2] in (["study"], ["finetune"]) else "`naturalize resume`"
         fail(f"stopped by signal {stop.signum}; the state is saved: go on with {again}", stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         fail("stopped", 130)
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(0) from None
+    except MemoryError as error:
+        told = str(error) or "nothing is left"
+        fail(f"memory ran out ({told}): close other programs, or give fewer or smaller pictures", 2)
     except OSError as error:
         if error.filename is None:
             raise
@@ -200,7 +203,7 @@ def transfer(
         from naturalize import api
 
         run = api.transfer(
-            data, out, budget=budget, iterations=iterations, epochs=epochs, objectives=objective or ("error", "madds"),
+            data, out, budget=budget, iterations=iterations, epochs=epochs, objectives=objective or api.DEFAULT,
             require=require or (), supernet=supernet, scratch=scratch, search=search, predictor=predictor,
             archive=archive, classes=split_names(classes), seed=seed, strict=strict, balanced=balanced,
             listeners=[terminal], started=STARTED,
@@ -329,14 +332,17 @@ def predict(
       naturalize predict runs/photos a.jpg b.png --require "madds<1M"
     """
     from naturalize import api
+    from naturalize.data.parts import left_out
 
-    failed = 0
-    for row in api.predict(model, pictures, require=require or ()):
+    failed, others = 0, list[str]()
+    for row in api.predict(model, pictures, require=require or (), passed_over=others.append):
         if row.error is not None:
             failed += 1
             print(f"{row.path}\terror\t{row.error}")
         else:
             print(f"{row.path}\t{row.name}\t{row.probability:.4f}")
+    if others:
+        print(left_out(others, "file", "passed over, no picture by its name"), file=sys.stderr)
     if failed:
         why = "its row says" if failed == 1 else "their rows say"
         raise UserError(f"{failed} of the pictures could not be read: {why} why")
@@ -407,7 +413,7 @@ def prepare(
     ] = None,
     budget: Budget = None,
     epochs: Annotated[
-        int | None, typer.Option(metavar="N", help="In place of a budget; repeatable to the bit.")
+        int | None, typer.Option(metavar="N", help="In place of a budget; repeatable to the bit on one machine's CPU.")
     ] = None,
     seed: Seed = 0,
 ) -> None:

@@ -1,7 +1,7 @@
 """Pictures with labels: from whatever a user has to arrays. `augment`, which needs torch, is imported on its own."""
 
 from naturalize.data.dataset import Dataset
-from naturalize.data.decode import JPEG_SIDE, UnreadablePicture, read_picture
+from naturalize.data.decode import JPEG_SIDE, UnreadablePicture, read_picture, without_warnings
 from naturalize.data.listing import list_images
 from naturalize.data.opening import open_data
 from naturalize.data.parts import Note
@@ -18,4 +18,5 @@ __all__ = [
     "open_data",
     "read_picture",
     "statistics",
+    "without_warnings",
 ]

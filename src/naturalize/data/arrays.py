@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from naturalize.data.decode import Opened
-from naturalize.data.parts import SPELLINGS, SPLITS, Found, Part, in_natural_order, printable
+from naturalize.data.decode import Opened, plain_picture
+from naturalize.data.parts import SPELLINGS, SPLITS, Found, Note, Part, in_natural_order, label_name, left_out
 from naturalize.errors import UserError
+
+FULL_16_BIT = 2**14  # what the brightest value of 16-bit pictures reaches at least, or they hold fewer bits
 
 
 def accepts(source: Any) -> bool:
@@ -20,11 +22,15 @@ def accepts(source: Any) -> bool:
 def find(source: Any) -> Found:
     """Takes pictures `X` and labels `y` (n integers or names), as a pair or as pairs by split.
 
+    Pictures whose label is missing (None, nan, empty) are left out, with a note. Pillow's pictures are read as files of
+    them would be.
+
     A picture is `(H, W)`, `(H, W, c)` or `(c, H, W)` with c = 1 (grey), 3 (RGB) or 4 (RGBA, laid on white); `X` is one
     array of them or a sequence of arrays of differing sizes. Values, judged over all pictures together: `uint8` as it
     is; `bool` as black and white; `uint16` divided by 256; floats within 0..1 multiplied by 255; floats and other
     integers within 0..255 rounded. What could be two things is refused: floats and integers whose largest value is
-    below 128 (unless floats within 0..1), `uint16` without a value above 255, and shapes that may be read both ways.
+    below 128 (unless floats within 0..1), `uint16` whose largest value uses 14 of its bits or fewer (cameras give 10 or
+    12), and shapes that may be read both ways.
 
     Raises:
         UserError: any other shape, range or type, naming it.
@@ -35,22 +41,30 @@ def find(source: Any) -> Found:
     for split, pair in source.items():
         if str(split).lower() not in SPELLINGS:
             raise UserError(f"arrays of split {split!r}: the splits are train, val and test")
-        pairs[SPELLINGS[str(split).lower()]] = pair
+        name = SPELLINGS[str(split).lower()]
+        if name in pairs:
+            raise UserError(f"arrays of two splits that are both {name}: give one")
+        pairs[name] = pair
     if "train" not in pairs:
         raise UserError("arrays without 'train': give (X, y), or {'train': (X, y), ...}")
     checked = {split: _checked(split, pairs[split]) for split in SPLITS if split in pairs}
     scale = _scale([picture for pictures, _ in checked.values() for picture in pictures])
-    parts = {
-        split: Part(
-            [f"{split}[{index}]" for index in range(len(labels))],
-            labels,
-            [int(np.asarray(picture).nbytes) for picture in pictures],
-            _Pictures(pictures, scale),
+    parts, notes = {}, []
+    for split, (pictures, labels) in checked.items():
+        of_row = {f"{split}[{row}]": label for row, label in enumerate(labels)}
+        rows = [row for row, label in enumerate(labels) if label is not None]
+        unlabelled = [name for name, label in of_row.items() if label is None]
+        if unlabelled:
+            why = left_out(unlabelled, "picture", "without a label, skipped")
+            notes.append(Note("skipped", why, tuple(unlabelled)))
+        parts[split] = Part(
+            [name for name, label in of_row.items() if label is not None],
+            [label for label in labels if label is not None],
+            [int(np.asarray(pictures[row]).nbytes) for row in rows],
+            _Pictures(pictures, rows, scale),
         )
-        for split, (pictures, labels) in checked.items()
-    }
     names = in_natural_order(name for part in parts.values() for name in part.labels)
-    return Found("arrays", "arrays", names, parts)
+    return Found("arrays", "arrays", names, parts, notes)
 
 
 def find_digits() -> Found:
@@ -61,13 +75,14 @@ def find_digits() -> Found:
     pictures = np.round(digits.images * (255 / 16)).astype(np.uint8)
     labels = [str(label) for label in digits.target]
     names = [f"digits[{index}]" for index in range(len(labels))]
-    part = Part(names, labels, [64] * len(labels), _Pictures(pictures, 1.0))
+    part = Part(names, labels, [64] * len(labels), _Pictures(pictures, range(len(labels)), 1.0))
     return Found("digits", "digits", in_natural_order(labels), {"train": part})
 
 
 class _Pictures:
-    def __init__(self, pictures: Sequence[Any] | NDArray[Any], scale: float) -> None:
+    def __init__(self, pictures: Sequence[Any] | NDArray[Any], rows: Sequence[int], scale: float) -> None:
         self._pictures = pictures
+        self._rows = rows
         self._scale = scale
 
     def __call__(self, index: int, jpeg_side: int | None) -> Opened:
@@ -75,7 +90,7 @@ class _Pictures:
         return Opened(picture, picture.width, picture.height)
 
     def _picture(self, index: int) -> Image.Image:
-        values = np.asarray(self._pictures[index])
+        values = np.asarray(self._pictures[self._rows[index]])
         if values.dtype != np.uint8:
             values = np.round(values * self._scale) if self._scale >= 1 else np.floor(values * self._scale)
             values = values.astype(np.uint8)
@@ -93,24 +108,34 @@ class _Pictures:
         return on_white
 
 
-def _checked(split: str, pair: Any) -> tuple[Any, list[str]]:
+def _checked(split: str, pair: Any) -> tuple[Any, list[str | None]]:
+    """Pictures and the class of each, None where the label is missing."""
     if not (isinstance(pair, tuple | list) and len(pair) == 2):
         raise UserError(f"arrays of {split}: give a pair (X, y), pictures and labels")
     pictures, y = pair
     if not isinstance(pictures, list):
         pictures = np.asarray(pictures)
-    labels = np.asarray(y)
+        pictures = list(pictures) if pictures.dtype == object else pictures
+    if isinstance(pictures, list):
+        names = (f"X of {split}[{row}]" for row in range(len(pictures)))
+        pictures = [_plain(each, name) for each, name in zip(pictures, names, strict=True)]
+    labels = np.asarray(y, dtype=None if isinstance(y, np.ndarray) else object)
     if labels.ndim != 1:
         raise UserError(f"y of {split} has shape {labels.shape}: give one label per picture, shape (n,)")
-    if labels.dtype.kind == "f":
-        raise UserError(f"y of {split} holds floats ({labels.dtype}): give integers or names")
     if len(labels) != len(pictures):
         raise UserError(f"{split} has {len(pictures)} pictures but {len(labels)} labels")
     for index, picture in enumerate(pictures):
         _check_shape(f"X of {split}[{index}]", np.shape(picture))
         if not isinstance(pictures, list):
             break
-    return pictures, [printable(str(label)) for label in labels.tolist()]
+    return pictures, [label_name(label, f"y of {split}[{row}]") for row, label in enumerate(labels.tolist())]
+
+
+def _plain(picture: Any, name: str) -> Any:
+    """A Pillow picture as a file of it would be read, by its palette and its colours; all else as it is."""
+    if not isinstance(picture, Image.Image):
+        return picture
+    return np.asarray(plain_picture(picture.copy(), name).picture)
 
 
 def _check_shape(name: str, shape: tuple[int, ...]) -> None:
@@ -135,7 +160,7 @@ def _scale(pictures: Sequence[Any]) -> float:
         raise UserError(f"X holds {kind}: give numbers, best uint8 of 0..255")
     lowest = min(float(np.min(picture)) for picture in pictures)
     highest = max(float(np.max(picture)) for picture in pictures)
-    if kind == np.uint16 and highest > 255:
+    if kind == np.uint16 and highest >= FULL_16_BIT:
         return 1 / 256
     if kind.kind == "f" and lowest >= 0 and 0 < highest <= 1:
         return 255.0
@@ -143,5 +168,5 @@ def _scale(pictures: Sequence[Any]) -> float:
         return 1.0
     raise UserError(
         f"X holds {kind} from {lowest:g} to {highest:g}, which leaves open what white is: "
-        "give uint8 of 0..255, or floats of 0..1"
+        "give uint8 of 0..255, floats of 0..1, or uint16 that uses its whole range"
     )

@@ -1,7 +1,10 @@
 """The one decoder: training, validation, prediction, reports and exports see a picture as `read_picture` gives it."""
 
+import contextlib
 import io
 import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +15,7 @@ from naturalize.errors import UserError
 
 # Raster formats only: Pillow would run Ghostscript for EPS and takes almost anything for a TGA.
 FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
+DARK = 2**12  # what 16-bit pixels of a camera with 12 bits stay below; divided by 256 they would be nearly black
 PIXELS_LIMIT = 178_956_970  # where Pillow itself calls a picture a decompression bomb, by default
 REDUCIBLE = ("JPEG", "MPO")
 JPEG_SIDE = 224  # the largest resolution of the supernets that are chosen by themselves
@@ -27,6 +31,14 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = (5, 6, 7, 8)
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """Silence Pillow's warnings of odd but readable files: no news to the user. Filters are those of all threads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class UnreadablePicture(UserError):
@@ -60,8 +72,9 @@ def open_picture(
     """The picture in a file or in encoded bytes, upright, in mode "L" (grey) or "RGB", and its sides in the file.
 
     The format is judged by content, not by suffix, and the first frame is taken. The camera's orientation tag is
-    applied and transparency laid on white. 16-bit grey is divided by 256; floating-point pixels within 0..1 are
-    multiplied by 255; other ranges are refused, since nothing says what white is. Embedded colour profiles are ignored.
+    applied and transparency laid on white. 16-bit grey is divided by 256, unless it is of 10 or 12 bits; floating-point
+    pixels within 0..1 are multiplied by 255; other ranges are refused, since nothing says what white is. Embedded
+    colour profiles are ignored.
 
     JPEG files are decoded at 1/2, 1/4 or 1/8 of their size, the smallest at which both sides keep `jpeg_side` pixels:
     libjpeg then leaves out what a network would not see, and takes a fraction of the time.
@@ -91,11 +104,11 @@ def open_picture(
         _register_heif(name)
     try:
         with Image.open(io.BytesIO(data), formats=_available()) as picture:
-            return _plain(picture, name, jpeg_side)
+            return plain_picture(picture, name, jpeg_side)
     except Image.DecompressionBombError as error:
         raise _too_large(name) from error
-    except UnreadablePicture:
-        raise
+    except (UnreadablePicture, MemoryError):
+        raise  # where memory ran out, nothing is wrong with the picture
     except Image.UnidentifiedImageError as error:
         if brand in (b"avif", b"avis"):
             raise UnreadablePicture(name, "AVIF needs a decoder", "pillow-avif-plugin") from error
@@ -125,13 +138,19 @@ def _too_large(name: str) -> UnreadablePicture:
     return UnreadablePicture(name, f"more than {PIXELS_LIMIT / 1e6:.0f} million pixels, the limit: scale it down")
 
 
-def _plain(picture: Image.Image, name: str, jpeg_side: int | None) -> Opened:
+def plain_picture(picture: Image.Image, name: str, jpeg_side: int | None = None) -> Opened:
+    """A picture of Pillow's, as `open_picture` gives it; it is loaded. Raises `UnreadablePicture`."""
     if picture.width * picture.height > PIXELS_LIMIT:  # also where the application has switched Pillow's guard off
         raise _too_large(name)
-    tag = _orientation(picture)
-    width, height = picture.size[::-1] if tag in SIDEWAYS else picture.size
+    width, height = picture.size
     if jpeg_side is not None and picture.format in REDUCIBLE:
         picture.draft(None, (jpeg_side, jpeg_side))
+    picture.load()  # the tag is read after it: Pillow turns a TIFF while loading, and takes its tag away
+    tag = _orientation(picture)
+    if picture.format not in REDUCIBLE:
+        width, height = picture.size
+    if tag in SIDEWAYS:
+        width, height = height, width
     plain = _grey_or_rgb(picture, name)
     return Opened(plain.transpose(UPRIGHT[tag]) if tag in UPRIGHT else plain, width, height)
 
@@ -146,11 +165,11 @@ def _orientation(picture: Image.Image) -> int:
 def _grey_or_rgb(picture: Image.Image, name: str) -> Image.Image:
     mode = picture.mode
     if mode.startswith("I;16"):
-        return _from_16_bit(np.asarray(picture))
+        return _from_16_bit(np.asarray(picture), name)
     if mode == "I":
         if picture.format not in ("PNG", "PPM"):
             raise UnreadablePicture(name, "32-bit integer pixels have no stated range: save it as 8 or 16 bit")
-        return _from_16_bit(np.asarray(picture))
+        return _from_16_bit(np.asarray(picture), name)
     if mode == "F":
         return _from_float(np.asarray(picture), name)
     if mode == "LAB":
@@ -164,7 +183,11 @@ def _grey_or_rgb(picture: Image.Image, name: str) -> Image.Image:
     return on_white.getchannel("R") if grey else on_white
 
 
-def _from_16_bit(values: np.ndarray[Any, Any]) -> Image.Image:
+def _from_16_bit(values: np.ndarray[Any, Any], name: str) -> Image.Image:
+    if 0 < values.max(initial=0) < DARK:
+        raise UnreadablePicture(
+            name, f"16-bit pixels none of which is above {DARK - 1} leave open what white is: save it as 8 bit"
+        )
     return Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
 
 

@@ -77,7 +77,7 @@ def find_without_classes(source: Any) -> Found:
     kinds = [
         ("ignored", below.hidden, "item", "hidden or left by the system, ignored"),
         ("ignored", below.others, "file", "no picture, ignored"),
-        ("link", below.loops, "link", "to a folder that is in the data already, not followed"),
+        ("link", below.loops, "link", "to a folder in or around the data, not followed"),
     ]
     return Found(printable(root.resolve().name), as_text(str(root)), (), {"train": part}, _notes(kinds))
 
@@ -166,7 +166,7 @@ class _Collected:
         kinds = [
             ("ignored", self.hidden, "item", "hidden or left by the system, ignored"),
             ("ignored", self.others, "file", "not a picture in a class folder, ignored"),
-            ("link", self.loops, "link", "to a folder that is in the data already, not followed"),
+            ("link", self.loops, "link", "to a folder in or around the data, not followed"),
             ("nested", self.deeper, "picture", "deeper than the class folder, taken into its class"),
         ]
         return _notes(kinds)

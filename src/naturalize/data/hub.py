@@ -64,7 +64,7 @@ class _Loaded:
         self._table: pa.Table = dataset.data.table
         self.schema = dataset.features.arrow_schema
         self.size = int(self._table.nbytes)
-        self.folder = Path()
+        self.folder: Path | None = None  # its pictures are in the table
 
     def column(self, name: str) -> pa.ChunkedArray:
         return self._table[name]

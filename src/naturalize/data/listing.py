@@ -1,6 +1,7 @@
 """Which files below a folder are pictures."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def walk(folder: Path, name: str, root: Path) -> Walk:
     """Everything below `folder`, whose own name is `name` (or empty).
 
     Links are followed, and what they lead to belongs where the link sits. Not followed are links to folders of the data
-    set itself, `root`, whose pictures have their place already, and to a folder that was entered: circles end.
+    set itself, `root`, whose pictures have their place already, to a folder around it, which holds what nobody meant,
+    and to a folder that was entered: circles end.
     """
     below = Walk()
     real_root = root.resolve()
@@ -73,7 +75,7 @@ def walk(folder: Path, name: str, root: Path) -> Walk:
             shown = prefix + printable(entry.name)
             if is_hidden(entry.name):
                 below.hidden.append(shown)
-            elif entry.is_dir() and entry.is_symlink() and Path(entry.path).resolve().is_relative_to(real_root):
+            elif entry.is_dir() and entry.is_symlink() and in_or_around(Path(entry.path).resolve(), real_root):
                 below.loops.append(shown)
             elif entry.is_dir():
                 enter(Path(entry.path), f"{shown}/")
@@ -88,15 +90,26 @@ def walk(folder: Path, name: str, root: Path) -> Walk:
     return below
 
 
+def in_or_around(folder: Path, root: Path) -> bool:
+    """Whether a folder lies in another one, or holds it."""
+    return folder.is_relative_to(root) or root.is_relative_to(folder)
+
+
 def is_picture(name: str) -> bool:
     """Whether a file's name is that of a picture, in upper or lower case."""
     return Path(name).suffix.lower() in SUFFIXES
 
 
-def list_images(path: str | os.PathLike[str]) -> list[tuple[str, Path]]:
+def list_images(
+    path: str | os.PathLike[str], passed_over: Callable[[str], object] = lambda name: None
+) -> list[tuple[str, Path]]:
     """The pictures that a path stands for, as (relative name with '/', path): one file, or all below a folder.
 
     Hidden files and what systems leave behind are ignored; the order is natural and the same on every machine.
+
+    Args:
+        passed_over: called with the name of each file below a folder that is no picture by its name, and of each link
+            that was not followed.
 
     Raises:
         UserError: nothing is there, or no picture.
@@ -106,7 +119,10 @@ def list_images(path: str | os.PathLike[str]) -> list[tuple[str, Path]]:
         return [(printable(path.name), path)]
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder")
-    pictures = walk(path, "", path).pictures
+    below = walk(path, "", path)
+    pictures = below.pictures
+    for name in (*below.others, *below.loops):
+        passed_over(name)
     if not pictures:
         raise UserError(f"{path} holds no pictures ({suffixes_in_words()})")
     return [(picture.name, picture.path) for picture in sorted(pictures, key=lambda picture: natural_key(picture.name))]

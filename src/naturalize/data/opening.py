@@ -75,6 +75,7 @@ def open_data(
     shares = {"test": test_fraction, "val": val_fraction} if class_names else {"val": val_fraction}
     splits = _splits(entries, shares, seed)
     numbers = {name: number for number, name in enumerate(class_names or (NO_CLASS,))}
+    _check_validation(class_names, entries, splits["val"])
     flat = [entry for split in SPLITS for entry in entries.get(split, [])]
     seen = [entry.seen for entry in flat if entry.seen]
     to_train = [entry.seen for entry in (flat[row] for row in splits["train"]) if entry.seen]
@@ -240,6 +241,17 @@ def _splits(entries: dict[str, list[Entry]], shares: dict[str, float], seed: int
     if not splits["val"]:
         raise UserError("no class has two different pictures, so that none is left for validation: add some")
     return splits
+
+
+def _check_validation(class_names: tuple[str, ...], entries: dict[str, list[Entry]], rows: list[int]) -> None:
+    """Refuse validation pictures of one class where there are several: by them every network that names it is right."""
+    flat = [entry for split in SPLITS for entry in entries.get(split, [])]
+    found = {flat[row].label for row in rows}
+    if class_names and len(found) < 2:
+        raise UserError(
+            f"validation would hold pictures of one class only, {found.pop()}: "
+            "give at least two classes two or more different pictures each, in val too where it is given"
+        )
 
 
 def _fingerprint(class_names: tuple[str, ...], entries: list[Entry], splits: dict[str, list[int]]) -> str:

@@ -1,13 +1,16 @@
 """What readers hand over before any picture is opened."""
 
+import math
 import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from naturalize.data.decode import Opened
+from naturalize.errors import UserError
 
 SPLITS = ("train", "val", "test")
 NO_CLASS = ""  # label of a picture in data without classes
@@ -74,6 +77,39 @@ def natural_key(text: str) -> tuple[list[str | int], str]:
     pieces: list[str | int] = list(re.split(r"([0-9]+)", text))
     pieces[1::2] = [int(number) for number in pieces[1::2]]
     return pieces, text
+
+
+def label_name(value: Any, where: str, declared: Sequence[str] = ()) -> str | None:
+    """The class that a label of any type names; None for a missing one: null, nan, empty text, or -1 by number of name.
+
+    Args:
+        where: what errors call the label.
+        declared: names that whole numbers stand for; they are names themselves where there are none.
+
+    Raises:
+        UserError: for what is no class.
+    """
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):  # pandas's; no number, nor equal to itself
+        return None
+    if isinstance(value, bytes):
+        value = value.decode(errors="backslashreplace")
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        if not value.is_integer():  # pandas turns integers into floats where one is missing
+            raise UserError(f"{where} is {value}: a class is a whole number or a name")
+        value = int(value)
+    if isinstance(value, str) and not value.strip():
+        return None
+    if not declared or isinstance(value, str):
+        return printable(str(value))
+    if value == -1:
+        return None
+    if not 0 <= value < len(declared):
+        raise UserError(f"{where} is {value}, but there are {len(declared)} class names")
+    return declared[value]
 
 
 def in_natural_order(names: Iterable[str]) -> tuple[str, ...]:

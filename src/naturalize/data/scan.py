@@ -2,13 +2,12 @@
 
 import hashlib
 import threading
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from naturalize.data.decode import UnreadablePicture
+from naturalize.data.decode import UnreadablePicture, without_warnings
 from naturalize.data.machine import in_threads
 from naturalize.data.parts import Part
 from naturalize.progress import Progress
@@ -52,8 +51,7 @@ def scan(part: Part, room: Room, progress: Progress, jpeg_side: int | None) -> l
     def look(rows: range) -> list[Seen | UnreadablePicture]:
         return [_look(part, row, room, jpeg_side) for row in rows]
 
-    with warnings.catch_warnings():  # Pillow's, of odd but readable files: once per picture, and no news to the user
-        warnings.simplefilter("ignore")
+    with without_warnings():
         chunks = in_threads(look, len(part.names), CHUNK, "scan", progress)
     return [seen for chunk in chunks for seen in chunk]
 

@@ -4,11 +4,11 @@ import json
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
@@ -24,12 +24,15 @@ from naturalize.data.parts import (
     as_path,
     as_text,
     in_natural_order,
+    label_name,
     left_out,
     printable,
     shortened,
 )
 from naturalize.errors import UserError
 
+MOST_SHOWN = 100  # characters of a path that is not there: it may be a picture as text
+SPLIT = "split"  # a column that says to which each row belongs
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather")
 IMAGE_NAMES = ("image", "img", "picture", "photo", "path", "file", "filename", "file_name", "image_path")
 LABEL_NAMES = ("label", "labels", "class", "target", "category")
@@ -74,11 +77,11 @@ def find(source: Any) -> Found:
 
 
 class Table(Protocol):
-    """A table of a split. `size` is in bytes; paths in it are relative to `folder`."""
+    """A table of a split. `size` is in bytes; paths in it are relative to `folder`, None where it may have none."""
 
     schema: pa.Schema
     size: int
-    folder: Path
+    folder: Path | None
 
     def column(self, name: str) -> pa.ChunkedArray:
         """A column, read when it is asked for."""
@@ -89,7 +92,7 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.folder = path.parent
+        self.folder: Path | None = path.parent
         self.size = path.stat().st_size
         try:
             self.schema = pq.read_schema(path) if path.suffix.lower() in PARQUET else self._arrow().schema
@@ -119,43 +122,77 @@ def found_in(name: str, source: str, tables: Mapping[str, Sequence[Table]], note
     Raises:
         UserError: no or several candidates for the columns of pictures and labels, or labels that are no classes.
     """
-    schema = next(iter(tables.values()))[0].schema
+    members = [(split, table) for split, of in tables.items() for table in of]
+    for split, table in members:
+        if twice := [column for column, number in Counter(table.schema.names).items() if number > 1]:
+            raise UserError(f"{source}: the {split} table has two columns {shortened(twice)}: rename one")
+    schema = members[0][1].schema
     features = _features(schema)
     image = _one_column(source, "pictures", IMAGE_NAMES, _image_columns(schema, features), schema.names)
-    candidates = [column for column in schema.names if column != image]
+    candidates = [column for column in schema.names if column not in (image, SPLIT)]
     label = _one_column(source, "labels", LABEL_NAMES, _label_columns(schema, features, candidates), schema.names)
-    declared = _declared_names(schema, label)
-    parts, notes = {}, list(notes)
-    for split, members in tables.items():
-        names: list[str] = []
-        labels: list[str] = []
-        rows: list[tuple[int, int]] = []
-        unlabelled: list[str] = []
-        number = 0
-        for member, table in enumerate(members):
-            if {image, label} - set(table.schema.names):
-                raise UserError(
-                    f"{source}: the {split} table has no columns {image} and {label} as the train table has"
-                )
-            own = _declared_names(table.schema, label)  # a test table may number the same names otherwise
-            for row, value in enumerate(table.column(label).to_pylist()):
-                shown = f"{split}[{number}]"
-                number += 1
-                class_name = _class_name(value, own, f"{source}: {label} of {shown}")
-                if class_name is None:
-                    unlabelled.append(shown)
-                else:
-                    names.append(shown)
-                    labels.append(class_name)
-                    rows.append((member, row))
-        if unlabelled:
-            notes.append(
-                Note("skipped", left_out(unlabelled, "picture", "without a label, skipped"), tuple(unlabelled))
-            )
-        sizes = [members[member].size for member, _ in rows]
-        parts[split] = Part(names, labels, sizes, _Pictures(members, image, rows, names))
+    _check_columns(source, image, label, members)
+    found: dict[str, dict[str, list[Any]]] = {}
+    numbers, notes, unlabelled = Counter[str](), list(notes), []
+    for member, (split, table) in enumerate(members):
+        own = _declared_names(table.schema, label)  # a test table may number the same names otherwise
+        values = table.column(label).to_pylist()
+        for row, (to, value) in enumerate(zip(_splits_of(source, split, table, len(values)), values, strict=True)):
+            shown = f"{to}[{numbers[to]}]"
+            numbers[to] += 1
+            class_name = label_name(value, f"{source}: {label} of {shown}", own)
+            if class_name is None:
+                unlabelled.append(shown)
+                continue
+            part = found.setdefault(to, {"names": [], "labels": [], "rows": []})
+            part["names"].append(shown)
+            part["labels"].append(class_name)
+            part["rows"].append((member, row))
+    if unlabelled:
+        notes.append(Note("skipped", left_out(unlabelled, "picture", "without a label, skipped"), tuple(unlabelled)))
+    all_of = [table for _, table in members]
+    parts = {
+        split: Part(
+            part["names"],
+            part["labels"],
+            [all_of[member].size for member, _ in part["rows"]],
+            _Pictures(all_of, image, part["rows"], part["names"]),
+        )
+        for split, part in ((split, found.get(split)) for split in SPLITS)
+        if part is not None
+    }
+    declared = next((names for _, table in members if (names := _declared_names(table.schema, label))), ())
     observed = {class_name for part in parts.values() for class_name in part.labels}
     return Found(name, source, declared + in_natural_order(observed - set(declared)), parts, notes)
+
+
+def _check_columns(source: str, image: str, label: str, members: Sequence[tuple[str, Table]]) -> None:
+    """Raise `UserError` where a table lacks a column, or has numbers where another has names."""
+    named: dict[bool, str] = {}
+    for split, table in members:
+        names = table.schema.names
+        if {image, label} - set(names):
+            raise UserError(f"{source}: the {split} table has no columns {image} and {label} as the train table has")
+        named[_is_text(table.schema.field(label).type) or bool(_declared_names(table.schema, label))] = split
+    if len(named) > 1:
+        raise UserError(
+            f"{source}: {label} holds names in one table ({named[True]}) and numbers in another ({named[False]}): "
+            "give all the same"
+        )
+
+
+def _splits_of(source: str, split: str, table: Table, rows: int) -> Sequence[str]:
+    """The split of each row: that of its table, or what a column of that name says. Raises `UserError` for others."""
+    if SPLIT not in table.schema.names:
+        return [split] * rows
+    told = [str(value).strip().lower() for value in table.column(SPLIT).to_pylist()]
+    if unknown := sorted(set(told) - SPELLINGS.keys()):
+        usual = ", ".join(SPLITS)
+        raise UserError(f"{source}: {SPLIT} is {shortened(unknown)}: it may be {usual}; or rename the column")
+    splits = [SPELLINGS[value] for value in told]
+    if split != "train" and set(splits) != {split}:
+        raise UserError(f"{source}: the {split} table holds rows whose {SPLIT} is another: rename file or column")
+    return splits
 
 
 class _Pictures:
@@ -167,13 +204,13 @@ class _Pictures:
         self._rows = rows
         self._names = names
         self._lock = threading.Lock()
-        self._columns: list[pa.ChunkedArray] = []
+        self._columns: dict[int, pa.ChunkedArray] = {}
 
     def __call__(self, index: int, jpeg_side: int | None) -> Opened:
-        with self._lock:
-            if not self._columns:
-                self._columns = [table.column(self._column) for table in self._tables]
         member, row = self._rows[index]
+        with self._lock:
+            if member not in self._columns:
+                self._columns[member] = self._tables[member].column(self._column)
         value = self._columns[member][row].as_py()
         content = value.get("bytes") if isinstance(value, dict) else value
         path = value.get("path") if isinstance(value, dict) else None
@@ -182,7 +219,10 @@ class _Pictures:
         if content:
             return open_picture(content, self._names[index], jpeg_side)
         if path:
-            return open_picture(self._tables[member].folder / path, f"{self._names[index]} ({path})", jpeg_side)
+            name, folder = f"{self._names[index]} ({path[:MOST_SHOWN]})", self._tables[member].folder
+            if folder is None or not (folder / path).resolve().is_relative_to(folder.resolve()):
+                raise UnreadablePicture(name, "its path leads out of the table's folder")
+            return open_picture(folder / path, name, jpeg_side)
         raise UnreadablePicture(self._names[index], "no bytes and no path")
 
 
@@ -239,21 +279,6 @@ def _one_column(source: str, what: str, usual: Sequence[str], candidates: list[s
         f"{source} has several columns that could be the {what} ({', '.join(candidates)}): "
         f"rename the one that is meant to {usual[0]!r}"
     )
-
-
-def _class_name(value: Any, declared: Sequence[str], where: str) -> str | None:
-    """The class that a cell names; None for no label, which is null, or -1 as Hugging Face marks it."""
-    if isinstance(value, float) and np.isfinite(value) and value == int(value):
-        value = int(value)  # pandas turns integers into floats where one is missing
-    if value is None or (isinstance(value, float) and np.isnan(value)) or (declared and value == -1):
-        return None
-    if isinstance(value, float):
-        raise UserError(f"{where} is {value}: a class is a whole number or a name")
-    if not declared or isinstance(value, str):
-        return printable(str(value))
-    if not 0 <= value < len(declared):
-        raise UserError(f"{where} is {value}, but there are {len(declared)} class names")
-    return declared[value]
 
 
 def _files(path: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from naturalize.errors import UserError, unknown
-from naturalize.exporting.network import CARD_FORMAT, Card, Network, card_path, load_network, save_network
+from naturalize.exporting.network import CARD_FORMAT, Asked, Card, Network, card_path, load_network, save_network
 from naturalize.exporting.onnx_file import onnx_files, onnx_needs
 from naturalize.exporting.onnx_model import OnnxModel
 from naturalize.exporting.torch_file import Run, open_torch, run_of, torch_files, torch_needs
@@ -21,6 +22,7 @@ from naturalize.files import room_on_disk, write_bytes
 __all__ = [
     "CARD_FORMAT",
     "FORMATS",
+    "Asked",
     "Card",
     "Check",
     "Exported",
@@ -36,6 +38,21 @@ __all__ = [
 BATCH = 64
 TOLERANCE = 1e-3  # of the largest logit; rounding is below 1e-5, a wrong graph far above
 TIE = 1e-4  # of the largest logit: two classes nearer than this may change places
+SIGMAS, FEW_WRONG = 5.0, 3  # more wrong check pictures than this many deviations, and a few, are no chance
+
+
+def differs_in_more_than_rounding(logits: NDArray[np.float32], expected: NDArray[np.float32]) -> str:
+    """Of a file that computes as its network does: differences of more than `TOLERANCE`, classes that change."""
+    scale = float(np.abs(expected).max())
+    difference = float(np.abs(logits - expected).max())
+    rows, top = np.arange(len(expected)), logits.argmax(1)
+    changed = int((expected.max(1) - expected[rows, top] > TIE * scale).sum())
+    if difference <= TOLERANCE * scale and not changed:  # so written, NaN differs too
+        return ""
+    return (
+        f"its outputs differ from the network's by up to {difference:.3g} (largest output {scale:.3g}), and {changed} "
+        "change their class"
+    )
 
 
 @dataclass(frozen=True)
@@ -43,16 +60,21 @@ class Format:
     """A kind of file to export.
 
     Attributes:
-        suffix: of its files.
-        files: the network, the file's name and the opset or None to contents by file name, the file itself first.
+        suffix: of its files. The first format of a suffix is what a file of that name is, unless one is asked for.
+        files: the network, the file's name and what was asked to contents by file name, the file itself first.
         open: the path of such a file, with the others beside it, to a function from pixels to logits.
         needs: what a consumer needs to run the file, in words, given the opset or None.
+        calibrates: whether `files` needs training pictures.
+        differs: what a file's logits and its network's, `(n, classes)` each, differ by that is no rounding, in words;
+            empty where they agree.
     """
 
     suffix: str
-    files: Callable[[Network, str, int | None], dict[str, bytes]]
+    files: Callable[[Network, str, Asked], dict[str, bytes]]
     open: Callable[[Path], Run]
     needs: Callable[[int | None], str]
+    calibrates: bool = False
+    differs: Callable[[NDArray[np.float32], NDArray[np.float32]], str] = differs_in_more_than_rounding
 
 
 FORMATS: dict[str, Format] = {
@@ -107,6 +129,7 @@ def export(
     check: Check,
     *,
     opset: int | None = None,
+    calibration: Callable[[], NDArray[np.uint8]] | None = None,
     overwrite: bool = False,
 ) -> Exported:
     """Write a network for other programs, run the written file on the check pictures, then give it its name.
@@ -117,15 +140,24 @@ def export(
         format: one of `FORMATS`; by the suffix of `to` where None.
         check: pictures to run it on.
         opset: of ONNX files, 13 to 17; 13, which the oldest runtimes take, where None.
+        calibration: gives training pictures `(n, channels, r, r)`; called where the format calibrates.
         overwrite: replace files that are there with other content. The same content is no conflict.
 
     Raises:
-        UserError: the target cannot be written, or the written file disagrees with the network; nothing is kept then.
+        UserError: the target cannot be written, or the written file disagrees with the network or with the error that
+            its card tells; nothing is kept then.
     """
-    kind = FORMATS[format_of(to, format)]
+    name = format_of(to, format)
+    kind = FORMATS[name]
     if to.is_dir():
         raise UserError(f"{to} is a directory: name a file, as {to / ('model' + kind.suffix)}")
-    files = {to.with_name(name): content for name, content in kind.files(network, to.name, opset).items()}
+    pictures = None
+    if kind.calibrates:
+        pictures = None if calibration is None else calibration()
+        if pictures is None or not len(pictures):
+            raise UserError(f"the format {name} is calibrated on training pictures, and the run keeps none")
+    written = kind.files(network, to.name, Asked(opset, pictures))
+    files = {to.with_name(name): content for name, content in written.items()}
     if not overwrite:
         refuse_others(files)
     with room_on_disk(to):
@@ -135,10 +167,15 @@ def export(
                 (Path(beside) / path.name).write_bytes(content)
             logits = in_batches(kind.open(Path(beside) / to.name), check.pixels)
     subnet = copy.deepcopy(network.subnet).cpu().eval()  # the file has the stored statistics, so has its measure
-    max_difference = compare(to, logits, in_batches(run_of(subnet), check.pixels))
+    expected = in_batches(run_of(subnet), check.pixels)
+    if differs := kind.differs(logits, expected):
+        raise UserError(f"{to} was not kept: on {len(expected)} check pictures {differs}")
+    max_difference = float(np.abs(logits - expected).max())
+    wrong = int(np.sum(logits.argmax(1) != check.labels))
+    check_error(to, wrong, len(check.labels), network.card)
     for path, content in reversed(files.items()):  # the file itself last: where it is, all is
         write_bytes(path, content)
-    error = 100.0 * float(np.mean(logits.argmax(1) != check.labels))
+    error = 100.0 * wrong / len(check.pixels)
     return Exported(to, tuple(files), len(files[to]), kind.needs(opset), error, len(check.pixels), max_difference)
 
 
@@ -146,12 +183,11 @@ def format_of(to: Path, format: str | None) -> str:
     """The format's name, by the suffix of the file where it is None. Raises `UserError` where the two disagree."""
     if format is not None and format not in FORMATS:
         raise unknown("export format", format, FORMATS)
-    by_suffix = {kind.suffix: name for name, kind in FORMATS.items()}
-    found = by_suffix.get(to.suffix)
-    if found is None or found != (format or found):
-        endings = ", ".join(f"{suffix} ({name})" for suffix, name in by_suffix.items() if name == (format or name))
+    fitting = [name for name, kind in FORMATS.items() if kind.suffix == to.suffix and name == (format or name)]
+    if not fitting:
+        endings = ", ".join(f"{kind.suffix} ({name})" for name, kind in FORMATS.items() if name == (format or name))
         raise UserError(f"{to.name!r} does not end as the exported file has to: {endings}")
-    return found
+    return fitting[0]
 
 
 def make_directory(path: Path) -> None:
@@ -176,19 +212,16 @@ def in_batches(run: Run, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.concatenate([run(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)])
 
 
-def compare(path: Path, logits: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """The largest difference between a file's logits and its network's, `(n, classes)` each.
+def check_error(path: Path, wrong: int, images: int, card: Card) -> None:
+    """Raise `UserError` where so many of the check pictures are wrong as the validation error of the card rules out.
 
-    Raises:
-        UserError: it is more than `TOLERANCE`, or a picture's top class is another although that is no tie.
+    Both are pictures of the validation split, but not the same ones: what lies `SIGMAS` beyond is no chance.
     """
-    scale = float(np.abs(expected).max())
-    difference = float(np.abs(logits - expected).max())
-    rows, top = np.arange(len(expected)), logits.argmax(1)
-    changed = int((expected.max(1) - expected[rows, top] > TIE * scale).sum())
-    if not difference <= TOLERANCE * scale or changed:  # so written, NaN is refused too
+    if card.get("val_error") is None:
+        return
+    share = (card["val_error"] / 100.0 * card["val_images"] + 1.0) / (card["val_images"] + 2.0)
+    if wrong > images * share + SIGMAS * math.sqrt(images * share * (1.0 - share)) + FEW_WRONG:
         raise UserError(
-            f"{path} was not kept: on {len(expected)} check pictures its outputs differ from the network's by up to "
-            f"{difference:.3g} (largest output {scale:.3g}), and {changed} change their class"
+            f"{path} was not kept: {wrong} of {images} check pictures are wrong where the network's card tells of "
+            f"{card['val_error']:.1f}% on validation: the network or the pictures of the run are damaged"
         )
-    return difference

@@ -8,18 +8,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor
 
 from naturalize.errors import UserError
-from naturalize.files import write_bytes, write_json
+from naturalize.files import check_content, checksum_of, write_json
 from naturalize.supernet import Subnet
+from naturalize.tensor_files import CHECKSUM, checksum, load_tensors, save_tensors
 
 CARD_FORMAT = 1
 
 Card = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asked of a file, and what its format needs besides the network.
+
+    Attributes:
+        opset: of ONNX files.
+        calibration: training pictures, uint8 `(n, channels, r, r)`, where the format calibrates.
+    """
+
+    opset: int | None = None
+    calibration: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -35,16 +50,17 @@ def save_network(directory: Path, network: Network, taken: Collection[str] = ())
 
     Where `A.safetensors` is among the names that are taken, they are `A-2.safetensors` and `A-2.json`.
 
-    The weights carry the card's weights version too, so that a crash between the two files cannot pair the weights of
-    one version with the numbers of another unnoticed.
+    The card carries the checksum of the weights, so that a crash between the two files cannot pair weights with the
+    numbers of others unnoticed, and neither can a damage.
     """
     card = network.card
     names = (f"{card['architecture']}{again}.safetensors" for again in ("", "-2"))
     path = next(directory / name for name in names if name not in taken)
     directory.mkdir(parents=True, exist_ok=True)
     metadata = {"weights_version": str(card["weights_version"])}
-    write_bytes(path, safetensors.torch.save(weights_of(network.subnet), metadata))
-    write_json(card_path(path), card)
+    found = save_tensors(path, weights_of(network.subnet), metadata)
+    content = {**card, CHECKSUM: found}
+    write_json(card_path(path), {**content, "checksum": checksum_of(content)})
     return path
 
 
@@ -56,18 +72,19 @@ def load_network(path: Path) -> Network:
     """
     try:
         card_text = card_path(path).read_text(encoding="utf-8")
-        with safe_open(path, framework="pt") as file:
-            weights_version = (file.metadata() or {}).get("weights_version")
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+        weights, metadata = load_tensors(path)
     except FileNotFoundError as error:
         raise UserError(f"no network at {path}: it is made of a .safetensors file and the .json beside it") from error
-    except (OSError, UnicodeDecodeError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{path} or the .json beside it is damaged ({error})") from error
     card = parse_card(card_text, card_path(path))
-    if weights_version != str(card["weights_version"]):
+    known = card.pop(CHECKSUM, None)  # none in a card of an older naturalize
+    others = known is not None and known != checksum(weights, metadata)
+    if others or metadata.get("weights_version") != str(card["weights_version"]):
         raise UserError(f"{path} and the .json beside it are of different versions of the weights: export it again")
     try:
-        subnet = Subnet(card["spec"])
+        with torch.random.fork_rng(devices=[]):  # whose starting values are replaced at once
+            subnet = Subnet(card["spec"])
         subnet.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} holds other weights than the .json beside it describes, or one is damaged") from error
@@ -82,10 +99,10 @@ def card_path(path: Path) -> Path:
 def parse_card(text: str, source: Path) -> Card:
     """The card in a JSON text. Raises `UserError`, naming the source, where it is damaged or of a newer format."""
     try:
-        card: Card = json.loads(text)
+        card: Card = check_content(json.loads(text))
         newer = card["format"] > CARD_FORMAT
         missing = {"weights_version", "spec", "class_names", "preprocessing", "resolution"} - card.keys()
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{source} holds no card of a network, or a damaged one") from error
     if newer:
         raise UserError(f"{source} is of format {card['format']}, newer than this naturalize: update naturalize")

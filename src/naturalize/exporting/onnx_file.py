@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from functools import singledispatch
 from importlib import resources
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from naturalize.errors import UserError
-from naturalize.exporting.network import Network
+from naturalize.exporting.network import Asked, Network
 from naturalize.supernet import subnet as plain
 from naturalize.version import __version__
 
@@ -35,10 +36,10 @@ OPSET = 13
 IR_VERSION = 7  # that of opset 13; later ones add nothing that these graphs use
 
 
-def onnx_files(network: Network, name: str, opset: int | None) -> dict[str, bytes]:
+def onnx_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
     """The ONNX file, and a program that classifies pictures with it and without naturalize, by file name."""
     example = resources.files("naturalize.exporting").joinpath("example.py").read_bytes()
-    return {name: onnx_bytes(network, checked(opset)), name.removesuffix(".onnx") + "_example.py": example}
+    return {name: onnx_bytes(network, checked(asked.opset)), name.removesuffix(".onnx") + "_example.py": example}
 
 
 def onnx_needs(opset: int | None) -> str:
@@ -99,8 +100,10 @@ class Graph:
 
 
 @singledispatch
-def write(module: nn.Module, graph: Graph, x: str, name: str) -> str:
+def write(module: nn.Module, graph: Graph, x: Any, name: str) -> str:
     """Add a module that reads the tensor x, its last node named `name`; the name of what it gives.
+
+    Heads read several: the names of the feature maps by scale.
 
     A new kind of module or head needs one more registration below.
     """
@@ -110,9 +113,12 @@ def write(module: nn.Module, graph: Graph, x: str, name: str) -> str:
 @write.register
 def _(module: plain.Subnet, graph: Graph, x: str, name: str) -> str:
     x = write(module.normalize, graph, x, "normalize")
-    for index, layer in enumerate(module.layers):
-        x = write(layer, graph, x, f"layers.{index}")
-    return write(module.head, graph, x, name)
+    maps, layers = [], enumerate(module.layers)
+    for number in module.scales:
+        for index, layer in islice(layers, number):
+            x = write(layer, graph, x, f"layers.{index}")
+        maps.append(x)
+    return write(module.head, graph, maps, name)
 
 
 @write.register
@@ -163,8 +169,8 @@ def _(module: plain.SqueezeExcite, graph: Graph, x: str, name: str) -> str:
 
 
 @write.register
-def _(module: plain.ClassificationHead, graph: Graph, x: str, name: str) -> str:
-    x = graph.node("GlobalAveragePool", [x], "head.mean")
+def _(module: plain.ClassificationHead, graph: Graph, maps: list[str], name: str) -> str:
+    x = graph.node("GlobalAveragePool", [maps[-1]], "head.mean")
     x = write(module.mix, graph, x, "head.mix")
     x = write(module.act, graph, x, "head.act")
     x = graph.node("Flatten", [x], "head.flat")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from naturalize.data.machine import allowed_cpus
@@ -15,6 +16,19 @@ from naturalize.exporting.network import Card, parse_card
 from naturalize.exporting.onnx_file import CARD, LOGITS, PIXELS
 
 QUIET = 4  # onnxruntime logs what it also raises, unless only fatal errors are logged
+
+
+def runtime() -> ModuleType:
+    """onnxruntime, which collects nothing; imported only where it is needed.
+
+    Its telemetry is asked to stay off before it is loaded, too: version 1.32 writes a number of the device and a
+    list of events to the user's cache, although events were switched off before a session was made.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
 
 
 class OnnxModel:
@@ -35,6 +49,7 @@ class OnnxModel:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise UserError(f"no file at {path}")
+        onnxruntime = runtime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = QUIET
         options.intra_op_num_threads = allowed_cpus()  # by itself it counts processors that are not ours

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from naturalize.errors import UserError
-from naturalize.exporting.network import Network, weights_of
+from naturalize.exporting.network import Asked, Network, weights_of
 
 Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 MODULE = "model.py"
 
 
-def torch_files(network: Network, name: str, opset: int | None) -> dict[str, bytes]:
+def torch_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
     """The file of weights, and the source of the module that takes them, by file name. Raises `UserError`."""
-    if opset is not None:
+    if asked.opset is not None:
         raise UserError("only ONNX files have an opset")
     # By way of JSON the card's strings are new objects, so that pickle's bytes do not depend on which ones were shared.
     card = json.loads(json.dumps(network.card))

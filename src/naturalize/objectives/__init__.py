@@ -1,24 +1,30 @@
-"""Objectives: a number per architecture, minimised. Exact ones are counted, `error` is measured.
+"""Objectives: a number per architecture, minimised. Exact ones are counted, measured ones are asked of a network.
 
-A new objective is one file and one line in `KINDS`.
+A new objective is one line in `OBJECTIVES`: an exact one names a count of `supernet.LayerTable`, a measured one what
+opens it on a run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from naturalize.archive import Context
+from naturalize.archive import TASK
 from naturalize.errors import UserError, unknown
+from naturalize.numbers import count, percent
 from naturalize.space import Codes
 
-Kind = Literal["exact", "modelled", "measured"]
+if TYPE_CHECKING:  # naming an objective needs no torch
+    from naturalize.objectives.error import Images
+    from naturalize.progress import Progress
+    from naturalize.tasks import Task
+    from naturalize.training.subnets import Subnets
 
-KINDS: dict[str, Kind] = {"error": "measured", "madds": "exact", "params": "exact"}
+Kind = Literal["exact", "measured"]
 
 
 @dataclass(frozen=True)
@@ -37,18 +43,80 @@ class Measured:
     details: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Objective(Protocol):
-    """The contract of every objective.
+class Measures(Protocol):
+    """A measured objective that was opened on a run.
 
-    `measure` has no order and no memory: rows may be dealt out over processes. It raises nothing for a network that
-    cannot be measured, but gives a status. Exact objectives ignore the context.
+    It has no order and no memory: rows may be dealt out over processes. It raises nothing for a network that cannot be
+    measured, but gives a status.
+    """
+
+    def measure(self, codes: Codes) -> Measured:
+        """Values of architectures, `(n, d) -> (n,)`."""
+
+
+class OnRun(Protocol):
+    """What a measured objective is opened on: a run's subnets, task, and validation images."""
+
+    @property
+    def subnets(self) -> Subnets:
+        """By architecture."""
+
+    @property
+    def task(self) -> Task:
+        """That is learnt."""
+
+    @property
+    def val(self) -> Images:
+        """All validation images in all views."""
+
+    @property
+    def progress(self) -> Progress:
+        """Called from the threads that measure."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What an objective is, by its name.
+
+    Attributes:
+        unit: of its values, as in messages.
+        kind: `exact` objectives are known in closed form and may have limits; `measured` ones are predicted.
+        words: what reports call it.
+        shown: a value for people.
+        open: a measured objective on a run; None for an exact one.
     """
 
     name: str
     unit: str
     kind: Kind
+    words: str
+    shown: Callable[[float], str]
+    open: Callable[[OnRun], Measures] | None = None
 
-    def measure(self, codes: Codes, context: Context | None = None) -> Measured: ...
+
+def open_error(run: OnRun) -> Measures:
+    """See `error.Error`."""
+    from naturalize.objectives.error import Error
+
+    return Error(run.subnets, run.task, run.val, run.progress)
+
+
+ERROR = "error"  # the objective that a task defines: every network of a front has it
+COST = "madds"  # by which networks are put in order
+OBJECTIVES: dict[str, Objective] = {
+    objective.name: objective
+    for objective in (
+        Objective(ERROR, "%", "measured", "error", percent, open_error),
+        Objective(COST, "multiply-adds", "exact", "multiply-adds", count),
+        Objective("params", "parameters", "exact", "parameters", count),
+    )
+}
+DEFAULT = (ERROR, COST)
+
+
+def of_kind(kind: Kind) -> list[str]:
+    """Names of the objectives of a kind."""
+    return [name for name, objective in OBJECTIVES.items() if objective.kind == kind]
 
 
 def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
@@ -56,10 +124,10 @@ def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
     parsed = []
     for name in names:
         base, _, task = name.partition("@")
-        if base not in KINDS:
-            raise unknown("objective", base, KINDS)
-        if task not in ("", "default"):
-            raise UserError(f"objective {name!r}: this run has one task, `default`; write `{base}`")
+        if base not in OBJECTIVES:
+            raise unknown("objective", base, OBJECTIVES)
+        if task not in ("", TASK):
+            raise UserError(f"objective {name!r}: this run has one task, `{TASK}`; write `{base}`")
         parsed.append(base)
     if len(set(parsed)) < len(parsed):
         raise UserError(f"an objective is given twice: {', '.join(names)}")

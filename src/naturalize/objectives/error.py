@@ -1,34 +1,21 @@
-"""The error of subnets: extract, calibrate unless statistics are kept, count wrong answers on fixed images."""
+"""The error of subnets: wrong answers counted on fixed images."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from naturalize.archive import Context
-from naturalize.objectives import Kind, Measured
+from naturalize.objectives import Measured
 from naturalize.progress import Progress, silent
 from naturalize.space import Architecture, Codes
-from naturalize.supernet import Subnet, Supernet
-from naturalize.tasks import Classification
-from naturalize.training.calibrate import calibrate
-from naturalize.training.engine import memory_format
-from naturalize.training.evaluate import fold, logits_of
-
-
-class Images(Protocol):
-    """Pictures with labels, at any resolution and in one or more views: `data.Pixels`, or what a run keeps of them."""
-
-    views: int
-    labels: NDArray[np.int64]
-
-    def __len__(self) -> int: ...
-
-    def __call__(self, rows: NDArray[np.int64], resolution: int, view: int = 0) -> NDArray[np.uint8]: ...
+from naturalize.supernet import Subnet
+from naturalize.tasks import Task
+from naturalize.training.evaluate import fold, logits_on
+from naturalize.training.subnets import Images, Subnets
 
 
 class Chosen:
@@ -47,66 +34,42 @@ class Chosen:
         return self.images(self.rows[rows], resolution, view)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether NumPy, torch on a GPU, or torch's allocator on a CPU, which has no error of its own, lack memory."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
 class Error:
     """Percent of images answered wrongly, the mean over the views of each image.
 
-    A pure function of weights, architecture and images: the supernet's own statistics are neither read nor written.
+    A pure function of weights, architecture and images.
 
     Args:
-        calibration: fixed training images.
+        subnets: that answer.
+        task: that they answer.
         images: those to answer, with one or more views.
-        keeps_statistics: whether subnets keep the statistics of the weights, in place of those of calibration images.
+        progress: called with every batch.
     """
 
-    name = "error"
-    unit = "%"
-    kind: Kind = "measured"
-
-    def __init__(
-        self,
-        supernet: Supernet,
-        task: Classification,
-        calibration: Images,
-        images: Images,
-        device: torch.device,
-        progress: Progress = silent,
-        keeps_statistics: bool = False,
-    ) -> None:
-        self.supernet = supernet
+    def __init__(self, subnets: Subnets, task: Task, images: Images, progress: Progress = silent) -> None:
+        self.subnets = subnets
         self.task = task
-        self.calibration = calibration
         self.images = images
-        self.device = device
         self.progress = progress
-        self.keeps_statistics = keeps_statistics
 
-    def network(self, arch: Architecture) -> Subnet:
-        """The architecture's subnet with its statistics, on the device."""
-        return self.calibrated(self.supernet.extract(arch), arch)
-
-    def calibrated(self, subnet: Subnet, arch: Architecture) -> Subnet:
-        """A subnet of an architecture with the statistics that it is deployed with, on the device."""
-        subnet = subnet.to(self.device, memory_format=memory_format(self.device))  # type: ignore[call-overload]
-        if self.keeps_statistics:
-            return subnet.eval()
-        pixels = self.calibration(np.arange(len(self.calibration)), self.resolution(arch))
-        return calibrate(subnet, torch.from_numpy(pixels).to(self.device))
-
-    def resolution(self, arch: Architecture) -> int:
-        """Input side in pixels."""
-        return self.supernet.family.resolutions[arch.code[0]]
-
-    def measure(self, codes: Codes, context: Context | None = None) -> Measured:
-        """See `Objective`. Details: `wrong` and `images`, counts on the plain view, and `views`."""
+    def measure(self, codes: Codes) -> Measured:
+        """See `Measures`. Details: `wrong` and `images`, counts on the plain view, and `views`."""
         values: list[float] = []
         status: list[str] = []
         details: list[dict[str, Any]] = []
-        for arch in self.supernet.family.space.architectures(codes):
+        for arch in self.subnets.supernet.family.space.architectures(codes):
             try:
-                wrong = self.wrong_by_view(fold(self.network(arch)), arch)
-            except RuntimeError as error:  # as torch says that memory ran out
+                wrong = self.wrong_by_view(fold(self.subnets.of(arch)), arch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 values.append(np.nan)
-                status.append(str(error).splitlines()[0][:200])
+                status.append(f"out of memory: {error}".splitlines()[0][:200])
                 details.append({})
                 continue
             values.append(100.0 * float(np.mean(wrong)) / len(self.images))
@@ -123,4 +86,5 @@ class Error:
 
     def answer(self, network: Subnet, rows: NDArray[np.int64], arch: Architecture, view: int = 0) -> Tensor:
         """Logits `(len(rows), classes)` of the architecture's network on rows of the images."""
-        return logits_of(network, self.images(rows, self.resolution(arch), view), self.device, self.progress)
+        resolution = self.subnets.resolution(arch)
+        return logits_on(network, self.images, rows, resolution, self.subnets.device, self.progress, view)

@@ -1,4 +1,4 @@
-"""Exact objectives: multiply-adds and parameters, from the layer table, at each architecture's own resolution."""
+"""Exact objectives: counts of the layer table, at each architecture's own resolution."""
 
 from __future__ import annotations
 
@@ -7,48 +7,36 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from naturalize.archive import Context
-from naturalize.objectives import Kind, Measured
+from naturalize.objectives import of_kind
 from naturalize.space import Codes
 from naturalize.supernet import Counter, Family, layers_of
 from naturalize.supernet.layers import Ints, LayerTable
-from naturalize.tasks import Classification
-
-UNITS = {"madds": "multiply-adds", "params": "parameters"}
+from naturalize.tasks import Task
 
 
 class Exact:
     """A count of the deployed network, head included.
 
     Args:
-        name: `madds` or `params`.
+        name: of the objective, and of the count of `LayerTable`.
         channels: of the input images.
     """
 
-    kind: Kind = "exact"
-
-    def __init__(self, name: str, family: Family, task: Classification, channels: int) -> None:
-        self.name = name
-        self.unit = UNITS[name]
+    def __init__(self, name: str, family: Family, task: Task, channels: int) -> None:
         layers = layers_of(family, lambda codes: task.layers(family, codes), channels)
-        self.count = Counter(family.space, layers, LayerTable.madds if name == "madds" else LayerTable.params)
+        self.count = Counter(family.space, layers, getattr(LayerTable, name))
 
     def __call__(self, codes: Codes) -> NDArray[np.float64]:
         """The count of each architecture, a whole number. Shapes: `(n, d) -> (n,)`."""
         return self.count(codes).astype(np.float64)
 
-    def measure(self, codes: Codes, context: Context | None = None) -> Measured:
-        """See `Objective`."""
-        n = len(codes)
-        return Measured(self(codes), np.zeros(n), ["ok"] * n, [{}] * n)
 
-
-def exact_counts(family: Family, task: Classification, channels: int) -> dict[str, Exact]:
+def exact_counts(family: Family, task: Task, channels: int) -> dict[str, Exact]:
     """Every count by its name. `channels` are those of the input images."""
-    return {name: Exact(name, family, task, channels) for name in UNITS}
+    return {name: Exact(name, family, task, channels) for name in of_kind("exact")}
 
 
-def stage_counts(family: Family, task: Classification, channels: int) -> Callable[[Codes], NDArray[np.float64]]:
+def stage_counts(family: Family, task: Task, channels: int) -> Callable[[Codes], NDArray[np.float64]]:
     """Multiply-adds and parameters of each part of the network, as the stem and each stage: `(n, d) -> (n, k)`.
 
     Parts that are the same in all architectures are left out.

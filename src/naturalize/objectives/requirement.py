@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from naturalize.errors import UserError, unknown
-from naturalize.objectives import KINDS
+from naturalize.objectives import OBJECTIVES, of_kind
 from naturalize.space import Codes, SearchSpace
 
 if TYPE_CHECKING:  # reading a requirement needs no torch
@@ -34,9 +34,9 @@ class Requirement:
         """The largest number that meets it."""
         return float(np.nextafter(self.limit, 0)) if self.exclusive else self.limit
 
-    def met(self, values: NDArray) -> NDArray[np.bool_]:
+    def met(self, values: ArrayLike) -> NDArray[np.bool_]:
         """Whether each value meets it. Shapes: `(n,) -> (n,)`."""
-        return values <= self.largest
+        return np.asarray(values) <= self.largest
 
 
 def parse_requirement(text: str) -> Requirement:
@@ -47,8 +47,8 @@ def parse_requirement(text: str) -> Requirement:
             f"requirement {text!r} is not understood: write an upper limit, as 'madds<5M' or 'params<=300K'"
         )
     objective, sign, number, multiple = match.groups()
-    exact = [name for name, kind in KINDS.items() if kind == "exact"]
-    if objective not in KINDS:
+    exact = of_kind("exact")
+    if objective not in OBJECTIVES:
         raise unknown("objective", objective, exact)
     if objective not in exact:
         raise UserError(

@@ -82,6 +82,9 @@ def make(name: str, space: SearchSpace, seed: int, counts: Sequence[Counts] = ()
     """An unfitted predictor of codes `(n, d)` by its name in `PREDICTORS`.
 
     Args:
+        name: one of `PREDICTORS`.
+        space: of the codes.
+        seed: of all draws.
         counts: what is known of every architecture, for those that use it.
 
     Raises:

@@ -23,6 +23,7 @@ Column = tuple[str, dict[int, Floats]]
 
 
 COUNTS = "counts"
+WIDE = 64  # options of a variable, above which they are numbers and not kinds
 
 
 class Encoding(TransformerMixin, BaseEstimator):
@@ -36,7 +37,8 @@ class Encoding(TransformerMixin, BaseEstimator):
     - `counts`: inverse hyperbolic sines of `counts`: logarithms of large numbers, and defined for all.
 
     Every part but the last is a sum of one number for each variable. So all are one matrix product with the one-hot
-    form of the codes. Variables with a single option are left out.
+    form of the codes; only variables with more than `WIDE` options are looked up instead, and have no one-hot part.
+    Variables with a single option are left out.
 
     Args:
         space: what the codes are of.
@@ -46,6 +48,7 @@ class Encoding(TransformerMixin, BaseEstimator):
     Attributes:
         kinds_: of each column; columns of one kind are alike. `p` names.
         matrix_: the number that each option of each variable adds to each column but the counts.
+        wide_: of variables with many options, which add to few columns: variable, column, numbers of its options.
     """
 
     def __init__(self, space: SearchSpace, parts: Sequence[str] = ("base",), counts: Sequence[Counts] = ()) -> None:
@@ -58,20 +61,28 @@ class Encoding(TransformerMixin, BaseEstimator):
         self._codes(X)
         columns = [column for part in self.parts if part != COUNTS for column in PARTS[part](self.space)]
         counted = self._counted(self.space.corners()[:1]).shape[1]
-        starts = self._starts()
+        starts, wide = self._starts(), self._options() > WIDE
         self.kinds_ = [kind for kind, _ in columns] + ["count"] * counted
         self.matrix_ = np.zeros((starts[-1], len(columns)))
+        self.wide_: list[tuple[int, int, Floats]] = []
         for place, (_, numbers) in enumerate(columns):
             for variable, values in numbers.items():
-                self.matrix_[starts[variable] : starts[variable + 1], place] = values
+                if wide[variable]:
+                    self.wide_.append((variable, place, values))
+                else:
+                    self.matrix_[starts[variable] : starts[variable + 1], place] = values
         return self
 
     def transform(self, X: Any) -> Floats:
         """The columns of codes. Shapes: `(n, d) -> (n, p)`."""
-        codes, starts = self._codes(X), self._starts()
+        codes, starts, narrow = self._codes(X), self._starts(), self._options() <= WIDE
+        options = codes - self.space.lower
         one_hot = np.zeros((len(codes), starts[-1]))
-        np.put_along_axis(one_hot, codes - self.space.lower + starts[:-1], 1.0, axis=1)
-        return np.concatenate([one_hot @ self.matrix_, self._counted(codes)], axis=1)
+        np.put_along_axis(one_hot, (options + starts[:-1])[:, narrow], 1.0, axis=1)
+        columns = one_hot @ self.matrix_
+        for variable, place, values in self.wide_:
+            columns[:, place] += values[options[:, variable]]
+        return np.concatenate([columns, self._counted(codes)], axis=1)
 
     def _codes(self, X: Any) -> NDArray[np.int64]:
         codes = np.asarray(X)
@@ -81,11 +92,16 @@ class Encoding(TransformerMixin, BaseEstimator):
 
     def _starts(self) -> NDArray[np.int64]:
         """Where the options of each variable start in the one-hot form; the last is its length."""
-        return np.concatenate([[0], np.cumsum(self.space.upper - self.space.lower + 1)])
+        options = self._options()
+        return np.concatenate([[0], np.cumsum(np.where(options > WIDE, 0, options))])
+
+    def _options(self) -> NDArray[np.int64]:
+        """How many options each variable has."""
+        return self.space.upper - self.space.lower + 1
 
     def _counted(self, codes: NDArray[np.int64]) -> Floats:
         counts = self.counts if COUNTS in self.parts else ()
-        found = [np.asarray(count(codes), dtype=np.float64).reshape(len(codes), -1) for count in counts]
+        found = [np.asarray(count(codes.copy()), dtype=np.float64).reshape(len(codes), -1) for count in counts]
         return np.arcsinh(np.concatenate([np.empty((len(codes), 0)), *found], axis=1))
 
 
@@ -158,6 +174,8 @@ def one_hot(space: SearchSpace) -> Iterator[Column]:
     for column in free(space):
         there = present(space, column)
         count = len(there)
+        if count > WIDE:
+            continue
         for option in range(count if count > 2 else 1):
             yield "option", {column: np.eye(count)[option]}
         several = list(factors(space, column)) if len(space.variables[column].factors) > 1 else []

@@ -5,24 +5,22 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from naturalize.report.numbers import count, percent
+from naturalize.numbers import count, percent
+from naturalize.objectives import COST, ERROR, OBJECTIVES, of_kind
 
 Figure = dict[str, Any]
-WORDS = {"madds": "multiply-adds", "params": "parameters", "error": "error", "balanced-error": "balanced error"}
 # Above this ratio of largest to smallest, equal factors are drawn as equal distances.
 WIDE = 5
 
 
 def words(objective: str) -> str:
-    """An objective for people: multiply-adds; latency:cpu (ms)."""
-    if objective.startswith("latency"):
-        return f"{objective} (ms)"
-    return WORDS.get(objective, objective)
+    """An objective for people: multiply-adds; its name where it is of a newer naturalize."""
+    return OBJECTIVES[objective].words if objective in OBJECTIVES else objective
 
 
 def is_error(objective: str) -> bool:
     """Whether an objective is the percentage that is drawn upwards: `error`, `error@task`."""
-    return objective.split("@")[0] == "error"
+    return objective.split("@")[0] == ERROR
 
 
 def value(network: dict[str, Any], objective: str) -> float | None:
@@ -36,11 +34,13 @@ def shown(objective: str, number: float | None) -> str:
     """A value of an objective with its unit."""
     if number is None:
         return "–"
-    if objective.startswith("latency"):
-        return f"{number:.3g}\u00a0ms"
-    if "error" in objective:
-        return percent(number)
-    return count(number) if abs(number) >= 1000 or number == int(number) else f"{number:.3g}"
+    return OBJECTIVES[objective].shown(number) if objective in OBJECTIVES else count(number)
+
+
+def measured_besides(front: dict[str, Any]) -> list[str]:
+    """Objectives of a front besides error that are not counted."""
+    names = front.get("objectives") or []
+    return [name for name in names if not is_error(name) and name not in of_kind("exact")]
 
 
 def axes(front: dict[str, Any]) -> tuple[str, str | None]:
@@ -48,7 +48,7 @@ def axes(front: dict[str, Any]) -> tuple[str, str | None]:
     others = [name for name in front.get("objectives") or [] if not is_error(name)]
     # An objective that no network carries cannot be drawn; exact counts are always there.
     others = [name for name in others if any(value(network, name) is not None for network in front["networks"])]
-    return (others[0] if others else "madds"), (others[1] if len(others) > 1 else None)
+    return (others[0] if others else COST), (others[1] if len(others) > 1 else None)
 
 
 def front_figure(front: dict[str, Any]) -> Figure:
@@ -214,12 +214,10 @@ def _hover(front: dict[str, Any], network: dict[str, Any]) -> str:
     rows = [
         f"<b>{html.escape(str(network.get('architecture')))}</b>",
         f"{network.get('resolution')} pixels",
-        f"{shown('madds', network.get('madds'))} multiply-adds",
-        f"{shown('params', network.get('params'))} parameters",
+        *(f"{shown(name, network.get(name))} {words(name)}" for name in of_kind("exact")),
     ]
-    for name in front.get("objectives") or []:
-        if not is_error(name) and name not in ("madds", "params"):
-            rows.append(f"{html.escape(words(name))}: {shown(name, value(network, name))}")
+    for name in measured_besides(front):
+        rows.append(f"{html.escape(words(name))}: {shown(name, value(network, name))}")
     rows.append(f"validation error {percent(network.get('val_error'))}")
     if network.get("test_error") is not None:
         rows.append(f"test error {percent(network['test_error'])}")

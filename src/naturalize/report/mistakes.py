@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from naturalize.report.numbers import percent, standard_error
+from naturalize.numbers import percent, standard_error
 
 # A page of many classes shows the most frequent confusions; up to so many classes it holds all of them.
 ALL_PAIRS_CLASSES = 100

@@ -3,7 +3,7 @@
 const LABELLED = 40; // classes that a matrix can name at its sides
 const WHOLE = 100; // classes that a matrix can show at all
 const number = (n) => n.toLocaleString("en");
-const share = (part, all) => (all ? `${((100 * part) / all).toFixed(1)}\u00a0%` : "–");
+const share = (part, all) => (all ? `${((100 * part) / all).toFixed(1)}%` : "–");
 
 function element(tag, text, parent, name) {
   const made = document.createElement(tag);
@@ -94,7 +94,7 @@ function showMatrix(confusion, mistakes) {
   // Plotly reads a little HTML in texts, so that names are escaped there.
   const hover = (values) => values.map((line, r) => line.map((value, c) => value === null ? "" :
     `${escaped(classes[kept[r]])} → ${escaped(classes[kept[c]])}<br>` +
-    `${texts[r][c] || 0} of ${number(images[kept[r]])} (${value.toFixed(1)} %)`));
+    `${texts[r][c] || 0} of ${number(images[kept[r]])} (${value.toFixed(1)}%)`));
   const heat = (values, colour, top) => ({
     type: "heatmap", z: values, hovertext: hover(values), hoverinfo: "text", hoverongaps: false, showscale: false,
     zmin: 0, zmax: top, colorscale: [[0, "rgba(128,128,128,0.06)"], [1, colour]], xgap: named ? 1 : 0, ygap: named ? 1 : 0,
@@ -127,7 +127,7 @@ function showWorst(worst) {
     } else element("div", "not kept", figure, "none");
     const caption = element("figcaption", "", figure);
     element("strong", `${one.class} → ${one.predicted}`, caption);
-    if (typeof one.probability === "number") caption.append(one.probability > 0.995 ? " >\u00a099\u00a0%" : ` ${(100 * one.probability).toFixed(0)}\u00a0%`);
+    if (typeof one.probability === "number") caption.append(one.probability > 0.995 ? " >\u00a099%" : ` ${(100 * one.probability).toFixed(0)}%`);
     element("br", "", caption);
     element("small", one.path, caption);
   }

@@ -12,7 +12,17 @@ from PIL import Image
 
 from naturalize.errors import command
 from naturalize.files import write_text
-from naturalize.report.figures import axes, front_figure, hypervolume_figure, is_error, shown, value, words
+from naturalize.numbers import duration, percent, plural, standard_error
+from naturalize.objectives import COST, of_kind
+from naturalize.report.figures import (
+    axes,
+    front_figure,
+    hypervolume_figure,
+    measured_besides,
+    shown,
+    value,
+    words,
+)
 from naturalize.report.mistakes import (
     balanced_error,
     class_images,
@@ -21,7 +31,6 @@ from naturalize.report.mistakes import (
     packed_confusions,
     warnings,
 )
-from naturalize.report.numbers import duration, percent, plural, standard_error
 from naturalize.report.page import html_page, json_text, library
 from naturalize.report.reading import phase_seconds, read_events, read_front, read_picture, read_settings
 from naturalize.run.front import most_accurate
@@ -100,11 +109,8 @@ def headline(front: dict[str, Any]) -> str:
     errors = sorted(network[f"{split}_error"] for network in networks if network.get(f"{split}_error") is not None)
     sentence = plural(len(networks), "network")
     if costs:
-        unit = "" if across.startswith("latency") else f" {words(across)}"
         between = _range([shown(across, cost) for cost in costs])
-        sentence += f" {'of' if between == shown(across, costs[0]) else 'from'} {between}{unit}"
-        if across.startswith("latency"):
-            sentence += f" ({across})"
+        sentence += f" {'of' if between == shown(across, costs[0]) else 'from'} {between} {words(across)}"
     if errors:
         sentence += f"; {'test' if split == 'test' else 'validation'} error {_range([percent(e) for e in errors])}"
     return sentence
@@ -122,8 +128,8 @@ def requirements(front: dict[str, Any], network: dict[str, Any]) -> list[str] | 
         number = value(other, name)
         return float("inf") if number is None else number
 
-    names = [name for name in front.get("objectives") or [] if not is_error(name)]
-    names += [name for name in ("madds", "params") if name not in names]
+    names = [name for name in front.get("objectives") or [] if name in of_kind("exact")]
+    names += [name for name in of_kind("exact") if name not in names]
     for n in range(len(names) + 1):
         limits = names[:n]
         meeting = [
@@ -141,9 +147,9 @@ def _most_accurate(networks: list[dict[str, Any]]) -> int:
         seen = [network[key] for key in ("val_error_views", "val_error") if network.get(key) is not None]
         return seen[0] if seen else 101.0
 
-    madds = [network.get("madds") or 0 for network in networks]
+    costs = [network.get(COST) or 0 for network in networks]
     images = [network.get("val_images") or 1 for network in networks]
-    return most_accurate([error(network) for network in networks], madds, images)
+    return most_accurate([error(network) for network in networks], costs, images)
 
 
 def _head(front: dict[str, Any], run_directory: Path) -> str:
@@ -200,17 +206,15 @@ below holds the same numbers"></div>
 
 
 def _networks(front: dict[str, Any], run_directory: Path) -> str:
-    others = [name for name in front.get("objectives") or [] if not is_error(name) and name not in ("madds", "params")]
+    counts, others = of_kind("exact"), measured_besides(front)
     has_test = _has_test(front)
-    heads = ["", "multiply-adds", "parameters", *map(words, others), "resolution", "validation error"]
+    heads = ["", *map(words, [*counts, *others]), "resolution", "validation error"]
     heads += ["test error", "balanced test error"] if has_test else []
     rows = []
     for index, network in enumerate(front["networks"]):
         cells = [
             f'<button type="button" data-network="{index}">{index + 1}</button>',
-            shown("madds", network.get("madds")),
-            shown("params", network.get("params")),
-            *(shown(name, value(network, name)) for name in others),
+            *(shown(name, value(network, name)) for name in [*counts, *others]),
             f"{network.get('resolution', '–')}\u00a0px",
             _with_spread(network, "val"),
         ]
@@ -281,7 +285,7 @@ def _making(front: dict[str, Any], events: list[dict[str, Any]]) -> str:
     total = sum(seconds.values())
     rows = "".join(
         f'<tr><th scope="row">{html.escape(PHASES.get(phase, phase))}</th><td>{duration(s)}</td>'
-        f'<td class="bar"><span style="width:{100 * s / total:.1f}%"></span>{100 * s / total:.0f}\u00a0%</td></tr>'
+        f'<td class="bar"><span style="width:{100 * s / total:.1f}%"></span>{100 * s / total:.0f}%</td></tr>'
         for phase, s in seconds.items()
         if total > 0
     )
@@ -293,7 +297,7 @@ def _making(front: dict[str, Any], events: list[dict[str, Any]]) -> str:
     )
     has_steps = hypervolume_figure(front) is not None
     reference = ", ".join(
-        f"{shown(name, number)} {'' if name.startswith('latency') else words(name)}".strip()
+        f"{shown(name, number)} {words(name)}"
         for name, number in zip(front.get("objectives") or [], front.get("reference") or [], strict=False)
     )
     against = f" within the reference point ({html.escape(reference)})" if reference else ""
@@ -389,7 +393,7 @@ def _has_test(front: dict[str, Any]) -> bool:
 
 
 def _run_name(run_directory: Path) -> str:
-    """As the user gave it where that is relative; of an absolute path the last part, since pages are passed on."""
+    """The run's path where it is relative, else its last part: reports are shared, and absolute paths must not leak."""
     name = run_directory.resolve().name if run_directory.is_absolute() else run_directory.as_posix()
     # In an ASCII locale, Python holds the bytes of other letters as surrogates, which no file can.
     return os.fsencode(name).decode(errors="replace")
@@ -399,7 +403,7 @@ def _title(network: dict[str, Any]) -> str:
     split = "test" if network.get("test_error") is not None else "val"
     error = percent(network.get(f"{split}_error"))
     name = "test" if split == "test" else "validation"
-    return f"{shown('madds', network.get('madds'))} multiply-adds, {error} {name} error"
+    return f"{shown(COST, network.get(COST))} {words(COST)}, {error} {name} error"
 
 
 def _range(texts: Sequence[str]) -> str:
@@ -419,7 +423,7 @@ def _against_majority(front: dict[str, Any]) -> str:
 
 
 def _limit(name: str, number: float) -> str:
-    return f"{number!r}ms" if name.startswith("latency") else f"{number!r}"
+    return f"{number!r}"
 
 
 def _command(front: dict[str, Any], network: dict[str, Any], run_directory: Path) -> list[str]:

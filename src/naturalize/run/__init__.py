@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from naturalize.run.front import FrontNetwork, best, networks_of, read_front
-from naturalize.run.settings import Settings, duration, parse_budget
+from naturalize.run.settings import Settings, parse_budget
 from naturalize.run.watch import Watch, read_events
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ __all__ = [
     "Settings",
     "Watch",
     "best",
-    "duration",
     "networks_of",
     "parse_budget",
     "prepared_directory",

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from naturalize.errors import UserError
-from naturalize.files import room_on_disk, sync_directory, write_bytes, write_json, write_text
+from naturalize.files import room_on_disk, sync_directory, write_json, write_text
+from naturalize.tensor_files import load_tensors, save_tensors
 
 
 class Checkpoints:
@@ -50,8 +50,8 @@ class Checkpoints:
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
             try:
-                write_bytes(beside / "weights.safetensors", save(own_memory(weights)))
-                write_bytes(beside / "trainer.safetensors", save(own_memory(trainer)))
+                save_tensors(beside / "weights.safetensors", weights)
+                save_tensors(beside / "trainer.safetensors", trainer, {"state": json.dumps(state)})
                 write_json(beside / "state.json", state)
                 beside.rename(self.directory / name)
             except BaseException:
@@ -77,11 +77,14 @@ class Checkpoints:
         """Weights, trainer tensors and state of a checkpoint. Raises `UserError` where it is damaged."""
         directory = self.directory / name
         try:
-            weights = load_file(directory / "weights.safetensors")
-            trainer = load_file(directory / "trainer.safetensors")
-        except (OSError, SafetensorError) as error:
+            weights, _ = load_tensors(directory / "weights.safetensors")
+            trainer, metadata = load_tensors(directory / "trainer.safetensors")
+            state = self.state(name)
+            if "state" in metadata and json.loads(metadata["state"]) != state:
+                raise ValueError("state.json has changed since it was written")
+        except (OSError, SafetensorError, ValueError) as error:
             raise damaged(directory, error) from error
-        return weights, trainer, self.state(name)
+        return weights, trainer, state
 
     def version(self, version: int) -> str | None:
         """The checkpoint that completed a weights version, if it is kept."""
@@ -97,11 +100,6 @@ class Checkpoints:
         for name in self.names():
             if name not in kept:
                 shutil.rmtree(self.directory / name, ignore_errors=True)
-
-
-def own_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, contiguous."""
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def damaged(directory: Path, error: Exception) -> UserError:

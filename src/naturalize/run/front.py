@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from naturalize.errors import UserError, command
+from naturalize.files import check_content
 from naturalize.objectives.requirement import Requirement
 
 FORMAT = 1
@@ -33,6 +34,11 @@ class FrontNetwork:
     weights: str | None
     origin: str = TRANSFER
     before_finetuning: dict[str, float | None] | None = None
+    objectives: dict[str, float] = field(default_factory=dict)
+
+    def value(self, objective: str) -> float:
+        """Of an objective besides error, by its name; a front of an older naturalize has counts alone."""
+        return self.objectives[objective] if objective in self.objectives else float(getattr(self, objective))
 
 
 def read_front(directory: Path) -> dict[str, Any]:
@@ -45,6 +51,7 @@ def read_front(directory: Path) -> dict[str, Any]:
             raise UserError(
                 f"{path} was written by a newer naturalize (format {version}, known is {FORMAT}): update it"
             )
+        front = check_content(front)
         if front["state"] not in STATES or not networks_of(front):
             raise ValueError("no networks")
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -91,11 +98,11 @@ def best(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement] =
 
     Raises `UserError` where none meets them, with the nearest.
     """
-    meeting = [n for n in networks if all(r.met(getattr(n, r.objective)) for r in requirements)]
+    meeting = [n for n in networks if all(r.met(n.value(r.objective)) for r in requirements)]
     if not meeting:
-        nearest = min(networks, key=lambda n: max(getattr(n, r.objective) / r.limit for r in requirements))
+        nearest = min(networks, key=lambda n: max(n.value(r.objective) / r.limit for r in requirements))
         text = " and ".join(r.text for r in requirements)
-        has = ", ".join(f"{r.objective} {getattr(nearest, r.objective):,}" for r in requirements)
+        has = ", ".join(f"{r.objective} {nearest.value(r.objective):,.0f}" for r in requirements)
         raise UserError(f"no network of the front meets {text}: the nearest is {nearest.architecture} with {has}")
     errors, madds = [n.val_error_views for n in meeting], [n.madds for n in meeting]
     return meeting[most_accurate(errors, madds, [n.val_images for n in meeting])]

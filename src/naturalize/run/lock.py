@@ -12,15 +12,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from naturalize.errors import UserError
-from naturalize.files import room_on_disk, write_json
+from naturalize.files import NETWORK_FILE_SYSTEMS, file_system, room_on_disk, write_json
 
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold the run; raises `UserError` naming pid and host when another process does.
 
-    The kernel drops the lock of a process that was killed, so a stale one is taken over; what is left of a process on
-    another host cannot be looked at from here, so that one is refused.
+    The kernel drops the lock of a process that was killed, so a stale one is taken over, also that of a machine that is
+    gone. On a network drive locks may not reach across hosts, so what a process on another host left is refused there.
     """
     card = directory / "lock.json"
     lock = FileLock(directory / "lock")
@@ -36,7 +36,7 @@ def locked(directory: Path) -> Iterator[None]:
     try:
         owner = read_owner(card)
         host = socket.gethostname()
-        if owner and owner.get("host") != host:
+        if owner and owner.get("host") != host and file_system(directory) in NETWORK_FILE_SYSTEMS:
             raise UserError(
                 f"{directory} was left locked by process {owner.get('pid')} on {owner.get('host')}: "
                 f"when that process is gone, delete {card} and try again"

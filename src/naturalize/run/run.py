@@ -6,26 +6,28 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from naturalize.archive import Archive
+from naturalize.archive import TASK, Archive, Context
 from naturalize.data import Preprocessing
 from naturalize.errors import UserError, command
 from naturalize.exporting import Network, load_network
 from naturalize.files import existing_parent, room_on_disk
-from naturalize.objectives.error import Error
+from naturalize.numbers import duration
 from naturalize.objectives.requirement import Requirement, parse_requirement
 from naturalize.run.checkpoints import Checkpoints
 from naturalize.run.front import FrontNetwork, best, networks_of, read_front
 from naturalize.run.lock import locked
-from naturalize.run.settings import Settings, duration, read_settings, write_settings
+from naturalize.run.settings import Settings, read_settings, write_settings
 from naturalize.run.stored import StoredPixels, load_pixels
 from naturalize.space import Architecture
 from naturalize.supernet import Family, Supernet, make_family
-from naturalize.tasks import Classification
+from naturalize.tasks import CLASSIFICATION, KINDS, Classification
+from naturalize.training.subnets import Subnets
 
 BEGINNINGS = ("splits.json", "pixels.safetensors", "run.toml")  # written in this order; the last makes it a run
 
@@ -88,10 +90,26 @@ class Run:
         side: int | None = self.facts["pixels"].get("jpeg_side")
         return side
 
+    @cached_property
+    def tasks(self) -> dict[str, Classification]:
+        """The tasks by name; one today."""
+        kinds = self.facts.get("tasks", {TASK: CLASSIFICATION})
+        return {name: KINDS[kind](len(self.class_names)) for name, kind in kinds.items()}
+
+    @property
+    def task_name(self) -> str:
+        """Of the one task."""
+        (name,) = self.tasks
+        return name
+
     @property
     def task(self) -> Classification:
-        """The one task, `default`."""
-        return Classification(len(self.class_names))
+        """The one task."""
+        return self.tasks[self.task_name]
+
+    def context(self, objective: str, version: int, split: str = "val") -> Context:
+        """Of values of a measured objective under a weights version: search and selection compare those on `val`."""
+        return Context(objective, self.task_name, split, version)
 
     @property
     def keeps_statistics(self) -> bool:
@@ -99,10 +117,12 @@ class Run:
         return bool(self.facts.get("network", {}).get("keeps_statistics", False))
 
     def new_supernet(self) -> Supernet:
-        """A supernet of this run's shape, with weights drawn by the seed."""
-        torch.manual_seed(self.settings.seed)
+        """A supernet of this run's shape, with weights drawn by the seed; the caller's generator stays as it is."""
         family, pixels = self.family, self.facts["pixels"]
-        return Supernet(family, {"default": self.task.heads(family)}, pixels["mean"], pixels["std"])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed)
+            heads = {name: task.heads(family) for name, task in self.tasks.items()}
+            return Supernet(family, heads, pixels["mean"], pixels["std"])
 
     def trained_supernet(self) -> Supernet:
         """The supernet with the weights of the latest checkpoint. Raises `UserError` where there is none."""
@@ -160,15 +180,7 @@ class Run:
             raise UserError(f"{self.directory} no longer holds the supernet of weights version {version}")
         supernet = self.new_supernet()
         supernet.load_state_dict(self.checkpoints.load(name)[0])
-        calibration = self.stored("calibration")
-        subnet = Error(
-            supernet,
-            self.task,
-            calibration,
-            calibration,
-            torch.device("cpu"),
-            keeps_statistics=self.keeps_statistics,
-        ).network(arch)
+        subnet = Subnets(supernet, self.stored("calibration"), torch.device("cpu"), self.keeps_statistics).of(arch)
         return Network(subnet, {**card, "spec": subnet.spec})
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import tomli_w
 
 from naturalize.errors import UserError
-from naturalize.files import write_text
+from naturalize.files import check_content, checksum_of, write_text
+from naturalize.numbers import duration
+from naturalize.objectives import DEFAULT
 
 FORMAT = 1
 FACTS = ("data", "pixels", "machine")  # tables of run.toml beside the settings
@@ -43,7 +45,7 @@ class Settings:
 
     data: str
     supernet: str = "mini"
-    objectives: tuple[str, ...] = ("error", "madds")
+    objectives: tuple[str, ...] = DEFAULT
     requirements: tuple[str, ...] = ()
     budget_s: float | None = None
     iterations: int | None = None
@@ -92,18 +94,20 @@ def write_settings(path: Path, settings: Settings, facts: dict[str, dict[str, An
     asked = {f.name: getattr(settings, f.name) for f in fields(settings)}
     asked = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
     table = {"format": FORMAT, "transfer": {key: value for key, value in asked.items() if value is not None}, **facts}
-    write_text(path, tomli_w.dumps(table))
+    write_text(path, tomli_w.dumps({"checksum": checksum_of(table), **table}))
 
 
 def read_settings(path: Path) -> tuple[Settings, dict[str, Any]]:
     """Settings and facts of a run.toml. Raises `UserError` where it is no such file, or a newer one."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        version = table.pop("format")
+        version = table["format"]
         if version > FORMAT:
             raise UserError(
                 f"{path.parent} was made by a newer naturalize (format {version}, known is {FORMAT}): update it"
             )
+        table = check_content(table)
+        del table["format"]
         asked = table.pop("transfer")
         if lacking := [name for name in FACTS if not isinstance(table.get(name), dict)]:
             raise ValueError(f"it lacks {', '.join(lacking)}")
@@ -131,13 +135,3 @@ def parse_budget(text: str) -> float:
     if seconds > 366 * 86400:
         raise UserError(f"budget {text!r} is longer than a year: write a time as 20m or 1h30m")
     return seconds
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: `45s`, `2m 05s`, `1h 30m`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m {whole % 60:02d}s"
-    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"

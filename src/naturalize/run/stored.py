@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
 
 from naturalize import rng
 from naturalize.data import Dataset, Pixels
 from naturalize.errors import UserError
-from naturalize.files import write_bytes
 from naturalize.progress import Progress, silent
+from naturalize.tensor_files import load_tensors, save_tensors
 
 CALIBRATION = 256  # 512 gain 0.2 points at most and cost every measurement half as much again (docs/benchmarks.md)
 CHECK = 128
@@ -63,20 +63,21 @@ def store_pixels(
         for number, resolution in enumerate(resolutions):
             progress("pixels", number, len(resolutions))
             arrays[f"{name}.{resolution}"] = pixels(np.arange(len(pixels)), resolution)
-    write_bytes(path, save(arrays))
+    save_tensors(path, {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()})
 
 
 def some(rows: NDArray[np.int64], most: int, seed: int, purpose: str) -> NDArray[np.int64]:
-    """At most so many of rows, drawn without order by the seed, in their order."""
+    """A random subset of at most `most` rows, sorted."""
     return rows[np.sort(rng.generator(seed, purpose).permutation(len(rows))[:most])]
 
 
 def load_pixels(path: Path, name: str) -> StoredPixels:
     """`calibration` or `check` pictures of a run. Raises `UserError` where the file is damaged."""
     try:
-        arrays = load_file(path)
-    except (OSError, SafetensorError) as error:
+        tensors, _ = load_tensors(path)
+    except (OSError, SafetensorError, ValueError) as error:
         raise UserError(f"{path} is missing or damaged ({error}): networks cannot be cut without it") from error
+    arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
     by_resolution = {
         int(key.split(".")[1]): array
         for key, array in arrays.items()

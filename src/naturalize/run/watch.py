@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
-from naturalize.archive import Archive
 from naturalize.errors import Interrupted
 from naturalize.files import room_on_disk
 
@@ -21,6 +20,12 @@ Listener = Callable[[dict[str, Any]], None]
 
 SAVE_CLOCK_S = 2.0
 TELL_S = 0.25
+
+
+class Clock(Protocol):
+    """What keeps the seconds that some work has used: the archive of a run, or a job in it."""
+
+    used_s: float
 
 
 class Watch:
@@ -36,7 +41,7 @@ class Watch:
     def __init__(self, listeners: Sequence[Listener], started: float) -> None:
         self.listeners = tuple(listeners)
         self.path: Path | None = None
-        self.archive: Archive | None = None
+        self.clock: Clock | None = None
         self._early: list[dict[str, Any]] = []
         self._base_s = 0.0
         self._started = started
@@ -44,10 +49,10 @@ class Watch:
         self._last_told: tuple[str, bool] | None = None
         self._stop: int | None = None
 
-    def attach(self, path: Path, archive: Archive) -> None:
-        """Go on from the seconds that the archive holds, and write events, the earlier ones too, to `path`."""
-        self.path, self.archive = path, archive
-        self._base_s = archive.used_s
+    def attach(self, path: Path, clock: Clock) -> None:
+        """Go on from the seconds that a clock holds, and write events, the earlier ones too, to `path`."""
+        self.path, self.clock = path, clock
+        self._base_s = clock.used_s
         written = path.read_bytes() if path.exists() else b""
         if written and not written.endswith(b"\n"):  # a crash cut the last line: the next must not be lost with it
             with room_on_disk(path), path.open("ab") as file:
@@ -97,8 +102,8 @@ class Watch:
 
     def save_clock(self) -> None:
         """Make the seconds used durable."""
-        if self.archive is not None:
-            self.archive.used_s = self.used_s
+        if self.clock is not None:
+            self.clock.used_s = self.used_s
 
     def check(self) -> None:
         """Raise `Interrupted` where a signal has asked to stop. Called at points where nothing is half-done."""

@@ -44,13 +44,24 @@ class SearchArchive:
     """Everything that a search measured, in the order in which it came in.
 
     Attributes:
-        problem: what was searched.
+        problem: what was searched; of the last search where several went on with it.
         rows: an `Evaluated` each.
+        suspects: architectures that were under way when an executor broke, and not measured since: a later search
+            tries each by itself, and what breaks an executor then is a failure.
+
+    Example:
+        >>> from naturalize.space import SearchSpace, Variable
+        >>> problem = SearchProblem(SearchSpace("cups", [Variable("height", 3, 20)]), ["loss", "weight"])
+        >>> archive = SearchArchive(problem)
+        >>> archive.add(np.array([[3], [4], [5]]), np.array([[3.0, 1.0], [2.0, 2.0], [3.0, 3.0]]), ["", "", ""])
+        >>> archive.front().tolist()
+        [1, 0]
     """
 
     def __init__(self, problem: SearchProblem) -> None:
         self.problem = problem
         self.rows: list[Evaluated] = []
+        self.suspects: list[tuple[int, ...]] = []
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,7 +83,9 @@ class SearchArchive:
 
     def add(self, codes: Codes, values: Floats, reasons: Sequence[str]) -> None:
         """Append what was measured. Shapes: `(n, d), (n, m)`."""
-        self.rows += map(Evaluated, map(tuple, codes.tolist()), map(tuple, values.tolist()), reasons)
+        rows = list(map(tuple, codes.tolist()))
+        self.rows += map(Evaluated, rows, map(tuple, values.tolist()), reasons)
+        self.suspects = [code for code in self.suspects if code not in rows]
 
     def front(self) -> NDArray[np.intp]:
         """Rows that no other dominates, of those within all limits, by the first objective."""
@@ -119,7 +132,7 @@ def measured(evaluate: Evaluate, names: Sequence[str], codes: Codes) -> list[tup
     This runs where the executor runs it.
     """
     try:
-        columns = checked(evaluate(codes), names, len(codes))
+        columns = checked(evaluate(codes.copy()), names, len(codes))
     except Exception as error:
         if len(codes) > 1:
             return [measured(evaluate, names, codes[row : row + 1])[0] for row in range(len(codes))]

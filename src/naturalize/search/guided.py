@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,16 @@ from numpy.typing import NDArray
 from naturalize import predictor as predictors
 from naturalize import rng
 from naturalize.progress import Progress, silent
+from naturalize.search.failures import chance_of_failure
 from naturalize.search.gain import AreaGain, Gain, LineGain, along, greedy_batch
 from naturalize.search.nsga3 import propose
 from naturalize.search.operators import Operators
-from naturalize.search.problem import Floats, SearchProblem
-from naturalize.search.searcher import Searcher
+from naturalize.search.problem import Floats, Function, SearchProblem
+from naturalize.search.searcher import HUGE, Searcher
 from naturalize.search.survival import non_dominated, ranges, survive
 from naturalize.space import Codes
 
+LIKELY = 0.5  # chance of a failure, from which on an architecture is not asked
 PAIRS = 100  # measurements that a rank correlation is told of, at most
 
 
@@ -49,10 +52,12 @@ class Guided(Searcher):
         super().__init__(problem, seed)
         self.n_initial = n_initial
         self.predictor = predictor
-        self.counts = [*problem.exact.values(), *known]
+        self.counts: list[predictors.Counts] = [*(partial(problem.exact_value, name) for name in problem.exact), *known]
         self.progress = progress
         self.models = {name: self.unfitted(name) for name in problem.measured}
         self.n_fitted = 0
+        self.chance_of_failure: Function | None = None
+        self.n_failed = 0  # that the chance was learnt from, successes counted
 
     @property
     def batch(self) -> int:
@@ -66,6 +71,17 @@ class Guided(Searcher):
         if len(found) < n and len(self.codes) and self.problem.space.free:
             found = self.fresh(np.concatenate([found, self.promising(n - len(found))]))
         return found if len(found) >= n else np.concatenate([found, self.uniform(n)])
+
+    def hopeful(self, codes: Codes) -> Codes:
+        """Those of architectures whose measurement is likelier to succeed than to fail; all where none is."""
+        if self.n_failed < len(self.failed) + len(self.codes):
+            seed = rng.integer(self.seed, "failures", self.step)
+            self.chance_of_failure = chance_of_failure(self.codes, self.failed, seed)
+            self.n_failed = len(self.failed) + len(self.codes)
+        if self.chance_of_failure is None:
+            return codes
+        likely = self.chance_of_failure(codes) < LIKELY
+        return codes[likely] if likely.any() else codes
 
     @abstractmethod
     def promising(self, n: int) -> Codes:
@@ -100,17 +116,23 @@ class NSGA3Guided(Guided):
     def promising(self, n: int) -> Codes:
         """The subset of the last population."""
         problem = self.problem
-        functions = dict(problem.exact) | {name: predictor.predict for name, predictor in self.fitted().items()}
+        functions: dict[str, Function] = {name: partial(problem.exact_value, name) for name in problem.exact}
+        functions |= {name: predictor.predict for name, predictor in self.fitted().items()}
         return propose(
             problem.space,
             [functions[name] for name in problem.objectives],
             np.concatenate([self.codes, self.pending]),
             n,
-            limits=[(functions[name], limit) for name, limit in problem.limits.items()],
-            candidates=None if problem.every is None else self.fresh(problem.every),
+            limits=[*((functions[name], limit) for name, limit in problem.limits.items()), *self.of_failures()],
+            candidates=None if problem.every is None else self.hopeful(self.fresh(problem.every)),
             seed=rng.integer(self.seed, "search", self.step),
             progress=self.progress,
         )
+
+    def of_failures(self) -> list[tuple[Function, float]]:
+        """The chance of failure as a limit, where something is known of it."""
+        self.hopeful(self.codes)
+        return [] if self.chance_of_failure is None else [(self.chance_of_failure, LIKELY)]
 
 
 class GainGuided(Guided):
@@ -144,7 +166,7 @@ class GainGuided(Guided):
     def predicted(self, codes: Codes, models: Mapping[str, Any]) -> tuple[Floats, Floats]:
         """Means and standard deviations of all objectives; exact ones have none. Shapes: `(n, d) -> (n, m), (n, m)`."""
         problem = self.problem
-        mean = problem.exact_values(codes)
+        mean = problem.exact_values(codes).clip(-HUGE, HUGE)
         std = np.zeros_like(mean)
         if len(codes):
             for name, model in models.items():
@@ -161,23 +183,24 @@ class GainGuided(Guided):
         return upper
 
     def evolve(self, models: Mapping[str, Any], lower: Floats, unit: Floats) -> tuple[Codes, Floats, Floats]:
-        """All fresh architectures that an evolution from the fittest told ones looked at, or all there are.
+        """Unmeasured candidates that an evolution from the best ones visits; the whole space where it is small.
 
         Returns:
             Codes `(c, d)`, means and standard deviations `(c, m)`.
         """
         if self.problem.every is not None:
-            left = self.fresh(self.problem.every)
+            left = self.hopeful(self.fresh(self.problem.every))
             return left, *self.predicted(left, models)
         generator, operators = self.generator("children"), Operators(self.problem.space)
         best = self.codes[self.fittest((self.values - lower) / unit, rng.integer(self.seed, "parents", self.step))]
-        met = self.uniform(self.children // 4)
+        met = self.hopeful(self.uniform(self.children // 4))
         seen = set(map(tuple, met.tolist()))
         mean, std = self.predicted(met, models)
         for generation in range(self.generations):
             optimistic = mean - self.betas[generation % len(self.betas)] * std
             kept = self.fittest((optimistic - lower) / unit, generation)
-            children = self.fresh(operators.children(np.concatenate([best, met[kept]]), self.children, generator))
+            children = operators.children(np.concatenate([best, met[kept]]), self.children, generator)
+            children = self.hopeful(self.fresh(children))
             rows = list(map(tuple, children.tolist()))
             children = children[[row not in seen for row in rows]]
             seen.update(rows)

@@ -17,6 +17,10 @@ def hypervolume(values: ArrayLike, reference: ArrayLike) -> float:
 
     Raises:
         ValueError: for a reference that is not positive and finite, and for values that are nan.
+
+    Example:
+        >>> hypervolume([[1.0, 3.0], [2.0, 1.0]], reference=[4.0, 4.0])
+        0.4375
     """
     reference = np.asarray(reference, dtype=np.float64)
     values = np.asarray(values, dtype=np.float64).reshape(-1, len(reference))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from naturalize.predictor import Counts
 from naturalize.progress import Progress, silent
 from naturalize.search.evaluations import Evaluate, SearchArchive, SearchError, measured
 from naturalize.search.methods import AUTO, MakeSearcher, make_searcher
-from naturalize.search.problem import Function, SearchProblem
+from naturalize.search.problem import Floats, Function, SearchProblem
 from naturalize.search.searcher import Searcher
 from naturalize.space import Codes, SearchSpace
 
@@ -40,12 +40,12 @@ def search(
 ) -> SearchArchive:
     """Search a space of one's own with an expensive function.
 
-        archive = search(space, evaluate, ["error", "madds"], exact={"madds": madds}, limits={"madds": 3e8})
-
-    What evaluate raises, or gives that is not finite, is a failure of that architecture: it is counted, not asked again
-    and not learnt from. Without an executor the same arguments give the same archive.
+    What evaluate raises, or gives that is not finite, is a failure of that architecture: it is counted and not asked
+    again, and searches with a predictor learn to leave regions alone where measuring fails. Without an executor the
+    same arguments give the same archive.
 
     Args:
+        space: what to search.
         evaluate: codes `(n, d)` to a dictionary of the objectives that are not exact, arrays `(n,)`; called with
             batches, or with one architecture at a time where there is an executor.
         objectives: 1 to 15 names, all minimised.
@@ -56,33 +56,63 @@ def search(
         method: a name of `METHODS`, or what makes a searcher of one's own from a problem and a seed.
         predictor: of a method that has one, a name of `predictor.PREDICTORS`; the method's own unless told.
         known: more numbers that are known of every architecture, for predictors to learn from.
-        archive: of an earlier search of the same problem, to go on with. It is added to.
+        seed: of all draws.
+        archive: of an earlier search of the same space and objectives, to go on with; limits may be others. It is
+            added to.
         executor: any of `concurrent.futures`: threads, processes, Dask, Ray, submitit. `evaluate` must be such that it
             can be sent there. The architecture of a worker that is lost is asked again, three times at most.
         workers: architectures that are under way at once; as many as the executor has workers unless told.
-        progress: called after every evaluation; what it raises ends the search, and the archive keeps what came in.
+        progress: called after every evaluation; what it raises ends the search.
 
     Returns:
         Everything measured, in order. Fewer than `evaluations` where the space has no more.
 
     Raises:
-        UserError: for arguments that make no sense.
-        SearchError: where everything fails, and where the executor is broken. It holds the archive, to go on with.
+        UserError: for arguments that make no sense, and where no architecture is found within the limits.
+        SearchError: where everything fails, and where the executor is broken.
+
+    Whatever ends it, Ctrl-C too: the exception has the archive in its attribute `archive`, to go on with.
+
+    Example:
+        >>> from naturalize.space import Variable
+        >>> space = SearchSpace("cups", [Variable("height", 3, 20), Variable("radius", 1, 12)])
+        >>> loss = lambda codes: {"loss": 100 / (codes[:, 0] * codes[:, 1] ** 0.5)}
+        >>> area = lambda codes: 2.0 * np.pi * codes[:, 0] * codes[:, 1]
+        >>> archive = search(space, loss, ["loss", "area"], exact={"area": area}, evaluations=24)
+        >>> archive = search(space, loss, ["loss", "area"], exact={"area": area}, evaluations=30, archive=archive)
+        >>> len(archive), archive.values[archive.front()].shape[1]
+        (30, 2)
     """
+    if evaluations < 1 or seed < 0 or (workers is not None and workers < 1):
+        raise UserError(
+            f"evaluations and workers are at least 1 and the seed at least 0, not {evaluations}, {workers} and {seed}"
+        )
     problem = SearchProblem(space, list(objectives), dict(exact or {}), dict(limits or {}), candidates)
     archive = SearchArchive(problem) if archive is None else archive
-    if list(archive.problem.objectives) != list(problem.objectives) or len(archive.problem.space) != len(space):
+    of = archive.problem
+    same_space = (of.space.variables, of.space.rules) == (space.variables, space.rules)
+    if list(of.objectives) != list(problem.objectives) or not same_space:
         raise UserError("the archive is of another search: its space or its objectives differ")
+    archive.problem = problem
     if isinstance(method, str):
         searcher = make_searcher(method, problem, seed, predictor=predictor, known=known)
     else:
         searcher = method(problem, seed)
     searcher.tell(archive.codes, archive.values)
     ask = Asking(evaluate, searcher, archive, evaluations, progress)
-    if executor is None:
-        ask.one_after_the_other()
-    else:
-        ask.side_by_side(executor, workers or int(getattr(executor, "_max_workers", 1)))
+    try:
+        if executor is None:
+            ask.one_after_the_other()
+        else:
+            ask.side_by_side(executor, workers or int(getattr(executor, "_max_workers", 1)))
+    except BaseException as error:
+        error.archive = archive  # type: ignore[attr-defined]
+        if len(archive):
+            error.add_note(f"{len(archive)} measurements are kept: search(..., archive=error.archive) goes on")
+        raise
+    if not len(archive):
+        limit = ", ".join(f"{name} <= {value:g}" for name, value in problem.limits.items())
+        raise UserError(f"no architecture of {space.name} was found within the limits ({limit}): allow more")
     return archive
 
 
@@ -109,39 +139,71 @@ class Asking:
             self.take(codes, measured(self.evaluate, self.names, codes))
 
     def side_by_side(self, executor: Executor, workers: int) -> None:
-        """As many architectures under way as there are workers; a new one is asked whenever one came in."""
+        """As many architectures under way as there are workers; a new one is asked whenever one came in.
+
+        First the suspects of an earlier search, one at a time.
+        """
         under_way: dict[Future[Any], tuple[Codes, int]] = {}
 
         def submit(codes: Codes, tries: int) -> None:
             try:
                 future = executor.submit(measured, self.evaluate, self.names, codes)
             except RuntimeError as error:  # broken, or shut down
+                if isinstance(error, BrokenExecutor):
+                    self.blame([codes for codes, _ in under_way.values()])
                 raise SearchError(f"the executor takes no more work: {error}", self.archive) from error
             under_way[future] = codes, tries
+
+        def asked(n: int) -> Codes:
+            if self.archive.suspects:
+                alone = self.archive.suspects[: 1 - len(under_way)]
+                return np.array(alone, dtype=np.int64).reshape(-1, len(self.searcher.problem.space))
+            return self.searcher.ask(n)
 
         try:
             while True:
                 room = min(workers, self.evaluations - len(self.archive)) - len(under_way)
                 if room > 0:
-                    for code in self.searcher.ask(room):
+                    for code in asked(room):
                         submit(code[None], 1)
                 if not under_way:
                     return
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    codes, tries = under_way.pop(future)
-                    lost = future.cancelled() or future.exception() is not None
-                    if lost and tries < TRIES:
+                    codes, tries = under_way[future]
+                    lost = None if not future.done() or future.cancelled() else future.exception()
+                    if isinstance(lost, BrokenExecutor):
+                        self.blame([codes for codes, _ in under_way.values()])
+                        raise SearchError(f"the executor takes no more work: {lost}", self.archive) from lost
+                    del under_way[future]
+                    if (future.cancelled() or lost is not None) and tries < TRIES:
                         submit(codes, tries + 1)
-                    elif lost:
+                    elif future.cancelled() or lost is not None:
                         self.take(codes, [([np.nan] * len(self.names), f"its worker was lost {TRIES} times")])
                     else:
                         self.take(codes, future.result())
         finally:
-            for future in under_way:
-                future.cancel()
+            for future, (codes, _) in under_way.items():
+                if not future.cancel() and future.done() and future.exception() is None:
+                    self.keep(codes, future.result())
+
+    def blame(self, under_way: Sequence[Codes]) -> None:
+        """Note what was under way when an executor broke: the only one is a failure, several are suspects."""
+        if len(under_way) == 1:
+            self.keep(under_way[0], [([np.nan] * len(self.names), "its worker process died")])
+        else:
+            known = {row.code for row in self.archive.rows} | set(self.archive.suspects)
+            rows = (tuple(codes[0].tolist()) for codes in under_way)
+            self.archive.suspects += [row for row in rows if row not in known]
 
     def take(self, codes: Codes, found: Sequence[tuple[list[float], str]]) -> None:
         """Keep what came in, and tell the searcher."""
+        codes, values = self.keep(codes, found)
+        self.searcher.tell(codes, values)
+        self.archive.check_hope()
+        self.progress("search", len(self.archive), self.evaluations)
+
+    def keep(self, codes: Codes, found: Sequence[tuple[list[float], str]]) -> tuple[Codes, Floats]:
+        """Add what came in to the archive. Returns the codes and all their objectives."""
         values = self.searcher.problem.exact_values(codes)
         reasons = [reason for _, reason in found]
         for row, (numbers, reason) in enumerate(found):
@@ -149,6 +211,4 @@ class Asking:
             if reason:
                 values[row] = np.nan
         self.archive.add(codes, values, reasons)
-        self.searcher.tell(codes, values)
-        self.archive.check_hope()
-        self.progress("search", len(self.archive), self.evaluations)
+        return codes, values

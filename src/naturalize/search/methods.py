@@ -40,6 +40,22 @@ def make_searcher(
     """A new search by its name in `METHODS`; with a predictor as `make_guided` has it.
 
     Raises `UserError` for a name that is not there, and for a predictor of a search that has none.
+
+    Args:
+        name: one of `METHODS`.
+        problem: what is searched.
+        seed: of all draws.
+        predictor: as of `make_guided`.
+        known: as of `make_guided`.
+
+    Example:
+        >>> from naturalize.space import SearchSpace, Variable
+        >>> space = SearchSpace("cups", [Variable("height", 3, 20), Variable("radius", 1, 12)])
+        >>> searcher = make_searcher("random", SearchProblem(space, ["loss"]), seed=0)
+        >>> codes = searcher.ask(4)
+        >>> searcher.tell(codes, 100.0 / codes[:, :1])
+        >>> searcher.n_known
+        4
     """
     if name not in METHODS:
         raise unknown("search", name, METHODS)
@@ -63,6 +79,9 @@ def make_guided(
     """A new search with a predictor, by its name in `GUIDED`. Raises `UserError` for a name that is not there.
 
     Args:
+        name: one of `GUIDED`.
+        problem: what is searched.
+        seed: of all draws.
         predictor: a name of `predictor.PREDICTORS`; the search's own unless told.
         known: numbers that are known of every architecture besides the problem's exact functions, to learn from.
         n_initial: architectures before the first prediction; the search's own number unless told.

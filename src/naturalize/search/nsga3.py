@@ -86,6 +86,15 @@ def propose(
 
     Raises:
         ValueError: without any objective, and when a function gives a value that is not finite.
+
+    Example:
+        >>> from naturalize.space import Variable
+        >>> space = SearchSpace("cups", [Variable("height", 3, 20), Variable("radius", 1, 12)])
+        >>> volume = lambda codes: 1e3 / (codes[:, 0] * codes[:, 1] ** 2.0)
+        >>> area = lambda codes: 1.0 * codes[:, 0] * codes[:, 1]
+        >>> new = propose(space, [volume, area], archive=np.array([[3, 1]]), n_new=5, seed=0)
+        >>> new.shape, [3, 1] in new.tolist()
+        ((5, 2), False)
     """
     if not objectives:
         raise ValueError("a search needs at least one objective")

@@ -67,11 +67,13 @@ class Operators:
 
     def to_neighbour(self, codes: Codes, rng: np.random.Generator) -> Codes:
         """One variable of each row to one of its neighbours."""
-        rows, columns = np.arange(len(codes)), rng.choice(self.free, len(codes))
-        table, counts = self._neighbours
-        options = codes[rows, columns] - self.space.lower[columns]
-        pick = rng.random(len(codes)) * counts[columns, options]
-        codes[rows, columns] = table[columns, options, pick.astype(int)]
+        rows, columns, pick = np.arange(len(codes)), rng.choice(self.free, len(codes)), rng.random(len(codes))
+        lower, upper, here = self.space.lower[columns], self.space.upper[columns], codes[rows, columns]
+        near = here + np.where((here > lower) & ((pick < 0.5) | (here == upper)), -1, 1)
+        for column, (table, counts) in self._neighbours.items():
+            of = np.flatnonzero((columns == column) & (here > 0))
+            near[of] = table[here[of], (pick[of] * counts[here[of]]).astype(int)]
+        codes[rows, columns] = near
         return codes
 
     def to_any(self, codes: Codes, rng: np.random.Generator) -> Codes:
@@ -108,21 +110,16 @@ class Operators:
         return codes
 
     @cached_property
-    def _neighbours(self) -> tuple[Codes, Codes]:
-        """For each variable and option its neighbours `(d, options, most)`, and how many there are `(d, options)`."""
-        space = self.space
-        found = [
-            [neighbours(space, column, code) for code in range(space.lower[column], space.upper[column] + 1)]
-            for column in range(len(space))
-        ]
-        most = max(len(of) for options in found for of in options)
-        table = np.zeros((len(space), max(map(len, found)), most), dtype=np.int64)
-        counts = np.ones(table.shape[:2], dtype=np.int64)
-        for column, options in enumerate(found):
-            for option, of in enumerate(options):
-                table[column, option, : len(of)] = of
-                counts[column, option] = len(of)
-        return table, counts
+    def _neighbours(self) -> dict[int, tuple[Codes, Codes]]:
+        """Of each variable with factors: neighbours of each code `(codes, most)`, how many there are `(codes,)`."""
+        found = {}
+        for column in self.free.tolist():
+            if self.space.variables[column].factors:
+                upper = int(self.space.upper[column])
+                of = [[0], *(neighbours(self.space, column, code) for code in range(1, upper + 1))]
+                counts = np.array([len(codes) for codes in of])
+                found[column] = np.array([codes + codes[:1] * (counts.max() - len(codes)) for codes in of]), counts
+        return found
 
 
 def neighbours(space: SearchSpace, column: int, code: int) -> list[int]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from naturalize.errors import UserError
+from naturalize.search.operators import Operators
 from naturalize.space import Codes, SearchSpace, unique_rows
 
 Floats = NDArray[np.float64]
@@ -17,6 +19,9 @@ Function = Callable[[Codes], Floats]
 """Of architectures: codes `(n, d)` to values `(n,)`."""
 
 MOST_OBJECTIVES = 15
+DRAWS = 12  # of uniform architectures, before walks among allowed ones take over
+SWEEPS = 10  # of a walk: changes of each variable
+POPULATION, GENERATIONS = 400, 200  # of the evolution towards the limits
 ENUMERATED = 20_000
 """Architectures of a space up to which all of them are looked at, in place of drawing some."""
 
@@ -31,6 +36,16 @@ class SearchProblem:
         candidates: the only architectures that may be measured, `(c, d)`, as those of a table; all where None.
         limits: the largest value wanted, by name. One on an exact function is never exceeded. One on another objective
             tells which region is preferred: what lies beyond it counts for nothing.
+
+    Example:
+        >>> from naturalize.space import SearchSpace, Variable
+        >>> space = SearchSpace("cups", [Variable("height", 3, 20), Variable("radius", 1, 12)])
+        >>> area = lambda codes: 2.0 * np.pi * codes[:, 0] * codes[:, 1]
+        >>> problem = SearchProblem(space, ["loss", "area"], exact={"area": area}, limits={"area": 100})
+        >>> problem.measured
+        ['loss']
+        >>> problem.allowed(np.array([[3, 5], [3, 6]])).tolist()
+        [True, False]
     """
 
     space: SearchSpace
@@ -47,6 +62,8 @@ class SearchProblem:
                 raise UserError(f"the limit on {name} is on no objective, and no exact function of that name is given")
             if not np.isfinite(limit):
                 raise UserError(f"the limit on {name} must be a finite number, not {limit}")
+        if self.candidates is not None:
+            object.__setattr__(self, "candidates", unique_rows(self.checked_codes(self.candidates, "candidates")))
 
     @property
     def measured(self) -> list[str]:
@@ -62,8 +79,32 @@ class SearchProblem:
         values = np.full((len(codes), len(self.objectives)), np.nan)
         for column, name in enumerate(self.objectives):
             if name in self.exact:
-                values[:, column] = self.exact[name](codes)
+                values[:, column] = self.exact_value(name, codes)
         return values
+
+    def exact_value(self, name: str, codes: Codes) -> Floats:
+        """An exact function of architectures, `(n, d) -> (n,)`; it gets a copy. Raises `UserError` for a bad answer."""
+        values = np.asarray(self.exact[name](codes.copy()), dtype=np.float64)
+        if values.shape != (len(codes),):
+            raise UserError(f"the exact function {name} gave the shape {values.shape} for {len(codes)} architectures")
+        if not np.isfinite(values).all():
+            first = self.space.strings(codes[~np.isfinite(values)][:1])[0]
+            raise UserError(f"the exact function {name} gave {values[~np.isfinite(values)][0]} for {first}")
+        return values
+
+    def checked_codes(self, codes: Any, what: str) -> Codes:
+        """Codes from outside as an array `(n, d)`. Raises `UserError` where they are none of the space."""
+        found = np.asarray(codes)
+        if found.ndim != 2 or found.shape[1] != len(self.space):
+            raise UserError(f"{what} have the shape (n, {len(self.space)}), a row each, not {found.shape}")
+        if found.size and not np.equal(found, np.rint(found)).all():
+            raise UserError(f"{what} are whole numbers")
+        found = found.astype(np.int64)
+        wrong = np.flatnonzero(~self.space.is_valid(found))
+        if len(wrong):
+            row = found[wrong[0]].tolist()
+            raise UserError(f"{what}: row {wrong[0]}, {row}, is no architecture of {self.space.name}")
+        return found
 
     def allowed(self, codes: Codes) -> NDArray[np.bool_]:
         """Whether each architecture is within the limits on exact functions. Shapes: `(n, d) -> (n,)`."""
@@ -72,8 +113,17 @@ class SearchProblem:
             allowed &= np.array([tuple(row) in self._rows for row in codes.tolist()], dtype=bool)
         for name, limit in self.limits.items():
             if name in self.exact:
-                allowed &= self.exact[name](codes) <= limit
+                allowed &= self.exact_value(name, codes) <= limit
         return allowed
+
+    def excess(self, codes: Codes) -> Floats:
+        """How far architectures are beyond the limits on exact functions, each by its own unit. `(n, d) -> (n,)`."""
+        total = np.zeros(len(codes))
+        for name, limit in self.limits.items():
+            if name in self.exact:
+                beyond = np.maximum(self.exact_value(name, codes) - limit, 0.0)
+                total += beyond / max(float(beyond.max(initial=0.0)), np.finfo(float).tiny)
+        return total
 
     @cached_property
     def _rows(self) -> set[tuple[int, ...]]:
@@ -88,17 +138,45 @@ class SearchProblem:
         return None if found is None else found[self.allowed(found)]
 
     def sample(self, n: int, rng: np.random.Generator) -> Codes:
-        """Up to n distinct allowed architectures, uniform; where those are rare, smaller ones are more likely.
+        """Up to n distinct allowed architectures, uniform. Shape `(k, d)`, k <= n.
 
-        Shape `(k, d)`, k <= n.
+        Where fewer than one of some hundred is allowed, they are met on random walks among allowed ones.
         """
         if self.every is not None:
             return rng.permutation(self.every)[:n]
         found: Codes = np.empty((0, len(self.space)), dtype=np.int64)
-        for least_of in range(1, 12):
-            drawn = np.min([self.space.sample(4 * n + 100, rng) for _ in range(least_of)], axis=0)
-            drawn = self.space.repair(drawn)
+        for _ in range(DRAWS):
+            drawn = self.space.sample(4 * n + 100, rng)
             found = unique_rows(np.concatenate([found, drawn[self.allowed(drawn)]]))
             if len(found) >= n:
+                return found[:n]
+        start = found if len(found) else self.within_limits(rng)
+        return unique_rows(np.concatenate([found, self.walked(start, n, rng)]))[:n] if len(start) else found
+
+    def walked(self, start: Codes, n: int, rng: np.random.Generator) -> Codes:
+        """What walks from allowed architectures meet: n walks change one variable at a time, within what is allowed.
+
+        In the long run each allowed architecture that they reach is met equally often (Metropolis et al., 1953).
+        """
+        free = np.flatnonzero(self.space.upper > self.space.lower)
+        at, rows, met = start[rng.integers(len(start), size=n)], np.arange(n), []
+        for step in range(SWEEPS * len(free)):
+            columns, moved = free[rng.integers(len(free), size=n)], at.copy()
+            moved[rows, columns] = rng.integers(self.space.lower[columns], self.space.upper[columns] + 1)
+            moved = self.space.repair(moved)
+            at = np.where(self.allowed(moved)[:, None], moved, at)
+            if step % len(free) == len(free) - 1:
+                met.append(at)
+        return unique_rows(np.concatenate([start[:0], *reversed(met)]))
+
+    def within_limits(self, rng: np.random.Generator) -> Codes:
+        """Allowed architectures where hardly any is, `(k, d)`: an evolution towards the limits. It may find none."""
+        operators = Operators(self.space)
+        codes = np.concatenate([self.space.corners(), self.space.sample(POPULATION, rng)])
+        for _ in range(GENERATIONS):
+            excess = self.excess(codes)
+            if (excess <= 0).any():
                 break
-        return found[:n]
+            codes = codes[np.argsort(excess, kind="stable")[: POPULATION // 4]]
+            codes = unique_rows(np.concatenate([codes, operators.children(codes, POPULATION, rng)]))
+        return codes[self.allowed(codes)]

@@ -7,17 +7,20 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from naturalize import rng
+from naturalize.errors import UserError
 from naturalize.search.problem import Floats, SearchProblem
 from naturalize.space import Codes, unique_rows
+
+HUGE = 1e100  # whose squares and sums are finite still
 
 
 class Searcher(ABC):
     """Ask and tell, in any order and any number.
 
     - `ask(n)` gives at most n architectures: valid, within the limits on exact functions, distinct, none of them asked
-      or told before. Fewer where it must be told more first; none where nothing is pending means that none is left.
+      or told before. Fewer while results are pending; none with nothing pending means that the space is exhausted.
     - `tell(codes, values)` may come late, in parts, in any order, and of architectures that nobody asked for. Values
-      that are not finite are failures: they are not learnt from, and not asked again.
+      that are not finite are failures: not asked again, and no values to learn from.
     - The same problem, seed and sequence of calls gives the same answers. Draws depend on the number of calls alone.
 
     A subclass says what to `propose`; this class keeps the books.
@@ -27,7 +30,8 @@ class Searcher(ABC):
         seed: of all draws.
 
     Attributes:
-        codes, values: what was told and is finite, `(n, d)` and `(n, m)`.
+        codes, values: what was told and is finite, `(n, d)` and `(n, m)`; values beyond `HUGE` count as that.
+        failed: what was told and is not, `(f, d)`.
     """
 
     def __init__(self, problem: SearchProblem, seed: int) -> None:
@@ -36,6 +40,7 @@ class Searcher(ABC):
         self.step = 0
         self.codes: Codes = np.empty((0, len(problem.space)), dtype=np.int64)
         self.values: Floats = np.empty((0, len(problem.objectives)))
+        self.failed: Codes = self.codes
         self._pending: dict[tuple[int, ...], None] = {}
         self._known: set[tuple[int, ...]] = set()
 
@@ -49,15 +54,23 @@ class Searcher(ABC):
         return found
 
     def tell(self, codes: Codes, values: Floats) -> None:
-        """What architectures `(n, d)` came to: all objectives `(n, m)`, nan where a measurement failed."""
-        codes = np.asarray(codes, dtype=np.int64).reshape(-1, len(self.problem.space))
-        values = np.asarray(values, dtype=np.float64).reshape(len(codes), len(self.problem.objectives))
+        """What architectures `(n, d)` came to: all objectives `(n, m)`, nan where a measurement failed.
+
+        Raises `UserError` for other shapes, and for codes that are no architectures of the space.
+        """
+        codes = self.problem.checked_codes(codes, "codes")
+        values = np.asarray(values, dtype=np.float64)
+        wanted = (len(codes), len(self.problem.objectives))
+        if values.shape != wanted:
+            columns = ", ".join(self.problem.objectives)
+            raise UserError(f"values have the shape {wanted}, columns {columns}, not {values.shape}")
         for row in map(tuple, codes.tolist()):
             self._pending.pop(row, None)
             self._known.add(row)
         finite = np.isfinite(values).all(axis=1)
         self.codes = np.concatenate([self.codes, codes[finite]])
-        self.values = np.concatenate([self.values, values[finite]])
+        self.failed = np.concatenate([self.failed, codes[~finite]])
+        self.values = np.concatenate([self.values, values[finite].clip(-HUGE, HUGE)])
 
     @abstractmethod
     def propose(self, n: int) -> Codes:

@@ -31,6 +31,10 @@ def non_dominated(values: ArrayLike) -> NDArray[np.bool_]:
     """Which rows no other row dominates; of equal rows all or none. Shapes: `(n, m) -> (n,)`.
 
     Raises `ValueError` for values that are not finite.
+
+    Example:
+        >>> non_dominated([[1.0, 3.0], [2.0, 1.0], [2.0, 3.0]]).tolist()
+        [True, True, False]
     """
     values = finite(values)
     if values.shape[1] == 2 and len(values):
@@ -76,6 +80,10 @@ def survive(values: ArrayLike, n_survive: int, seed: int) -> NDArray[np.intp]:
 
     Raises:
         ValueError: for values that are not finite. Failed measurements are the caller's to leave out.
+
+    Example:
+        >>> survive([[0.0, 9.0], [5.0, 5.0], [9.0, 0.0], [6.0, 6.0]], n_survive=3, seed=0).tolist()
+        [0, 2, 1]
     """
     values = finite(values)
     if min(len(values), n_survive) <= 0:

@@ -13,18 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from naturalize import nat, rng
-from naturalize.api import make_settings, work
+from naturalize.drawing import distribution
 from naturalize.finetuning import errors_of, trained
-from naturalize.nat import Transfer, distribution
+from naturalize.lifecycle import work
+from naturalize.nat import Transfer
+from naturalize.options import make_settings
 from naturalize.run import Run
 from naturalize.run.watch import Listener
 from naturalize.search import make_searcher, non_dominated, survive
 from naturalize.selection import hypervolume_of, objective_values
-from naturalize.setting import Setting
 from naturalize.space import Architecture, SearchSpace
 from naturalize.study.study import HUES, Cell, Figure, Row, Study, Table, mean_and_spread
 from naturalize.supernet import Subnet
 from naturalize.training.adapt import Extent
+from naturalize.workbench import NO_VERSION, Workbench
 
 WAYS = {
     "supernet": "the supernet's weights, drawn as the archive's architectures are (NAT)",
@@ -148,48 +150,46 @@ class UniformTransfer(Transfer):
 
 
 def uniform_distribution(space: SearchSpace) -> NDArray[np.float64]:
-    """By which all architectures are equally likely, but for the error of a large sample; as `nat.distribution`."""
+    """By which all architectures are equally likely, but for the error of a large sample; as `drawing.distribution`."""
     return distribution(space, space.sample(SAMPLE, rng.generator(0, "uniform distribution")))
 
 
-def uniform_transfer(setting: Setting) -> None:
+def uniform_transfer(bench: Workbench) -> None:
     """A transfer but for what it adapts to."""
-    nat.transfer(UniformTransfer(setting))
+    nat.transfer(UniformTransfer(bench))
 
 
-def subnets_alone(setting: Setting) -> None:
+def subnets_alone(bench: Workbench) -> None:
     """The search asks for subnets; each is trained for a few epochs and measured, those of the front for longer."""
-    steps, watch, space = Transfer(setting), setting.watch, setting.supernet.family.space
+    steps, watch, space = Transfer(bench), bench.watch, bench.supernet.family.space
     steps.prepare()
-    budget_s = setting.run.settings.budget_s
+    budget_s = bench.run.settings.budget_s
     assert budget_s is not None
     until = (1 - REST) * budget_s
     searching_until = until - LONG * (until - watch.used_s)
-    searcher = make_searcher(
-        "auto", setting.problem, rng.integer(setting.seed, "search", 0), known=[setting.stage_counts]
-    )
+    searcher = make_searcher("auto", bench.problem, rng.integer(bench.seed, "search", 0), known=[bench.stage_counts])
     seconds = max(0.0, searching_until - watch.used_s) / TRIED
-    short = Extent(steps=EPOCHS * setting.trainer.batches.per_epoch, seconds=seconds)
+    short = Extent(steps=EPOCHS * bench.trainer.batches.per_epoch, seconds=seconds)
     found: dict[Architecture, tuple[Subnet, float]] = {}
     while watch.used_s < searching_until:
         codes = searcher.ask(1)
         for arch in space.architectures(codes):
-            found[arch] = trained_and_measured(setting, setting.error.network(arch), arch, short)
-            searcher.tell(codes, objective_values(setting, codes, np.array([found[arch][1]])))
+            found[arch] = trained_and_measured(bench, bench.subnets.of(arch), arch, short)
+            searcher.tell(codes, objective_values(bench, NO_VERSION, codes, np.array([found[arch][1]])))
     archs = list(found)
-    objectives = objective_values(setting, space.codes(archs), np.array([found[arch][1] for arch in archs]))
-    chosen = survive(objectives, min(CHOSEN, int(non_dominated(objectives).sum())), setting.seed)
+    objectives = objective_values(bench, NO_VERSION, space.codes(archs), np.array([found[arch][1] for arch in archs]))
+    chosen = survive(objectives, min(CHOSEN, int(non_dominated(objectives).sum())), bench.seed)
     for number, row in enumerate(chosen):
         long = Extent(seconds=max(1.0, (until - watch.used_s) / (len(chosen) - number)))
         subnet, before = found[archs[row]]
-        after = trained_and_measured(setting, subnet, archs[row], long)
+        after = trained_and_measured(bench, subnet, archs[row], long)
         found[archs[row]] = after if after[1] < before else (subnet, before)
     error = np.array([found[arch][1] for arch in archs])
-    objectives = objective_values(setting, space.codes(archs), error)
-    setting.archive.close_iteration(
+    objectives = objective_values(bench, NO_VERSION, space.codes(archs), error)
+    bench.archive.close_iteration(
         0,
         {
-            "hypervolume": hypervolume_of(setting, objectives),
+            "hypervolume": hypervolume_of(bench, objectives),
             "best_error": float(error.min()),
             "measured": len(archs),
             "networks": int(non_dominated(objectives).sum()),
@@ -197,7 +197,7 @@ def subnets_alone(setting: Setting) -> None:
     )
 
 
-def trained_and_measured(setting: Setting, subnet: Subnet, arch: Architecture, extent: Extent) -> tuple[Subnet, float]:
+def trained_and_measured(bench: Workbench, subnet: Subnet, arch: Architecture, extent: Extent) -> tuple[Subnet, float]:
     """A subnet after a training of its own, and its error on validation in percent."""
-    subnet = trained(setting, subnet, arch, extent)
-    return subnet, errors_of(setting, subnet, arch)[0]
+    subnet = trained(bench, subnet, arch, extent)
+    return subnet, errors_of(bench, subnet, arch)[0]

@@ -11,19 +11,18 @@ from statistics import median
 import numpy as np
 
 from naturalize import rng
-from naturalize.api import reopen_data
-from naturalize.archive import Context
 from naturalize.data import Pixels
 from naturalize.errors import UserError
-from naturalize.objectives.error import Error, Images
+from naturalize.lifecycle import reopen_data
+from naturalize.numbers import duration
+from naturalize.objectives import COST, DEFAULT, ERROR
+from naturalize.objectives.error import Error
 from naturalize.objectives.exact import exact_counts, stage_counts
 from naturalize.predictor import Counts
 from naturalize.progress import Progress, silent
-from naturalize.report.numbers import duration
 from naturalize.report.reading import phase_seconds, read_events
 from naturalize.run import Run, Watch
 from naturalize.search import hypervolume
-from naturalize.setting import CHOSEN_IMAGES, chosen_images
 from naturalize.space import Codes, SearchSpace
 from naturalize.study.predictors import Pairs
 from naturalize.study.study import Cell, Row, Table, claimed, measure_cells
@@ -31,12 +30,14 @@ from naturalize.study.truths import Floats, Truth, dtlz2, fitted, read_table, ta
 from naturalize.supernet import Family, make_family
 from naturalize.tasks import Classification, majority_error
 from naturalize.training.engine import make_fabric
+from naturalize.training.subnets import Images, Subnets
+from naturalize.workbench import CHOSEN_IMAGES, chosen_images
 
 DTLZ2 = "dtlz2"
 DRAWN = 350  # architectures of a run that are drawn uniformly and measured, as the paper does
 AT_ONCE = 10  # of them in one cell
 TABLE_SIDE, TABLE_CLASSES = 224, 1000  # pictures and classes that a table of architectures is taken to be of
-ERRORS, ACCURACIES = ("error",), ("top1", "accuracy")  # columns of tables
+ERRORS, ACCURACIES = (ERROR,), ("top1", "accuracy")  # columns of tables
 
 
 # pairs ---------------------------------------------------------------------------------------------------------------
@@ -81,7 +82,7 @@ def run_pairs(directory: Path, drawn: int, out: Path, jobs: int, progress: Progr
     else:
         with closing(run.archive()) as archive:
             version = max((facts["weights_version"] for facts in archive.iterations()), default=-1)
-            found = archive.measurements(Context("error", "default", "val", version)).values()
+            found = archive.measurements(run.context(ERROR, version)).values()
         codes = space.codes([measurement.architecture for measurement in found])
         error = np.array([measurement.value for measurement in found], dtype=np.float64)
         seconds = [measurement.seconds for measurement in found]
@@ -126,16 +127,16 @@ def read_truth(source: str | Path, supernet: str | None) -> Truth:
         return fitted(path)
     family, codes, error = read_errors(path, supernet)
     task = Classification(TABLE_CLASSES)
-    madds = exact_counts(family, task, 3)["madds"]
+    madds = exact_counts(family, task, 3)[COST]
     values = np.column_stack([error, madds(codes)])
     reference = values.max(axis=0)
     lower, upper = codes.min(axis=0), codes.max(axis=0)
     variables = [variable.within(int(lower[v]), int(upper[v])) for v, variable in enumerate(family.space.variables)]
     return Truth(
         SearchSpace(family.name, variables, family.space.rules),
-        tabular(codes, {"error": error}),
-        ["error", "madds"],
-        {"madds": madds},
+        tabular(codes, {ERROR: error}),
+        list(DEFAULT),
+        {COST: madds},
         reference,
         hypervolume(values, reference),
         candidates=codes,
@@ -147,14 +148,14 @@ def run_truth(directory: Path) -> Truth:
     """The subnets of a run under its latest weights, measured when they are asked for."""
     run = Run(directory)
     channels = run.facts["data"]["channels"]
-    madds = exact_counts(run.family, run.task, channels)["madds"]
+    madds = exact_counts(run.family, run.task, channels)[COST]
     errors = RunErrors(directory)
     largest = float(madds(run.family.space.corners()[1:])[0])
     return Truth(
         run.family.space,
         errors,
-        ["error", "madds"],
-        {"madds": madds},
+        list(DEFAULT),
+        {COST: madds},
         np.array([majority_error(np.asarray(errors.images.labels)), 1.05 * largest]),
         known=[stage_counts(run.family, run.task, channels)],
     )
@@ -202,14 +203,14 @@ class RunErrors:
 
     def __call__(self, codes: Codes) -> dict[str, Floats]:
         """Percent of the validation images, `(n,)`; nan where a subnet cannot be measured."""
-        return {"error": opened_error(self.directory).measure(codes).values}
+        return {ERROR: opened_error(self.directory).measure(codes).values}
 
     def timed(self, text: str) -> Row:
         """Error and seconds of one architecture by its string."""
-        space = opened_error(self.directory).supernet.family.space
+        space = opened_error(self.directory).subnets.supernet.family.space
         codes = space.codes([space.parse(text)])
         start = time.perf_counter()
-        value = float(self(codes)["error"][0])
+        value = float(self(codes)[ERROR][0])
         return {"architecture": text, "error": value, "seconds": time.perf_counter() - start}
 
     @property
@@ -228,5 +229,7 @@ def opened_error(directory: Path) -> Error:
         chosen = archive.decision(CHOSEN_IMAGES)
     if chosen is not None:
         images = chosen_images(images, run.settings.seed, *chosen)
-    device, kept = make_fabric().device, run.keeps_statistics
-    return Error(run.trained_supernet(), run.task, run.stored("calibration"), images, device, keeps_statistics=kept)
+    device = make_fabric().device
+    return Error(
+        Subnets(run.trained_supernet(), run.stored("calibration"), device, run.keeps_statistics), run.task, images
+    )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from naturalize.errors import UserError
+from naturalize.objectives import COST, DEFAULT, ERROR
 from naturalize.search import SearchArchive, search
 from naturalize.search.evaluations import Evaluate
 from naturalize.search.methods import AUTO, MakeSearcher
@@ -57,6 +58,8 @@ class Truth:
         """Everything that a search measures of it.
 
         Args:
+            evaluations: how many in all.
+            method, seed: as of `naturalize.search.search`.
             evaluate: in place of the truth's own.
         """
         return search(
@@ -81,6 +84,8 @@ def dtlz2(n_objectives: int, n_variables: int = 20, steps: int = 11, exact: Sequ
     """DTLZ2 on a grid (Deb et al., 2005), whose front is the part of the unit sphere without negative values.
 
     Args:
+        n_objectives: f1 to f of that number.
+        n_variables: of the space; the last ones say how far from the front a point is.
         steps: options of each variable, an odd number, so that the grid holds the front's distance variables.
         exact: numbers of the objectives that are given in closed form; f1 is number 0.
     """
@@ -164,9 +169,9 @@ def fitted(path: str | Path) -> Truth:
     error, reference = fitted_error(path), np.array([27.0, 5e8])
     return Truth(
         space,
-        lambda codes: {"error": error(codes)},
-        ["error", "madds"],
-        {"madds": Exact("madds", family, task, 3)},
+        lambda codes: {ERROR: error(codes)},
+        list(DEFAULT),
+        {COST: Exact(COST, family, task, 3)},
         reference,
         BEST_KNOWN / (reference[0] * reference[1] / 1e6),
         known=[stage_counts(family, task, 3)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol, cast
 
 import torch
@@ -12,7 +13,7 @@ from naturalize.errors import unknown
 from naturalize.space import Architecture, Codes
 from naturalize.supernet.blocks import ElasticBottleneck, ElasticInvertedResidual
 from naturalize.supernet.efficientnet_lite import efficientnet_lite0
-from naturalize.supernet.family import Body, Family
+from naturalize.supernet.family import Body, Family, LayerSpec
 from naturalize.supernet.layers import Counter, LayerTable
 from naturalize.supernet.mini import mini
 from naturalize.supernet.mobilenetv3 import mobilenetv3
@@ -74,6 +75,8 @@ def make_family(name: str, side: int, resolutions: Sequence[int] = ()) -> Family
     """The family of a supernet's name, for images with a short side of `side` px. Raises `UserError`.
 
     Args:
+        name: one of `FAMILIES`.
+        side: of the images in pixels, by which resolutions are chosen.
         resolutions: options in place of those that go with the side, for families that have such.
     """
     if name not in FAMILIES:
@@ -85,14 +88,14 @@ class Head(Protocol):
     """What a task puts on one body: the two verbs of an elastic operator, and its rows of the layer table.
 
     A head is an `nn.Module`. `forward` takes the body's feature maps by scale; `extract` fills the head of a plain
-    network; `spec` gives that head's arguments, `kind` included, for a number of channels of the last map.
+    network; `spec` gives that head's arguments, `kind` included, for the channels of each map.
     """
 
     def forward(self, features: Sequence[Tensor], arch: Architecture) -> Tensor: ...
 
     def extract(self, plain: nn.Module, arch: Architecture) -> None: ...
 
-    def spec(self, cin: int) -> dict[str, Any]: ...
+    def spec(self, channels: Sequence[int]) -> dict[str, Any]: ...
 
 
 class Supernet(nn.Module):
@@ -124,8 +127,8 @@ class Supernet(nn.Module):
         """The body that the architecture picks."""
         return cast(Body, self.bodies[str(self.family.body(arch))])
 
-    def head(self, arch: Architecture, task: str) -> nn.Module:
-        """The head of a task on the architecture's body."""
+    def head(self, arch: Architecture, task: str | None = None) -> nn.Module:
+        """The head of a task on the architecture's body; of the first task unless told."""
         return self.head_of(self.family.body(arch), task)
 
     def layers_of(self, body: int) -> nn.ModuleList:
@@ -139,29 +142,42 @@ class Supernet(nn.Module):
                 if isinstance(layer, ElasticInvertedResidual | ElasticBottleneck):
                     layer.sort_channels()
 
-    def head_of(self, body: int, task: str = "default") -> nn.Module:
-        """The head of a task on a body, by its code."""
-        return cast(nn.ModuleDict, self.heads[task])[str(body)]
+    def head_of(self, body: int, task: str | None = None) -> nn.Module:
+        """The head of a task on a body, by its code; of the first task unless told."""
+        return cast(nn.ModuleDict, self.heads[task or next(iter(self.heads))])[str(body)]
 
-    def forward(self, images: Tensor, arch: Architecture, task: str = "default") -> Tensor:
+    def forward(self, images: Tensor, arch: Architecture, task: str | None = None) -> Tensor:
         """The task's output (classification: logits `(n, classes)`) of normalised images `(n, channels, r, r)`."""
         return self.head(arch, task)(self.body(arch).features(images, arch), arch)
 
     @torch.no_grad()
-    def extract(self, arch: Architecture, task: str = "default") -> Subnet:
+    def extract(self, arch: Architecture, task: str | None = None) -> Subnet:
         """The architecture as a plain module with weights of its own; takes pixels 0..255, normalises inside."""
         head = cast(Any, self.head(arch, task))
         normalize = {"mean": self.normalize.mean.flatten().tolist(), "std": self.normalize.std.flatten().tolist()}
-        layers = [spec for scale in self.family.present(arch, self.channels) for _, spec in scale]
-        channels = self.family.feature_channels(self.family.space.codes([arch]))
-        with torch.device(
-            "meta"
-        ):  # every tensor is replaced below: drawing starting values would take most of the time
-            plain = Subnet({"normalize": normalize, "layers": layers, "head": head.spec(int(channels[0]))})
+        scales = [[spec for _, spec in scale] for scale in self.family.present(arch, self.channels)]
+        layers = list(chain.from_iterable(scales))
+        spec = {
+            "normalize": normalize,
+            "layers": layers,
+            "scales": [len(scale) for scale in scales],
+            "head": head.spec(channels_by_scale(scales)),
+        }
+        with torch.device("meta"):  # every tensor is replaced below: drawing values would take most of the time
+            plain = Subnet(spec)
         plain.normalize = Normalize(**normalize).to(self.normalize.mean.device)
         self.body(arch).extract(plain, arch)
         head.extract(plain.head, arch)
         return plain.train(self.training)
+
+
+def channels_by_scale(scales: Sequence[Sequence[LayerSpec]]) -> list[int]:
+    """Channels of the feature map that each scale's layers end with."""
+    found, channels = [], 0
+    for scale in scales:
+        channels = next((spec["cout"] for spec in reversed(scale) if "cout" in spec), channels)
+        found.append(channels)
+    return found
 
 
 def layers_of(family: Family, head_layers: Callable[[Codes], LayerTable], channels: int) -> Callable:

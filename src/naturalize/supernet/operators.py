@@ -154,6 +154,8 @@ def convolution(x: Tensor, weight: Tensor, stride: int, padding: int, depthwise:
         weight = weight[:, :, edge : kernel - edge, edge : kernel - edge]
         x, padding = F.pad(x, [padding - edge] * 4), 0
     if stride == 1 and weight.shape[-1] > COLUMNS and x.device.type == "cpu":
+        if torch.is_autocast_enabled("cpu"):  # which casts for convolutions, and not for functions of one's own
+            x, weight = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (x, weight))
         return cast(Tensor, DepthwiseConv.apply(x, weight, padding))
     return F.conv2d(x, weight, None, stride, padding, groups=len(weight))
 

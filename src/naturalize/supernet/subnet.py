@@ -4,6 +4,7 @@ This file needs torch alone. `naturalize export --format torch` writes it beside
 network loads where naturalize is not installed.
 """
 
+from itertools import islice
 from typing import Any
 
 import torch
@@ -166,8 +167,8 @@ class ClassificationHead(nn.Module):
         self.act: nn.Module = nn.Hardswish() if mixed else nn.Identity()
         self.classifier: nn.Module = nn.Linear(mixed or cin, classes)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.mean((2, 3), keepdim=True)
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        x = maps[-1].mean((2, 3), keepdim=True)
         return self.classifier(self.act(self.mix(x)).flatten(1))
 
 
@@ -185,7 +186,8 @@ class Subnet(nn.Module):
 
     Args:
         spec: numbers and strings only, as they stand in a network's card: `normalize`, `layers` in order, and `head`,
-            each with the arguments of the module that it describes; layers and heads name it by their `kind`.
+            each with the arguments of the module that it describes; layers and heads name it by their `kind`. `scales`
+            is how many of the layers make each feature map that the head gets; one map of all where it is missing.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -193,12 +195,24 @@ class Subnet(nn.Module):
         self.spec = spec
         self.normalize = Normalize(**spec["normalize"])
         self.layers = nn.Sequential(*(make(LAYERS, **layer) for layer in spec["layers"]))
+        self.scales = spec.get("scales", [len(self.layers)])
         self.head = make(HEADS, **spec["head"])
 
     def forward(self, pixels: Tensor) -> Tensor:
-        x = self.normalize(pixels)
-        x = self.layers(x)
-        return self.head(x)
+        return self.of_normalised(self.normalize(pixels))
+
+    def of_normalised(self, images: Tensor) -> Tensor:
+        """The head's output on normalised images."""
+        return self.head(self.features(images))
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Feature maps of normalised images by scale, ascending in depth; classification reads the last."""
+        maps, x, layers = [], images, iter(self.layers)
+        for number in self.scales:
+            for layer in islice(layers, number):
+                x = layer(x)
+            maps.append(x)
+        return maps
 
 
 def make(kinds: dict[str, type[nn.Module]], kind: str, **arguments: Any) -> nn.Module:

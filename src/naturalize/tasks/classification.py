@@ -48,10 +48,10 @@ class ClassificationHead(nn.Module):
         plain.classifier.weight = own(self.classifier.weight[:, : plain.classifier.in_features])
         plain.classifier.bias = own(self.classifier.bias)
 
-    def spec(self, cin: int) -> dict[str, Any]:
-        """Arguments of the plain head on a map of `cin` channels."""
+    def spec(self, channels: Sequence[int]) -> dict[str, Any]:
+        """Arguments of the plain head on maps of so many channels."""
         mixed = self.mix.out_channels if self.mix is not None else 0
-        return {"kind": "classification", "cin": cin, "mixed": mixed, "classes": self.classifier.out_features}
+        return {"kind": "classification", "cin": channels[-1], "mixed": mixed, "classes": self.classifier.out_features}
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,16 @@ class Classification:
         return build.table()
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy with smoothed labels: the mean over the batch, weighted where classes are."""
-        weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
-        return F.cross_entropy(logits, labels, weights, label_smoothing=self.label_smoothing)
+        """Cross-entropy with smoothed labels: the mean over the batch, weighted by the image's class where classes are.
+
+        The whole loss of an image has the weight of its class. Torch's `weight` weighs the smoothed part by the other
+        classes' weights, and is then smallest for the rarest class whatever the image shows (pytorch issue 104776).
+        """
+        losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
+        if self.class_weights is None:
+            return losses.mean()
+        weights = logits.new_tensor(self.class_weights)[labels]
+        return (weights * losses).sum() / weights.sum()
 
     def distillation_loss(self, logits: Tensor, teacher: Tensor) -> Tensor:
         """Cross-entropy with the teacher's probabilities as targets: the mean over the batch."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from naturalize.errors import UserError
 from naturalize.space import Architecture
 from naturalize.supernet import Supernet
-from naturalize.tasks import Classification
+from naturalize.tasks import Task
 from naturalize.training.batches import Batches, TrainingImages
 
 Step = Callable[[int], Tensor]  # number of a step within its training to its loss, gradients accumulated
@@ -33,7 +33,7 @@ class Extent:
     Attributes:
         until: with `seconds`, second of the run's clock at which it should end. A training that was interrupted has
             less time left than its extent says, since starting again takes some.
-        pace: seconds of the extent that pass in a second of wall clock.
+        pace: how much faster than the clock the extent passes: above 1 after a resume that must still end on time.
     """
 
     steps: int | None = None
@@ -100,7 +100,7 @@ class Trainer:
     fabric: Fabric
     supernet: Supernet
     optimizer: torch.optim.Optimizer
-    task: Classification
+    task: Task
     images: TrainingImages
     batches: Batches
     teacher: Callable[[Tensor], Tensor] | None = None

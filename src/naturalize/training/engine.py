@@ -29,7 +29,7 @@ def make_fabric(accelerator: str = "auto") -> Fabric:
     keep_memory()
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells which precision was chosen here
     gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    precision = ("bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed") if gpu else "32-true"
+    precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
     return Fabric(accelerator="cuda" if gpu else "cpu", devices=1, precision=precision)
 
 

@@ -1,5 +1,7 @@
 """Evaluation of an extracted, calibrated subnet: fixed images, fixed order, inference mode."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from naturalize.training.engine import memory_format
 
 PIXELS = 2**18  # of a batch: 256 images of 32 px, 32 of 90 px and more
 FEWEST = 32  # images in a batch
+BATCHES = 8  # for which images are read at once: threads that decode share them
 
 
 @torch.no_grad()
@@ -50,3 +53,23 @@ def logits_of(
         batch = torch.from_numpy(pixels[start : start + size]).to(device)
         parts.append(network(batch.contiguous(memory_format=memory_format(device))).float().cpu())
     return torch.cat(parts)
+
+
+def logits_on(
+    network: nn.Module,
+    images: Callable[[NDArray[np.int64], int, int], NDArray[np.uint8]],
+    rows: NDArray[np.int64],
+    side: int,
+    device: torch.device,
+    progress: Progress = silent,
+    view: int = 0,
+) -> Tensor:
+    """Logits `(len(rows), classes)`, on the CPU, of rows of images, some batches of which are in memory at a time.
+
+    Args:
+        images: rows, resolution and view to pixels, as `data.Pixels`.
+        side: the resolution in pixels.
+    """
+    most = BATCHES * images_at_once(side)
+    parts = (images(rows[start : start + most], side, view) for start in range(0, len(rows), most))
+    return torch.cat([logits_of(network, pixels, device, progress) for pixels in parts])

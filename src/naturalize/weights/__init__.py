@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from naturalize.archive import TASK
 from naturalize.errors import UserError
 from naturalize.progress import Progress, silent
 from naturalize.supernet import Supernet, make_family
@@ -115,11 +116,13 @@ def family_of(tensors: dict[str, Tensor], path: Path) -> str:
 def imagenet_supernet(name: str, classes: int) -> Supernet:
     """A new supernet for colour pictures, normalised as ImageNet's usually are."""
     family = make_family(name, IMAGENET_SIDE)
-    return Supernet(family, {"default": Classification(classes).heads(family)}, IMAGENET_MEAN, IMAGENET_STD)
+    return Supernet(family, {TASK: Classification(classes).heads(family)}, IMAGENET_MEAN, IMAGENET_STD)
 
 
 def transplant(target: Supernet, source: Supernet, classifier: bool = False) -> None:
-    """Copy the bodies of `source` into `target`, and the heads; their classifiers stay new unless they are wanted.
+    """Copy the bodies of `source` into `target`, and its first task's heads into those of every task.
+
+    Classifiers stay new unless they are wanted.
 
     First convolutions for colour are summed over colours where the target takes grey, those for grey spread over
     colours where it takes colour: each answers to a grey picture as before. Raises `UserError` for another family.
@@ -127,6 +130,10 @@ def transplant(target: Supernet, source: Supernet, classifier: bool = False) -> 
     if source.family.name != target.family.name:
         raise UserError(f"the weights are of {source.family.name}, not of {target.family.name}")
     kept = {key: tensor for key, tensor in source.state_dict().items() if classifier or ".classifier." not in key}
+    prefix = f"heads.{next(iter(source.heads))}."
+    for key in [key for key in kept if key.startswith(prefix)]:
+        tensor = kept.pop(key)
+        kept |= {f"heads.{task}.{key.removeprefix(prefix)}": tensor for task in target.heads}
     for body in source.family.bodies:
         key = f"bodies.{body}.layers.0.weight"
         if source.channels > target.channels:

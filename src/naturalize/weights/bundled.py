@@ -7,6 +7,7 @@ from pathlib import Path
 
 import safetensors.torch
 
+from naturalize.archive import TASK
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
 
@@ -22,7 +23,7 @@ def bundled_supernet(name: str) -> Supernet:
     """The supernet with its bundled weights; its classifier is new, since each task brings its own."""
     card = json.loads((BUNDLED / f"{name}.json").read_text(encoding="utf-8"))
     family = make_family(name, 32)
-    supernet = Supernet(family, {"default": Classification(2).heads(family)}, card["mean"], card["std"])
+    supernet = Supernet(family, {TASK: Classification(2).heads(family)}, card["mean"], card["std"])
     tensors = safetensors.torch.load_file(BUNDLED / f"{name}.safetensors")
     unexpected = supernet.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, strict=False)
     assert not unexpected.unexpected_keys

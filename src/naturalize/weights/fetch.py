@@ -21,6 +21,7 @@ TIMEOUT_S = 20.0  # without a byte
 ATTEMPTS = 3  # at each source, each going on where the last one broke off
 CHUNK = 2**18
 LOCK_CHECK_S = 1.0
+REMEDY = "name another directory in the environment variable NATURALIZE_CACHE"
 
 
 def cache_directory() -> Path:
@@ -43,15 +44,15 @@ def fetched(file: Published, sources: tuple[str, ...] | None = None, progress: P
     path = directory / file.name
     if path.exists():
         return checked(path, file)
-    with room_on_disk(directory):
+    with room_on_disk(directory, remedy=REMEDY):
         directory.mkdir(parents=True, exist_ok=True)
-    with locked(path, progress):
+    with room_on_disk(directory, remedy=REMEDY), locked(path, progress):
         if path.exists():  # another process has just fetched it
             return checked(path, file)
         part, failures = path.with_name(f"{path.name}.part"), []
         for source in sources or file.sources:
             try:
-                with room_on_disk(part):
+                with room_on_disk(part, remedy=REMEDY):
                     begun = part.exists()
                     download(source, part, progress)
                     if begun and blob_id(part) != file.blob:  # what was there may be of another source

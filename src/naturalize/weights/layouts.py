@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from naturalize.archive import TASK
 from naturalize.errors import UserError
 from naturalize.supernet import Supernet
 from naturalize.supernet.blocks import ElasticBottleneck, ElasticInvertedResidual, MaxPool
@@ -27,7 +28,7 @@ IGNORED = ("num_batches_tracked",)
 def once_for_all(supernet: Supernet, body: int) -> Layout:
     """Names in the checkpoints of the `ofa` package (github.com/mit-han-lab/once-for-all) of one body and its head."""
     layers, head = supernet.layers_of(body), supernet.head_of(body)
-    ours, theirs = f"bodies.{body}.layers", f"heads.default.{body}"
+    ours, theirs = f"bodies.{body}.layers", f"heads.{TASK}.{body}"
     if isinstance(supernet.family, ResNet50):
         names = stem_of_resnet()
         layout: Layout = {}
@@ -145,12 +146,6 @@ def has_maps(names: Iterable[str]) -> bool:
 def classifier_of(layout: Layout) -> str:
     """The supernet's name of the classifier's weight."""
     return next(ours for ours in layout if ours.endswith(".classifier.weight"))
-
-
-def stored_tensors(supernet: Supernet, layout: Layout) -> dict[str, Tensor]:
-    """The supernet's tensors under a file's names, as the `ofa` package's networks load them."""
-    state = supernet.state_dict()
-    return {theirs: state[ours].clone() for ours, theirs in layout.items()}
 
 
 def some(names: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 
 from naturalize.data.augment import Augment
 from naturalize.objectives.error import Error
@@ -11,7 +12,7 @@ from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
 from naturalize.training.adapt import Trainer, make_optimizer
 from naturalize.training.batches import Batches, TrainingImages
-from naturalize.training.engine import make_fabric
+from naturalize.training.subnets import Subnets
 
 CLASSES = 3
 
@@ -45,9 +46,9 @@ def make_supernet(name: str = "mini", classes: int = CLASSES) -> Supernet:
     return Supernet(family, {"default": Classification(classes).heads(family)}, [100.0], [60.0])
 
 
-def make_trainer(supernet: Supernet, pictures: Pictures, size: int = 8) -> Trainer:
+def make_trainer(supernet: Supernet, pictures: Pictures, size: int = 8, precision: str = "32-true") -> Trainer:
     """A trainer of it on the CPU."""
-    fabric = make_fabric("cpu")
+    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)  # type: ignore[arg-type]
     wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet, 3e-4))
     images = TrainingImages(pictures, Augment(False), 0)  # type: ignore[arg-type]
     return Trainer(fabric, wrapped, optimizer, Classification(CLASSES), images, Batches(len(pictures), size, 0))
@@ -55,7 +56,7 @@ def make_trainer(supernet: Supernet, pictures: Pictures, size: int = 8) -> Train
 
 def make_error(supernet: Supernet, calibration: Pictures, images: Pictures) -> Error:
     """Error on the CPU."""
-    return Error(supernet, Classification(CLASSES), calibration, images, torch.device("cpu"))
+    return Error(Subnets(supernet, calibration, torch.device("cpu")), Classification(CLASSES), images)
 
 
 def tensors(supernet: Supernet) -> dict[str, torch.Tensor]:

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from naturalize import setting
+from naturalize import beginning
+from naturalize.beginning import family_for
 from naturalize.run import Settings
-from naturalize.setting import family_for
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from naturalize.setting import family_for
     ],
 )
 def test_resolutions_leave_time_for_steps_and_for_the_test(monkeypatch, budget_s, test, largest) -> None:
-    monkeypatch.setattr(setting, "seconds_of_a_pixel", lambda family: 2e-7)  # 1.8 ms at 96 px
+    monkeypatch.setattr(beginning, "seconds_of_a_pixel", lambda family: 2e-7)  # 1.8 ms at 96 px
     data = SimpleNamespace(side=500, splits={"train": np.arange(6_000), "test": np.arange(test)})
     extent = {"budget_s": budget_s, "iterations": None if budget_s else 1, "epochs": None if budget_s else 1}
     settings = Settings(data="photographs", supernet="efficientnet-lite0", **extent)

@@ -1,0 +1,127 @@
+"""A new run: its family and resolutions, its statistics, the pictures that it keeps, run.toml."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from naturalize.archive import TASK
+from naturalize.data import Dataset, Pixels
+from naturalize.data.augment import should_flip
+from naturalize.data.machine import allowed_cpus
+from naturalize.data.pixels import STATISTICS_PICTURES, statistics
+from naturalize.errors import UserError
+from naturalize.run import Run, Settings, Watch, source_to
+from naturalize.run.stored import some, store_pixels
+from naturalize.starting import keeps_statistics, source_supernet
+from naturalize.supernet import Family, Supernet, make_family
+from naturalize.tasks import CLASSIFICATION, Classification
+from naturalize.training.evaluate import logits_of
+from naturalize.workbench import batch_size
+
+FEW_IMAGES = 1500  # validation images below which each is measured in several views
+VIEWS = 5
+PLANNED = ("efficientnet-lite0",)  # whose resolutions follow the budget too
+TIMED = (16, 3, 96, 96)  # pixels by which that is timed
+TRAINING, FEWEST_STEPS = 3.2, 150  # a step takes so many times as long as answers; steps that a budget has time for
+FEWEST_TESTS = 10  # times that it has time to read the test split, besides
+LEAST_SIDE = 96  # that is always there
+
+
+def family_for(settings: Settings, dataset: Dataset) -> Family:
+    """The family for a data set, with the resolutions that the budget affords on this machine as it is now."""
+    family = make_family(settings.supernet, dataset.side)
+    if settings.budget_s is None or settings.supernet not in PLANNED:
+        return family
+    answers = FEWEST_STEPS * TRAINING * batch_size(len(dataset.splits["train"]))
+    answers += FEWEST_TESTS * len(dataset.splits["test"])
+    most = settings.budget_s / answers / seconds_of_a_pixel(family)
+    fitting = [side for side in family.resolutions if side**2 <= most or side <= LEAST_SIDE]
+    return make_family(settings.supernet, dataset.side, fitting)
+
+
+def seconds_of_a_pixel(family: Family) -> float:
+    """What the largest network takes to answer, by pixel of its input, the second time it is asked."""
+    supernet = Supernet(family, {TASK: Classification(2).heads(family)}, (0.0,) * 3, (1.0,) * 3)
+    network, pixels = supernet.extract(family.space.largest).eval(), np.zeros(TIMED, dtype=np.uint8)
+    for _ in range(2):
+        start = time.perf_counter()
+        logits_of(network, pixels, torch.device("cpu"))
+    return (time.perf_counter() - start) / pixels[:, 0].size
+
+
+def create_run(
+    directory: Path, settings: Settings, family: Family, dataset: Dataset, class_names: Sequence[str], watch: Watch
+) -> Run:
+    """Write a new run: statistics and kept pictures, then run.toml, which makes it one.
+
+    Pictures are normalised as those were that the weights to start from were trained on, where the colours agree.
+
+    Args:
+        class_names: of the data, or of a teacher where these have none.
+    """
+    source, kept = source_supernet(settings, directory, watch.progress), keeps_statistics(settings, directory, dataset)
+    if source is not None and (kept or source.channels == dataset.channels):
+        mean, std = (of_channels(part, dataset.channels) for part in (source.normalize.mean, source.normalize.std))
+    else:
+        sample = some(dataset.splits["train"], STATISTICS_PICTURES, settings.seed, "statistics")
+        pixels = Pixels(dataset, sample, family.resolutions[-1:], progress=watch.progress_in_thread)
+        mean, std = statistics(pixels, watch.progress)
+    path = directory / "pixels.safetensors"
+    store_pixels(path, dataset, family.resolutions, settings.seed, not kept, watch.progress)
+    facts: dict[str, dict[str, Any]] = {
+        "data": {
+            "name": dataset.name,
+            "source": source_to(dataset.source, directory),
+            "fingerprint": dataset.fingerprint,
+            "class_names": list(class_names),
+            "channels": dataset.channels,
+            "side": dataset.side,
+            "splits": {split: len(rows) for split, rows in dataset.splits.items()},
+            "notes": [note.message for note in dataset.notes],
+        },
+        "pixels": {
+            "resolutions": list(family.resolutions),
+            "mean": list(mean),
+            "std": list(std),
+            "jpeg_side": dataset.jpeg_side,
+            "flip": should_flip(dataset),
+            "views": views_of(dataset),
+        },
+        "tasks": {TASK: CLASSIFICATION},
+        "network": {"keeps_statistics": kept},
+        "machine": {
+            "python": platform.python_version(),
+            "system": platform.platform(terse=True),
+            "cpus": allowed_cpus(),
+            **{name: version(name) for name in ("torch", "numpy", "pymoo", "scikit-learn", "pillow")},
+        },
+    }
+    return Run.create(directory, settings, facts)
+
+
+def of_channels(normalization: torch.Tensor, channels: int) -> tuple[float, ...]:
+    """Mean or deviation by channel; where the colours are others, their mean for each."""
+    values = normalization.flatten().tolist()
+    return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
+
+
+def views_of(dataset: Dataset) -> int:
+    """Views of each validation image: several where images are few, since one of them would be a coarse step."""
+    return VIEWS if len(dataset.splits["val"]) < FEW_IMAGES else 1
+
+
+def check_same_data(run: Run, dataset: Dataset) -> None:
+    """Refuse to go on with other data than the run began with."""
+    if dataset.fingerprint != run.facts["data"]["fingerprint"]:
+        raise UserError(
+            f"the data are not those that {run.directory} began with (files, classes or splits have changed): "
+            "put them back, or start a new run with another --out"
+        )

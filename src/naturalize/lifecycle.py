@@ -1,0 +1,261 @@
+"""A run is begun, opened, gone on with and reported on: data, directory, lock, archive and clock.
+
+What only training needs is imported where it is used: it takes seconds, which predicting and exporting do without.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from naturalize.archive import Archive
+from naturalize.data import JPEG_SIDE, Dataset, open_data
+from naturalize.errors import Interrupted, UserError, command
+from naturalize.files import write_json
+from naturalize.numbers import duration
+from naturalize.objectives.requirement import check_feasible, parse_requirement
+from naturalize.options import AUTO, check_archive, chosen_supernet
+from naturalize.report import write_report
+from naturalize.run import Run, Settings, Watch, prepared_directory, source_from, source_to
+from naturalize.run.front import finished_under
+from naturalize.run.settings import FROM_PYTHON, MINIMUM_BUDGET_S, PUBLISHED
+from naturalize.run.watch import Listener
+from naturalize.supernet import make_family
+from naturalize.weights import LARGEST
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from naturalize.teacher import Teacher
+    from naturalize.workbench import Workbench
+
+
+def work(
+    data: Any,
+    directory: Path,
+    settings: Settings,
+    listeners: Sequence[Listener],
+    started: float | None,
+    module: Module | None = None,
+    do: Callable[[Workbench], None] | None = None,
+) -> Run:
+    """Begin a run or go on with it, to its end.
+
+    Args:
+        module: the teacher, where it came as one.
+        do: in place of a transfer, for studies.
+    """
+    from naturalize.beginning import check_same_data, create_run, family_for
+    from naturalize.workbench import counts_on
+
+    sources = {
+        name: value if value is None or value in (PUBLISHED, *LARGEST) else source_to(value, directory)
+        for name, value in (("weights", settings.weights), ("archive", settings.archive), ("teacher", settings.teacher))
+    }
+    settings = replace(settings, **sources)  # type: ignore[arg-type]
+    watch = Watch(listeners, time.monotonic() if started is None else started)
+    path = Path(data) if isinstance(data, str | Path) else None
+    with watch.stoppable(), torch_as_before(), prepared_directory(directory, path) as exists:
+        run = Run(directory) if exists else None
+        if run is not None and settings.supernet == AUTO:
+            settings = replace(settings, supernet=run.settings.supernet, weights=run.settings.weights)
+        if run is not None and (differences := run.settings.differences(settings)):
+            raise UserError(
+                f"{directory} is a run with other settings: {'; '.join(differences)}. Go on with it by "
+                f"`{command('resume', directory)}`, or choose another --out"
+            )
+        if run is not None:
+            check_checkpoint(run)
+        dataset = read_data(data, settings, watch, JPEG_SIDE if run is None else run.jpeg_side)
+        if run is not None:
+            check_same_data(run, dataset)
+        settings = chosen_supernet(settings, dataset)
+        teacher = teacher_of(settings, directory, dataset, watch, module)
+        if run is None:
+            check_archive(settings, directory)
+            family = family_for(settings, dataset)
+            exact = counts_on(family, dataset)
+            check_feasible([parse_requirement(text) for text in settings.requirements], exact, family.space)
+            lists = {split: [dataset.paths[row] for row in rows] for split, rows in dataset.splits.items()}
+            write_json(directory / "splits.json", lists)
+            class_names = dataset.class_names if teacher is None else teacher.class_names
+            run = create_run(directory, settings, family, dataset, class_names, watch)
+        return go_on(run, dataset, watch, teacher, do)
+
+
+def teacher_of(
+    settings: Settings, directory: Path, dataset: Dataset, watch: Watch, module: Module | None = None
+) -> Teacher | None:
+    """The teacher that the settings name, ready for the pictures; None where they name none. Raises `UserError`."""
+    from naturalize.teacher import Teacher, open_teacher
+
+    if settings.teacher is None:
+        return None
+    if settings.teacher != FROM_PYTHON:
+        teacher = open_teacher(source_from(settings.teacher, directory), watch.progress)
+    elif module is not None:
+        teacher = Teacher(module)
+    else:
+        raise UserError(f"the teacher of {directory} came from Python: go on by naturalize.prepare with it there")
+    resolution = make_family(settings.supernet, dataset.side).resolutions[-1]
+    teacher.teach(dataset.class_names, dataset.channels, resolution)
+    return teacher
+
+
+def check_checkpoint(run: Run) -> None:
+    """Raise `UserError` for a damaged checkpoint, before the data are read for nothing."""
+    name = run.checkpoints.latest()
+    if name is not None:
+        run.checkpoints.load(name)
+
+
+def check_time_left(run: Run, budget_s: float) -> None:
+    """Refuse a new budget that leaves a finished run no time to become better: a hurried result would replace it."""
+    if finished_under(run.directory) is None:
+        return
+    with closing(run.archive()) as archive:
+        used_s = archive.used_s
+    if budget_s < used_s + MINIMUM_BUDGET_S:
+        least = ceil(used_s + MINIMUM_BUDGET_S)
+        raise UserError(
+            f"{run.directory} is finished and has used {duration(used_s)}: to become better it needs "
+            f"{MINIMUM_BUDGET_S:.0f}s more at least, as --budget {least}s"
+        )
+
+
+def go_on(
+    run: Run, dataset: Dataset, watch: Watch, teacher: Teacher | None, do: Callable[[Workbench], None] | None = None
+) -> Run:
+    """Do what is left of a run, then write its report."""
+    from naturalize.nat import run_transfer
+    from naturalize.preparing import prepare_only
+    from naturalize.workbench import open_workbench
+
+    with attached(run, watch) as archive:
+        target = {"budget_s": run.settings.budget_s, "iterations": run.settings.iterations}
+        if archive.decision("done") == target and (run.settings.goal == "prepare" or has_front(run)):
+            watch.event("already finished", run=str(run.directory), goal=run.settings.goal, **target)
+            if run.settings.goal == "transfer" and not (run.directory / "report.html").exists():
+                report(run, watch)
+            return run
+        watch.event("start", data=run.facts["data"]["name"], summary=dataset.summary(), settings=run.describe())
+        bench = open_workbench(run, dataset, archive, watch, teacher)
+        try:
+            if do is not None:
+                do(bench)
+            elif run.settings.goal == "prepare":
+                prepare_only(bench)
+            else:
+                run_transfer(bench)
+                report(run, watch)
+        except Interrupted as stop:
+            watch.event("stopped", signal=stop.signum)
+            if has_front(run):
+                write_report(run.directory)
+            raise
+        finally:
+            watch.save_clock()
+        archive.record_decision("done", target)
+        watch.event("done")
+    return run
+
+
+def report(run: Run, watch: Watch) -> Path:
+    """Write the report of a run, as a phase of it."""
+    with watch.phase("report"):
+        path = write_report(run.directory)
+    watch.check()  # a signal that came while it was written
+    return path
+
+
+def has_front(run: Run) -> bool:
+    """Whether front.json is there and whole."""
+    try:
+        return bool(run.front())
+    except UserError:
+        return False
+
+
+@contextmanager
+def opened(
+    directory: str | Path, listeners: Sequence[Listener], started: float | None = None
+) -> Iterator[tuple[Run, Watch]]:
+    """An existing run, locked, and the watch of the work on it."""
+    run = Run(directory)
+    watch = Watch(listeners, time.monotonic() if started is None else started)
+    with watch.stoppable(), torch_as_before(), prepared_directory(run.directory, None):
+        yield run, watch
+
+
+@contextmanager
+def torch_as_before() -> Iterator[None]:
+    """Leave torch's generator and its number of threads as they were: they are the caller's."""
+    import torch
+
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+@contextmanager
+def attached(run: Run, watch: Watch) -> Iterator[Archive]:
+    """The run's archive for writing, the watch going on from its clock."""
+    archive = run.archive(read_only=False)
+    try:
+        watch.attach(run.directory / "events.jsonl", archive)
+        yield archive
+    finally:
+        archive.close()
+
+
+def read_data(data: Any, settings: Settings, watch: Watch, jpeg_side: int | None) -> Dataset:
+    """Open a source as the settings say. Under a budget, refuses data whose reading alone would take half of it."""
+    begun_s = watch.used_s
+
+    def progress(phase: str, done: int, total: int) -> None:
+        watch.progress(phase, done, total)
+        reading_s = watch.used_s - begun_s
+        needed_s = reading_s * total / max(1, done)
+        if settings.budget_s is not None and reading_s > settings.budget_s / 2 and done < total:
+            raise UserError(
+                f"reading {total:,} pictures takes about {duration(needed_s)}, more than half of the budget: "
+                f"give at least --budget {ceil(4 * needed_s / 60)}m"
+            )
+
+    with watch.phase("scan"):
+        return open_data(
+            data,
+            classes=settings.classes or None,
+            seed=settings.seed,
+            strict=settings.strict,
+            without_classes=settings.teacher is not None,
+            jpeg_side=jpeg_side,
+            progress=progress,
+        )
+
+
+def reopen_data(run: Run, data: Any, watch: Watch) -> Dataset:
+    """The data of a run, from where they are now; raises `UserError` where they are gone or others."""
+    from naturalize.beginning import check_same_data
+
+    if data is None:
+        kept = run.facts["data"]["source"]
+        if kept == "arrays":
+            raise UserError(
+                "the data of this run were arrays: resume it from Python with naturalize.resume(run, data=...)"
+            )
+        data = source_from(kept, run.directory)
+        a_path = kept.startswith("..") or Path(kept).is_absolute()  # as `source_to` writes paths, and no name
+        if a_path and not Path(data).exists():
+            raise UserError(f"the images are no longer at {data}: say where they are now, as --data photos/")
+    dataset = read_data(data, run.settings, watch, run.jpeg_side)
+    check_same_data(run, dataset)
+    return dataset

@@ -1,0 +1,90 @@
+"""How fast this machine is by now: the number of threads, and what a network and an image take."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from naturalize import rng
+from naturalize.objectives import COST
+from naturalize.schedule import Costs
+from naturalize.space import Architecture
+from naturalize.training.engine import at_once, quickest_thread_count, side_by_side
+from naturalize.training.evaluate import fold, images_at_once
+from naturalize.workbench import Workbench
+
+TIMED_PIXELS, LEAST_TIMED = 2**16, 4  # of a batch by which threads are timed: 64 images of 32 px, 4 of 128 and more
+TIMED_NETWORKS, SAMPLE = 4, 64  # by which the machine is timed, and of how many they are
+ELASTIC_TRAINING = 8.0  # a step takes so many times as long as answers of networks that were cut, two of them at once
+SEARCH_S, READ_S, RESIZE_S = 2.0, 1e-3, 2e-4  # to fit and search; to read a picture; to resize one that was read
+RESOLUTIONS_OF_A_FRONT = 8  # that are expected
+
+
+def choose_threads(bench: Workbench) -> int:
+    """Take the number of threads with which a few random networks train fastest, at present."""
+    trainer = bench.trainer
+    trainer.supernet.train(not trainer.keeps_statistics)
+    batches = []
+    for number, arch in enumerate(random_networks(bench)[::2]):
+        images, labels = trainer.batch(number, arch)
+        few = max(LEAST_TIMED, TIMED_PIXELS // images.shape[-1] ** 2)
+        batches.append((arch, images[:few], labels[:few]))
+
+    def work() -> None:
+        for arch, images, labels in batches:
+            bench.watch.check()
+            trainer.fabric.backward(bench.task.loss(trainer.supernet(images, arch), labels))
+
+    threads = quickest_thread_count(work)
+    trainer.optimizer.zero_grad(set_to_none=True)
+    return threads
+
+
+def random_networks(bench: Workbench) -> list[Architecture]:
+    """Those by which the machine is timed: a few of a sample, spread by multiply-adds, so that means are alike."""
+    space, generator = bench.supernet.family.space, rng.generator(bench.seed, "costs")
+    sample = space.sample_trimmed if bench.reads_published else space.sample
+    codes = sample(SAMPLE, generator)
+    order = bench.problem.exact[COST](codes).argsort(kind="stable")
+    places = (np.arange(TIMED_NETWORKS) + 0.5) * SAMPLE / TIMED_NETWORKS
+    return space.architectures(codes[order[places.astype(int)]])
+
+
+def measure_costs(bench: Workbench) -> Costs:
+    """Time a few random networks, and choose the number of threads on the way.
+
+    Each answers twice, and the quicker counts: one stall would make all that is planned ten times as dear.
+    """
+    archs, subnets, error = random_networks(bench), bench.subnets, bench.error
+    threads = choose_threads(bench)
+    rows = np.arange(min(len(error.images), images_at_once(bench.supernet.family.resolutions[-1])))
+
+    def seconds(arch: Architecture) -> tuple[float, float]:
+        error.images(rows, subnets.resolution(arch))  # made once, and not at every measurement
+        start = time.perf_counter()
+        network = fold(subnets.of(arch))
+        cut_s, answer_s = time.perf_counter() - start, []
+        for _ in range(2):
+            start = time.perf_counter()
+            error.answer(network, rows, arch)
+            answer_s.append(time.perf_counter() - start)
+        return cut_s, min(answer_s) / len(rows)
+
+    each = np.array(list(side_by_side(seconds, archs, bench.device, bench.watch.check)))
+    network_s, image_s = (each.mean(axis=0) / at_once(bench.device)).tolist()
+    bench.watch.event("machine", threads=threads, image_ms=1e3 * image_s, network_ms=1e3 * network_s)
+    sides = min(RESOLUTIONS_OF_A_FRONT, len(bench.supernet.family.resolutions))
+    return Costs(image_s, network_s, SEARCH_S, read_test_s(bench, sides))
+
+
+def epoch_s(bench: Workbench, costs: Costs) -> float:
+    """What an epoch of training and validation pictures takes, about."""
+    return ELASTIC_TRAINING * costs.image_s * (len(bench.trainer.images.pixels) + len(bench.val))
+
+
+def read_test_s(bench: Workbench, resolutions: int) -> float:
+    """What reading the test pictures takes, about, and resizing them to so many resolutions."""
+    rows = bench.dataset.splits["test"]
+    held = not bench.dataset.given_test and len(rows) and bench.dataset.holds(int(rows[-1]))
+    return len(rows) * ((0.0 if held else READ_S) + RESIZE_S * resolutions)

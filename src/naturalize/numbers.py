@@ -1,0 +1,43 @@
+"""Numbers as people read them, in the terminal, in messages and in reports."""
+
+import math
+
+
+def count(value: float) -> str:
+    """6.67 M, 0.213 M, 34.2 k, 870: at most three figures, and a unit."""
+    for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        # 0.213 M rather than 213 k: tables of millions stay in one unit.
+        if value >= (1e5 if unit == "M" else 0.9995 * factor):
+            return f"{value / factor:.3g} {unit}"
+    return f"{value:.3g}"
+
+
+def percent(value: float | None) -> str:
+    """12.3%, and 0.25% where one decimal would say little; a dash for what was not measured."""
+    if value is None:
+        return "–"
+    # 3.75 may come as 3.7499999999: without the rounding the same share would read 3.7 here and 3.8 there.
+    return f"{round(value, 9):.{2 if 0 < value < 0.95 else 1}f}%"
+
+
+def duration(seconds: float) -> str:
+    """4.2s, 48s, 2m 05s, 1h 30m."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def plural(n: int, thing: str, things: str = "") -> str:
+    """1 network, 9 networks, 12,000 images."""
+    return f"{n:,} {thing if n == 1 else things or thing + 's'}"
+
+
+def standard_error(error: float, images: int) -> float:
+    """Of a share of `images` in percent, both in percent: sqrt(p (1 - p) / n)."""
+    share = min(max(error / 100, 0.0), 1.0)
+    return 100 * math.sqrt(share * (1 - share) / max(images, 1))

@@ -1,0 +1,125 @@
+"""What was asked for, as the settings of a run: defaults filled in, sense made of names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from naturalize.data import Dataset
+from naturalize.errors import UserError, unknown
+from naturalize.objectives import DEFAULT, parse_objectives
+from naturalize.objectives.requirement import parse_requirement
+from naturalize.run import Run, Settings, parse_budget, source_from
+from naturalize.run.settings import PUBLISHED
+from naturalize.supernet import FAMILIES
+from naturalize.weights import LARGEST, family_of_file, has_published
+
+AUTO = "auto"  # a supernet that is yet to be chosen
+LARGE_SIDE = 64  # of pictures, in pixels, from which on a supernet of large pictures is chosen
+DEFAULT_BUDGET = "20m"
+DEFAULT_EPOCHS = 5
+
+
+def make_settings(
+    data: Any,
+    budget: str | None,
+    iterations: int | None,
+    epochs: int | None,
+    *,
+    objectives: str | Sequence[str] = DEFAULT,
+    require: str | Sequence[str] = (),
+    supernet: str | Path | None = None,
+    scratch: bool = False,
+    search: str = "nat",
+    predictor: str = "gaussian-process",
+    archive: str | Path | None = None,
+    classes: Sequence[str] = (),
+    seed: int = 0,
+    strict: bool = False,
+    balanced: bool = False,
+) -> Settings:
+    """Settings with every default filled in; raises `UserError` for those that make no sense."""
+    from naturalize.search import check_guided
+
+    if budget is not None and iterations is not None:
+        raise UserError("give --budget or --iterations, not both")
+    if epochs is not None and iterations is None:
+        raise UserError("--epochs goes with --iterations: a budget finds its own number")
+    for name, value in (("iterations", iterations), ("epochs", epochs)):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value}: give 1 or more")
+    if seed < 0:
+        raise UserError(f"--seed {seed}: give 0 or more")
+    name, weights = named_supernet(supernet, scratch)
+    parsed = parse_objectives(as_list(objectives))
+    requirements = tuple(as_list(require))
+    for text in requirements:
+        parse_requirement(text)
+    check_guided(search, predictor)
+    timed = iterations is None
+    return Settings(
+        data=data if isinstance(data, str) else str(data) if isinstance(data, Path) else "arrays",
+        supernet=name,
+        objectives=parsed,
+        requirements=requirements,
+        budget_s=parse_budget(DEFAULT_BUDGET if budget is None else budget) if timed else None,
+        iterations=iterations,
+        epochs=None if timed else epochs or DEFAULT_EPOCHS,
+        weights=weights,
+        search=search,
+        predictor=predictor,
+        archive=None if archive is None else str(archive),
+        seed=seed,
+        classes=tuple(classes),
+        strict=strict,
+        balanced=balanced,
+    )
+
+
+def named_supernet(supernet: str | Path | None, scratch: bool) -> tuple[str, str | None]:
+    """The name of a supernet, and what its weights are; both as they stand in `Settings`. Raises `UserError`.
+
+    Args:
+        supernet: a name, a file of weights, the directory of a run, or None for what suits the data (`AUTO`).
+    """
+    if supernet is None:
+        return AUTO, None if scratch else PUBLISHED
+    if str(supernet) in FAMILIES:
+        return str(supernet), PUBLISHED if has_published(str(supernet)) and not scratch else None
+    path, largest = Path(supernet), LARGEST.get(str(supernet))
+    if largest is None and not path.exists():
+        named = unknown("supernet", str(supernet), [*FAMILIES, *LARGEST])
+        raise UserError(f"{named}; nor is there a file or directory of that name")
+    if scratch:
+        raise UserError(f"--scratch starts from nothing, --supernet {path} from its weights: give one of them")
+    if largest is not None:
+        return largest[0], str(supernet)
+    return Run(path).settings.supernet if path.is_dir() else family_of_file(path), str(path)
+
+
+def chosen_supernet(settings: Settings, dataset: Dataset) -> Settings:
+    """The settings with a supernet chosen by the size of the pictures, unless one was told."""
+    if settings.supernet != AUTO:
+        return settings
+    name = "efficientnet-lite0" if dataset.side >= LARGE_SIDE else "mini"
+    return replace(settings, supernet=name, weights=settings.weights if has_published(name) else None)
+
+
+def check_archive(settings: Settings, directory: Path) -> None:
+    """Raise `UserError` where the run that seeds the archive is of another supernet, or has measured nothing."""
+    if settings.archive is None:
+        return
+    other = Run(source_from(settings.archive, directory))
+    if other.settings.supernet != settings.supernet:
+        raise UserError(
+            f"--archive {other.directory} is a run of {other.settings.supernet}, not of {settings.supernet}: its "
+            "architectures mean nothing here"
+        )
+    other.front()
+
+
+def as_list(texts: str | Sequence[str]) -> list[str]:
+    """One text, or several."""
+    return [texts] if isinstance(texts, str) else list(texts)

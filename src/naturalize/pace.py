@@ -1,0 +1,330 @@
+"""How far each step of a transfer goes: by number, or by the clock. The policy of a budget is here and nowhere else.
+
+What a clock decides is recorded in a journal, so that a resumed run goes on where it was and decides nothing twice.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import fmean, median
+from typing import Any, Protocol
+
+from naturalize import schedule
+from naturalize.schedule import Plan
+from naturalize.training.adapt import Extent
+
+RECENT = 5  # measurements that tell how fast the machine is by now
+LEAST_S = 1.0  # of a training, however late it is
+CLASSIFIERS = 0.25  # of what the test leaves, at most, is kept for them: the last adaptation gives more
+TESTING_SAFETY = 1.5  # how much longer than by measurements classifiers and test may take
+
+
+class Journal(Protocol):
+    """Where decisions are kept, as JSON values by name. An `Archive` is one."""
+
+    def decision(self, name: str) -> Any:
+        """The decision of that name, or None."""
+
+    def decide(self, name: str, make: Callable[[], Any]) -> Any:
+        """The decision of that name; what `make` says is recorded where there is none."""
+
+    def record_decision(self, name: str, value: Any) -> None:
+        """Record a decision, in place of an earlier one of that name."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What is left of a budget after the iterations: for the last adaptation, for classifiers, for the test.
+
+    Attributes:
+        tested: second of the run's clock by which the front should be tested.
+        least_anew_s: seconds from which on the last adaptation starts anew.
+    """
+
+    journal: Journal
+    budget_s: float
+    tested: float
+    least_anew_s: float
+    used_s: Callable[[], float]
+
+    def divided(self, version: int, classifiers_s: float, test_s: float) -> tuple[Extent, bool, float]:
+        """Extent of the last adaptation, whether it starts anew, and the second by which classifiers are fitted.
+
+        Args:
+            version: of the weights that it starts from.
+            classifiers_s: that fitting a classifier for each network is expected to take.
+            test_s: the same of the test.
+        """
+        fitted = self.tested - TESTING_SAFETY * test_s
+        until = fitted - min(TESTING_SAFETY * classifiers_s, CLASSIFIERS * max(0.0, fitted - self.used_s()))
+        left = max(LEAST_S, until - self.used_s())
+        seconds = float(self.journal.decide(f"last {version} {self.budget_s}", lambda: left))
+        return Extent(seconds=seconds, until=until), seconds >= self.least_anew_s, fitted
+
+
+class Pace(ABC):
+    """What a transfer asks before and after each of its steps. Iterations and weights versions are numbered by t.
+
+    Attributes:
+        initial: members of the first archive, at most.
+        curve_end: where on the cosine of the learning rate the iterations end.
+    """
+
+    initial: int
+    curve_end: float
+
+    @abstractmethod
+    def goes_on(self, t: int, begun: bool) -> bool:
+        """Whether iteration t takes place; one that has begun always does.
+
+        Args:
+            begun: whether its members are known.
+        """
+
+    @abstractmethod
+    def closes(self, t: int) -> bool:
+        """Whether iteration t is the last and adapts to the front that it measured, without a search."""
+
+    @abstractmethod
+    def preparation(self) -> tuple[Extent, float]:
+        """Extent of the preparation, and the share of its cosine at which the rate ends."""
+
+    @abstractmethod
+    def begin(self, t: int, final: bool, known: int) -> tuple[int, int] | None:
+        """Begin the measuring pass t. Validation images and views that it answers where they are not those of all.
+
+        Args:
+            final: whether it selects the front.
+            known: members that an earlier process measured.
+        """
+
+    @abstractmethod
+    def measures(self, t: int, number: int, final: bool) -> bool:
+        """Whether there is time to measure one more in pass t, once a number of members has been measured."""
+
+    @abstractmethod
+    def took(self, seconds: float) -> None:
+        """One measurement took so long."""
+
+    @abstractmethod
+    def end(self, t: int, final: bool) -> None:
+        """The measuring pass t is over: a resumed run measures no more of it."""
+
+    @abstractmethod
+    def next_members(self, t: int, seconds: Callable[[], list[float]]) -> tuple[int, int]:
+        """How many of the measured survive iteration t, and how many candidates join them.
+
+        Args:
+            seconds: what the measurements of pass t took.
+        """
+
+    @abstractmethod
+    def adaptation(self, t: int) -> tuple[float, float, Extent]:
+        """Of the adaptation in iteration t: the part of the learning-rate curve, and its extent."""
+
+    @property
+    @abstractmethod
+    def learns_no_more(self) -> bool:
+        """Whether no last adaptation follows."""
+
+    @abstractmethod
+    def ending(self) -> Ending | None:
+        """What comes after the iterations; None where nothing is trained any more."""
+
+
+class ByNumber(Pace):
+    """Iterations and epochs by number, repeatable to the bit.
+
+    Args:
+        iterations: in all.
+        epochs: of adaptation in each.
+        per_epoch: steps.
+    """
+
+    curve_end, learns_no_more = 1.0, True
+
+    def __init__(self, journal: Journal, iterations: int, epochs: int, per_epoch: int) -> None:
+        self.journal = journal
+        self.iterations = iterations
+        self.epochs = epochs
+        self.per_epoch = per_epoch
+
+    @property
+    def initial(self) -> int:  # type: ignore[override]
+        return schedule.INITIAL
+
+    def goes_on(self, t: int, begun: bool) -> bool:
+        return t < self.iterations
+
+    def closes(self, t: int) -> bool:
+        return False
+
+    def preparation(self) -> tuple[Extent, float]:
+        return Extent(steps=max(1, self.iterations * self.epochs // 4) * self.per_epoch), 0.0
+
+    def begin(self, t: int, final: bool, known: int) -> None:
+        return None
+
+    def measures(self, t: int, number: int, final: bool) -> bool:
+        return True
+
+    def took(self, seconds: float) -> None:
+        pass
+
+    def end(self, t: int, final: bool) -> None:
+        pass
+
+    def next_members(self, t: int, seconds: Callable[[], list[float]]) -> tuple[int, int]:
+        return schedule.KEPT, schedule.NEW
+
+    def adaptation(self, t: int) -> tuple[float, float, Extent]:
+        start, end, *_ = self.journal.decide(
+            f"adapt {t}",
+            lambda: schedule.cosine_part(done_before(self.journal, t, self.curve_end), self.iterations - t, 1.0),
+        )
+        return start, end, Extent(steps=self.epochs * self.per_epoch)
+
+    def ending(self) -> None:
+        return None
+
+
+@dataclass
+class ByClock(Pace):
+    """A budget of wall clock, divided by a plan; what is late is made up for by later steps.
+
+    Attributes:
+        budget_s: wall clock in all.
+        plan: its division.
+        fewest: measurements that a predictor needs.
+        used_s: seconds of the budget that are used by now.
+        recent_s: what the last few measurements of this process took.
+    """
+
+    journal: Journal
+    budget_s: float
+    plan: Plan
+    fewest: int
+    used_s: Callable[[], float]
+    recent_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    curve_end = schedule.CURVE_END
+
+    @property
+    def initial(self) -> int:  # type: ignore[override]
+        return min(schedule.INITIAL, self.plan.members)
+
+    def goes_on(self, t: int, begun: bool) -> bool:
+        if begun or self.begun_at(t) is not None or (t == 0 and self.plan.iterations):
+            return True
+        ended = f"ended {t} {self.budget_s}"
+        if self.journal.decision(ended):
+            return False
+        used_s = self.used_s()
+        on = schedule.remaining_iterations(self.plan, used_s) > 0 and schedule.has_time_to_measure(
+            self.plan.final_from - used_s, self.fewest, self.measure_s
+        )
+        if not on:
+            self.journal.record_decision(ended, True)
+        return on
+
+    def closes(self, t: int) -> bool:
+        if t == 0:
+            return False
+        return bool(self.journal.decide(f"closes {t}", lambda: self.remaining(t) <= 1))
+
+    def preparation(self) -> tuple[Extent, float]:
+        seconds = self.journal.decide("prepare", lambda: self.plan.prepare_until - self.used_s())
+        extent = Extent(seconds=max(LEAST_S, seconds), until=self.plan.prepare_until)
+        return extent, 0.0 if self.plan.iterations else self.curve_end
+
+    def begin(self, t: int, final: bool, known: int) -> tuple[int, int] | None:
+        if not final:
+            self.journal.decide(f"begin {t}", self.used_s)
+            return None
+        return (self.plan.final_images, self.plan.final_views) if self.plan.final_images and not known else None
+
+    def measures(self, t: int, number: int, final: bool) -> bool:
+        if final and self.journal.decision(self.selected(t)):
+            return False
+        return not number or self.used_s() <= self.measuring_until(t, number, final)
+
+    def measuring_until(self, t: int, number: int, final: bool) -> float:
+        """Second at which pass t ends, once it has measured a number of members: the final one may have fewer."""
+        if final:
+            return schedule.final_until(self.plan, self.budget_s, self.slowness, number)
+        begun = self.begun_at(t)
+        if begun is None or (number < self.fewest and not self.journal.decision(f"measured {t}")):
+            return self.plan.final_from
+        return begun + self.plan.measuring_s
+
+    def took(self, seconds: float) -> None:
+        self.recent_s.append(seconds)
+
+    def end(self, t: int, final: bool) -> None:
+        self.journal.record_decision(f"measured {t}", True)
+        if final:
+            self.journal.record_decision(self.selected(t), True)
+
+    def next_members(self, t: int, seconds: Callable[[], list[float]]) -> tuple[int, int]:
+        def affordable() -> int:
+            return min(schedule.KEPT, int(self.plan.measuring_s / max(1e-3, fmean(seconds()))))
+
+        half = max(self.fewest, int(self.journal.decide(f"capacity {t}", affordable))) // 2
+        return half, half
+
+    def adaptation(self, t: int) -> tuple[float, float, Extent]:
+        def decided() -> tuple[float, float, None, float, float]:
+            begun, remaining, until = self.begun_at(t), self.remaining(t), self.plan.final_from
+            if begun is not None and remaining > 1:
+                until = begun + (until - begun) / remaining
+            part = schedule.cosine_part(done_before(self.journal, t, self.curve_end), remaining, self.curve_end)
+            return *part, None, max(LEAST_S, until - self.used_s()), until
+
+        start, end, _, seconds, until = self.journal.decide(f"adapt {t}", decided)
+        return start, end, Extent(seconds=seconds, until=until)
+
+    @property
+    def learns_no_more(self) -> bool:
+        """Whether what is left is for the test."""
+        return self.used_s() > self.budget_s - self.plan.end_s
+
+    def ending(self) -> Ending:
+        tested = schedule.testing_until(self.budget_s, self.slowness)
+        return Ending(self.journal, self.budget_s, tested, schedule.least_anew_s(self.plan, self.budget_s), self.used_s)
+
+    # what the journal knows -----------------------------------------------------------------------------------------
+
+    def begun_at(self, t: int) -> float | None:
+        """Second at which measuring pass t began, or None."""
+        found = self.journal.decision(f"begin {t}")
+        return None if found is None else float(found)
+
+    def remaining(self, t: int) -> int:
+        """Iterations that were expected when iteration t began, itself included."""
+        begun = self.begun_at(t)
+        return 1 if begun is None else schedule.remaining_iterations(self.plan, begun)
+
+    def selected(self, t: int) -> str:
+        """The decision that the final pass under weights version t is over: a resumed run selects the same front."""
+        return f"selected {t} {self.budget_s}"
+
+    # how fast the machine is ----------------------------------------------------------------------------------------
+
+    @property
+    def measure_s(self) -> float:
+        """What a measurement takes by now: the median of the last few of this process, or as planned."""
+        return median(self.recent_s) if self.recent_s else self.plan.measure_s
+
+    @property
+    def slowness(self) -> float:
+        """How many times as long as planned a measurement takes by now; at least 1."""
+        return max(1.0, self.measure_s / self.plan.measure_s)
+
+
+def done_before(journal: Journal, t: int, limit: float) -> float:
+    """Share of the learning-rate curve that adaptations before iteration t have behind them."""
+    previous = journal.decision(f"adapt {t - 1}")
+    return float(previous[1]) if previous and previous[1] < limit else 0.0

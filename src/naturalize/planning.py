@@ -1,0 +1,66 @@
+"""The pace of a run: by the number of iterations that was asked for, or by a plan of its budget on this machine."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from naturalize import schedule
+from naturalize.classifiers import images_of_a_classifier
+from naturalize.machine import choose_threads, epoch_s, measure_costs
+from naturalize.pace import LEAST_S, ByClock, ByNumber, Pace
+from naturalize.probing import probes_of
+from naturalize.schedule import Plan
+from naturalize.training.adapt import Extent
+from naturalize.workbench import CHOSEN_IMAGES, Workbench
+
+ALONE = 0.95  # of a budget, for a preparation that nothing comes after
+
+
+def pace_of(bench: Workbench, version: int) -> Pace:
+    """How far the steps of a run go.
+
+    Args:
+        version: of the weights that the run has by now, -1 where preparation is to come.
+    """
+    settings, archive = bench.run.settings, bench.archive
+    if settings.budget_s is not None:
+        plan = plan_of(bench, version, settings.budget_s)
+        return ByClock(archive, settings.budget_s, plan, bench.fewest, lambda: bench.watch.used_s)
+    return ByNumber(archive, settings.iterations or 1, settings.epochs or 1, bench.trainer.batches.per_epoch)
+
+
+def plan_of(bench: Workbench, version: int, budget_s: float) -> Plan:
+    """The division of a budget: the recorded one, or a new one where there is none for this budget."""
+    archive = bench.archive
+    found = archive.decision(f"plan {budget_s:g}")
+    if found is not None:
+        choose_threads(bench)
+        return Plan(**found)
+    costs, probes = measure_costs(bench), probes_of(bench.run.directory)
+    share = schedule.WARM_UP if bench.prepared else schedule.PREPARATION
+    plan = schedule.make_plan(
+        budget_s,
+        bench.watch.used_s,
+        costs,
+        val_images=len(bench.val) if probes is None else len(probes.rows),
+        views=bench.val.views,
+        end_images=len(bench.dataset.splits["test"]) + images_of_a_classifier(bench),
+        fewest=bench.fewest,
+        preparation=share if version < 0 else 0.0,
+        chosen=archive.decision(CHOSEN_IMAGES),
+        epoch_s=epoch_s(bench, costs) if bench.reads_published else np.inf,
+    )
+    archive.decide(CHOSEN_IMAGES, lambda: (plan.val_images, plan.views))
+    archive.record_decision(f"plan {budget_s:g}", plan.record())
+    bench.watch.event("plan", budget_s=budget_s, **plan.record())
+    return plan
+
+
+def preparation_alone(bench: Workbench) -> Extent:
+    """The extent of `naturalize prepare`: of a budget all but what measuring the corners and writing take."""
+    settings, watch = bench.run.settings, bench.watch
+    if settings.budget_s is None:
+        return Extent(steps=(settings.epochs or 1) * bench.trainer.batches.per_epoch)
+    until = ALONE * settings.budget_s
+    seconds = bench.archive.decide("prepare", lambda: max(LEAST_S, until - watch.used_s))
+    return Extent(seconds=seconds, until=until)

@@ -1,0 +1,36 @@
+"""Where measuring fails: learnt from failures, so that a search leaves such regions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+
+from naturalize.search.problem import Floats
+from naturalize.space import Codes
+
+FEWEST = 5  # failures, and successes, from which is learnt
+TREES = 100
+
+
+def chance_of_failure(measured: Codes, failed: Codes, seed: int) -> Callable[[Codes], Floats] | None:
+    """How likely measuring an architecture fails, by a random forest: codes `(n, d)` to 0..1 `(n,)`.
+
+    A forest, since what fails is mostly said by few variables, each above or below a bound. None where too little is
+    known, as where nothing fails.
+
+    Args:
+        measured, failed: architectures whose measurements gave values, and those that gave none, `(k, d)` each.
+        seed: of the forest.
+    """
+    if min(len(measured), len(failed)) < FEWEST:
+        return None
+    forest = RandomForestClassifier(TREES, random_state=seed).fit(
+        np.concatenate([measured, failed]), np.repeat([False, True], [len(measured), len(failed)])
+    )
+
+    def chance(codes: Codes) -> Floats:
+        return forest.predict_proba(codes)[:, 1] if len(codes) else np.empty(0)
+
+    return chance

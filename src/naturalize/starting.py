@@ -1,0 +1,65 @@
+"""What a run starts from: the weights that were published or brought along, and what is known of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from naturalize.data import Dataset
+from naturalize.progress import Progress
+from naturalize.run import Run, Settings, source_from
+from naturalize.run.settings import PUBLISHED
+from naturalize.supernet import Supernet
+from naturalize.teacher import Teacher
+from naturalize.weights import (
+    LARGEST,
+    UNPREPARED,
+    WITH_STATISTICS,
+    file_supernet,
+    has_subnets,
+    published_supernet,
+)
+
+MANY_TRAINING_IMAGES = 40_000  # from which on batch norms take statistics of theirs
+
+
+def source_of(settings: Settings) -> str | None:
+    """What a run starts from: the name of published weights, or a path as run.toml has it; None for nothing."""
+    return settings.supernet if settings.weights == PUBLISHED else settings.weights
+
+
+def source_supernet(settings: Settings, directory: Path, progress: Progress) -> Supernet | None:
+    """The supernet with the weights that a run starts from; None where it starts from nothing. Raises `UserError`."""
+    source = source_of(settings)
+    if source is None:
+        return None
+    if settings.weights == PUBLISHED or source in LARGEST:
+        return published_supernet(source, progress)
+    path = Path(source_from(source, directory))
+    if path.is_dir():
+        return Run(path).trained_supernet()
+    return file_supernet(path)
+
+
+def starts_prepared(settings: Settings, directory: Path) -> bool:
+    """Whether the weights that a run starts from make good subnets already. Raises `UserError` where they are gone."""
+    source = source_of(settings)
+    if source is None or source in UNPREPARED:
+        return False
+    if settings.weights == PUBLISHED:
+        return True
+    path = Path(source_from(source, directory))
+    return path.is_dir() or has_subnets(path)
+
+
+def taught_by_itself(settings: Settings, teacher: Teacher | None) -> bool:
+    """Whether the teacher is of the weights to start from, so that its classifier fits their body."""
+    return teacher is not None and teacher.chosen is None and settings.teacher == source_of(settings)
+
+
+def keeps_statistics(settings: Settings, directory: Path, dataset: Dataset) -> bool:
+    """Whether batch norms keep the statistics that the weights came with: true ones, where pictures are few."""
+    source = source_of(settings)
+    if source is None or len(dataset.splits["train"]) >= MANY_TRAINING_IMAGES:
+        return False
+    path = Path(source_from(source, directory))
+    return Run(path).keeps_statistics if path.is_dir() else source in WITH_STATISTICS

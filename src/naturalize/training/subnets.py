@@ -1,0 +1,60 @@
+"""Subnets as they are deployed: extracted from a supernet, with the statistics that their batch norms need."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from naturalize.space import Architecture
+from naturalize.supernet import Subnet, Supernet
+from naturalize.training.calibrate import calibrate
+from naturalize.training.engine import memory_format
+
+
+class Images(Protocol):
+    """Pictures with labels, at any resolution and in one or more views: `data.Pixels`, or what a run keeps of them."""
+
+    views: int
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int: ...
+
+    def __call__(self, rows: NDArray[np.int64], resolution: int, view: int = 0) -> NDArray[np.uint8]: ...
+
+
+class Subnets:
+    """The subnets of a supernet, by architecture. The supernet's own statistics are neither read nor written.
+
+    Args:
+        supernet: with the weights of now.
+        calibration: fixed training images.
+        device: that subnets are put on.
+        keeps_statistics: whether subnets keep the statistics of the weights, in place of those of calibration images.
+    """
+
+    def __init__(
+        self, supernet: Supernet, calibration: Images, device: torch.device, keeps_statistics: bool = False
+    ) -> None:
+        self.supernet = supernet
+        self.calibration = calibration
+        self.device = device
+        self.keeps_statistics = keeps_statistics
+
+    def of(self, arch: Architecture) -> Subnet:
+        """The architecture's subnet with its statistics, on the device."""
+        return self.calibrated(self.supernet.extract(arch), arch)
+
+    def calibrated(self, subnet: Subnet, arch: Architecture) -> Subnet:
+        """A subnet of an architecture with the statistics that it is deployed with, on the device."""
+        subnet = subnet.to(self.device, memory_format=memory_format(self.device))  # type: ignore[call-overload]
+        if self.keeps_statistics:
+            return subnet.eval()
+        pixels = self.calibration(np.arange(len(self.calibration)), self.resolution(arch))
+        return calibrate(subnet, torch.from_numpy(pixels).to(self.device))
+
+    def resolution(self, arch: Architecture) -> int:
+        """Input side of an architecture in pixels."""
+        return self.supernet.family.resolutions[arch.code[0]]

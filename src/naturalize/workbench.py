@@ -1,0 +1,201 @@
+"""What a transfer works with, opened and put together: data, pictures, supernet, objectives, trainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+import torch
+
+from naturalize import rng
+from naturalize.archive import Archive
+from naturalize.data import Dataset, Pixels
+from naturalize.data.augment import Augment
+from naturalize.data.machine import allowed_cpus
+from naturalize.files import remove_leftovers
+from naturalize.objectives import ERROR, OBJECTIVES, Measures
+from naturalize.objectives.error import Chosen, Error
+from naturalize.objectives.exact import Exact, exact_counts, stage_counts
+from naturalize.objectives.requirement import parse_requirement
+from naturalize.predictor import Counts
+from naturalize.progress import Progress
+from naturalize.run import Run, Settings, Watch
+from naturalize.search import SearchProblem
+from naturalize.starting import source_supernet, starts_prepared, taught_by_itself
+from naturalize.supernet import Family, Supernet
+from naturalize.tasks import Classification, balanced_weights
+from naturalize.teacher import Teacher
+from naturalize.training.adapt import Trainer, make_optimizer
+from naturalize.training.batches import Batches, TrainingImages
+from naturalize.training.engine import (
+    make_fabric,
+    memory_format,
+)
+from naturalize.training.evaluate import logits_on
+from naturalize.training.subnets import Images, Subnets
+from naturalize.weights import (
+    transplant,
+)
+
+FEW_TRAINING_IMAGES = 10_000
+NO_VERSION = -1  # before anything is trained
+CHOSEN_IMAGES = "validation images"  # a decision: how many, in how many views
+
+
+@dataclass
+class Workbench:
+    """Everything that the steps of a transfer share. Made by `open_workbench`.
+
+    Attributes:
+        problem: what is searched: the space, the objectives in the run's order, limits as the requirements have them.
+        prepared: whether the weights to start from make good subnets already, and not the largest network alone.
+        val: all validation images in all views; `error` answers those that `choose_images` chose.
+        measures: the measured objectives of the run, by name; error is always among them.
+    """
+
+    run: Run
+    watch: Watch
+    archive: Archive
+    dataset: Dataset
+    task: Classification
+    supernet: Supernet
+    trainer: Trainer
+    subnets: Subnets
+    problem: SearchProblem
+    prepared: bool
+    val: Images
+    measures: dict[str, Measures] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int:
+        """Of every draw."""
+        return self.run.settings.seed
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks are trained and answer."""
+        return self.subnets.device
+
+    @property
+    def progress(self) -> Progress:
+        """Of the threads that measure."""
+        return self.watch.progress_in_thread
+
+    @property
+    def error(self) -> Error:
+        """The error on the validation images that were chosen."""
+        return cast(Error, self.measures[ERROR])
+
+    @property
+    def fewest(self) -> int:
+        """Measurements that a predictor needs at least: two for each variable that it learns from."""
+        return 2 * self.supernet.family.space.free
+
+    @property
+    def reads_published(self) -> bool:
+        """Whether the run starts from one published network whose statistics it keeps, on pictures with classes."""
+        return self.run.keeps_statistics and not self.prepared and self.trainer.labelled
+
+    @cached_property
+    def stage_counts(self) -> Counts:
+        """Multiply-adds and parameters by stage, from which predictors learn: read off the layer table once."""
+        return stage_counts(self.supernet.family, self.task, self.dataset.channels)
+
+    def choose_images(self, version: int) -> None:
+        """Answer the validation images by which a weights version is measured: some in some views; the same always."""
+        chosen = self.archive.decision(images_of(version)) or self.archive.decision(CHOSEN_IMAGES)
+        if chosen is not None:
+            self.error.images = chosen_images(self.val, self.seed, *chosen)
+
+
+def images_of(version: int) -> str:
+    """The decision on the validation images of one weights version, where they are not those of all."""
+    return f"images {version}"
+
+
+def chosen_images(images: Images, seed: int, n: int, views: int) -> Chosen:
+    """n of the images, in so many views; the same n always."""
+    order = rng.generator(seed, "validation images").permutation(len(images))
+    return Chosen(images, np.sort(order[:n]), views)
+
+
+def counts_on(family: Family, dataset: Dataset) -> dict[str, Exact]:
+    """The exact objectives for a supernet on a data set."""
+    return exact_counts(family, Classification(len(dataset.class_names)), dataset.channels)
+
+
+def search_problem(settings: Settings, family: Family, exact: dict[str, Exact]) -> SearchProblem:
+    """What a transfer searches; requirements become limits."""
+    limits: dict[str, float] = {}
+    for requirement in map(parse_requirement, settings.requirements):
+        limits[requirement.objective] = min(limits.get(requirement.objective, np.inf), requirement.largest)
+    return SearchProblem(family.space, settings.objectives, exact, limits)
+
+
+def batch_size(images: int) -> int:
+    """Training images in a batch."""
+    return min(images, 64 if images < FEW_TRAINING_IMAGES else 128)
+
+
+def weight_decay(images: int) -> float:
+    """Weight decay for so many training images: small sets overfit sooner, so they get the larger one."""
+    return 1e-3 if images < FEW_TRAINING_IMAGES else 5e-4
+
+
+def open_workbench(
+    run: Run, dataset: Dataset, archive: Archive, watch: Watch, teacher: Teacher | None = None
+) -> Workbench:
+    """Put a run's parts together; the supernet has the seed's weights until a checkpoint is loaded.
+
+    Validation pictures without classes count as of those that the teacher sees in them.
+    """
+    remove_leftovers(run.directory)
+    remove_leftovers(run.checkpoints.directory)
+    family, task = run.family, run.task
+    if run.settings.balanced:
+        weights = balanced_weights(dataset.labels[dataset.splits["train"]], task.classes)
+        task = replace(task, class_weights=weights)
+    fabric = make_fabric()
+    torch.set_num_threads(allowed_cpus())
+    supernet = run.new_supernet()
+    if run.checkpoints.latest() is None:
+        source = source_supernet(run.settings, run.directory, watch.progress)
+        if source is not None:
+            transplant(supernet, source, classifier=taught_by_itself(run.settings, teacher))
+    supernet = supernet.to(memory_format=memory_format(fabric.device))  # type: ignore[call-overload]
+    wrapped, optimizer = fabric.setup(
+        supernet, make_optimizer(supernet, weight_decay(len(dataset.splits["train"])), run.keeps_statistics)
+    )
+    train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress_in_thread)
+    views = run.facts["pixels"]["views"]
+    val = Pixels(dataset, dataset.splits["val"], family.resolutions, views, progress=watch.progress_in_thread)
+    images = TrainingImages(train, Augment(run.facts["pixels"]["flip"]), run.settings.seed)
+    batches = Batches(len(train), batch_size(len(train)), run.settings.seed)
+    kept = run.keeps_statistics
+    trainer = Trainer(fabric, wrapped, optimizer, task, images, batches, keeps_statistics=kept)
+    if teacher is not None:
+        teacher = teacher.to(fabric.device)
+        trainer.teacher, trainer.labelled = teacher.of_normalised(supernet.normalize), bool(dataset.class_names)
+        if not trainer.labelled:
+            rows, side = np.arange(len(val)), family.resolutions[-1]
+            val.labels = logits_on(teacher, val, rows, side, fabric.device, watch.progress).argmax(1).numpy()
+    subnets = Subnets(supernet, run.stored("calibration"), fabric.device, kept)
+    bench = Workbench(
+        run=run,
+        watch=watch,
+        archive=archive,
+        dataset=dataset,
+        task=task,
+        supernet=supernet,
+        trainer=trainer,
+        subnets=subnets,
+        problem=search_problem(run.settings, family, exact_counts(family, task, dataset.channels)),
+        prepared=archive.decide("prepared", lambda: starts_prepared(run.settings, run.directory)),
+        val=val,
+    )
+    opened = ((name, OBJECTIVES[name].open) for name in dict.fromkeys([ERROR, *bench.problem.measured]))
+    bench.measures |= {name: make(bench) for name, make in opened if make is not None}
+    bench.choose_images(NO_VERSION)
+    return bench

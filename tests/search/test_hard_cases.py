@@ -1,0 +1,252 @@
+"""What users of other searches met (the rows of a collection of their reports), on spaces of our own."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from naturalize.errors import UserError
+from naturalize.search import METHODS, SearchArchive, SearchError, SearchProblem, make_searcher, search
+from naturalize.space import Codes, SearchSpace, Variable
+
+Floats = NDArray[np.float64]
+SPACE = SearchSpace("digits", [Variable(f"v{i}", 0, 9) for i in range(12)])
+
+
+def loss(codes: Codes) -> Floats:
+    return ((codes - np.arange(12) % 10) ** 2).sum(axis=1).astype(float)
+
+
+def evaluate(codes: Codes) -> dict[str, Floats]:
+    return {"loss": loss(codes)}
+
+
+def size(codes: Codes) -> Floats:
+    return codes.sum(axis=1).astype(float)
+
+
+def run(method: str = "auto", **options: Any) -> SearchArchive:
+    given = {"evaluate": evaluate, "exact": {"size": size}, "evaluations": 40, "method": method} | options
+    return search(given.pop("space", SPACE), given.pop("evaluate"), ["loss", "size"], **given)
+
+
+@pytest.mark.parametrize("method", ["auto", "nat", "nsga3", "random"])
+def test_N05_functions_that_change_their_argument_change_a_copy(method: str) -> None:
+    def changed(codes: Codes) -> dict[str, Floats]:
+        found = evaluate(codes)
+        codes -= 1
+        return found
+
+    def changed_size(codes: Codes) -> Floats:
+        found = size(codes)
+        codes *= 10
+        return found
+
+    def changed_count(codes: Codes) -> Floats:
+        found = codes[:, 0].astype(float)
+        codes += 100
+        return found
+
+    known = (changed_count, lambda codes: codes.max(axis=1).astype(float))
+    options = {"known": known} if method in ("auto", "nat") else {}
+    options["evaluations"] = 120 if method == "nat" else 60
+    archive = run(method, evaluate=changed, exact={"size": changed_size}, **options)
+    assert SPACE.is_valid(archive.codes).all()
+    np.testing.assert_array_equal(archive.values, np.column_stack([loss(archive.codes), size(archive.codes)]))
+
+
+def test_N06_a_search_that_goes_on_takes_the_new_limits() -> None:
+    archive = run(limits={"size": 60})
+    on = run(limits={"size": 20}, archive=archive, evaluations=60)
+    assert on is archive
+    assert len(archive.front())
+    assert (size(archive.codes[archive.front()]) <= 20).all()
+    assert (size(archive.codes[40:]) <= 20).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_N06_an_archive_of_another_space_is_refused(method: str) -> None:
+    archive = run(evaluations=20)
+    other = SearchSpace("digits", [Variable(f"v{i}", 0, 20) for i in range(12)])
+    with pytest.raises(UserError, match="the archive is of another search"):
+        run(method, space=other, archive=archive)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("name", "function", "limit"),
+    [
+        ("first six", lambda codes: (codes[:, :6] < 8).sum(axis=1).astype(float), 0.0),  # one of 15,625
+        ("floor", lambda codes: -codes.sum(axis=1).astype(float), -100.0),  # one of some hundred million
+    ],
+)
+def test_N07_few_allowed_architectures_are_found_by_every_method(
+    method: str, name: str, function: Callable[[Codes], Floats], limit: float
+) -> None:
+    archive = run(method, exact={"size": size, name: function}, limits={name: limit})
+    assert len(archive) == 40
+    assert (function(archive.codes) <= limit).all()
+    assert len(set(map(tuple, archive.codes.tolist()))) == 40
+
+
+def test_N07_what_is_drawn_in_a_narrow_region_is_uniform() -> None:
+    exact = {"first six": lambda codes: (codes[:, :6] < 8).sum(axis=1).astype(float)}
+    problem = SearchProblem(SPACE, ["loss"], exact, {"first six": 0.0})
+    codes = problem.sample(3000, np.random.default_rng(0))
+    assert len(codes) == 3000
+    assert problem.allowed(codes).all()
+    for column in range(12):
+        options = 2 if column < 6 else 10
+        counts = np.bincount(codes[:, column], minlength=10)[-options:]
+        assert abs(counts - 3000 / options).max() < 5 * np.sqrt(3000 / options)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_N07_limits_that_nothing_keeps_are_told(method: str) -> None:
+    with pytest.raises(UserError, match=r"no architecture of digits was found within the limits \(size <= -1\)"):
+        run(method, limits={"size": -1.0})
+
+
+class Stop(BaseException):
+    """What nobody catches."""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, Stop, RuntimeError])
+@pytest.mark.parametrize("threads", [0, 2])
+def test_N08_whatever_ends_a_search_carries_the_archive(error: type[BaseException], threads: int) -> None:
+    def stop(phase: str, done: int, total: int) -> None:
+        if done >= 24:
+            raise error("enough")
+
+    executor = ThreadPoolExecutor(threads) if threads else None
+    with pytest.raises(error) as caught:
+        run(progress=stop, executor=executor)
+    archive = caught.value.archive  # type: ignore[attr-defined]
+    assert len(archive) >= 24
+    np.testing.assert_array_equal(archive.values[:, 0], loss(archive.codes))
+    assert "measurements are kept" in caught.value.__notes__[0]
+    assert len(run(archive=archive)) == 40
+
+
+def test_N08_an_exact_function_that_raises_leaves_what_was_measured() -> None:
+    calls = 0
+
+    def breaks(codes: Codes) -> Floats:
+        nonlocal calls
+        calls += 1
+        if calls > 60:
+            raise KeyError("table")
+        return size(codes)
+
+    with pytest.raises(KeyError) as caught:
+        run(exact={"size": breaks}, evaluations=2000)
+    assert len(caught.value.archive)  # type: ignore[attr-defined]
+
+
+def deadly(codes: Codes) -> dict[str, Floats]:
+    if (codes == 9).all():
+        os._exit(1)
+    return evaluate(codes)
+
+
+def test_N09_what_kills_its_process_becomes_a_failure() -> None:
+    archive, pools = None, 0
+    while archive is None or len(archive) < 30:
+        pools += 1
+        assert pools < 5
+        with ProcessPoolExecutor(3) as pool:
+            try:
+                archive = run(evaluate=deadly, executor=pool, evaluations=30, archive=archive)
+            except SearchError as error:
+                archive = error.archive
+    assert archive.failed == 1
+    (row,) = [row for row in archive.rows if row.reason]
+    assert row.code == (9,) * 12
+    assert row.reason == "its worker process died"
+
+
+@pytest.mark.parametrize("huge", [1e300, 1e307, 1e308])
+@pytest.mark.parametrize("method", METHODS)
+def test_N10_huge_finite_values_are_values(method: str, huge: float) -> None:
+    def penalised(codes: Codes) -> dict[str, Floats]:
+        return {"loss": np.where(codes[:, 0] < 3, huge, loss(codes))}
+
+    archive = run(method, evaluate=penalised, evaluations=120 if method == "nat" else 60)
+    assert archive.failed == 0
+    assert archive.values.max() == huge
+    assert len(archive) >= 60
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"exact": {"size": lambda codes: np.full(len(codes), np.nan)}}, "the exact function size gave nan for 0000"),
+        ({"exact": {"size": lambda codes: np.zeros(3)}}, r"the exact function size gave the shape \(3,\) for"),
+        ({"candidates": [[0] * 11]}, r"candidates have the shape \(n, 12\)"),
+        ({"candidates": [[0] * 12, [0] * 11 + [10]]}, "candidates: row 1, .* is no architecture of digits"),
+        ({"candidates": [[0.5] * 12]}, "candidates are whole numbers"),
+        ({"seed": -1}, "the seed at least 0"),
+        ({"evaluations": 0}, "evaluations and workers are at least 1"),
+    ],
+)
+def test_N11_arguments_are_checked_at_the_door(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        run(**options)
+
+
+def test_N11_candidates_may_be_a_list() -> None:
+    rows = np.random.default_rng(0).integers(0, 10, (50, 12)).tolist()
+    archive = run(candidates=rows)
+    assert {tuple(row) for row in archive.codes.tolist()} <= {tuple(row) for row in rows}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_N11_a_million_options_are_numbers(method: str) -> None:
+    space = SearchSpace("wide", [Variable("a", 0, 10**6), Variable("b", -5, 10**6), Variable("c", 0, 3)])
+
+    def far(codes: Codes) -> dict[str, Floats]:
+        return {"loss": np.abs(codes[:, 0] - 700_000) / 1e6 + np.abs(codes[:, 1] - 200_000) / 1e6}
+
+    archive = run(method, space=space, evaluate=far, evaluations=120 if method == "nat" else 60)
+    assert len(archive) >= 60
+    assert space.is_valid(archive.codes).all()
+
+
+def test_N12_tell_takes_one_shape_only() -> None:
+    searcher = make_searcher("auto", SearchProblem(SPACE, ["loss", "size"], {"size": size}), 0)
+    codes = searcher.ask(6)
+    values = np.column_stack([loss(codes), size(codes)])
+    for wrong in (values.T, values.ravel(), values[:, 0], values[:5]):
+        with pytest.raises(UserError, match="columns loss, size"):
+            searcher.tell(codes, wrong)
+    for wrong_codes in (codes.T, codes.ravel(), codes[:, :5], codes + 10):
+        with pytest.raises(UserError, match="codes"):
+            searcher.tell(wrong_codes, values)
+    searcher.tell(codes, values)
+    np.testing.assert_array_equal(searcher.values, values)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_N12_a_search_that_is_told_failures_alone_goes_on(method: str) -> None:
+    searcher = make_searcher(method, SearchProblem(SPACE, ["loss", "other"]), 0)
+    asked = 0
+    for _ in range(8):
+        codes = searcher.ask(20)
+        asked += len(codes)
+        searcher.tell(codes, np.full((len(codes), 2), np.nan))
+    assert asked >= 100
+
+
+@pytest.mark.parametrize(("method", "most"), [("auto", 35), ("nat", 45)])
+def test_N14_a_region_that_always_fails_is_left_alone(method: str, most: int) -> None:
+    def often_fails(codes: Codes) -> dict[str, Floats]:
+        return {"loss": np.where(codes[:, 3] >= 7, np.nan, loss(codes) - 20.0 * codes[:, 3])}
+
+    archive = run(method, evaluate=often_fails, evaluations=160)
+    late = np.array([bool(row.reason) for row in archive.rows[-40:]])
+    assert archive.failed <= most
+    assert late.sum() <= 8
