@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from naturalize.archive import Context, Measurement
 from naturalize.objectives.error import Chosen
 from naturalize.probing import architecture_at, probes_of
-from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER
+from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, standard_error
 from naturalize.search import hypervolume, non_dominated
 from naturalize.setting import Setting
 from naturalize.space import Codes
@@ -40,7 +40,7 @@ def front_of(setting: Setting, version: int, codes: Codes, values: Floats, learn
     measured = [found[arch] for arch in space.architectures(codes)]
     probed = probed_measurements(setting)
     errors = np.array([m.value for m in probed], dtype=np.float64)
-    handicap = standard_error(setting, errors) if learns_on else 0.0
+    handicap = standard_error(errors, len(setting.error.images)) if learns_on else 0.0
     probed_values = objective_values(setting, space.codes([m.architecture for m in probed]), errors + handicap)
     competing = np.concatenate([values, probed_values])
     rows = front_rows(competing).tolist()
@@ -83,7 +83,7 @@ def nearly_best(setting: Setting, codes: Codes, values: Floats) -> list[int]:
         return []
     column, space = names.index("error"), setting.supernet.family.space
     margin = np.zeros_like(values)
-    margin[:, column] = standard_error(setting, values[:, column])
+    margin[:, column] = standard_error(values[:, column], len(setting.error.images))
     found = []
     for row in np.flatnonzero((codes[:, 1:] == space.upper[1:]).all(axis=1)).tolist():
         bound = values[row] - margin[row]
@@ -130,16 +130,6 @@ def network_of(setting: Setting, measurement: Measurement, origin: str) -> Entry
         "test_confusion": None,
         "test_worst": None,
     }
-
-
-def standard_error(setting: Setting, errors: Floats) -> Floats:
-    """Of errors in percent of the validation images, in points; that of a binomial share, by Laplace's rule.
-
-    No error in ten pictures is no certainty: one more of each kind counts as seen.
-    """
-    n = len(setting.error.images)
-    shares = (errors / 100.0 * n + 1.0) / (n + 2.0)
-    return 100.0 * np.sqrt(shares * (1.0 - shares) / n)
 
 
 def measured_values(setting: Setting, version: int) -> tuple[Codes, Floats]:
