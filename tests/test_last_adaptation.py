@@ -16,7 +16,8 @@ from naturalize import conclude, preparing, schedule
 from naturalize.data import Pixels, open_data
 from naturalize.errors import Interrupted, UserError
 from naturalize.last_adaptation import branch, in_rounds
-from naturalize.selection import nearly_best, standard_error
+from naturalize.run.front import standard_error
+from naturalize.selection import nearly_best
 from naturalize.supernet import make_family
 from naturalize.training.batches import Joined
 
@@ -236,8 +237,7 @@ def test_joined_pictures_are_those_of_the_first_then_those_of_the_second(bands):
 
 
 def test_no_error_in_ten_pictures_is_no_certainty():
-    setting = SimpleNamespace(error=SimpleNamespace(images=range(10)))
-    none, one = standard_error(setting, np.array([0.0, 10.0]))
+    none, one = standard_error(np.array([0.0, 10.0]), 10)
     assert none == pytest.approx(100 * (1 / 12 * 11 / 12 / 10) ** 0.5)
     assert 8 < none < one < 12
 

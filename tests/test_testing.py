@@ -99,3 +99,4 @@ def test_what_others_dominate_has_its_turn_last():
     order = testing.in_order(networks)
     assert order[:4] == [5, 0, 2, 3]
     assert sorted(order[4:]) == [1, 4]
+    assert testing.in_order([]) == [], "as of a front that holds the published network alone, which needs no classifier"

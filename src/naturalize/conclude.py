@@ -198,7 +198,7 @@ def verdict(front: Front, untested: int = 0) -> list[str]:
         found.append(
             f"{untested} network{'s' * (untested != 1)} of the front had to be left out: there was no time to test more"
         )
-    if published == len(networks) and front["weights_version"] == NO_VERSION:
+    if front["weights_version"] == NO_VERSION:
         found.append(
             "nothing was trained: these are the published network at several resolutions, with a classifier for your "
             "pictures. A larger --budget or a quieter machine gives time to train"

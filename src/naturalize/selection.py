@@ -12,7 +12,7 @@ from naturalize.archive import Measurement
 from naturalize.objectives import COST, ERROR, Measures, of_kind
 from naturalize.objectives.error import Chosen
 from naturalize.probing import architecture_at, probes_of
-from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, val_version
+from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, standard_error, val_version
 from naturalize.search import hypervolume, non_dominated
 from naturalize.space import Architecture, Codes
 from naturalize.tasks import majority_error
@@ -42,7 +42,7 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     measured = [found[arch] for arch in space.architectures(codes)]
     probed = probed_measurements(bench)
     errors = np.array([m.value for m in probed], dtype=np.float64)
-    handicap = standard_error(bench, errors) if learns_on else 0.0
+    handicap = standard_error(errors, len(bench.error.images)) if learns_on else 0.0
     probed_codes = space.codes([m.architecture for m in probed])
     probed_values = objective_values(bench, version, probed_codes, errors + handicap)
     competing = np.concatenate([values, probed_values])
@@ -86,7 +86,7 @@ def nearly_best(bench: Workbench, codes: Codes, values: Floats) -> list[int]:
         return []
     column, space = names.index(ERROR), bench.supernet.family.space
     margin = np.zeros_like(values)
-    margin[:, column] = standard_error(bench, values[:, column])
+    margin[:, column] = standard_error(values[:, column], len(bench.error.images))
     found = []
     for row in np.flatnonzero((codes[:, 1:] == space.upper[1:]).all(axis=1)).tolist():
         bound = values[row] - margin[row]
@@ -145,16 +145,6 @@ def network_of(bench: Workbench, version: int, measurement: Measurement, origin:
         "test_confusion": None,
         "test_worst": None,
     }
-
-
-def standard_error(bench: Workbench, errors: Floats) -> Floats:
-    """Of errors in percent of the validation images, in points; that of a binomial share, by Laplace's rule.
-
-    No error in ten pictures is no certainty: one more of each kind counts as seen.
-    """
-    n = len(bench.error.images)
-    shares = (errors / 100.0 * n + 1.0) / (n + 2.0)
-    return 100.0 * np.sqrt(shares * (1.0 - shares) / n)
 
 
 def measured_values(bench: Workbench, version: int) -> tuple[Codes, Floats]:

@@ -206,7 +206,8 @@ def in_order(networks: Sequence[Entry]) -> list[int]:
 
     Others are there since validation is not sure of them. Each of both is spread along the front.
     """
-    best = non_dominated([[network["val_error_views"], network[COST]] for network in networks])
+    values = [[network["val_error_views"], network[COST]] for network in networks]
+    best = non_dominated(np.reshape(values, (-1, 2)))
     groups = np.flatnonzero(best), np.flatnonzero(~best)
     return [int(group[place]) for group in groups for place in spread(len(group))]
 
