@@ -23,7 +23,7 @@ import torch
 from common import SHARED, answer_all_unseen, each_on_a_cpu, write
 from three_ways import data_of
 
-from naturalize import api, bench, nat, preparing, schedule
+from naturalize import api, nat, preparing, schedule, workbench
 from naturalize.data import augment
 from naturalize.drawing import uniform
 from naturalize.preparing import prepare
@@ -95,9 +95,9 @@ WAYS: dict[str, list[Patch]] = {
     "average 0.99": [(Trainer, "update", with_average(0.99))],
     "average 0.998": [(Trainer, "update", with_average(0.998))],
     "from the largest": [(sys.modules[__name__], "labels_alone", from_the_largest)],
-    "batch 32": [(bench, "batch_size", lambda images: 32)],
-    "batch 128": [(bench, "batch_size", lambda images: 128)],
-    "decay 2e-4": [(bench, "weight_decay", lambda images: 2e-4)],
+    "batch 32": [(workbench, "batch_size", lambda images: 32)],
+    "batch 128": [(workbench, "batch_size", lambda images: 128)],
+    "decay 2e-4": [(workbench, "weight_decay", lambda images: 2e-4)],
     "turns x 2": [(augment, "TURN", 2 * augment.TURN), (augment, "ZOOM", 2 * augment.ZOOM)],
     "no cutout": [(augment, "CUTOUT", 0.0)],
     "preparation 0.02": [(schedule, "PREPARATION", 0.02)],

@@ -14,10 +14,10 @@ import torch
 from common import seconds, write
 from torch.nn import functional as F
 
+from naturalize.cli.memory import keep_memory
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
 from naturalize.training.adapt import make_optimizer
-from naturalize.training.engine import keep_memory
 
 CASES = {"ofa-mbv3-w1.0": (128, 32, 3), "mini": (32, 128, 7)}  # side, batch, turns
 ARCHITECTURES = 20

@@ -20,11 +20,11 @@ import torch
 from common import seconds, write
 from torch.nn import functional as F
 
+from naturalize.cli.memory import keep_memory
 from naturalize.supernet import Counter, Supernet, layers_of, make_family
 from naturalize.supernet.layers import LayerTable
 from naturalize.tasks import Classification
 from naturalize.training.adapt import make_optimizer
-from naturalize.training.engine import keep_memory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "weights"))
 from reference import activate, reference

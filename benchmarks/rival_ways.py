@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from naturalize import rng
+from naturalize.cli.memory import keep_memory
 from naturalize.data import Pixels, open_data
 from naturalize.data.augment import Augment, should_flip
 from naturalize.data.machine import allowed_cpus
@@ -30,7 +31,6 @@ from naturalize.tasks.classification import majority_error
 from naturalize.training.adapt import cosine, make_optimizer, warm_up
 from naturalize.training.batches import Batches, TrainingImages
 from naturalize.training.calibrate import calibrate
-from naturalize.training.engine import keep_memory
 from naturalize.training.evaluate import fold
 from naturalize.warm_start import fit_block, logistic_regression, pairs
 from naturalize.weights import published_supernet

@@ -1,8 +1,8 @@
 #!/bin/sh
 # pymoo 0.6.2: one NaN among the objectives of a population, and a result has no front.
 #
-# A problem of three objectives whose second is NaN for one solution of hundreds. NSGA-III runs to its end without an
-# error or a warning, and result.F is None: every solution that was found is lost, not the one that could not be
+# A problem of three objectives whose second is NaN for one solution of each generation. NSGA-III runs to its end without
+# an error or a warning, and result.F is None: every solution that was found is lost, not those that could not be
 # measured.
 #
 # Seen: "finite: 1 or more solutions on the front; with one NaN: F is None".
@@ -38,5 +38,8 @@ def front(lost):
 
 
 whole, lost = front(False), front(True)
-print(f"pymoo {pymoo.__version__}: finite: {len(whole)} solutions on the front; with one NaN a generation: {lost if lost is None else len(lost)}")
+told = lost if lost is None else len(lost)
+print(f"pymoo {pymoo.__version__}: finite: {len(whole)} solutions on the front; with one NaN a generation: {told}")
+assert len(whole)
+assert lost is None
 PY

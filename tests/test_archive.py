@@ -119,7 +119,7 @@ def test_R07_a_full_disk_is_named_and_nothing_recorded_is_lost(archive, space):
 
 def test_R12_network_drives_get_a_rollback_journal(tmp_path, monkeypatch):
     assert archive_module.journal_mode(tmp_path / "x") == "WAL"
-    monkeypatch.setattr(archive_module, "file_system", lambda path: "nfs4")
+    monkeypatch.setattr(archive_module, "on_network_drive", lambda path: True)
     assert archive_module.journal_mode(tmp_path / "x") == "TRUNCATE"
 
 

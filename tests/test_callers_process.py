@@ -28,6 +28,17 @@ def test_C11_generator_and_threads_are_as_before(bands, tmp_path, threads):
     naturalize.finish(tmp_path / "run", data=bands, listeners=())
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
+    naturalize.export(tmp_path / "run", tmp_path / "model.pt")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_C11_so_they_are_after_photographs_were_looked_at(picture_maker, tmp_path, threads):
+    data = picture_maker(tmp_path / "photographs", 6, "cat", "dog")
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    naturalize.check(str(data), listeners=())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
 
 
 def test_C11_so_they_are_after_a_stop_and_when_a_network_is_cut_from_the_kept_supernet(bands, tmp_path, threads):

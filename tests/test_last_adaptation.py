@@ -16,7 +16,7 @@ from naturalize import conclude, preparing, schedule
 from naturalize.data import Pixels, open_data
 from naturalize.errors import Interrupted, UserError
 from naturalize.last_adaptation import branch, in_rounds
-from naturalize.run.front import standard_error
+from naturalize.numbers import standard_error
 from naturalize.selection import nearly_best
 from naturalize.supernet import make_family
 from naturalize.training.batches import Joined

@@ -1,6 +1,8 @@
 """The published network read before anything is trained: its front, what a result keeps of it, what is said of it."""
 
 import json
+import shutil
+import time
 from contextlib import closing
 from dataclasses import fields
 
@@ -13,14 +15,18 @@ from torch import nn
 import naturalize
 import runs
 from naturalize import lifecycle, nat, probing, schedule
+from naturalize.classifiers import own_classifier
 from naturalize.conclude import verdict
 from naturalize.data import open_data
 from naturalize.errors import Interrupted
+from naturalize.run import Watch
 from naturalize.run.front import PUBLISHED, TRANSFER, FrontNetwork
 from naturalize.terminal import Terminal
+from naturalize.training import evaluate
 from naturalize.training.evaluate import logits_of
 from naturalize.warm_start import logistic_regression
 from naturalize.weights import published_supernet
+from naturalize.workbench import open_workbench
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +110,43 @@ def test_classifiers_are_those_of_scikit_learn_on_the_published_features(run, ph
     assert agree[train].mean() > 0.95
 
 
+class Counting:
+    """Images that note how many are asked for at once."""
+
+    def __init__(self, images):
+        self.images, self.asked = images, []
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getattr__(self, name):
+        return getattr(self.images, name)
+
+    def __call__(self, rows, *options):
+        self.asked.append(len(rows))
+        return self.images(rows, *options)
+
+
+def test_C5_validation_is_read_some_batches_at_a_time(run, photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "PIXELS", 1)
+    monkeypatch.setattr(evaluate, "FEWEST", 2)
+    monkeypatch.setattr(evaluate, "BATCHES", 2)
+    shutil.copytree(run[0].directory, tmp_path / "run")
+    copied = naturalize.open_run(tmp_path / "run")
+    watch = Watch([], time.monotonic())
+    dataset = open_data(photographs, seed=copied.settings.seed, jpeg_side=copied.jpeg_side)
+    with lifecycle.attached(copied, watch) as archive:
+        bench = open_workbench(copied, dataset, archive, watch)
+        assert len(bench.val) > 4
+        bench.val = bench.error.images = Counting(bench.val)
+        own_classifier(bench, copied.family.space.largest)
+        assert max(bench.val.asked) == 4
+        bench.val.asked.clear()
+        (tmp_path / "run" / probing.FILE).unlink()
+        probing.probe(bench)
+        assert max(bench.val.asked) == 4
+
+
 def test_the_result_keeps_the_published_network_where_nothing_found_is_better(run):
     run, (before, _) = run
     front = json.loads((run.directory / "front.json").read_text())
@@ -165,6 +208,25 @@ def test_N01_a_result_that_is_no_better_than_the_most_frequent_class_says_so():
     assert verdict(made_up(*[TRANSFER] * 5, test_error=4.0)) == []
     (untested,) = verdict(made_up(*[TRANSFER] * 5, error=60.0))
     assert "60.0% wrong" in untested
+
+
+def test_N01_pictures_of_one_class_tell_nothing():
+    front = made_up(*[TRANSFER] * 5, test_error=0.0)
+    front["majority_error"]["test"] = 0.0
+    assert verdict(front) == []
+
+
+def test_N01_under_balanced_classes_the_rare_ones_count_as_much():
+    """200 images of one class and 8 of another: 10% wrong is worse than 4%, but knows both classes."""
+    front = made_up(*[TRANSFER] * 5, test_error=10.0)
+    for network in front["networks"]:
+        network["test_confusion"] = [[180, 20], [1, 7]]
+    assert "10.0% wrong, and always" in verdict(front)[0]
+    assert verdict(front, balanced=True) == []
+    for network in front["networks"]:
+        network["test_confusion"] = [[200, 0], [8, 0]]
+    (told,) = verdict(front, balanced=True)
+    assert told.startswith("the most accurate network is 50.0% wrong where each class counts the same, and always")
 
 
 def test_weights_from_nothing_are_not_read(photographs, tmp_path, monkeypatch):

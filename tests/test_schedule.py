@@ -104,6 +104,7 @@ class Machine:
         self.clock, self.slower_from, self.slower = used, slower_from, slower
         self.rate = None
         self.adapted = 0.0
+        self.passes = []  # of the search: when each began, how many it measured of how many
         self.plan = make_plan(budget, used, costs, **problem)
         self.pace = ByClock(Decisions(), budget, self.plan, problem["fewest"], lambda: self.clock)
 
@@ -120,13 +121,15 @@ class Machine:
     def measure(self, t, members, final):
         """A measuring pass. Returns what its measurements took."""
         self.pace.begin(t, final, 0)
-        seconds = []
+        begun, seconds = self.clock, []
         while len(seconds) < members and self.pace.measures(t, len(seconds), final):
             before = self.clock
             self.spend(self.plan.measure_s)
             seconds.append(self.clock - before)
             self.pace.took(seconds[-1])
         self.pace.end(t, final)
+        if not final:
+            self.passes.append((begun, self.clock, len(seconds), members))
         return seconds
 
     def run(self):
@@ -177,6 +180,20 @@ def test_C01_a_run_ends_in_time_also_beside_a_busy_neighbour(budget, costs, prob
     assume(is_reasonable(budget, costs, problem))
     machine = Machine(budget, costs, problem, 8.0, when * budget, slower).run()
     assert machine.clock <= budget + max(0.1 * budget, 15)
+
+
+@given(budgets, machines, problems)
+@settings(max_examples=400, deadline=None)
+def test_D1_a_pass_measures_for_its_share_of_the_iteration(budget, costs, problem):
+    assume(is_reasonable(budget, costs, problem))
+    machine = Machine(budget, costs, problem, 8.0).run()
+    plan = machine.plan
+    assert machine.passes or not plan.iterations
+    for begun, ended, measured, members in machine.passes:
+        until = begun + max(plan.measuring_s, problem["fewest"] * plan.measure_s)
+        assert ended <= until + plan.measure_s + 1e-6
+        assert measured == members or ended > min(begun + plan.measuring_s, plan.final_from)
+        assert measured >= min(members, problem["fewest"]) or ended > plan.final_from
 
 
 @given(budgets, machines, problems, st.floats(1, 3), st.floats(0, 1))

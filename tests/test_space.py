@@ -113,6 +113,18 @@ def test_C10_spaces_that_make_no_sense_are_refused(variables, rules, words):
         SearchSpace("odd", variables, rules)
 
 
+def test_C10_rules_may_stand_in_any_order():
+    variables = [Variable(name, 0, 1) for name in "abc"]
+    for rules in ([(1, 0), (2, 1)], [(2, 1), (1, 0)]):
+        space = SearchSpace("chain", variables, rules)
+        assert space.repair(np.array([[0, 1, 1]])).tolist() == [[0, 0, 0]]
+        every = np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, -1).T
+        assert space.is_valid(space.repair(every)).all()
+        without = SearchSpace("chain", [Variable("a", 0, 0), *variables[1:]], rules)
+        assert without.is_valid(without.corners()).all()
+        assert without.size == 1
+
+
 def test_distinct_sampling_exhausts_a_small_space():
     space = chain_space()
     codes = space.sample_distinct(10_000, np.random.default_rng(2))

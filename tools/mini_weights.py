@@ -15,16 +15,17 @@ from typing import Any
 
 import datasets
 import numpy as np
-import safetensors.torch
 import torch
 
 import naturalize
 from naturalize.data import Dataset, Pixels, open_data
 from naturalize.errors import Interrupted, UserError
-from naturalize.files import write_bytes, write_json
+from naturalize.files import write_json
 from naturalize.objectives.error import Error
 from naturalize.run import Run
 from naturalize.supernet import Supernet
+from naturalize.tensor_files import save_tensors
+from naturalize.training.subnets import Subnets
 from naturalize.weights import BUNDLED
 
 VALIDATION = 0.1
@@ -61,7 +62,8 @@ def accuracies(run: Run, supernet: Supernet, dataset: Dataset, split: str) -> di
     space = run.family.space
     rows = dataset.splits[split]
     images = Pixels(dataset, rows, run.family.resolutions)
-    error = Error(supernet, run.task, run.stored("calibration"), images, torch.device("cpu"))
+    subnets = Subnets(supernet, run.stored("calibration"), torch.device("cpu"), run.keeps_statistics)
+    error = Error(subnets, run.task, images)
     codes = np.concatenate([space.corners(), space.sample(RANDOM, np.random.default_rng(SEED))])
     found = 100.0 - error.measure(codes).values
     named = {"smallest": found[0], "largest": found[1], "random": found[2:].mean(), "random_sd": found[2:].std()}
@@ -75,7 +77,7 @@ def bundle(supernet: Supernet, epochs: int, figures: dict[str, Any]) -> None:
         for name, tensor in supernet.named_parameters()
         if ".classifier." not in name
     }
-    write_bytes(BUNDLED / "mini.safetensors", safetensors.torch.save(kept))
+    save_tensors(BUNDLED / "mini.safetensors", kept)
     card = {
         "supernet": "mini",
         "data": "CIFAR-100 (Krizhevsky, 2009): 45,000 training and 5,000 validation images, 100 fine classes",

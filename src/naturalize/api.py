@@ -20,7 +20,6 @@ from naturalize.errors import UserError, command, unknown
 from naturalize.exporting import Check, Exported
 from naturalize.exporting import export as export_file
 from naturalize.lifecycle import (
-    attached,
     check_checkpoint,
     check_time_left,
     go_on,
@@ -29,6 +28,7 @@ from naturalize.lifecycle import (
     reopen_data,
     report,
     teacher_of,
+    torch_as_before,
     work,
 )
 from naturalize.objectives import COST, DEFAULT
@@ -37,8 +37,8 @@ from naturalize.predicting import Prediction, open_model, predict_with
 from naturalize.run import Run, Watch, parse_budget
 from naturalize.run.front import finished_under, read_front
 from naturalize.run.run import RunNetwork
-from naturalize.run.settings import FROM_PYTHON, METHODS, SANDWICH
-from naturalize.run.watch import Listener
+from naturalize.run.settings import FROM_PYTHON, PREPARATIONS, SANDWICH
+from naturalize.run.watch import Listener, Standstill
 from naturalize.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -185,15 +185,16 @@ def finish(
         False
     """
     from naturalize.conclude import conclude, conclude_untrained
-    from naturalize.selection import measured_values
+    from naturalize.selection import measured
     from naturalize.session import Session
     from naturalize.workbench import NO_VERSION, open_workbench
 
     with (
         heard(listeners) as hearing,
         opened(directory, hearing) as (run, watch),
-        attached(run, watch) as archive,
+        closing(run.archive(read_only=False)) as archive,
     ):
+        watch.attach(run.directory / "events.jsonl", Standstill(archive.used_s))
         closed, finished = archive.iterations(), finished_under(run.directory)
         if not closed and not has_front(run):
             raise UserError(f"nothing measured yet in {directory}: let it go on with `{command('resume', directory)}`")
@@ -201,7 +202,7 @@ def finish(
         if finished is None or finished[0] != version:
             bench = open_workbench(run, reopen_data(run, data, watch), archive, watch)
             if closed:
-                conclude(bench, Session(bench), version, *measured_values(bench, version))
+                conclude(bench, Session(bench), version, *measured(bench, version).allowed)
             else:
                 conclude_untrained(bench)
         report(run, watch)
@@ -241,8 +242,13 @@ def finetune(
         seconds = parse_budget(budget)
         if read_front(run.directory)["state"] != "finished":
             raise UserError(f"{directory} is not finished: `{command('resume', directory)}` or `finish` it first")
-        found = chosen_networks(run, architectures, require)
-        job = Job.of(run.directory, [network.measured.architecture for network in found], seconds)
+        asked = {"architectures": list(architectures), "require": as_list(require)}
+        job = Job.of(
+            run.directory,
+            asked,
+            seconds,
+            lambda: [network.measured.architecture for network in chosen_networks(run, architectures, require)],
+        )
         dataset = reopen_data(run, data, watch)
         watch.attach(run.directory / "events.jsonl", job)
         with closing(run.archive(read_only=False)) as archive:
@@ -285,8 +291,8 @@ def prepare(
     """
     if budget is not None and epochs is not None:
         raise UserError("give --budget or --epochs, not both")
-    if method not in METHODS:
-        raise unknown("method", method, METHODS)
+    if method not in PREPARATIONS:
+        raise unknown("method", method, PREPARATIONS)
     iterations = None if epochs is None else 1
     settings = make_settings(data, budget, iterations, epochs, supernet=supernet, seed=seed, scratch=scratch)
     settings = replace(settings, goal="prepare", method=method)
@@ -320,7 +326,8 @@ def check(
             dataset = open_data(
                 data, classes=classes or None, seed=seed, strict=strict, scan_test=True, progress=watch.progress
             )
-    return [*dataset.summary(), *class_counts(dataset), *choices(dataset)]
+    with torch_as_before():
+        return [*dataset.summary(), *class_counts(dataset), *choices(dataset)]
 
 
 def export(

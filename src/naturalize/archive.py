@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from naturalize.errors import UserError
-from naturalize.files import NETWORK_FILE_SYSTEMS, file_system
+from naturalize.files import on_network_drive
 from naturalize.space import Architecture, SearchSpace
 
 FORMAT = 2
@@ -250,6 +250,15 @@ class Archive:
             found[arch] = Measurement(arch, value, spread, status, seconds, json.loads(detail))
         return found
 
+    def failed(self, task: str) -> list[Architecture]:
+        """Architectures that could not be measured on validation: by any objective, under any weights version."""
+        rows = self._db.execute(
+            "SELECT DISTINCT text FROM measurements JOIN architectures ON id = architecture "
+            "WHERE task = ? AND split = 'val' AND value IS NULL ORDER BY id",
+            (task,),
+        )
+        return [self.space.parse(text) for (text,) in rows]
+
     def values(self, contexts: Iterable[Context], architectures: Sequence[Architecture]) -> NDArray[np.float64]:
         """Values of architectures, `(n,)`; NaN where there is none. More than one context raises `ValueError`."""
         distinct = set(contexts)
@@ -317,4 +326,4 @@ def disk_full(path: Path, error: sqlite3.Error) -> str | None:
 
 def journal_mode(path: Path) -> str:
     """`WAL`, with which readers never block the writer, but a rollback journal where WAL is unsafe: network drives."""
-    return "TRUNCATE" if file_system(path) in NETWORK_FILE_SYSTEMS else "WAL"
+    return "TRUNCATE" if on_network_drive(path) else "WAL"

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from naturalize import rng
 from naturalize.space import Architecture
 from naturalize.supernet.subnet import ClassificationHead
-from naturalize.training.evaluate import fold, logits_of
+from naturalize.training.evaluate import fold, logits_of, logits_on
+from naturalize.training.subnets import Images
 from naturalize.warm_start import logistic_regression
 from naturalize.workbench import Workbench
 
@@ -52,7 +53,7 @@ def own_classifier(bench: Workbench, arch: Architecture) -> OwnClassifier | None
     own = features.classifier()
     truth = torch.from_numpy(np.asarray(error.images.labels))
     rows = np.arange(len(truth))
-    views = [features.of(error.images(rows, features.resolution, view)) for view in range(error.images.views)]
+    views = [features.on(error.images, rows, view) for view in range(error.images.views)]
 
     def wrong(weight: Tensor, bias: Tensor) -> list[int]:
         return [int(bench.task.wrong(view @ weight.T + bias, truth).sum()) for view in views]
@@ -85,7 +86,13 @@ class Features:
 
     def of(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Features `(n, channels)` of pixels at the resolution, on the CPU."""
-        return logits_of(self.network, pixels, self.bench.device, self.bench.watch.progress_in_thread).clone()
+        return logits_of(self.network, pixels, self.bench.device, self.bench.progress).clone()
+
+    def on(self, images: Images, rows: NDArray[np.int64], view: int) -> Tensor:
+        """Features `(len(rows), channels)` of rows of images in a view, which are in memory some batches at a time."""
+        return logits_on(
+            self.network, images, rows, self.resolution, self.bench.device, self.bench.progress, view
+        ).clone()
 
     def classifier(self) -> tuple[Tensor, Tensor]:
         """Weight and bias fitted to training images, kept close to the shared ones."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from naturalize.classifiers import OwnClassifier, own_classifier, refitted
 from naturalize.last_adaptation import adapt_to_front, forget, with_validation
+from naturalize.numbers import plural
 from naturalize.objectives import COST
 from naturalize.pace import Ending
 from naturalize.run.front import PUBLISHED, TRANSFER, best, finished_under, networks_of
@@ -16,12 +17,13 @@ from naturalize.selection import (
     Floats,
     Front,
     front_of,
-    measured_values,
+    measured,
     probed_measurements,
     still_on_front,
 )
 from naturalize.session import Session
 from naturalize.space import Codes
+from naturalize.tasks import balanced_error
 from naturalize.testing import (
     carry_finetuned,
     ending_s,
@@ -35,6 +37,8 @@ from naturalize.testing import (
 from naturalize.workbench import NO_VERSION, Workbench
 
 FEW_NETWORKS = 5  # below which a front is told to be small
+OF_NO_USE = "is of no use"  # by which a note that says so is found again
+IT = "they were", "it was"
 
 
 def conclude(
@@ -65,6 +69,18 @@ def conclude(
     deliver(bench, front, None if ending is None else ending.tested, own)
 
 
+def is_over(bench: Workbench, untrained: bool) -> bool:
+    """Whether a budget was spent before anything could be trained, with the published network to show for it.
+
+    Args:
+        bench: of the run.
+        untrained: whether no training has begun.
+    """
+    budget_s = bench.run.settings.budget_s
+    late = budget_s is not None and bench.watch.used_s > budget_s
+    return untrained and late and bool(probed_measurements(bench))
+
+
 def conclude_untrained(bench: Workbench) -> None:
     """Write the finished result of a run in which nothing was trained: the published network's."""
     deliver(bench, untrained_front(bench))
@@ -83,9 +99,9 @@ def deliver(
     with bench.watch.phase("final", version=version):
         measure_test(bench, front, until, own=own)
     untested = selected - len(front["networks"])
-    carry_finetuned(bench.run.directory, front)
+    carried = carry_finetuned(bench, front)
     front |= {"state": "finished", "last_adaptation": until is not None}
-    found = verdict(front, untested)
+    found = verdict(front, untested, carried, bench.run.settings.balanced)
     front["notes"] = [*(note.message for note in bench.dataset.notes), *found]
     write_front(bench, front)
     if until is not None:
@@ -94,12 +110,15 @@ def deliver(
 
 
 def write_stopped_front(bench: Workbench) -> None:
-    """A validation front of the last weights version that was measured as a whole; nothing where there is none yet."""
-    closed, finished = bench.archive.iterations(), finished_under(bench.run.directory)
-    if not closed or (finished is not None and finished[0] >= closed[-1]["weights_version"]):
+    """A validation front of the last weights version that was measured as a whole; nothing where there is none yet.
+
+    A finished result stays until another one is finished: it has networks and test errors.
+    """
+    closed = bench.archive.iterations()
+    if not closed or finished_under(bench.run.directory) is not None:
         return
     version = closed[-1]["weights_version"]
-    write_networks(bench, front_of(bench, version, *measured_values(bench, version)))
+    write_networks(bench, front_of(bench, version, *measured(bench, version).allowed))
 
 
 def write_probed_front(bench: Workbench) -> None:
@@ -127,7 +146,6 @@ def write_networks(bench: Workbench, front: Front) -> Front:
     for network in front["networks"]:
         if network["origin"] == PUBLISHED:
             write_network(bench, front, network, untrained[network["architecture"]], taken)
-    carry_finetuned(bench.run.directory, front)
     write_front(bench, front)
     return front
 
@@ -186,11 +204,14 @@ def trained_on(front: Front) -> list[Entry]:
     return [network for network in front["networks"] if network["origin"] == TRANSFER]
 
 
-def verdict(front: Front, untested: int = 0) -> list[str]:
+def verdict(front: Front, untested: int = 0, carried: int = 0, balanced: bool = False) -> list[str]:
     """What a user should know about a result, in sentences; nothing where all went well.
 
     Args:
+        front: that is about to be written.
         untested: networks that left the front since there was no time to test them.
+        carried: networks that were fine-tuned before, and stay.
+        balanced: as of `of_no_use`.
     """
     networks, found = front["networks"], []
     published = sum(network["origin"] == PUBLISHED for network in networks)
@@ -211,12 +232,30 @@ def verdict(front: Front, untested: int = 0) -> list[str]:
     if len(networks) < FEW_NETWORKS:
         number = f"{len(networks)} network{'s' * (len(networks) != 1)}"
         found.append(f"only {number} on the front: a larger --budget, more pictures or a quieter machine give more")
+    if carried:
+        found.append(f"{plural(carried, 'network')} that had been fine-tuned before stayed as {IT[carried == 1]}")
+    return [*found, *of_no_use(front, balanced)]
+
+
+def of_no_use(front: Front, balanced: bool) -> list[str]:
+    """A sentence where the most accurate network is no better than always answering one class; nothing elsewhere.
+
+    Args:
+        front: with at least one network.
+        balanced: whether each class counts the same, as in a run that weighs rare ones up.
+    """
     chosen = best(networks_of(front))
     split, error = ("val", chosen.val_error) if chosen.test_error is None else ("test", chosen.test_error)
-    majority = front["majority_error"][split]
-    if error >= majority:
-        found.append(
-            f"the most accurate network is {error:.1f}% wrong, and always answering the most frequent class "
-            f"{majority:.1f}%: it is of no use yet. A larger --budget or more pictures of the rare classes may help"
-        )
-    return found
+    majority, counted = front["majority_error"][split], ""
+    if balanced and split == "test":
+        entry = next(network for network in front["networks"] if network["architecture"] == chosen.architecture)
+        confusion = np.array(entry["test_confusion"], dtype=np.int64)
+        classes = int((confusion.sum(axis=1) > 0).sum())
+        error, majority = balanced_error(confusion) or 0.0, 100.0 * (1 - 1 / classes)
+        counted = " where each class counts the same"
+    if error < majority or not majority:  # pictures of one class alone tell nothing
+        return []
+    return [
+        f"the most accurate network is {error:.1f}% wrong{counted}, and always answering the most frequent class "
+        f"{majority:.1f}%: it {OF_NO_USE} yet. A larger --budget or more pictures of the rare classes may help"
+    ]

@@ -12,7 +12,7 @@ from typing import Any
 
 from naturalize.errors import UserError
 
-NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "ceph", "lustre", "beegfs"}
+NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "ceph", "lustre", "beegfs", "gpfs"}
 
 
 @contextlib.contextmanager
@@ -54,6 +54,12 @@ def file_system(path: Path) -> str:
     target = path.absolute().resolve()
     holding = [(len(point), kind) for _, point, kind, *_ in mounts if target.is_relative_to(point)]
     return max(holding)[1] if holding else ""
+
+
+def on_network_drive(path: Path) -> bool:
+    """Whether a path may lie on a drive that several machines share; file systems in user space count as such."""
+    kind = file_system(path)
+    return kind in NETWORK_FILE_SYSTEMS or kind.startswith("fuse.")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

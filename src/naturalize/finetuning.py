@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,8 +17,9 @@ from typing import Any, cast
 import numpy as np
 from torch import Tensor, nn
 
+from naturalize.conclude import OF_NO_USE, of_no_use
 from naturalize.errors import UserError
-from naturalize.files import write_json
+from naturalize.files import check_content, checksum_of, write_json
 from naturalize.last_adaptation import with_validation
 from naturalize.preparing import RATE_OF_KEPT
 from naturalize.run.checkpoints import Checkpoints
@@ -42,6 +43,7 @@ class Job:
     """The fine-tuning that is under way in a run, kept in `job.json`.
 
     Attributes:
+        asked: what its networks were chosen by.
         networks: architecture strings, in the order in which they are trained.
         budget_s: wall clock in all.
         begun_s: second of the job's clock at which the first training began; None before.
@@ -53,22 +55,29 @@ class Job:
         self.facts = facts
 
     @classmethod
-    def of(cls, run: Path, networks: Sequence[str], budget_s: float) -> Job:
+    def of(cls, run: Path, asked: dict[str, list[str]], budget_s: float, choose: Callable[[], list[str]]) -> Job:
         """The job in a run's directory where it is the same one, to go on with; a new one where there is none.
+
+        Args:
+            run: its directory.
+            asked: what the networks are chosen by, as the caller gave it.
+            budget_s: wall clock in all.
+            choose: gives the networks of a new job. One that goes on keeps its own: the front has changed since.
 
         Raises:
             UserError: another one is under way.
         """
         directory, version = run / DIRECTORY, read_front(run)["weights_version"]
-        facts = {"networks": list(networks), "budget_s": budget_s, "weights_version": version}
+        facts = {"asked": asked, "budget_s": budget_s, "weights_version": version}
         try:
-            found = json.loads((directory / "job.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # none, or a damaged one: nothing of it can be used
+            found = check_content(json.loads((directory / "job.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, AttributeError):  # none, or a damaged one: nothing of it can be used
             found = None
         if found is None or found.get("weights_version") != version:
+            facts |= {"networks": choose(), "used_s": 0.0, "begun_s": None, "done": []}
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir()
-            return cls(directory, {**facts, "used_s": 0.0, "begun_s": None, "done": []})
+            return cls(directory, facts)
         if any(found.get(name) != value for name, value in facts.items()):
             raise UserError(
                 f"the fine-tuning of {', '.join(found['networks'])} in {found['budget_s']:.0f}s is under way in {run}: "
@@ -98,7 +107,7 @@ class Job:
     def write(self, **facts: Any) -> None:
         """Change facts, durably."""
         self.facts |= facts
-        write_json(self.directory / "job.json", self.facts)
+        write_json(self.directory / "job.json", {**self.facts, "checksum": checksum_of(self.facts)})
 
     def turn(self, number: int, used_s: float) -> Extent:
         """How long a network's training lasts: an equal share of what is left when the first one begins.
@@ -122,7 +131,7 @@ def finetune(bench: Workbench, job: Job) -> None:
 
     Networks that learnt from the validation pictures too go on with them: these cannot judge any more, so each takes
     the old one's place. front.json keeps what the numbers were before, and the test split is read for the networks that
-    are replaced. What one of them is better than in everything leaves the front, unless it is to be fine-tuned itself.
+    are replaced. In the end, what another network is better than in everything leaves the front.
     """
     front = read_front(bench.run.directory)
     bench.choose_images(val_version(front))
@@ -138,6 +147,9 @@ def finetune(bench: Workbench, job: Job) -> None:
         if takes_place(bench, entry, subnet, arch, judged):
             deliver(bench, front, job, text, subnet, judged)
         job.write(done=[*job.done, text])
+    if one_version(front):
+        front["networks"] = still_on_front(bench, front)
+        write_front(bench, front)
     job.forget()
 
 
@@ -159,13 +171,15 @@ def takes_place(bench: Workbench, entry: Entry, subnet: Subnet, arch: Architectu
 def deliver(bench: Workbench, front: Front, job: Job, text: str, subnet: Subnet, judged: bool) -> None:
     """Read the test split for a network that takes an old one's place, and write the front with it.
 
-    Networks of the job stay, dominated or not: they were asked for, and some are yet to be trained.
+    Networks of the job stay until it ends, dominated or not: some are yet to be trained.
     """
     with bench.watch.phase("final", version=front["weights_version"]):
         measure_test(bench, front, finetuned={text: subnet})
     if judged:
         kept = still_on_front(bench, front)
         front["networks"] = [n for n in front["networks"] if n in kept or n["architecture"] in job.networks]
+    others = [note for note in front["notes"] if OF_NO_USE not in note]
+    front["notes"] = [*others, *of_no_use(front, bench.run.settings.balanced)]
     write_front(bench, front)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain, zip_longest
 
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 
 from naturalize import rng
 from naturalize.archive import Measurement
-from naturalize.conclude import conclude, conclude_untrained, write_probed_front, write_stopped_front
+from naturalize.conclude import conclude, conclude_untrained, is_over, write_probed_front, write_stopped_front
 from naturalize.drawing import distribution, drawn, in_rounds
-from naturalize.errors import Interrupted, UserError
+from naturalize.errors import Interrupted
 from naturalize.initial import first_members, wholes
 from naturalize.last_adaptation import forget
 from naturalize.objectives import ERROR
@@ -24,11 +23,11 @@ from naturalize.preparing import peak_rate, prepare
 from naturalize.probing import probe
 from naturalize.run.front import finished_under
 from naturalize.search import Guided, make_guided, non_dominated, survive
-from naturalize.selection import hypervolume_of, measurement_of, objective_values, probed_measurements
+from naturalize.selection import Pass, hypervolume_of, measured, measurements_of
 from naturalize.session import Session
 from naturalize.space import Architecture, Codes, unique_rows
 from naturalize.training.adapt import cosine
-from naturalize.training.engine import at_once, side_by_side
+from naturalize.training.engine import side_by_side
 from naturalize.workbench import Workbench, images_of
 
 WHOLE = 1 / 3  # of the steps of an adaptation, for the largest network where it was published: all others are its parts
@@ -52,23 +51,6 @@ def transfer(nat: Transfer) -> None:
     nat.conclude()
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Members of an archive with finite values, all under one weights version.
-
-    Attributes:
-        codes: `(n, d)`.
-        error: `(n,)` in percent, the mean over views.
-        values: objectives in the run's order, `(n, m)`.
-        feasible: whether each meets the requirements, `(n,)`.
-    """
-
-    codes: Codes
-    error: NDArray[np.float64]
-    values: NDArray[np.float64]
-    feasible: NDArray[np.bool_]
-
-
 class Transfer:
     """The steps of `transfer` on one run, as far as its pace lets them go."""
 
@@ -89,12 +71,9 @@ class Transfer:
         return pace_of(self.bench, self.session.version)
 
     @property
-    def is_over(self) -> bool:
-        """Whether the budget was spent before anything could be trained, with the published network to show for it."""
-        budget_s = self.settings.budget_s
-        untrained = self.session.version < 0 and self.session.state["complete"]
-        late = budget_s is not None and self.watch.used_s > budget_s
-        return untrained and late and bool(probed_measurements(self.bench))
+    def is_untrained(self) -> bool:
+        """Whether nothing has been trained yet, nor begun to be."""
+        return self.session.version < 0 and bool(self.session.state["complete"])
 
     def probe(self) -> None:
         """The published network at several resolutions: a front at once."""
@@ -122,7 +101,7 @@ class Transfer:
             self.archive.set_members(t, first_members(self.bench, self.pace.initial))
         return self.archive.members(t)
 
-    def measure(self, t: int, final: bool = False) -> Measured:
+    def measure(self, t: int, final: bool = False) -> Pass:
         """One pass over the archive under weights version t: all of it, or what the clock allows."""
         members = self.members(t)
         known = self.archive.measurements(self.run.context(ERROR, t))
@@ -136,15 +115,15 @@ class Transfer:
 
         with self.watch.phase("measure", iteration=t, version=t):
             wanted = (arch for arch in self.while_time(members, t, final) if arch not in known)
-            for found in side_by_side(self.measure_one, wanted, self.bench.device, tell):
-                for name, measurement in found.items():
+            for one in side_by_side(self.measure_one, wanted, self.bench.device, tell):
+                for name, measurement in one.items():
                     self.archive.record(self.run.context(name, t), measurement)
-                known[found[ERROR].architecture] = found[ERROR]
+                known[one[ERROR].architecture] = one[ERROR]
                 tell()
             self.pace.end(t, final)
-        measured = self.measured(members, t)
-        self.close(t, measured, final)
-        return measured
+        found = measured(self.bench, t, members)
+        self.close(t, found, final)
+        return found
 
     def while_time(self, members: list[Architecture], t: int, final: bool) -> Iterator[Architecture]:
         """The members in order, for as long as there is time to measure one more."""
@@ -155,30 +134,13 @@ class Transfer:
 
     def measure_one(self, arch: Architecture) -> dict[str, Measurement]:
         """The measured objectives of an architecture under the weights of now; error first."""
-        found = {}
-        for name, objective in self.bench.measures.items():
-            start = self.watch.used_s
-            measurement = measurement_of(objective, arch)
-            seconds = (self.watch.used_s - start) / at_once(self.bench.device)
-            found[name] = replace(measurement, seconds=seconds)
+        found = measurements_of(self.bench, arch)
         self.pace.took(sum(measurement.seconds for measurement in found.values()))
         return found
 
-    def measured(self, members: list[Architecture], t: int) -> Measured:
-        """Members with finite objectives under weights version t. Raises `UserError` where none has them."""
-        found = self.archive.measurements(self.run.context(ERROR, t))
-        known = [arch for arch in members if arch in found]
-        codes, error = self.space.codes(known), self.archive.values([self.run.context(ERROR, t)], known)
-        values = objective_values(self.bench, t, codes, error)
-        finite = np.isfinite(error) & np.isfinite(values).all(axis=1)
-        if not finite.any():
-            raise UserError("no network could be measured: see the statuses in archive.sqlite")
-        codes = codes[finite]
-        return Measured(codes, error[finite], values[finite], self.problem.allowed(codes))
-
-    def close(self, t: int, measured: Measured, final: bool) -> None:
+    def close(self, t: int, measured: Pass, final: bool) -> None:
         """Record what an iteration's measuring pass came to, and tell."""
-        values = measured.values[measured.feasible]
+        _, values = measured.allowed
         front = int(non_dominated(values).sum()) if len(values) else 0
         facts = {
             "weights_version": t,
@@ -190,14 +152,13 @@ class Transfer:
         self.archive.close_iteration(t, facts)
         self.watch.event("iteration", iteration=t, final=final, **facts)
 
-    def front(self, measured: Measured) -> list[tuple[Architecture, str]]:
+    def front(self, measured: Pass) -> list[tuple[Architecture, str]]:
         """Members that no other dominates, and the largest network at every resolution where it was published."""
-        codes = measured.codes[measured.feasible]
-        codes = codes[non_dominated(measured.values[measured.feasible])]
-        codes = unique_rows(np.concatenate([wholes(self.bench), codes]))
+        codes, values = measured.allowed
+        codes = unique_rows(np.concatenate([wholes(self.bench), codes[non_dominated(values)]]))
         return [(arch, "survivor") for arch in self.space.architectures(codes)]
 
-    def searched(self, measured: Measured, t: int) -> list[tuple[Architecture, str]]:
+    def searched(self, measured: Pass, t: int) -> list[tuple[Architecture, str]]:
         """Survivors, and what the search of this iteration proposes."""
         kept, new = self.pace.next_members(t, lambda: self.seconds(t))
         return self.merge(self.survive(measured, kept, t), self.search(self.fit(measured, t), new, t))
@@ -206,15 +167,15 @@ class Transfer:
         """What the measurements of pass t took."""
         return [measurement.seconds for measurement in self.archive.measurements(self.run.context(ERROR, t)).values()]
 
-    def survive(self, measured: Measured, keep: int, t: int) -> Codes:
+    def survive(self, measured: Pass, keep: int, t: int) -> Codes:
         """Codes of the survivors by reference directions, the front first; all feasible members where these are few."""
-        feasible = np.flatnonzero(measured.feasible)
-        chosen = survive(measured.values[feasible], keep, rng.integer(self.bench.seed, "survive", t))
-        return measured.codes[feasible[chosen]]
+        codes, values = measured.allowed
+        return codes[survive(values, keep, rng.integer(self.bench.seed, "survive", t))]
 
-    def fit(self, measured: Measured, t: int) -> Guided:
+    def fit(self, measured: Pass, t: int) -> Guided:
         """The search of this iteration, told what was measured under its weights version."""
         settings, seed = self.settings, rng.integer(self.bench.seed, "search", t)
+        known = set(self.space.architectures(measured.codes))
         with self.watch.phase("fit", iteration=t):
             searcher = make_guided(
                 settings.search,
@@ -225,6 +186,8 @@ class Transfer:
                 n_initial=0,
                 progress=self.watch.progress,
             )
+            failed = self.space.codes([arch for arch in self.archive.failed(self.run.task_name) if arch not in known])
+            searcher.tell(failed, np.full((len(failed), len(settings.objectives)), np.nan))
             searcher.tell(measured.codes, measured.values)
             tau = searcher.rank_correlation(ERROR) if ERROR in self.problem.measured else np.nan
         pairs = len(measured.codes)
@@ -267,9 +230,8 @@ class Transfer:
         if finished is not None and finished[0] == t and (finished[1] or self.pace.learns_no_more):
             forget(self.run.directory)
             return
-        measured = self.measure(t, final=True)
-        codes, values = measured.codes[measured.feasible], measured.values[measured.feasible]
-        conclude(self.bench, self.session, t, codes, values, self.pace.ending())
+        found = self.measure(t, final=True)
+        conclude(self.bench, self.session, t, *found.allowed, self.pace.ending())
 
 
 def run_transfer(bench: Workbench) -> None:
@@ -279,7 +241,7 @@ def run_transfer(bench: Workbench) -> None:
     """
     try:
         nat = Transfer(bench)
-        if nat.is_over:
+        if is_over(bench, nat.is_untrained):
             conclude_untrained(bench)
         else:
             transfer(nat)

@@ -1,6 +1,7 @@
 """Numbers as people read them, in the terminal, in messages and in reports."""
 
-import math
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 
 def count(value: float) -> str:
@@ -37,7 +38,10 @@ def plural(n: int, thing: str, things: str = "") -> str:
     return f"{n:,} {thing if n == 1 else things or thing + 's'}"
 
 
-def standard_error(error: float, images: int) -> float:
-    """Of a share of `images` in percent, both in percent: sqrt(p (1 - p) / n)."""
-    share = min(max(error / 100, 0.0), 1.0)
-    return 100 * math.sqrt(share * (1 - share) / max(images, 1))
+def standard_error(errors: ArrayLike, images: int) -> NDArray[np.float64]:
+    """Of errors in percent of so many images, in points: that of a binomial share, by Laplace's rule.
+
+    No error in few images is no certainty: one more of each kind counts as seen. Shapes: `(n,) -> (n,)`, or one number.
+    """
+    shares = (np.asarray(errors, dtype=np.float64) / 100.0 * images + 1.0) / (images + 2.0)
+    return 100.0 * np.sqrt(shares * (1.0 - shares) / max(images, 1))

@@ -46,11 +46,12 @@ def open_model(source: str | Path | Run | RunNetwork, require: Sequence[str] = (
         source = Run(source)
     if isinstance(source, Run):
         return model_of(source.best(require))
+    if require:
+        what = "this" if isinstance(source, RunNetwork) else Path(source)
+        raise UserError(f"--require chooses among the networks of a run; {what} is one network")
     if isinstance(source, RunNetwork):
         return model_of(source)
     path = Path(source)
-    if require:
-        raise UserError(f"--require chooses among the networks of a run; {path} is one network")
     if not path.exists():
         raise UserError(f"{path}: no such file or run")
     onnx = OnnxModel(path)

@@ -26,7 +26,7 @@ from naturalize.supernet import Subnet, Supernet
 from naturalize.supernet.subnet import ClassificationHead
 from naturalize.tensor_files import load_tensors, save_tensors
 from naturalize.training.engine import side_by_side
-from naturalize.training.evaluate import fold, logits_of
+from naturalize.training.evaluate import fold, logits_of, logits_on
 from naturalize.warm_start import logistic_regression, plain_network, with_classifier
 from naturalize.weights import transplant
 from naturalize.workbench import Workbench, chosen_images
@@ -117,12 +117,13 @@ def probe(bench: Workbench) -> Probes | None:
 
     def read(side: int) -> tuple[int, Tensor, Tensor, Tensor, Tensor]:
         start = watch.used_s
-        of_train = seen(bench, network, train.pixels(rows, side))
+        of_train = logits_of(network, train.pixels(rows, side), bench.device, bench.progress).clone()
         weight, bias = logistic_regression(bench.task, of_train, labels)
-        answers = [
-            seen(bench, network, val(np.arange(len(val)), side, view)) @ weight.T + bias for view in range(val.views)
-        ]
-        wrong = torch.stack([bench.task.wrong(logits, truth) for logits in answers])
+        of_val = (
+            logits_on(network, val, np.arange(len(val)), side, bench.device, bench.progress, view).clone()
+            for view in range(val.views)
+        )
+        wrong = torch.stack([bench.task.wrong(features @ weight.T + bias, truth) for features in of_val])
         seconds_by_pixel.append((watch.used_s - start) / side**2)
         return side, of_train, weight, bias, wrong
 
@@ -177,11 +178,6 @@ def probe_networks(bench: Workbench, resolutions: Sequence[int]) -> dict[int, Su
     return {
         side: with_classifier(copy.deepcopy(network), probes.weight[side], probes.bias[side]) for side in resolutions
     }
-
-
-def seen(bench: Workbench, network: nn.Module, pixels: NDArray[np.uint8]) -> Tensor:
-    """Features of pixels, `(n, channels)`, on the CPU."""
-    return logits_of(network, pixels, bench.device, bench.watch.progress_in_thread).clone()
 
 
 def architecture_at(bench: Workbench, resolution: int) -> Architecture:

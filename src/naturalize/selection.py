@@ -3,25 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from naturalize.archive import Measurement
+from naturalize.errors import UserError
+from naturalize.numbers import standard_error
 from naturalize.objectives import COST, ERROR, Measures, of_kind
 from naturalize.objectives.error import Chosen
 from naturalize.probing import architecture_at, probes_of
-from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, standard_error, val_version
+from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, val_version
 from naturalize.search import hypervolume, non_dominated
 from naturalize.space import Architecture, Codes
 from naturalize.tasks import majority_error
+from naturalize.training.engine import at_once
 from naturalize.version import __version__
 from naturalize.workbench import Workbench
 
 Floats = NDArray[np.float64]
 Front = dict[str, Any]  # front.json
 Entry = dict[str, Any]  # one of its networks
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a measuring pass came to: architectures with finite values, all under one weights version.
+
+    Attributes:
+        codes: `(n, d)`.
+        error: `(n,)` in percent, the mean over views.
+        values: objectives in the run's order, `(n, m)`.
+        feasible: whether each meets the requirements, `(n,)`.
+    """
+
+    codes: Codes
+    error: Floats
+    values: Floats
+    feasible: NDArray[np.bool_]
+
+    @property
+    def allowed(self) -> tuple[Codes, Floats]:
+        """Codes and values of those that meet the requirements."""
+        return self.codes[self.feasible], self.values[self.feasible]
+
+
+def measured(bench: Workbench, version: int, members: Sequence[Architecture] | None = None) -> Pass:
+    """What was measured on validation under a weights version. Raises `UserError` where nothing has finite values.
+
+    Args:
+        bench: of the run.
+        version: of the weights.
+        members: of these alone, in their order; of all where None.
+    """
+    context, space = bench.run.context(ERROR, version), bench.supernet.family.space
+    found = bench.archive.measurements(context)
+    known = list(found) if members is None else [arch for arch in members if arch in found]
+    codes, error = space.codes(known), bench.archive.values([context], known)
+    values = objective_values(bench, version, codes, error)
+    finite = np.isfinite(error) & np.isfinite(values).all(axis=1)
+    if not finite.any():
+        raise UserError("no network could be measured: see the statuses in archive.sqlite")
+    codes = codes[finite]
+    return Pass(codes, error[finite], values[finite], bench.problem.allowed(codes))
 
 
 def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learns_on: bool = False) -> Front:
@@ -147,17 +193,6 @@ def network_of(bench: Workbench, version: int, measurement: Measurement, origin:
     }
 
 
-def measured_values(bench: Workbench, version: int) -> tuple[Codes, Floats]:
-    """Architectures that meet the requirements and were measured under a version, `(n, d)`, and objectives `(n, m)`."""
-    found = bench.archive.measurements(bench.run.context(ERROR, version))
-    good = [m for m in found.values() if m.status == "ok"]
-    codes = bench.supernet.family.space.codes([m.architecture for m in good])
-    error = np.array([m.value for m in good], dtype=np.float64)
-    feasible = bench.problem.allowed(codes)
-    codes, error = codes[feasible], error[feasible]
-    return codes, objective_values(bench, version, codes, error)
-
-
 def objective_values(bench: Workbench, version: int, codes: Codes, error: Floats) -> Floats:
     """Objectives of architectures in the run's order. Shapes: `(n, d), (n,) -> (n, m)`.
 
@@ -185,11 +220,22 @@ def measured_besides(bench: Workbench, version: int, archs: Sequence[Architectur
     return found
 
 
-def measurement_of(objective: Measures, arch: Architecture, seconds: float = 0.0) -> Measurement:
+def measurements_of(bench: Workbench, arch: Architecture) -> dict[str, Measurement]:
+    """The measured objectives of an architecture under the weights of now, by name, each with what it took."""
+    found = {}
+    for name, objective in bench.measures.items():
+        start = bench.watch.used_s
+        measurement = measurement_of(objective, arch)
+        seconds = (bench.watch.used_s - start) / at_once(bench.device)
+        found[name] = replace(measurement, seconds=seconds)
+    return found
+
+
+def measurement_of(objective: Measures, arch: Architecture) -> Measurement:
     """One architecture's value of an objective, as the archive keeps it."""
     result = objective.measure(np.array([arch.code]))
     detail = result.details[0] if result.details else {}
-    return Measurement(arch, float(result.values[0]), float(result.spread[0]), result.status[0], seconds, detail)
+    return Measurement(arch, float(result.values[0]), float(result.spread[0]), result.status[0], 0.0, detail)
 
 
 def reference_of(bench: Workbench) -> list[float]:
@@ -201,12 +247,20 @@ def reference_of(bench: Workbench) -> list[float]:
             return majority_error(np.asarray(bench.val.labels)) or 100.0  # where validation has one class alone
         if name in bench.problem.exact:
             return 1.05 * float(bench.problem.exact[name](np.array([largest.code]))[0])
-        measured = bench.archive.decide(
-            f"largest {name}", lambda: float(bench.measures[name].measure(np.array([largest.code])).values[0])
-        )
-        return 1.05 * float(measured)
+        return 1.05 * float(bench.archive.decide(f"largest {name}", lambda: large_value(bench, name)))
 
     return [reference(name) for name in bench.run.settings.objectives]
+
+
+def large_value(bench: Workbench, name: str) -> float:
+    """Of a measured objective: the largest network's, or of the next smaller first member that has a positive one."""
+    space, members = bench.supernet.family.space, bench.archive.members(0)
+    order = np.argsort(-bench.problem.exact[COST](space.codes(members)), kind="stable").tolist()
+    for arch in (space.largest, *(members[row] for row in order)):
+        value = float(bench.measures[name].measure(np.array([arch.code])).values[0])
+        if np.isfinite(value) and value > 0:
+            return value
+    return 1.0
 
 
 def hypervolume_of(bench: Workbench, values: Floats) -> float:

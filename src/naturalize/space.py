@@ -95,7 +95,7 @@ class SearchSpace:
     Args:
         name: what messages call the space.
         variables: in the order of the columns of codes.
-        rules: pairs of column indices; a chain's pairs stand in the order in which absence spreads.
+        rules: pairs of column indices.
 
     Raises `UserError` for bounds and rules that make no sense.
 
@@ -109,8 +109,8 @@ class SearchSpace:
 
     def __init__(self, name: str, variables: Sequence[Variable], rules: Sequence[tuple[int, int]] = ()) -> None:
         self.name = name
-        self.rules = tuple(rules)
-        check_space(name, variables, self.rules)
+        check_space(name, variables, rules)
+        self.rules = parents_before(rules)
         self.variables = within_rules(variables, self.rules)
         self.lower: Codes = np.array([variable.lower for variable in self.variables], dtype=np.int64)
         self.upper: Codes = np.array([variable.upper for variable in self.variables], dtype=np.int64)
@@ -309,6 +309,19 @@ def check_space(name: str, variables: Sequence[Variable], rules: Sequence[tuple[
             above = parents.get(above, above)
         if above in parents:
             raise UserError(f"{name}: {variables[child].name} depends on itself by way of its rules")
+
+
+def parents_before(rules: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The rules in an order in which absence spreads: that of a parent before those of its children."""
+    parents = dict(rules)
+
+    def depth(column: int) -> int:
+        above = 0
+        while column in parents:
+            column, above = parents[column], above + 1
+        return above
+
+    return tuple(sorted(rules, key=lambda rule: depth(rule[0])))
 
 
 def within_rules(variables: Sequence[Variable], rules: Sequence[tuple[int, int]]) -> tuple[Variable, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -28,7 +29,7 @@ from naturalize.run.front import PUBLISHED, TRANSFER, read_front, val_version
 from naturalize.run.run import card_of
 from naturalize.schedule import FEWEST_TESTED
 from naturalize.search import non_dominated
-from naturalize.selection import Entry, Front
+from naturalize.selection import Entry, Front, still_on_front
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
 from naturalize.training.engine import at_once, side_by_side
@@ -113,23 +114,29 @@ def write_front(bench: Workbench, front: Front) -> None:
             path.unlink()
 
 
-def carry_finetuned(directory: Path, front: Front) -> None:
-    """Take what was fine-tuned over from front.json of a run, which a new front is about to replace.
+def carry_finetuned(bench: Workbench, front: Front) -> int:
+    """Take what was fine-tuned over from front.json of a run, which a new front is about to replace. Returns how many.
 
-    Each stays in place of a network of the same architecture that is no better on validation: a run that goes on does
-    not train them again.
+    Where validation can judge, a network stays that nothing new is better than. It cannot where networks learnt from
+    its pictures, in a last adaptation: then each stays, and takes the place of a new one of the same architecture.
     """
+    directory = bench.run.directory
     try:
-        networks = read_front(directory)["networks"]
+        before = read_front(directory)
     except UserError:  # there is none, or a damaged one
-        return
-    for old in networks:
+        return 0
+    judged, carried = one_version(before) and one_version(front), []
+    for old in before["networks"]:
         if not old.get("before_finetuning") or not old["weights"] or not (directory / old["weights"]).exists():
             continue
         same = [network for network in front["networks"] if network["architecture"] == old["architecture"]]
-        if all(network["val_error_views"] >= old["val_error_views"] for network in same):
+        if not judged or all(network["val_error_views"] >= old["val_error_views"] for network in same):
             others = [network for network in front["networks"] if network not in same]
             front["networks"] = sorted([*others, old], key=lambda network: network[COST])
+            carried.append(old)
+    if carried and judged:
+        front["networks"] = still_on_front(bench, front)
+    return sum(old in front["networks"] for old in carried)
 
 
 def names_taken(directory: Path) -> set[str]:
@@ -240,7 +247,7 @@ def fill_in_test(bench: Workbench, network: Entry, logits: Tensor, pixels: Pixel
     labels = np.asarray(pixels.labels)
     index, probability = bench.task.predictions(logits)
     predicted = index.numpy()
-    wrong = predicted != labels
+    wrong = bench.task.wrong(logits, torch.from_numpy(labels)).numpy()
     network["test_error"] = 100.0 * int(wrong.sum()) / len(labels)
     network["test_images"] = len(labels)
     classes = len(bench.run.class_names)

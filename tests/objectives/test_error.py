@@ -86,6 +86,7 @@ def test_D4_an_error_is_the_mean_over_views_of_the_share_of_wrong_answers(supern
     "lacking",
     [
         torch.OutOfMemoryError("CUDA out of memory.\nand more"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 7 bytes."),
         RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 7 bytes."),
         MemoryError("Unable to allocate 7 GiB"),
         MemoryError(),
@@ -100,6 +101,13 @@ def test_C12_what_there_is_no_memory_for_gets_a_status_and_no_value(supernet, er
     assert [status.startswith("out of memory") for status in found.status] == [True] * 2
     assert "\n" not in found.status[0]
     assert np.isnan(found.values).all()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="about the allocator of CPUs")
+def test_C12_so_it_is_known_from_what_torch_raises_here(supernet, error, monkeypatch):
+    monkeypatch.setattr(error.subnets, "of", lambda arch: torch.empty(2**58))
+    found = error.measure(supernet.family.space.corners()[:1])
+    assert found.status[0].startswith("out of memory")
 
 
 def test_C12_any_other_error_is_raised(supernet, error, monkeypatch):

@@ -11,6 +11,7 @@ from naturalize import schedule
 from naturalize.errors import UserError
 from naturalize.objectives import OBJECTIVES, Measured, Objective
 from naturalize.search import non_dominated
+from naturalize.supernet import make_family
 from naturalize.supernet.layers import LayerTable
 
 
@@ -26,8 +27,8 @@ class Roughness:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A transfer by error, a measured objective and a counted one, with a limit."""
+def data():
+    """Pictures, with the two objectives registered while they are in use."""
     labels = np.arange(48) % 3
     images = (40 + 80 * labels[:, None, None] + np.random.default_rng(0).integers(0, 30, (48, 8, 8))).astype(np.uint8)
     rough = Objective(
@@ -40,10 +41,19 @@ def run(tmp_path_factory):
         patch.setattr(LayerTable, "kernels", lambda table: np.where(table.params() > 0, table.kernel, 0), raising=False)
         patch.setattr(schedule, "INITIAL", 24)
         patch.setattr(schedule, "NEW", 6)
-        out = tmp_path_factory.mktemp("runs") / "run"
-        options = {"objectives": ("error", "roughness", "kernels"), "iterations": 1, "epochs": 1, "listeners": ()}
-        naturalize.transfer((images, labels), out, **options, require="kernels<10000")
-        yield naturalize.open_run(out)
+        yield images, labels
+
+
+def transferred(data, out, iterations):
+    """A transfer by error, a measured objective and a counted one, with a limit."""
+    options = {"objectives": ("error", "roughness", "kernels"), "iterations": iterations, "epochs": 1, "listeners": ()}
+    return naturalize.transfer(data, out, **options, require="kernels<10000")
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    """Of one iteration."""
+    return transferred(data, tmp_path_factory.mktemp("runs") / "run", 1)
 
 
 def test_the_front_is_of_all_objectives(run):
@@ -73,6 +83,35 @@ def test_every_value_is_in_the_archive_in_a_context_of_its_own(run):
     for errors, rough in found:
         assert errors.keys() == rough.keys()
     assert {measurement.status for measurement in found[0][1].values()} == {"ok", "lost"}
+
+
+def test_N14_what_could_not_be_measured_is_measured_no_more(data, tmp_path):
+    """Failures are told to the search of every iteration, whatever weights version they are of."""
+    run = transferred(data, tmp_path / "run", 2)
+    with closing(run.archive()) as archive:
+        lost = archive.failed(run.task_name)
+        versions = [facts["weights_version"] for facts in archive.iterations()]
+        asked = [set(archive.measurements(run.context("roughness", version))) for version in versions]
+    assert lost
+    assert len(versions) == 3
+    for arch in lost:
+        assert sum(arch in each for each in asked) == 1, "once, and never again"
+
+
+def test_reference_points_do_without_the_largest_network(data, tmp_path, monkeypatch):
+    """Where that cannot be measured, the next smaller member says what is large."""
+    upper, measure = make_family("mini", 8).space.upper, Roughness.measure
+
+    def without_the_largest(self, codes):
+        found = measure(self, codes)
+        found.values[(codes[:, 1:] == upper[1:]).all(axis=1)] = np.nan
+        return found
+
+    monkeypatch.setattr(Roughness, "measure", without_the_largest)
+    run = transferred(data, tmp_path / "run", 1)
+    front = json.loads((run.directory / "front.json").read_text())
+    assert np.isfinite(front["reference"]).all()
+    assert front["hypervolume"][-1]["hypervolume"] > 0
 
 
 def test_limits_go_on_the_counted_one_alone(run):

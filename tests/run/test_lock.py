@@ -61,7 +61,7 @@ def test_C9_another_host_that_holds_the_lock_still_keeps_it(tmp_path, holder):
 
 
 def test_R13_on_a_network_drive_the_lock_of_another_host_is_refused_with_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(lock, "file_system", lambda path: "nfs4")
+    monkeypatch.setattr(lock, "on_network_drive", lambda path: True)
     (tmp_path / "lock.json").write_text(json.dumps({"pid": 7, "host": "elsewhere"}))
     with pytest.raises(UserError, match=r"process 7 on elsewhere.*delete .*lock\.json"), locked(tmp_path):
         pass

@@ -1,6 +1,7 @@
 """What users of other searches met (the rows of a collection of their reports), on spaces of our own."""
 
 import os
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
@@ -10,7 +11,17 @@ import pytest
 from numpy.typing import NDArray
 
 from naturalize.errors import UserError
-from naturalize.search import METHODS, SearchArchive, SearchError, SearchProblem, make_searcher, search
+from naturalize.search import (
+    METHODS,
+    SearchArchive,
+    SearchError,
+    SearchProblem,
+    hypervolume,
+    make_searcher,
+    propose,
+    search,
+    survive,
+)
 from naturalize.space import Codes, SearchSpace, Variable
 
 Floats = NDArray[np.float64]
@@ -59,6 +70,18 @@ def test_N05_functions_that_change_their_argument_change_a_copy(method: str) -> 
     np.testing.assert_array_equal(archive.values, np.column_stack([loss(archive.codes), size(archive.codes)]))
 
 
+def test_N05_so_do_those_of_a_proposal() -> None:
+    def changed(codes: Codes) -> Floats:
+        found = loss(codes)
+        codes += 1
+        return found
+
+    given = np.array([[3] * 12])
+    one, other = (propose(SPACE, [f, size], given, 5, seed=0, generations=3) for f in (changed, loss))
+    np.testing.assert_array_equal(one, other)
+    assert given.tolist() == [[3] * 12]
+
+
 def test_N06_a_search_that_goes_on_takes_the_new_limits() -> None:
     archive = run(limits={"size": 60})
     on = run(limits={"size": 20}, archive=archive, evaluations=60)
@@ -66,6 +89,25 @@ def test_N06_a_search_that_goes_on_takes_the_new_limits() -> None:
     assert len(archive.front())
     assert (size(archive.codes[archive.front()]) <= 20).all()
     assert (size(archive.codes[40:]) <= 20).all()
+
+
+def test_N06_so_it_does_new_limits_on_what_is_no_objective_and_new_candidates() -> None:
+    first = {"exact": {"size": size, "first": lambda codes: codes[:, 0].astype(float)}}
+    archive = run(**first)
+    run(**first, limits={"first": 2.0}, archive=archive, evaluations=60)
+    assert len(archive.front())
+    assert (archive.codes[archive.front(), 0] <= 2).all()
+    few = np.random.default_rng(0).integers(0, 10, (30, 12))
+    run(candidates=few, archive=archive, evaluations=70)
+    assert {tuple(row) for row in archive.codes[archive.front()].tolist()} <= {tuple(row) for row in few.tolist()}
+
+
+def test_N06_an_archive_with_other_values_of_an_exact_function_is_refused() -> None:
+    archive = run(evaluations=20)
+    with pytest.raises(UserError, match="the exact function size gave other values there"):
+        run(exact={"size": lambda codes: 2.0 * size(codes)}, archive=archive)
+    assert len(archive) == 20
+    assert run(archive=archive) is archive
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -103,6 +145,18 @@ def test_N07_what_is_drawn_in_a_narrow_region_is_uniform() -> None:
         options = 2 if column < 6 else 10
         counts = np.bincount(codes[:, column], minlength=10)[-options:]
         assert abs(counts - 3000 / options).max() < 5 * np.sqrt(3000 / options)
+
+
+@pytest.mark.parametrize("method", ["auto", "random"])
+def test_N07_variables_that_limits_tie_together_move_together(method: str) -> None:
+    """Allowed is x0 + x1 = 9, and so on for six pairs: a million of 10^12, which one change never leads to."""
+
+    def apart(codes: Codes) -> Floats:
+        return np.abs(codes[:, ::2] + codes[:, 1::2] - 9).sum(axis=1).astype(float)
+
+    archive = run(method, exact={"size": size, "apart": apart}, limits={"apart": 0.0}, evaluations=60)
+    assert len(archive) == 60
+    assert (apart(archive.codes) == 0).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -144,7 +198,29 @@ def test_N08_an_exact_function_that_raises_leaves_what_was_measured() -> None:
 
     with pytest.raises(KeyError) as caught:
         run(exact={"size": breaks}, evaluations=2000)
-    assert len(caught.value.archive)  # type: ignore[attr-defined]
+    archive = caught.value.archive  # type: ignore[attr-defined]
+    assert len(archive) >= 20
+    np.testing.assert_array_equal(archive.values, np.column_stack([loss(archive.codes), size(archive.codes)]))
+
+
+def test_N08_what_a_batch_that_fails_gave_one_by_one_is_kept_when_it_is_stopped() -> None:
+    alone = 0
+
+    def stopped(codes: Codes) -> dict[str, Floats]:
+        nonlocal alone
+        if len(codes) > 1:
+            raise ValueError("one at a time")
+        alone += 1
+        if alone == 7:
+            raise KeyboardInterrupt
+        return evaluate(codes)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run("random", evaluate=stopped)
+    archive = caught.value.archive  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(archive.values[:, 0], loss(archive.codes))
+    assert len(archive) == 6
+    assert len(run("random", archive=archive)) == 40
 
 
 def deadly(codes: Codes) -> dict[str, Floats]:
@@ -181,9 +257,31 @@ def test_N10_huge_finite_values_are_values(method: str, huge: float) -> None:
     assert len(archive) >= 60
 
 
+@pytest.mark.parametrize("huge", [1e300, 1e308])
+@pytest.mark.parametrize("method", METHODS)
+def test_N10_so_are_huge_exact_ones(method: str, huge: float) -> None:
+    def penalised(codes: Codes) -> Floats:
+        return np.where(codes[:, 0] < 3, huge, size(codes))
+
+    archive = run(method, exact={"size": penalised}, evaluations=120 if method == "nat" else 60)
+    assert archive.failed == 0
+    assert archive.values[:, 1].max() == huge
+
+
+def test_N10_survival_and_proposals_take_huge_values() -> None:
+    values = np.array([[1e306, 0.0], [0.0, 1e306], [1.0, 1.0], [1e308, 1e308]])
+    assert set(survive(values, 3, seed=0).tolist()) == {0, 1, 2}
+    found = propose(SPACE, [lambda codes: 1e306 * loss(codes) / 1e3, size], np.empty((0, 12)), 5, seed=0, generations=3)
+    assert len(found) == 5
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"known": [lambda codes: np.zeros((2, len(codes)))]}, r"a known function gave the shape \(2, 1\)"),
+        ({"known": [lambda codes: np.full(len(codes), np.nan)]}, "a known function gave values that are not finite"),
+        ({"method": "random", "known": [size]}, "the search random has no predictor: known numbers go with"),
+        ({"method": lambda problem, seed: None, "predictor": "rbf-ensemble"}, "not with a searcher of one's own"),
         ({"exact": {"size": lambda codes: np.full(len(codes), np.nan)}}, "the exact function size gave nan for 0000"),
         ({"exact": {"size": lambda codes: np.zeros(3)}}, r"the exact function size gave the shape \(3,\) for"),
         ({"candidates": [[0] * 11]}, r"candidates have the shape \(n, 12\)"),
@@ -230,6 +328,26 @@ def test_N12_tell_takes_one_shape_only() -> None:
     np.testing.assert_array_equal(searcher.values, values)
 
 
+def test_N12_nothing_public_reshapes_what_it_gets() -> None:
+    archive = SearchArchive(SearchProblem(SPACE, ["loss", "size"], {"size": size}))
+    codes = np.zeros((3, 12), dtype=int)
+    values = np.column_stack([loss(codes), size(codes)])
+    for wrong in ((codes, values.T, [""] * 3), (codes, values, [""]), (codes.T, values, [""] * 3)):
+        with pytest.raises(UserError, match="shape"):
+            archive.add(*wrong)
+    assert len(archive) == 0
+    archive.add(codes, values, [""] * 3)
+    assert archive.values.tolist() == values.tolist()
+    for flat in (values.T, values.ravel(), values[0]):
+        with pytest.raises(ValueError, match=r"values have the shape \(n, 2\)"):
+            hypervolume(flat, [1e3, 1e3])
+    assert hypervolume([], [1e3, 1e3]) == 0.0
+    with pytest.raises(UserError, match="the archive's codes have the shape"):
+        propose(SPACE, [loss], codes.T, 5, seed=0)
+    with pytest.raises(ValueError, match=r"gave the shape \(1,\)"):
+        propose(SPACE, [lambda codes: np.zeros(1)], codes, 5, seed=0)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_N12_a_search_that_is_told_failures_alone_goes_on(method: str) -> None:
     searcher = make_searcher(method, SearchProblem(SPACE, ["loss", "other"]), 0)
@@ -241,7 +359,7 @@ def test_N12_a_search_that_is_told_failures_alone_goes_on(method: str) -> None:
     assert asked >= 100
 
 
-@pytest.mark.parametrize(("method", "most"), [("auto", 35), ("nat", 45)])
+@pytest.mark.parametrize(("method", "most"), [("auto", 35), ("nat", 43)])
 def test_N14_a_region_that_always_fails_is_left_alone(method: str, most: int) -> None:
     def often_fails(codes: Codes) -> dict[str, Floats]:
         return {"loss": np.where(codes[:, 3] >= 7, np.nan, loss(codes) - 20.0 * codes[:, 3])}
@@ -250,3 +368,13 @@ def test_N14_a_region_that_always_fails_is_left_alone(method: str, most: int) ->
     late = np.array([bool(row.reason) for row in archive.rows[-40:]])
     assert archive.failed <= most
     assert late.sum() <= 8
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_warnings_of_the_caller_are_told_as_before(method: str) -> None:
+    """pymoo silences all warnings of the process when it evolves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        before = list(warnings.filters)
+        run(method, evaluations=120 if method == "nat" else 60)
+        assert warnings.filters == before

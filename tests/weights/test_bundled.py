@@ -3,13 +3,15 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from naturalize import options
+from naturalize.errors import UserError
 from naturalize.supernet import make_family
 from naturalize.tasks import Classification
-from naturalize.weights import BUNDLED, has_published, published_supernet
+from naturalize.weights import BUNDLED, bundled, has_published, published_supernet
 
 
 def test_the_file_is_small_and_holds_no_classifier():
@@ -19,6 +21,18 @@ def test_the_file_is_small_and_holds_no_classifier():
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
     assert not [name for name in tensors if ".classifier." in name]
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+
+
+def test_C15_a_damaged_file_is_refused(tmp_path, monkeypatch):
+    for path in BUNDLED.glob("mini.*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(bundled, "BUNDLED", tmp_path)
+    assert bundled.bundled_supernet("mini")
+    content = bytearray((tmp_path / "mini.safetensors").read_bytes())
+    content[-1000] ^= 1
+    (tmp_path / "mini.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=r"is damaged .*: install naturalize again"):
+        bundled.bundled_supernet("mini")
 
 
 def test_the_card_says_how_the_weights_came_to_be():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any  # noqa: E402
 
 import typer  # noqa: E402
 
+from naturalize.cli.memory import keep_memory  # noqa: E402
 from naturalize.cli.study import study_app  # noqa: E402
 from naturalize.errors import Interrupted, UserError, command  # noqa: E402
 from naturalize.version import __version__  # noqa: E402
@@ -76,6 +77,7 @@ def main() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for number in SIGNALS:  # also while torch is imported, and between a run's own handling and the end
         signal.signal(number, lambda signum, frame: fail("stopped", 128 + signum))
+    keep_memory()
     if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0":  # torchrun starts several of us
         print("naturalize: one process does the whole work, this one has nothing to do", file=sys.stderr)
         return

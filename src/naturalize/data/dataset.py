@@ -10,7 +10,7 @@ from PIL import Image
 
 from naturalize.data.decode import UnreadablePicture
 from naturalize.data.parts import SPLITS, Note, Part, counted, left_out, shortened
-from naturalize.data.scan import Room, Seen, scan
+from naturalize.data.scan import Room, Seen, judged, scan
 from naturalize.errors import UserError
 from naturalize.progress import Progress, silent
 
@@ -147,7 +147,9 @@ class Dataset:
         rows = self.splits["test"]
         if not len(rows) or self.entries[rows[0]].seen is not None:
             return
-        seen = scan(self.entries[rows[0]].part, self.room, progress, self.jpeg_side)
+        part = self.entries[rows[0]].part
+        opened = scan(part, self.room, progress, self.jpeg_side)
+        seen = judged(part, opened, [*opened, *(entry.seen for entry in self.entries)])
         unreadable = [error for error in seen if isinstance(error, UnreadablePicture)]
         notes = unreadable_notes(unreadable)
         if strict and unreadable:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ from naturalize.errors import UserError
 
 # Raster formats only: Pillow would run Ghostscript for EPS and takes almost anything for a TGA.
 FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
-DARK = 2**12  # what 16-bit pixels of a camera with 12 bits stay below; divided by 256 they would be nearly black
+FULL_16_BIT = 2**14  # what the brightest of 16-bit pixels reaches at least, or they may hold 10, 12 or 14 bits
+DEEP_COLOURS = re.compile(r";16[BLN]|\('RGB', 65535\)")  # how Pillow's plugins tell its decoders of 16 bits a colour
 PIXELS_LIMIT = 178_956_970  # where Pillow itself calls a picture a decompression bomb, by default
 REDUCIBLE = ("JPEG", "MPO")
 JPEG_SIDE = 224  # the largest resolution of the supernets that are chosen by themselves
@@ -52,29 +54,37 @@ class UnreadablePicture(UserError):
 
 
 class Opened(NamedTuple):
-    """A picture as it was decoded, and the sides that it has in its file, upright."""
+    """A picture as it was decoded, the sides that it has in its file, upright, and the largest of 16-bit values."""
 
     picture: Image.Image
     width: int
     height: int
+    highest: int | None = None  # of pictures with 16 bits a colour only
 
 
 def read_picture(
     source: bytes | str | os.PathLike[str], name: str | None = None, jpeg_side: int | None = JPEG_SIDE
 ) -> Image.Image:
-    """The picture in a file or in encoded bytes, upright, in mode "L" (grey) or "RGB"; see `open_picture`."""
-    return open_picture(source, name, jpeg_side).picture
+    """The picture in a file or in encoded bytes, upright, in mode "L" (grey) or "RGB"; see `open_picture`.
+
+    It is judged alone: one of 16 bits that leaves open what white is (`leaves_white_open`) is an `UnreadablePicture`.
+    """
+    name = name or _name_of(source)
+    opened = open_picture(source, name, jpeg_side)
+    if opened.highest is not None and leaves_white_open(opened.highest):
+        raise without_white(name)
+    return opened.picture
 
 
 def open_picture(
     source: bytes | str | os.PathLike[str], name: str | None = None, jpeg_side: int | None = JPEG_SIDE
 ) -> Opened:
-    """The picture in a file or in encoded bytes, upright, in mode "L" (grey) or "RGB", and its sides in the file.
+    """The picture in a file or in encoded bytes, upright, in mode "L" (grey) or "RGB", and what its file says of it.
 
     The format is judged by content, not by suffix, and the first frame is taken. The camera's orientation tag is
-    applied and transparency laid on white. 16-bit grey is divided by 256, unless it is of 10 or 12 bits; floating-point
-    pixels within 0..1 are multiplied by 255; other ranges are refused, since nothing says what white is. Embedded
-    colour profiles are ignored.
+    applied and transparency laid on white. 16 bits a colour are divided by 256: whether they use their range is for the
+    caller to judge, by `highest`, over all pictures that belong together. Floating-point pixels within 0..1 are
+    multiplied by 255; other ranges are refused, since nothing says what white is. Embedded colour profiles are ignored.
 
     JPEG files are decoded at 1/2, 1/4 or 1/8 of their size, the smallest at which both sides keep `jpeg_side` pixels:
     libjpeg then leaves out what a network would not see, and takes a fraction of the time.
@@ -87,10 +97,10 @@ def open_picture(
     Raises:
         UnreadablePicture: naming the picture and what is wrong with it.
     """
+    name = name or _name_of(source)
     if isinstance(source, bytes):
-        name, data = name or "picture", source
+        data = source
     else:
-        name = name or str(source)
         try:
             data = Path(source).read_bytes()
         except FileNotFoundError as error:
@@ -102,21 +112,50 @@ def open_picture(
     brand = data[8:12] if data[4:8] == b"ftyp" else b""
     if brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"):
         _register_heif(name)
-    try:
-        with Image.open(io.BytesIO(data), formats=_available()) as picture:
+    with damage_told(name):
+        try:
+            picture = Image.open(io.BytesIO(data), formats=_available())
+        except Image.UnidentifiedImageError as error:
+            if brand in (b"avif", b"avis"):
+                raise UnreadablePicture(name, "AVIF needs a decoder", "pillow-avif-plugin") from error
+            raise UnreadablePicture(name, "not a picture in a known format, or its start is damaged") from error
+        with picture:
             return plain_picture(picture, name, jpeg_side)
+
+
+def _name_of(source: bytes | str | os.PathLike[str]) -> str:
+    return "picture" if isinstance(source, bytes) else str(source)
+
+
+@contextlib.contextmanager
+def damage_told(name: str) -> Iterator[None]:
+    """Makes whatever Pillow raises for a damaged picture an `UnreadablePicture`; a lack of memory stays what it is."""
+    try:
+        yield
     except Image.DecompressionBombError as error:
         raise _too_large(name) from error
     except (UnreadablePicture, MemoryError):
         raise  # where memory ran out, nothing is wrong with the picture
-    except Image.UnidentifiedImageError as error:
-        if brand in (b"avif", b"avis"):
-            raise UnreadablePicture(name, "AVIF needs a decoder", "pillow-avif-plugin") from error
-        raise UnreadablePicture(name, "not a picture in a known format, or its start is damaged") from error
-    except (
-        Exception
-    ) as error:  # damaged files raise almost anything in Pillow's plugins: OSError, SyntaxError, struct.error
+    except Exception as error:  # of almost any kind: OSError, SyntaxError, struct.error
         raise UnreadablePicture(name, f"damaged ({error})") from error
+
+
+def leaves_white_open(highest: int) -> bool:
+    """Whether 16-bit pictures may hold fewer bits, of which nobody says how many, so that they would come out dark.
+
+    A camera's 10, 12 or 14 bits divided by 256 keep 4, 16 or 64 grey levels of 256. Pictures that belong together are
+    judged together, so that a dark one among others is read as dark; black ones are black by any rule.
+
+    Args:
+        highest: the largest value of them all.
+    """
+    return 0 < highest < FULL_16_BIT
+
+
+def without_white(name: str) -> UnreadablePicture:
+    """The error for a picture of which `leaves_white_open` holds."""
+    reason = f"16-bit pixels none of which is above {FULL_16_BIT - 1} leave open what white is: save it as 8 bit"
+    return UnreadablePicture(name, reason)
 
 
 def _available() -> list[str]:
@@ -139,10 +178,12 @@ def _too_large(name: str) -> UnreadablePicture:
 
 
 def plain_picture(picture: Image.Image, name: str, jpeg_side: int | None = None) -> Opened:
-    """A picture of Pillow's, as `open_picture` gives it; it is loaded. Raises `UnreadablePicture`."""
+    """A picture of Pillow's, as `open_picture` gives it; it is loaded. Raises `UnreadablePicture`, and Pillow's own."""
     if picture.width * picture.height > PIXELS_LIMIT:  # also where the application has switched Pillow's guard off
         raise _too_large(name)
     width, height = picture.size
+    tiles = getattr(picture, "tile", ())  # how the file is to be decoded, forgotten when it is
+    deep = any(DEEP_COLOURS.search(str(tile[3])) for tile in tiles)
     if jpeg_side is not None and picture.format in REDUCIBLE:
         picture.draft(None, (jpeg_side, jpeg_side))
     picture.load()  # the tag is read after it: Pillow turns a TIFF while loading, and takes its tag away
@@ -152,24 +193,25 @@ def plain_picture(picture: Image.Image, name: str, jpeg_side: int | None = None)
     if tag in SIDEWAYS:
         width, height = height, width
     plain = _grey_or_rgb(picture, name)
-    return Opened(plain.transpose(UPRIGHT[tag]) if tag in UPRIGHT else plain, width, height)
+    upright = plain.transpose(UPRIGHT[tag]) if tag in UPRIGHT else plain
+    return Opened(upright, width, height, _highest(picture, deep))
 
 
 def _orientation(picture: Image.Image) -> int:
     try:
         return int(picture.getexif().get(ORIENTATION, 1))
+    except MemoryError:
+        raise
     except Exception:  # a damaged tag says nothing about the pixels, and Pillow raises almost anything for it
         return 1
 
 
 def _grey_or_rgb(picture: Image.Image, name: str) -> Image.Image:
     mode = picture.mode
-    if mode.startswith("I;16"):
-        return _from_16_bit(np.asarray(picture), name)
-    if mode == "I":
-        if picture.format not in ("PNG", "PPM"):
-            raise UnreadablePicture(name, "32-bit integer pixels have no stated range: save it as 8 or 16 bit")
-        return _from_16_bit(np.asarray(picture), name)
+    if mode == "I" and picture.format not in ("PNG", "PPM"):
+        raise UnreadablePicture(name, "32-bit integer pixels have no stated range: save it as 8 or 16 bit")
+    if mode.startswith("I"):
+        return Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
     if mode == "F":
         return _from_float(np.asarray(picture), name)
     if mode == "LAB":
@@ -183,12 +225,16 @@ def _grey_or_rgb(picture: Image.Image, name: str) -> Image.Image:
     return on_white.getchannel("R") if grey else on_white
 
 
-def _from_16_bit(values: np.ndarray[Any, Any], name: str) -> Image.Image:
-    if 0 < values.max(initial=0) < DARK:
-        raise UnreadablePicture(
-            name, f"16-bit pixels none of which is above {DARK - 1} leave open what white is: save it as 8 bit"
-        )
-    return Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
+def _highest(picture: Image.Image, deep: bool) -> int | None:
+    """The largest value of 16-bit pixels; None for others.
+
+    Of `deep` colours Pillow keeps the upper eight bits alone: what the largest may have been with those it dropped.
+    """
+    if picture.mode.startswith("I"):
+        return int(np.asarray(picture).max(initial=0))
+    if deep and picture.mode.startswith("RGB"):
+        return 256 * int(np.asarray(picture)[..., :3].max(initial=0)) + 255
+    return None
 
 
 def _from_float(values: np.ndarray[Any, Any], name: str) -> Image.Image:

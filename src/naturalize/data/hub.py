@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from naturalize.data.parts import SPELLINGS, Found, Note, shortened
+from naturalize.data.parts import Found, Note, shortened, splits_named
 from naturalize.data.tables import found_in
 from naturalize.errors import UserError
 
@@ -28,7 +28,7 @@ def find(source: Any) -> Found:
     """Downloads the data set, or takes it from the cache; without network the cache alone is asked, without waiting.
 
     Raises:
-        UserError: no such data set, or neither network nor a copy in the cache.
+        UserError: no such data set, neither network nor a copy in the cache, or two splits that mean the same.
     """
     name, _, configuration = source.partition(":")
     online = os.environ.get("HF_HUB_OFFLINE", "0").upper() not in ("1", "ON", "YES", "TRUE") and _reachable()
@@ -37,20 +37,18 @@ def find(source: Any) -> Found:
     try:
         with contextlib.nullcontext() if online else _cache_only():
             loaded = datasets.load_dataset(name, configuration or None)
-    except Exception as error:  # of many kinds, all of which mean that there is nothing to work with
+    except Exception as error:  # of many kinds, almost all of which mean that there is nothing to work with
+        if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
+            raise MemoryError from error  # the library wraps it where it writes tables
         if online:
             raise UserError(f"{source}: no such file or folder, and the Hub says: {_one_line(error)}") from error
         raise UserError(
             f"{source} is no file or folder, nor in the download cache, and the Hub is out of reach: "
             "check the name and the network"
         ) from error
-    tables: dict[str, list[_Loaded]] = {}
-    ignored = []
-    for split in loaded:
-        if split.lower() in SPELLINGS:
-            tables[SPELLINGS[split.lower()]] = [_Loaded(loaded[split])]
-        else:
-            ignored.append(str(split))
+    names = splits_named(source, loaded)
+    tables = {split: [_Loaded(loaded[name])] for split, name in names.items()}
+    ignored = [name for name in loaded if name not in names.values()]
     if "train" not in tables:
         raise UserError(f"{source} has no train split (its splits are {', '.join(loaded)})")
     notes = [Note("ignored", f"splits not used: {shortened(ignored)}", tuple(ignored))] if ignored else []

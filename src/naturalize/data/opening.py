@@ -5,6 +5,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from naturalize.data.embedded import EMBEDDED
 from naturalize.data.listing import SUFFIXES
 from naturalize.data.machine import pixel_budget
 from naturalize.data.parts import NO_CLASS, SPLITS, Found, Note, as_path, counted, left_out, printable, shortened
-from naturalize.data.scan import Room, scan
+from naturalize.data.scan import Room, judged, scan
 from naturalize.data.splits import cut
 from naturalize.errors import UserError, unknown
 from naturalize.progress import Progress, silent
@@ -182,12 +183,14 @@ def _scanned(
     """The usable pictures by split, and the errors of the others; a given test split is left unopened."""
     entries: dict[str, list[Entry]] = {}
     unreadable: list[UnreadablePicture] = []
+    scanned = {split: scan(part, room, progress, jpeg_side) for split, part in found.parts.items() if split != "test"}
+    together = list(chain(*scanned.values()))
     for split, part in found.parts.items():
         if split == "test":
             entries[split] = [Entry(part, row, None) for row in range(len(part.names))]
             continue
         entries[split] = []
-        for row, seen in enumerate(scan(part, room, progress, jpeg_side)):
+        for row, seen in enumerate(judged(part, scanned[split], together)):
             if isinstance(seen, UnreadablePicture):
                 unreadable.append(seen)
             else:

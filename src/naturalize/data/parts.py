@@ -72,6 +72,20 @@ class Found:
     notes: list[Note] = field(default_factory=list)
 
 
+def splits_named(source: str, names: Iterable[str]) -> dict[str, str]:
+    """Those of the names that mean a split, by the split that they mean.
+
+    Raises:
+        UserError: two different names mean one split. Nothing says whether they are one set or two.
+    """
+    by_split: dict[str, str] = {}
+    for name in names:
+        split = SPELLINGS.get(name.lower())
+        if split and by_split.setdefault(split, name) != name:
+            raise UserError(f"{source} holds {by_split[split]} and {name}, both of which mean {split}: keep one")
+    return by_split
+
+
 def natural_key(text: str) -> tuple[list[str | int], str]:
     """Sorts numbers inside names by value, everything else by code point, ties by the text: 1, 2, 007, 7, 10, a."""
     pieces: list[str | int] = list(re.split(r"([0-9]+)", text))

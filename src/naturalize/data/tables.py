@@ -28,11 +28,12 @@ from naturalize.data.parts import (
     left_out,
     printable,
     shortened,
+    splits_named,
 )
 from naturalize.errors import UserError
 
 MOST_SHOWN = 100  # characters of a path that is not there: it may be a picture as text
-SPLIT = "split"  # a column that says to which each row belongs
+SPLIT = "split"  # a column that says to which each row belongs, in any case
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather")
 IMAGE_NAMES = ("image", "img", "picture", "photo", "path", "file", "filename", "file_name", "image_path")
 LABEL_NAMES = ("label", "labels", "class", "target", "category")
@@ -50,17 +51,19 @@ def find(source: Any) -> Found:
     NAME-train.parquet brings the files NAME-val and NAME-test beside it along.
 
     Raises:
-        UserError: several data sets in one folder, or columns of which it is not clear what they are.
+        UserError: several data sets in one folder, two words for one split, or columns of which it is not clear what
+            they are.
     """
     path = as_path(source)
     files = _files(path)
     root = path if path.is_dir() else path.parent
     if path.is_file():
         files = _with_siblings(path)
+    words = [_split_word(file.relative_to(root)) for file in files]
+    splits_named(str(path), filter(None, words))
     by_split: dict[str, list[Path]] = {}
-    for file in files:
-        split = _split_of(file.relative_to(root)) or "train"
-        by_split.setdefault(split, []).append(file)
+    for file, word in zip(files, words, strict=True):
+        by_split.setdefault(SPELLINGS[word.lower()] if word else "train", []).append(file)
     stems = in_natural_order(_stem(file.relative_to(root)) for file in files)
     if len(stems) > 1:
         raise UserError(f"{path} holds several data sets ({shortened(stems)}): name one, as {root / stems[0]}")
@@ -129,7 +132,7 @@ def found_in(name: str, source: str, tables: Mapping[str, Sequence[Table]], note
     schema = members[0][1].schema
     features = _features(schema)
     image = _one_column(source, "pictures", IMAGE_NAMES, _image_columns(schema, features), schema.names)
-    candidates = [column for column in schema.names if column not in (image, SPLIT)]
+    candidates = [column for column in schema.names if column != image and column.lower() != SPLIT]
     label = _one_column(source, "labels", LABEL_NAMES, _label_columns(schema, features, candidates), schema.names)
     _check_columns(source, image, label, members)
     found: dict[str, dict[str, list[Any]]] = {}
@@ -168,30 +171,40 @@ def found_in(name: str, source: str, tables: Mapping[str, Sequence[Table]], note
 
 def _check_columns(source: str, image: str, label: str, members: Sequence[tuple[str, Table]]) -> None:
     """Raise `UserError` where a table lacks a column, or has numbers where another has names."""
-    named: dict[bool, str] = {}
+    held: dict[str, str] = {}
     for split, table in members:
-        names = table.schema.names
-        if {image, label} - set(names):
+        if {image, label} - set(table.schema.names):
             raise UserError(f"{source}: the {split} table has no columns {image} and {label} as the train table has")
-        named[_is_text(table.schema.field(label).type) or bool(_declared_names(table.schema, label))] = split
-    if len(named) > 1:
+        held.setdefault(_kind_of_labels(table.schema, label), split)
+    if len(held) > 1:
+        (one, here), (other, there) = list(held.items())[:2]
         raise UserError(
-            f"{source}: {label} holds names in one table ({named[True]}) and numbers in another ({named[False]}): "
-            "give all the same"
+            f"{source}: {label} holds {one} in one table ({here}) and {other} in another ({there}): give all the same"
         )
+
+
+def _kind_of_labels(schema: pa.Schema, label: str) -> str:
+    kind = _values_of(schema.field(label).type)
+    if _is_text(kind) or _declared_names(schema, label):
+        return "names"
+    return "true and false" if pa.types.is_boolean(kind) else "numbers"
 
 
 def _splits_of(source: str, split: str, table: Table, rows: int) -> Sequence[str]:
     """The split of each row: that of its table, or what a column of that name says. Raises `UserError` for others."""
-    if SPLIT not in table.schema.names:
+    columns = [column for column in table.schema.names if column.lower() == SPLIT]
+    if not columns:
         return [split] * rows
-    told = [str(value).strip().lower() for value in table.column(SPLIT).to_pylist()]
+    if len(columns) > 1:
+        raise UserError(f"{source}: the {split} table has columns {' and '.join(columns)}: rename one")
+    told = [str(value).strip().lower() for value in table.column(columns[0]).to_pylist()]
     if unknown := sorted(set(told) - SPELLINGS.keys()):
         usual = ", ".join(SPLITS)
-        raise UserError(f"{source}: {SPLIT} is {shortened(unknown)}: it may be {usual}; or rename the column")
+        raise UserError(f"{source}: {columns[0]} is {shortened(unknown)}: it may be {usual}; or rename the column")
+    splits_named(f"{source}: column {columns[0]}", sorted(set(told)))
     splits = [SPELLINGS[value] for value in told]
     if split != "train" and set(splits) != {split}:
-        raise UserError(f"{source}: the {split} table holds rows whose {SPLIT} is another: rename file or column")
+        raise UserError(f"{source}: the {split} table holds rows whose {columns[0]} is another: rename file or column")
     return splits
 
 
@@ -219,11 +232,16 @@ class _Pictures:
         if content:
             return open_picture(content, self._names[index], jpeg_side)
         if path:
-            name, folder = f"{self._names[index]} ({path[:MOST_SHOWN]})", self._tables[member].folder
-            if folder is None or not (folder / path).resolve().is_relative_to(folder.resolve()):
+            name, folder = f"{self._names[index]} ({printable(path[:MOST_SHOWN])})", self._tables[member].folder
+            if folder is None or not _is_inside(folder, path):
                 raise UnreadablePicture(name, "its path leads out of the table's folder")
             return open_picture(folder / path, name, jpeg_side)
         raise UnreadablePicture(self._names[index], "no bytes and no path")
+
+
+def _is_inside(folder: Path, path: str) -> bool:
+    """Whether a relative path, its links followed, stays in a folder; what is no path is in none."""
+    return "\0" not in path and Path(os.path.realpath(folder / path)).is_relative_to(os.path.realpath(folder))
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
@@ -259,9 +277,13 @@ def _label_columns(schema: pa.Schema, features: dict[str, Any], candidates: list
 
 
 def _may_hold_labels(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
+    kind = _values_of(kind)
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or _is_text(kind)
+
+
+def _values_of(kind: pa.DataType) -> pa.DataType:
+    """The type of a column's values: of pandas's categories, that of their names."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -297,19 +319,20 @@ def _files(path: Path) -> list[Path]:
 
 def _with_siblings(path: Path) -> list[Path]:
     """A train table with its other shards and the other splits of the same name beside it; any other table alone."""
-    if _split_of(Path(path.name)) != "train":
+    word = _split_word(Path(path.name))
+    if word is None or SPELLINGS[word.lower()] != "train":
         return [path]
     same = [file for file in _files(path.parent) if file.parent == path.parent]
     same = [file for file in same if _stem(Path(file.name)) == _stem(Path(path.name))]
-    return [file for file in same if _split_of(Path(file.name))]
+    return [file for file in same if _split_word(Path(file.name))]
 
 
-def _split_of(path: Path) -> str | None:
-    """The split that a relative path names, the file's name before its folders'."""
+def _split_word(path: Path) -> str | None:
+    """The word of a relative path that names its split, the file's name before its folders'."""
     for part in (path.stem, *reversed(path.parts[:-1])):
-        splits = {SPELLINGS[word] for word in re.split(r"[^a-z]+", part.lower()) if word in SPELLINGS}
-        if len(splits) == 1:
-            return splits.pop()
+        words = [word for word in re.split(r"[^A-Za-z]+", part) if word.lower() in SPELLINGS]
+        if len({SPELLINGS[word.lower()] for word in words}) == 1:
+            return words[0]
     return None
 
 

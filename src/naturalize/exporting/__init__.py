@@ -16,7 +16,7 @@ from naturalize.errors import UserError, unknown
 from naturalize.exporting.network import CARD_FORMAT, Asked, Card, Network, card_path, load_network, save_network
 from naturalize.exporting.onnx_file import onnx_files, onnx_needs
 from naturalize.exporting.onnx_model import OnnxModel
-from naturalize.exporting.torch_file import Run, open_torch, run_of, torch_files, torch_needs
+from naturalize.exporting.torch_file import LogitsOf, logits_of_arrays, open_torch, torch_files, torch_needs
 from naturalize.files import room_on_disk, write_bytes
 
 __all__ = [
@@ -71,7 +71,7 @@ class Format:
 
     suffix: str
     files: Callable[[Network, str, Asked], dict[str, bytes]]
-    open: Callable[[Path], Run]
+    open: Callable[[Path], LogitsOf]
     needs: Callable[[int | None], str]
     calibrates: bool = False
     differs: Callable[[NDArray[np.float32], NDArray[np.float32]], str] = differs_in_more_than_rounding
@@ -167,7 +167,7 @@ def export(
                 (Path(beside) / path.name).write_bytes(content)
             logits = in_batches(kind.open(Path(beside) / to.name), check.pixels)
     subnet = copy.deepcopy(network.subnet).cpu().eval()  # the file has the stored statistics, so has its measure
-    expected = in_batches(run_of(subnet), check.pixels)
+    expected = in_batches(logits_of_arrays(subnet), check.pixels)
     if differs := kind.differs(logits, expected):
         raise UserError(f"{to} was not kept: on {len(expected)} check pictures {differs}")
     max_difference = float(np.abs(logits - expected).max())
@@ -207,9 +207,9 @@ def refuse_others(files: dict[Path, bytes]) -> None:
             raise UserError(f"{path} is there already, with other content: choose another name, or allow to overwrite")
 
 
-def in_batches(run: Run, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def in_batches(answer: LogitsOf, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The logits of all pictures, `(n, classes)`, in memory for a batch."""
-    return np.concatenate([run(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)])
+    return np.concatenate([answer(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)])
 
 
 def check_error(path: Path, wrong: int, images: int, card: Card) -> None:

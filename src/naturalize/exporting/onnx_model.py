@@ -55,6 +55,8 @@ class OnnxModel:
         options.intra_op_num_threads = allowed_cpus()  # by itself it counts processors that are not ours
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except MemoryError:
+            raise
         except Exception as error:  # onnxruntime's errors have no base of their own
             raise UserError(f"{path} is no ONNX file that onnxruntime {onnxruntime.__version__} can run") from error
         metadata = self._session.get_modelmeta().custom_metadata_map

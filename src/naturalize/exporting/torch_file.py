@@ -17,7 +17,7 @@ from torch import nn
 from naturalize.errors import UserError
 from naturalize.exporting.network import Asked, Network, weights_of
 
-Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+LogitsOf = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 MODULE = "model.py"
 
@@ -39,17 +39,18 @@ def torch_needs(opset: int | None) -> str:
     return f"PyTorch 2.0 or newer, and {MODULE} beside it"
 
 
-def open_torch(path: Path) -> Run:
+def open_torch(path: Path) -> LogitsOf:
     """The exported network as its consumers run it: by the source beside it."""
     spec = importlib.util.spec_from_file_location("naturalize_exported_model", path.with_name(MODULE))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return run_of(module.load(str(path)))
+    with torch.random.fork_rng(devices=[]):  # starting values are drawn, and replaced at once
+        return logits_of_arrays(module.load(str(path)))
 
 
-def run_of(subnet: nn.Module) -> Run:
+def logits_of_arrays(subnet: nn.Module) -> LogitsOf:
     """A plain network as a function of arrays: uint8 pixels `(n, channels, r, r)` to logits `(n, classes)`."""
 
     @torch.inference_mode()

@@ -36,7 +36,9 @@ class Chosen:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether NumPy, torch on a GPU, or torch's allocator on a CPU, which has no error of its own, lack memory."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error)
+    told = str(error)  # "can't allocate" by Linux and macOS, "not enough" by Windows
+    on_cpu = "DefaultCPUAllocator" in told and ("can't allocate memory" in told or "not enough memory" in told)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or on_cpu
 
 
 class Error:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from naturalize.errors import UserError
 from naturalize.space import SearchSpace
 
 Floats = NDArray[np.float64]
@@ -101,8 +102,20 @@ class Encoding(TransformerMixin, BaseEstimator):
 
     def _counted(self, codes: NDArray[np.int64]) -> Floats:
         counts = self.counts if COUNTS in self.parts else ()
-        found = [np.asarray(count(codes.copy()), dtype=np.float64).reshape(len(codes), -1) for count in counts]
+        found = [counted(count, codes) for count in counts]
         return np.arcsinh(np.concatenate([np.empty((len(codes), 0)), *found], axis=1))
+
+
+def counted(count: Counts, codes: NDArray[np.int64]) -> Floats:
+    """What is known of architectures, `(n, d) -> (n, k)`; the function gets a copy.
+
+    Raises `UserError` for another number of answers, and for such as are not finite.
+    """
+    found = np.asarray(count(codes.copy()), dtype=np.float64)
+    if found.ndim not in (1, 2) or len(found) != len(codes) or not np.isfinite(found).all():
+        what = "values that are not finite" if found.shape[:1] == (len(codes),) else f"the shape {found.shape}"
+        raise UserError(f"a known function gave {what} for {len(codes)} architectures: it gives (n,) or (n, k)")
+    return found.reshape(len(codes), -1)
 
 
 def free(space: SearchSpace) -> list[int]:

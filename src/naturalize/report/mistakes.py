@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from naturalize.numbers import percent, standard_error
+from naturalize.tasks import balanced_error as balanced_error_of
 
 # A page of many classes shows the most frequent confusions; up to so many classes it holds all of them.
 ALL_PAIRS_CLASSES = 100
@@ -24,14 +25,8 @@ def class_images(front: dict[str, Any]) -> list[int]:
 
 def balanced_error(network: dict[str, Any]) -> float | None:
     """Mean of the classes' errors on test in percent, over the classes that have test images."""
-    if network.get("test_confusion") is None:
-        return None
-    confusion = np.asarray(network["test_confusion"], dtype=np.int64)
-    images = confusion.sum(axis=1)
-    if not images.any():
-        return None
-    seen = images > 0
-    return float(100 * np.mean((images - np.diag(confusion))[seen] / images[seen]))
+    confusion = network.get("test_confusion")
+    return None if confusion is None else balanced_error_of(np.asarray(confusion, dtype=np.int64))
 
 
 def error_against_majority(front: dict[str, Any], network: dict[str, Any]) -> tuple[float, float, int] | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from naturalize import run
+from naturalize.files import check_content
 
 
 def read_front(run_directory: Path) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def read_front(run_directory: Path) -> dict[str, Any]:
 def read_settings(run_directory: Path) -> dict[str, Any]:
     """`run.toml`, or nothing."""
     try:
-        return tomllib.loads((run_directory / "run.toml").read_text(encoding="utf-8"))
+        return check_content(tomllib.loads((run_directory / "run.toml").read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
 

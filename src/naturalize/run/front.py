@@ -8,11 +8,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from naturalize.errors import UserError, command
 from naturalize.files import check_content
+from naturalize.numbers import standard_error
 from naturalize.objectives.requirement import Requirement
 
 FORMAT = 1
@@ -122,15 +120,6 @@ def most_accurate(errors: Sequence[float], madds: Sequence[float], images: Seque
         images: that each error is of, at least 1.
     """
     lowest, n = min(zip(errors, images, strict=True))
-    bound = lowest + float(standard_error(np.array(lowest), n))
+    bound = lowest + float(standard_error(lowest, n))
     near = [position for position, error in enumerate(errors) if error <= bound]
     return max(near, key=lambda position: (madds[position], -errors[position]))
-
-
-def standard_error(errors: NDArray[np.float64], images: int) -> NDArray[np.float64]:
-    """Of errors in percent of so many images, in points: that of a binomial share, by Laplace's rule.
-
-    No error in few images is no certainty: one more of each kind counts as seen.
-    """
-    shares = (errors / 100.0 * images + 1.0) / (images + 2.0)
-    return 100.0 * np.sqrt(shares * (1.0 - shares) / images)

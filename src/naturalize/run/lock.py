@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from naturalize.errors import UserError
-from naturalize.files import NETWORK_FILE_SYSTEMS, file_system, room_on_disk, write_json
+from naturalize.files import on_network_drive, room_on_disk, write_json
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def locked(directory: Path) -> Iterator[None]:
     try:
         owner = read_owner(card)
         host = socket.gethostname()
-        if owner and owner.get("host") != host and file_system(directory) in NETWORK_FILE_SYSTEMS:
+        if owner and owner.get("host") != host and on_network_drive(directory):
             raise UserError(
                 f"{directory} was left locked by process {owner.get('pid')} on {owner.get('host')}: "
                 f"when that process is gone, delete {card} and try again"

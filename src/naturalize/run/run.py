@@ -120,7 +120,7 @@ class Run:
         """A supernet of this run's shape, with weights drawn by the seed; the caller's generator stays as it is."""
         family, pixels = self.family, self.facts["pixels"]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.settings.seed)
+            torch.default_generator.manual_seed(self.settings.seed)  # not those of GPUs, which are the caller's
             heads = {name: task.heads(family) for name, task in self.tasks.items()}
             return Supernet(family, heads, pixels["mean"], pixels["std"])
 

@@ -20,7 +20,7 @@ FACTS = ("data", "pixels", "machine")  # tables of run.toml beside the settings
 MINIMUM_BUDGET_S = 30.0
 FROM_PYTHON = "a module"  # a teacher that came as one, in place of a name or path
 PUBLISHED = "published"  # in place of a path: the weights that go with a supernet's name
-METHODS = SANDWICH, SHRINK = "sandwich", "shrink"  # of preparation
+PREPARATIONS = SANDWICH, SHRINK = "sandwich", "shrink"
 UNITS_S = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -24,6 +25,13 @@ TELL_S = 0.25
 
 class Clock(Protocol):
     """What keeps the seconds that some work has used: the archive of a run, or a job in it."""
+
+    used_s: float
+
+
+@dataclass
+class Standstill:
+    """A clock that goes on from a run's and is kept nowhere: what ends a run early leaves its budget as it is."""
 
     used_s: float
 

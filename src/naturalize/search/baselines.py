@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,8 @@ class Genetic(Searcher):
             left = self.fresh(self.generation)
             if len(left) or len(self.pending):
                 return left
-            self.advance()
+            with warnings.catch_warnings():  # pymoo silences warnings, and for the whole process
+                self.advance()
         return self.uniform(n)
 
     def advance(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from naturalize.errors import UserError
 from naturalize.search.hypervolume import hypervolume
-from naturalize.search.problem import Floats, SearchProblem
+from naturalize.search.problem import Floats, SearchProblem, checked_codes
 from naturalize.search.survival import non_dominated
 from naturalize.space import Codes
 
 Evaluate = Callable[[Codes], Mapping[str, ArrayLike]]
 """A user's expensive function: codes `(n, d)` to the measured objectives by name, `(n,)` each."""
+
+Found = list[tuple[list[float], str]]
+"""Of each architecture the values of measured objectives, and why there are none."""
 
 HOPELESS = 10  # evaluations that failed, all of them, before a search gives up
 
@@ -82,17 +85,30 @@ class SearchArchive:
         return sum(bool(row.reason) for row in self.rows)
 
     def add(self, codes: Codes, values: Floats, reasons: Sequence[str]) -> None:
-        """Append what was measured. Shapes: `(n, d), (n, m)`."""
+        """Append what was measured.
+
+        Args:
+            codes: `(n, d)`.
+            values: objectives, `(n, m)`; nan where a measurement failed.
+            reasons: why each failed, empty where it did not, `(n,)`.
+
+        Raises `UserError` for other shapes, and for codes that are no architectures of the space.
+        """
+        codes, values = checked_codes(self.problem.space, codes, "codes"), np.asarray(values, dtype=np.float64)
+        wanted = (len(codes), len(self.problem.objectives))
+        if values.shape != wanted or len(reasons) != len(codes):
+            raise UserError(f"values have the shape {wanted} and a reason each, not {values.shape} and {len(reasons)}")
         rows = list(map(tuple, codes.tolist()))
         self.rows += map(Evaluated, rows, map(tuple, values.tolist()), reasons)
         self.suspects = [code for code in self.suspects if code not in rows]
 
     def front(self) -> NDArray[np.intp]:
-        """Rows that no other dominates, of those within all limits, by the first objective."""
-        values = self.values
+        """Rows that no other dominates, of candidates within all limits, by the first objective."""
+        codes, values = self.codes, self.values
         within = np.isfinite(values).all(axis=1)
         for column, name in enumerate(self.problem.objectives):
             within &= ~(values[:, column] > self.problem.limits.get(name, np.inf))
+        within[within] = self.problem.allowed(codes[within])
         rows = np.flatnonzero(within)
         rows = rows[non_dominated(values[rows])] if len(rows) else rows
         return rows[np.argsort(values[rows, 0], kind="stable")]
@@ -125,23 +141,36 @@ class SearchArchive:
             raise SearchError(f"all of the first {len(self)} evaluations failed; of {text}: {first.reason}", self)
 
 
-def measured(evaluate: Evaluate, names: Sequence[str], codes: Codes) -> list[tuple[list[float], str]]:
+def measured(evaluate: Evaluate, names: Sequence[str], codes: Codes) -> Found:
     """Values of the measured objectives and the reason of a failure, for each architecture.
 
-    A batch whose evaluation raises, or gives another number of values, is evaluated one by one: what can be had is.
-    This runs where the executor runs it.
+    What evaluate raises for several is raised; for one, it is a failure. This runs where the executor runs it.
     """
     try:
         columns = checked(evaluate(codes.copy()), names, len(codes))
     except Exception as error:
         if len(codes) > 1:
-            return [measured(evaluate, names, codes[row : row + 1])[0] for row in range(len(codes))]
+            raise
         return [([np.nan] * len(names), f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)]
     found = []
     for row in np.column_stack(columns) if columns else np.empty((len(codes), 0)):
         bad = [name for name, value in zip(names, row, strict=True) if not np.isfinite(value)]
         found.append((row.tolist(), f"{bad[0]} is not finite" if bad else ""))
     return found
+
+
+def in_parts(evaluate: Evaluate, names: Sequence[str], codes: Codes) -> Iterator[tuple[Codes, Found]]:
+    """What architectures come to, `measured` all at once; one by one where that raises: what can be had is.
+
+    Yields codes `(k, d)` and what they came to.
+    """
+    try:
+        found = measured(evaluate, names, codes)
+    except Exception:
+        for row in range(len(codes)):
+            yield codes[row : row + 1], measured(evaluate, names, codes[row : row + 1])
+    else:
+        yield codes, found
 
 
 def checked(answer: Any, names: Sequence[str], n: int) -> list[Floats]:

@@ -18,8 +18,8 @@ from naturalize.search.gain import AreaGain, Gain, LineGain, along, greedy_batch
 from naturalize.search.nsga3 import propose
 from naturalize.search.operators import Operators
 from naturalize.search.problem import Floats, Function, SearchProblem
-from naturalize.search.searcher import HUGE, Searcher
-from naturalize.search.survival import non_dominated, ranges, survive
+from naturalize.search.searcher import Searcher
+from naturalize.search.survival import HUGE, non_dominated, ranges, survive
 from naturalize.space import Codes
 
 LIKELY = 0.5  # chance of a failure, from which on an architecture is not asked
@@ -70,7 +70,7 @@ class Guided(Searcher):
         found = self.initial(missing) if missing > 0 else self.pending[:0]
         if len(found) < n and len(self.codes) and self.problem.space.free:
             found = self.fresh(np.concatenate([found, self.promising(n - len(found))]))
-        return found if len(found) >= n else np.concatenate([found, self.uniform(n)])
+        return found if len(found) >= n else np.concatenate([found, self.hopeful(self.uniform(n))])
 
     def hopeful(self, codes: Codes) -> Codes:
         """Those of architectures whose measurement is likelier to succeed than to fail; all where none is."""

@@ -16,14 +16,18 @@ def hypervolume(values: ArrayLike, reference: ArrayLike) -> float:
         reference: `(m,)`, positive.
 
     Raises:
-        ValueError: for a reference that is not positive and finite, and for values that are nan.
+        ValueError: for a reference that is not positive and finite, for values that are nan, and for other shapes.
 
     Example:
         >>> hypervolume([[1.0, 3.0], [2.0, 1.0]], reference=[4.0, 4.0])
         0.4375
     """
     reference = np.asarray(reference, dtype=np.float64)
-    values = np.asarray(values, dtype=np.float64).reshape(-1, len(reference))
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape == (0,):
+        values = values.reshape(0, len(reference))
+    if values.ndim != 2 or values.shape[1:] != reference.shape:
+        raise ValueError(f"values have the shape (n, {len(reference)}), a row each, not {values.shape}")
     if not (np.isfinite(reference) & (reference > 0)).all():
         raise ValueError(f"a reference point is positive and finite, not {reference.tolist()}")
     if np.isnan(values).any():

@@ -11,7 +11,7 @@ import numpy as np
 from naturalize.errors import UserError
 from naturalize.predictor import Counts
 from naturalize.progress import Progress, silent
-from naturalize.search.evaluations import Evaluate, SearchArchive, SearchError, measured
+from naturalize.search.evaluations import Evaluate, Found, SearchArchive, SearchError, in_parts, measured
 from naturalize.search.methods import AUTO, MakeSearcher, make_searcher
 from naturalize.search.problem import Floats, Function, SearchProblem
 from naturalize.search.searcher import Searcher
@@ -57,15 +57,16 @@ def search(
         predictor: of a method that has one, a name of `predictor.PREDICTORS`; the method's own unless told.
         known: more numbers that are known of every architecture, for predictors to learn from.
         seed: of all draws.
-        archive: of an earlier search of the same space and objectives, to go on with; limits may be others. It is
-            added to.
+        archive: of an earlier search of the same space and objectives, to go on with; limits and candidates may be
+            others. It is added to.
         executor: any of `concurrent.futures`: threads, processes, Dask, Ray, submitit. `evaluate` must be such that it
             can be sent there. The architecture of a worker that is lost is asked again, three times at most.
         workers: architectures that are under way at once; as many as the executor has workers unless told.
         progress: called after every evaluation; what it raises ends the search.
 
     Returns:
-        Everything measured, in order. Fewer than `evaluations` where the space has no more.
+        Everything measured, in order. Fewer than `evaluations` where the space has no more, or no more was found
+        within the limits.
 
     Raises:
         UserError: for arguments that make no sense, and where no architecture is found within the limits.
@@ -93,9 +94,13 @@ def search(
     same_space = (of.space.variables, of.space.rules) == (space.variables, space.rules)
     if list(of.objectives) != list(problem.objectives) or not same_space:
         raise UserError("the archive is of another search: its space or its objectives differ")
+    if len(archive):
+        check_exact(problem, archive)
     archive.problem = problem
     if isinstance(method, str):
         searcher = make_searcher(method, problem, seed, predictor=predictor, known=known)
+    elif predictor is not None or known:
+        raise UserError("predictor and known go with a method that has a name, not with a searcher of one's own")
     else:
         searcher = method(problem, seed)
     searcher.tell(archive.codes, archive.values)
@@ -114,6 +119,16 @@ def search(
         limit = ", ".join(f"{name} <= {value:g}" for name, value in problem.limits.items())
         raise UserError(f"no architecture of {space.name} was found within the limits ({limit}): allow more")
     return archive
+
+
+def check_exact(problem: SearchProblem, archive: SearchArchive) -> None:
+    """Raise `UserError` where exact functions give other values than an archive has: these would be mixed."""
+    codes, values = archive.codes, archive.values
+    measured = np.isfinite(values).all(axis=1)
+    exact = problem.exact_values(codes[measured])
+    for column, name in enumerate(problem.objectives):
+        if name in problem.exact and not np.allclose(exact[:, column], values[measured, column]):
+            raise UserError(f"the archive is of another search: the exact function {name} gave other values there")
 
 
 class Asking:
@@ -136,7 +151,8 @@ class Asking:
             codes = self.searcher.ask(min(self.searcher.batch, left))
             if not len(codes):
                 return
-            self.take(codes, measured(self.evaluate, self.names, codes))
+            for some, found in in_parts(self.evaluate, self.names, codes):
+                self.take(some, found)
 
     def side_by_side(self, executor: Executor, workers: int) -> None:
         """As many architectures under way as there are workers; a new one is asked whenever one came in.
@@ -195,14 +211,14 @@ class Asking:
             rows = (tuple(codes[0].tolist()) for codes in under_way)
             self.archive.suspects += [row for row in rows if row not in known]
 
-    def take(self, codes: Codes, found: Sequence[tuple[list[float], str]]) -> None:
+    def take(self, codes: Codes, found: Found) -> None:
         """Keep what came in, and tell the searcher."""
         codes, values = self.keep(codes, found)
         self.searcher.tell(codes, values)
         self.archive.check_hope()
         self.progress("search", len(self.archive), self.evaluations)
 
-    def keep(self, codes: Codes, found: Sequence[tuple[list[float], str]]) -> tuple[Codes, Floats]:
+    def keep(self, codes: Codes, found: Found) -> tuple[Codes, Floats]:
         """Add what came in to the archive. Returns the codes and all their objectives."""
         values = self.searcher.problem.exact_values(codes)
         reasons = [reason for _, reason in found]

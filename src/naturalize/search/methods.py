@@ -61,8 +61,9 @@ def make_searcher(
         raise unknown("search", name, METHODS)
     if name in GUIDED:
         return make_guided(name, problem, seed, predictor=predictor, known=known)
-    if predictor is not None:
-        raise UserError(f"the search {name} has no predictor: {predictor} goes with {' and '.join(GUIDED)}")
+    if predictor is not None or known:
+        given = "known numbers go" if predictor is None else f"{predictor} goes"
+        raise UserError(f"the search {name} has no predictor: {given} with {' and '.join(GUIDED)}")
     return BASELINES[name](problem, seed)
 
 

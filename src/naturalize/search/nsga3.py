@@ -16,8 +16,8 @@ from pymoo.operators.mutation.pm import PolynomialMutation
 
 from naturalize.progress import Progress, silent
 from naturalize.rng import generator, integer
-from naturalize.search.problem import Floats, Function
-from naturalize.search.survival import normalise, ranges, reference_directions, survive
+from naturalize.search.problem import Floats, Function, checked_codes
+from naturalize.search.survival import HUGE, normalise, ranges, reference_directions, survive
 from naturalize.space import Codes, SearchSpace, unique_rows
 
 POPULATION = 100
@@ -85,7 +85,8 @@ def propose(
         none, where the search met no more of them.
 
     Raises:
-        ValueError: without any objective, and when a function gives a value that is not finite.
+        ValueError: without any objective, and when a function gives a value that is not finite, or another number.
+        UserError: for an archive or candidates that are none of the space.
 
     Example:
         >>> from naturalize.space import Variable
@@ -99,7 +100,9 @@ def propose(
     if not objectives:
         raise ValueError("a search needs at least one objective")
     evaluations = Evaluations(objectives, limits)
-    archive = unique_rows(np.asarray(archive, dtype=np.int64).reshape(-1, len(space)))
+    archive = unique_rows(checked_codes(space, archive, "the archive's codes"))
+    if candidates is not None:
+        candidates = checked_codes(space, candidates, "candidates")
     if candidates is None and space.size <= len(archive) + population * generations:
         candidates = space.sample_distinct(space.size, generator(seed, "whole space"))
     if candidates is None:
@@ -137,10 +140,14 @@ class Evaluations:
         new = list(dict.fromkeys(row for row in rows if row not in self._known))
         if new:
             asked = np.array(new, dtype=np.int64)
-            values = np.column_stack([np.asarray(function(asked), dtype=np.float64) for function in self.functions])
+            columns = [np.asarray(function(asked.copy()), dtype=np.float64) for function in self.functions]
+            for column in columns:
+                if column.shape != (len(new),):
+                    raise ValueError(f"a function of the search gave the shape {column.shape} for {len(new)} rows")
+            values = np.column_stack(columns)
             if not np.isfinite(values).all():
                 raise ValueError("an objective or a limit of the search gave values that are not finite")
-            self._known.update(zip(new, values, strict=True))
+            self._known.update(zip(new, values.clip(-HUGE, HUGE), strict=True))
         known = np.array([self._known[row] for row in rows]).reshape(len(rows), len(self.functions))
         return known[:, : self.n_objectives], known[:, self.n_objectives :] - self.limits
 

@@ -63,7 +63,8 @@ class SearchProblem:
             if not np.isfinite(limit):
                 raise UserError(f"the limit on {name} must be a finite number, not {limit}")
         if self.candidates is not None:
-            object.__setattr__(self, "candidates", unique_rows(self.checked_codes(self.candidates, "candidates")))
+            candidates = checked_codes(self.space, self.candidates, "candidates")
+            object.__setattr__(self, "candidates", unique_rows(candidates))
 
     @property
     def measured(self) -> list[str]:
@@ -91,20 +92,6 @@ class SearchProblem:
             first = self.space.strings(codes[~np.isfinite(values)][:1])[0]
             raise UserError(f"the exact function {name} gave {values[~np.isfinite(values)][0]} for {first}")
         return values
-
-    def checked_codes(self, codes: Any, what: str) -> Codes:
-        """Codes from outside as an array `(n, d)`. Raises `UserError` where they are none of the space."""
-        found = np.asarray(codes)
-        if found.ndim != 2 or found.shape[1] != len(self.space):
-            raise UserError(f"{what} have the shape (n, {len(self.space)}), a row each, not {found.shape}")
-        if found.size and not np.equal(found, np.rint(found)).all():
-            raise UserError(f"{what} are whole numbers")
-        found = found.astype(np.int64)
-        wrong = np.flatnonzero(~self.space.is_valid(found))
-        if len(wrong):
-            row = found[wrong[0]].tolist()
-            raise UserError(f"{what}: row {wrong[0]}, {row}, is no architecture of {self.space.name}")
-        return found
 
     def allowed(self, codes: Codes) -> NDArray[np.bool_]:
         """Whether each architecture is within the limits on exact functions. Shapes: `(n, d) -> (n,)`."""
@@ -154,15 +141,18 @@ class SearchProblem:
         return unique_rows(np.concatenate([found, self.walked(start, n, rng)]))[:n] if len(start) else found
 
     def walked(self, start: Codes, n: int, rng: np.random.Generator) -> Codes:
-        """What walks from allowed architectures meet: n walks change one variable at a time, within what is allowed.
+        """What walks from allowed architectures meet: n walks change one or two variables at a time, as is allowed.
 
-        In the long run each allowed architecture that they reach is met equally often (Metropolis et al., 1953).
+        In the long run each allowed architecture that they reach is met equally often (Metropolis et al., 1953). Two,
+        since limits may tie variables together, as a sum does that must not change.
         """
         free = np.flatnonzero(self.space.upper > self.space.lower)
         at, rows, met = start[rng.integers(len(start), size=n)], np.arange(n), []
         for step in range(SWEEPS * len(free)):
-            columns, moved = free[rng.integers(len(free), size=n)], at.copy()
-            moved[rows, columns] = rng.integers(self.space.lower[columns], self.space.upper[columns] + 1)
+            moved = at.copy()
+            for _ in range(1 + step % 2):
+                columns = free[rng.integers(len(free), size=n)]
+                moved[rows, columns] = rng.integers(self.space.lower[columns], self.space.upper[columns] + 1)
             moved = self.space.repair(moved)
             at = np.where(self.allowed(moved)[:, None], moved, at)
             if step % len(free) == len(free) - 1:
@@ -180,3 +170,25 @@ class SearchProblem:
             codes = codes[np.argsort(excess, kind="stable")[: POPULATION // 4]]
             codes = unique_rows(np.concatenate([codes, operators.children(codes, POPULATION, rng)]))
         return codes[self.allowed(codes)]
+
+
+def checked_codes(space: SearchSpace, codes: Any, what: str) -> Codes:
+    """Codes from outside as an array `(n, d)`. Raises `UserError` where they are none of the space.
+
+    Args:
+        space: what they are of.
+        codes: `(n, d)`; an empty list for none.
+        what: what an error calls them.
+    """
+    found = np.asarray(codes)
+    if found.shape == (0,):
+        found = found.reshape(0, len(space))
+    if found.ndim != 2 or found.shape[1] != len(space):
+        raise UserError(f"{what} have the shape (n, {len(space)}), a row each, not {found.shape}")
+    if found.size and not np.equal(found, np.rint(found)).all():
+        raise UserError(f"{what} are whole numbers")
+    found = found.astype(np.int64)
+    wrong = np.flatnonzero(~space.is_valid(found))
+    if len(wrong):
+        raise UserError(f"{what}: row {wrong[0]}, {found[wrong[0]].tolist()}, is no architecture of {space.name}")
+    return found

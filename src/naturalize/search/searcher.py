@@ -8,10 +8,9 @@ import numpy as np
 
 from naturalize import rng
 from naturalize.errors import UserError
-from naturalize.search.problem import Floats, SearchProblem
+from naturalize.search.problem import Floats, SearchProblem, checked_codes
+from naturalize.search.survival import HUGE
 from naturalize.space import Codes, unique_rows
-
-HUGE = 1e100  # whose squares and sums are finite still
 
 
 class Searcher(ABC):
@@ -58,7 +57,7 @@ class Searcher(ABC):
 
         Raises `UserError` for other shapes, and for codes that are no architectures of the space.
         """
-        codes = self.problem.checked_codes(codes, "codes")
+        codes = checked_codes(self.problem.space, codes, "codes")
         values = np.asarray(values, dtype=np.float64)
         wanted = (len(codes), len(self.problem.objectives))
         if values.shape != wanted:

@@ -22,6 +22,9 @@ Floats = NDArray[np.float64]
 NOISE = 1e-9
 """Relative differences up to this are rounding, not information: an objective that varies no more is constant."""
 
+HUGE = 1e100
+"""What larger values count as, and their negatives: its squares and sums are finite still."""
+
 DIGITS = 10
 """Digits after the point that normalised objectives keep, so that a change of unit, which costs the last bit or two of
 a float, does not change which of two equals comes first."""
@@ -85,7 +88,7 @@ def survive(values: ArrayLike, n_survive: int, seed: int) -> NDArray[np.intp]:
         >>> survive([[0.0, 9.0], [5.0, 5.0], [9.0, 0.0], [6.0, 6.0]], n_survive=3, seed=0).tolist()
         [0, 2, 1]
     """
-    values = finite(values)
+    values = finite(values).clip(-HUGE, HUGE)
     if min(len(values), n_survive) <= 0:
         return np.empty(0, dtype=np.intp)
     values = normalise(values, *ranges(values))

@@ -13,9 +13,17 @@ from torch import Tensor, nn
 from naturalize.space import Codes
 from naturalize.supernet import Family
 from naturalize.supernet.layers import LayerTable
-from naturalize.tasks.classification import Classification, balanced_weights, majority_error
+from naturalize.tasks.classification import Classification, balanced_error, balanced_weights, majority_error
 
-__all__ = ["CLASSIFICATION", "KINDS", "Classification", "Task", "balanced_weights", "majority_error"]
+__all__ = [
+    "CLASSIFICATION",
+    "KINDS",
+    "Classification",
+    "Task",
+    "balanced_error",
+    "balanced_weights",
+    "majority_error",
+]
 
 
 class Task(Protocol):

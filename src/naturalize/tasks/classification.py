@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -106,19 +107,34 @@ class Classification:
         return F.cross_entropy(logits, teacher.detach().softmax(1))
 
     def wrong(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Whether each image is misclassified, `(n,)` bool; the error in percent is 100 times its mean."""
-        return logits.argmax(1) != labels
+        """Whether each image is misclassified, `(n,)` bool; the error in percent is 100 times its mean.
+
+        What is answered with numbers that are not finite is no class.
+        """
+        return (logits.argmax(1) != labels) | ~logits.isfinite().all(1)
 
     def predictions(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Class index and probability of the most likely class, `(n,)` each."""
+        """Class index and probability of the most likely class, `(n,)` each; 0 where logits are not finite."""
         probability, index = logits.softmax(1).max(1)
-        return index, probability
+        return index, probability.nan_to_num(0.0)
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> tuple[float, ...]:
     """Class weights by which each class counts as much as any other; images / (classes x images of the class)."""
     counts = np.maximum(1, np.bincount(labels, minlength=classes))
     return tuple((len(labels) / (classes * counts)).tolist())
+
+
+def balanced_error(confusion: NDArray[np.int64]) -> float | None:
+    """Mean of the classes' errors in percent, over the classes that have images; None where none has.
+
+    Args:
+        confusion: images by true and by predicted class, `(classes, classes)`.
+    """
+    images = confusion.sum(axis=1)
+    seen = images > 0
+    wrong = (images - np.diag(confusion))[seen] / images[seen]
+    return 100.0 * float(wrong.mean()) if len(wrong) else None
 
 
 def majority_error(labels: np.ndarray) -> float:

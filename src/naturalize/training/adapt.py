@@ -41,9 +41,12 @@ class Extent:
     until: float | None = None
     pace: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.steps is None and self.seconds is None:
+            raise ValueError("an extent has steps or seconds")
+
     def fraction(self, state: TrainingState) -> float:
         """How much of it is done, 0 to 1."""
-        assert self.steps is not None or self.seconds is not None
         by_steps = 0.0 if self.steps is None else state.step / max(1, self.steps)
         by_seconds = 0.0 if self.seconds is None else state.seconds / max(1e-9, self.seconds)
         return min(1.0, max(by_steps, by_seconds))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import platform
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,16 +19,19 @@ Result = TypeVar("Result")
 
 AT_ONCE = 8  # networks that are measured at once, at most: more would wait for Python's lock
 TELL_S = 0.25
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # names of malloc.h
 
 
 def make_fabric(accelerator: str = "auto") -> Fabric:
     """One device. Mixed precision on a GPU only: float32 trains twice as fast as bfloat16 on a CPU."""
-    keep_memory()
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells which precision was chosen here
     gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
-    return Fabric(accelerator="cuda" if gpu else "cpu", devices=1, precision=precision)
+    logger = logging.getLogger("lightning_fabric")
+    before = logger.level
+    logger.setLevel(logging.WARNING)  # it tells which precision was chosen here
+    try:
+        return Fabric(accelerator="cuda" if gpu else "cpu", devices=1, precision=precision)
+    finally:
+        logger.setLevel(before)
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
@@ -40,18 +41,6 @@ def memory_format(device: torch.device) -> torch.memory_format:
     backward, and an elastic network meets new ones in every step: 7.3 s a step of `mini` on an H200 in place of 0.04 s.
     """
     return torch.channels_last if device.type == "cpu" else torch.contiguous_format
-
-
-def keep_memory() -> None:
-    """Let the C library keep the memory of activations from batch to batch, in place of giving it back each time.
-
-    Fresh pages are zeroed by the kernel: without them training on a CPU is about a tenth faster. glibc only.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    c = ctypes.CDLL(None)
-    c.mallopt(TRIM_THRESHOLD, 2**31 - 1)
-    c.mallopt(MMAP_THRESHOLD, 2**25)  # the most that older versions take
 
 
 def quickest_thread_count(work: Callable[[], object]) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import safetensors.torch
+from safetensors import SafetensorError
 
 from naturalize.archive import TASK
+from naturalize.errors import UserError
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
+from naturalize.tensor_files import load_tensors
 
 BUNDLED = Path(__file__).parent / "files"
 
@@ -24,7 +26,11 @@ def bundled_supernet(name: str) -> Supernet:
     card = json.loads((BUNDLED / f"{name}.json").read_text(encoding="utf-8"))
     family = make_family(name, 32)
     supernet = Supernet(family, {TASK: Classification(2).heads(family)}, card["mean"], card["std"])
-    tensors = safetensors.torch.load_file(BUNDLED / f"{name}.safetensors")
+    path = BUNDLED / f"{name}.safetensors"
+    try:
+        tensors, _ = load_tensors(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}): install naturalize again") from error
     unexpected = supernet.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, strict=False)
     assert not unexpected.unexpected_keys
     return supernet
