@@ -13,6 +13,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from naturalize import journal
 from naturalize.archive import Archive
 from naturalize.data import JPEG_SIDE, Dataset, open_data
 from naturalize.errors import Interrupted, UserError, command
@@ -138,7 +139,7 @@ def go_on(
 
     with attached(run, watch) as archive:
         target = {"budget_s": run.settings.budget_s, "iterations": run.settings.iterations}
-        if archive.decision("done") == target and (run.settings.goal == "prepare" or has_front(run)):
+        if archive.decision(journal.DONE) == target and (run.settings.goal == "prepare" or has_front(run)):
             watch.event("already finished", run=str(run.directory), goal=run.settings.goal, **target)
             if run.settings.goal == "transfer" and not (run.directory / "report.html").exists():
                 report(run, watch)
@@ -160,7 +161,7 @@ def go_on(
             raise
         finally:
             watch.save_clock()
-        archive.record_decision("done", target)
+        archive.record_decision(journal.DONE, target)
         watch.event("done")
     return run
 

@@ -9,7 +9,7 @@ from itertools import chain, zip_longest
 import numpy as np
 from numpy.typing import NDArray
 
-from naturalize import rng
+from naturalize import journal, rng
 from naturalize.archive import Measurement
 from naturalize.conclude import conclude, conclude_untrained, is_over, write_probed_front, write_stopped_front
 from naturalize.drawing import distribution, drawn, in_rounds
@@ -28,7 +28,7 @@ from naturalize.session import Session
 from naturalize.space import Architecture, Codes, unique_rows
 from naturalize.training.adapt import cosine
 from naturalize.training.engine import side_by_side
-from naturalize.workbench import Workbench, images_of
+from naturalize.workbench import Workbench
 
 WHOLE = 1 / 3  # of the steps of an adaptation, for the largest network where it was published: all others are its parts
 
@@ -77,11 +77,11 @@ class Transfer:
 
     def probe(self) -> None:
         """The published network at several resolutions: a front at once."""
-        known = self.archive.decision("probed") is not None
+        known = self.archive.decision(journal.PROBED) is not None
         if probe(self.bench) is None or known:
             return
         write_probed_front(self.bench)
-        self.archive.record_decision("probed", True)
+        self.archive.record_decision(journal.PROBED, True)
 
     def iterations(self) -> Iterator[int]:
         """Numbers of the iterations to do, from the one that is under way."""
@@ -107,7 +107,7 @@ class Transfer:
         known = self.archive.measurements(self.run.context(ERROR, t))
         images = self.pace.begin(t, final, len(known))
         if images is not None:
-            self.archive.decide(images_of(t), lambda: images)
+            self.archive.decide(journal.images(t), lambda: images)
         self.bench.choose_images(t)
 
         def tell() -> None:

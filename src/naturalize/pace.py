@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean, median
-from typing import Any, Protocol
 
-from naturalize import schedule
+from naturalize import journal, schedule
+from naturalize.journal import Journal
 from naturalize.schedule import Plan
 from naturalize.training.adapt import Extent
 
@@ -20,19 +20,6 @@ RECENT = 5  # measurements that tell how fast the machine is by now
 LEAST_S = 1.0  # of a training, however late it is
 CLASSIFIERS = 0.25  # of what the test leaves, at most, is kept for them: the last adaptation gives more
 TESTING_SAFETY = 1.5  # how much longer than by measurements classifiers and test may take
-
-
-class Journal(Protocol):
-    """Where decisions are kept, as JSON values by name. An `Archive` is one."""
-
-    def decision(self, name: str) -> Any:
-        """The decision of that name, or None."""
-
-    def decide(self, name: str, make: Callable[[], Any]) -> Any:
-        """The decision of that name; what `make` says is recorded where there is none."""
-
-    def record_decision(self, name: str, value: Any) -> None:
-        """Record a decision, in place of an earlier one of that name."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +48,7 @@ class Ending:
         fitted = self.tested - TESTING_SAFETY * test_s
         until = fitted - min(TESTING_SAFETY * classifiers_s, CLASSIFIERS * max(0.0, fitted - self.used_s()))
         left = max(LEAST_S, until - self.used_s())
-        seconds = float(self.journal.decide(f"last {version} {self.budget_s}", lambda: left))
+        seconds = float(self.journal.decide(journal.last(version, self.budget_s), lambda: left))
         return Extent(seconds=seconds, until=until), seconds >= self.least_anew_s, fitted
 
 
@@ -181,11 +168,12 @@ class ByNumber(Pace):
         return schedule.KEPT, schedule.NEW
 
     def adaptation(self, t: int) -> tuple[float, float, Extent]:
-        start, end, *_ = self.journal.decide(
-            f"adapt {t}",
-            lambda: schedule.cosine_part(done_before(self.journal, t, self.curve_end), self.iterations - t, 1.0),
-        )
-        return start, end, Extent(steps=self.epochs * self.per_epoch)
+        def decided() -> dict[str, float]:
+            start, end = schedule.cosine_part(done_before(self.journal, t, self.curve_end), self.iterations - t, 1.0)
+            return {"start": start, "end": end}
+
+        found = self.journal.decide(journal.adaptation(t), decided)
+        return found["start"], found["end"], Extent(steps=self.epochs * self.per_epoch)
 
     def ending(self) -> None:
         return None
@@ -219,7 +207,7 @@ class ByClock(Pace):
     def goes_on(self, t: int, begun: bool) -> bool:
         if begun or self.begun_at(t) is not None or (t == 0 and self.plan.iterations):
             return True
-        ended = f"ended {t} {self.budget_s}"
+        ended = journal.ended(t, self.budget_s)
         if self.journal.decision(ended):
             return False
         used_s = self.used_s()
@@ -233,16 +221,16 @@ class ByClock(Pace):
     def closes(self, t: int) -> bool:
         if t == 0:
             return False
-        return bool(self.journal.decide(f"closes {t}", lambda: self.remaining(t) <= 1))
+        return bool(self.journal.decide(journal.closes(t), lambda: self.remaining(t) <= 1))
 
     def preparation(self) -> tuple[Extent, float]:
-        seconds = self.journal.decide("prepare", lambda: self.plan.prepare_until - self.used_s())
+        seconds = self.journal.decide(journal.PREPARATION, lambda: self.plan.prepare_until - self.used_s())
         extent = Extent(seconds=max(LEAST_S, seconds), until=self.plan.prepare_until)
         return extent, 0.0 if self.plan.iterations else self.curve_end
 
     def begin(self, t: int, final: bool, known: int) -> tuple[int, int] | None:
         if not final:
-            self.journal.decide(f"begin {t}", self.used_s)
+            self.journal.decide(journal.begun(t), self.used_s)
             return None
         return (self.plan.final_images, self.plan.final_views) if self.plan.final_images and not known else None
 
@@ -256,7 +244,7 @@ class ByClock(Pace):
         if final:
             return schedule.final_until(self.plan, self.budget_s, self.slowness, number)
         begun = self.begun_at(t)
-        if begun is None or (number < self.fewest and not self.journal.decision(f"measured {t}")):
+        if begun is None or (number < self.fewest and not self.journal.decision(journal.measured(t))):
             return self.plan.final_from
         return begun + self.plan.measuring_s
 
@@ -264,7 +252,7 @@ class ByClock(Pace):
         self.recent_s.append(seconds)
 
     def end(self, t: int, final: bool) -> None:
-        self.journal.record_decision(f"measured {t}", True)
+        self.journal.record_decision(journal.measured(t), True)
         if final:
             self.journal.record_decision(self.selected(t), True)
 
@@ -272,19 +260,20 @@ class ByClock(Pace):
         def affordable() -> int:
             return min(schedule.KEPT, int(self.plan.measuring_s / max(1e-3, fmean(seconds()))))
 
-        half = max(self.fewest, int(self.journal.decide(f"capacity {t}", affordable))) // 2
+        half = max(self.fewest, int(self.journal.decide(journal.capacity(t), affordable))) // 2
         return half, half
 
     def adaptation(self, t: int) -> tuple[float, float, Extent]:
-        def decided() -> tuple[float, float, None, float, float]:
+        def decided() -> dict[str, float]:
             begun, remaining, until = self.begun_at(t), self.remaining(t), self.plan.final_from
             if begun is not None and remaining > 1:
                 until = begun + (until - begun) / remaining
-            part = schedule.cosine_part(done_before(self.journal, t, self.curve_end), remaining, self.curve_end)
-            return *part, None, max(LEAST_S, until - self.used_s()), until
+            done = done_before(self.journal, t, self.curve_end)
+            start, end = schedule.cosine_part(done, remaining, self.curve_end)
+            return {"start": start, "end": end, "seconds": max(LEAST_S, until - self.used_s()), "until": until}
 
-        start, end, _, seconds, until = self.journal.decide(f"adapt {t}", decided)
-        return start, end, Extent(seconds=seconds, until=until)
+        found = self.journal.decide(journal.adaptation(t), decided)
+        return found["start"], found["end"], Extent(seconds=found["seconds"], until=found["until"])
 
     @property
     def learns_no_more(self) -> bool:
@@ -299,7 +288,7 @@ class ByClock(Pace):
 
     def begun_at(self, t: int) -> float | None:
         """Second at which measuring pass t began, or None."""
-        found = self.journal.decision(f"begin {t}")
+        found = self.journal.decision(journal.begun(t))
         return None if found is None else float(found)
 
     def remaining(self, t: int) -> int:
@@ -309,7 +298,7 @@ class ByClock(Pace):
 
     def selected(self, t: int) -> str:
         """The decision that the final pass under weights version t is over: a resumed run selects the same front."""
-        return f"selected {t} {self.budget_s}"
+        return journal.selected(t, self.budget_s)
 
     # how fast the machine is ----------------------------------------------------------------------------------------
 
@@ -324,7 +313,7 @@ class ByClock(Pace):
         return max(1.0, self.measure_s / self.plan.measure_s)
 
 
-def done_before(journal: Journal, t: int, limit: float) -> float:
+def done_before(kept: Journal, t: int, limit: float) -> float:
     """Share of the learning-rate curve that adaptations before iteration t have behind them."""
-    previous = journal.decision(f"adapt {t - 1}")
-    return float(previous[1]) if previous and previous[1] < limit else 0.0
+    previous = kept.decision(journal.adaptation(t - 1))
+    return float(previous["end"]) if previous and previous["end"] < limit else 0.0

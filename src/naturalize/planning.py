@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from naturalize import schedule
+from naturalize import journal, schedule
 from naturalize.classifiers import images_of_a_classifier
 from naturalize.machine import choose_threads, epoch_s, measure_costs
 from naturalize.pace import LEAST_S, ByClock, ByNumber, Pace
 from naturalize.probing import probes_of
 from naturalize.schedule import Plan
 from naturalize.training.adapt import Extent
-from naturalize.workbench import CHOSEN_IMAGES, Workbench
+from naturalize.workbench import Workbench
 
 ALONE = 0.95  # of a budget, for a preparation that nothing comes after
 
@@ -32,7 +32,7 @@ def pace_of(bench: Workbench, version: int) -> Pace:
 def plan_of(bench: Workbench, version: int, budget_s: float) -> Plan:
     """The division of a budget: the recorded one, or a new one where there is none for this budget."""
     archive = bench.archive
-    found = archive.decision(f"plan {budget_s:g}")
+    found = archive.decision(journal.plan(budget_s))
     if found is not None:
         choose_threads(bench)
         return Plan(**found)
@@ -47,11 +47,11 @@ def plan_of(bench: Workbench, version: int, budget_s: float) -> Plan:
         end_images=len(bench.dataset.splits["test"]) + images_of_a_classifier(bench),
         fewest=bench.fewest,
         preparation=share if version < 0 else 0.0,
-        chosen=archive.decision(CHOSEN_IMAGES),
+        chosen=archive.decision(journal.CHOSEN_IMAGES),
         epoch_s=epoch_s(bench, costs) if bench.reads_published else np.inf,
     )
-    archive.decide(CHOSEN_IMAGES, lambda: (plan.val_images, plan.views))
-    archive.record_decision(f"plan {budget_s:g}", plan.record())
+    archive.decide(journal.CHOSEN_IMAGES, lambda: (plan.val_images, plan.views))
+    archive.record_decision(journal.plan(budget_s), plan.record())
     bench.watch.event("plan", budget_s=budget_s, **plan.record())
     return plan
 
@@ -62,5 +62,5 @@ def preparation_alone(bench: Workbench) -> Extent:
     if settings.budget_s is None:
         return Extent(steps=(settings.epochs or 1) * bench.trainer.batches.per_epoch)
     until = ALONE * settings.budget_s
-    seconds = bench.archive.decide("prepare", lambda: max(LEAST_S, until - watch.used_s))
+    seconds = bench.archive.decide(journal.PREPARATION, lambda: max(LEAST_S, until - watch.used_s))
     return Extent(seconds=seconds, until=until)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from naturalize import journal
 from naturalize.archive import Measurement
 from naturalize.errors import UserError
 from naturalize.numbers import standard_error
@@ -247,7 +248,7 @@ def reference_of(bench: Workbench) -> list[float]:
             return majority_error(np.asarray(bench.val.labels)) or 100.0  # where validation has one class alone
         if name in bench.problem.exact:
             return 1.05 * float(bench.problem.exact[name](np.array([largest.code]))[0])
-        return 1.05 * float(bench.archive.decide(f"largest {name}", lambda: large_value(bench, name)))
+        return 1.05 * float(bench.archive.decide(journal.largest(name), lambda: large_value(bench, name)))
 
     return [reference(name) for name in bench.run.settings.objectives]
 

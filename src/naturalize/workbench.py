@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from naturalize import rng
+from naturalize import journal, rng
 from naturalize.archive import Archive
 from naturalize.data import Dataset, Pixels
 from naturalize.data.augment import Augment
@@ -41,7 +41,6 @@ from naturalize.weights import (
 
 FEW_TRAINING_IMAGES = 10_000
 NO_VERSION = -1  # before anything is trained
-CHOSEN_IMAGES = "validation images"  # a decision: how many, in how many views
 
 
 @dataclass
@@ -105,14 +104,9 @@ class Workbench:
 
     def choose_images(self, version: int) -> None:
         """Answer the validation images by which a weights version is measured: some in some views; the same always."""
-        chosen = self.archive.decision(images_of(version)) or self.archive.decision(CHOSEN_IMAGES)
+        chosen = self.archive.decision(journal.images(version)) or self.archive.decision(journal.CHOSEN_IMAGES)
         if chosen is not None:
             self.error.images = chosen_images(self.val, self.seed, *chosen)
-
-
-def images_of(version: int) -> str:
-    """The decision on the validation images of one weights version, where they are not those of all."""
-    return f"images {version}"
 
 
 def chosen_images(images: Images, seed: int, n: int, views: int) -> Chosen:
@@ -192,7 +186,7 @@ def open_workbench(
         trainer=trainer,
         subnets=subnets,
         problem=search_problem(run.settings, family, exact_counts(family, task, dataset.channels)),
-        prepared=archive.decide("prepared", lambda: starts_prepared(run.settings, run.directory)),
+        prepared=archive.decide(journal.PREPARED, lambda: starts_prepared(run.settings, run.directory)),
         val=val,
     )
     opened = ((name, OBJECTIVES[name].open) for name in dict.fromkeys([ERROR, *bench.problem.measured]))

@@ -1,12 +1,14 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from pictures import colours, deep_png
 from PIL import Image
 
-from naturalize.data import open_data
+from naturalize.data import open_data, read_picture
 from naturalize.errors import UserError
 
 COLOUR: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, (12, 6, 5, 3), dtype=np.uint8)
@@ -136,9 +138,30 @@ def test_N13_bytes_are_names() -> None:
     assert open_data((COLOUR, np.array([b"cat", b"dog"])[Y])).class_names == ("cat", "dog")
 
 
-def test_N13_two_splits_of_one_meaning_are_refused() -> None:
-    with pytest.raises(UserError, match="two splits that are both val"):
-        open_data({"train": (COLOUR, Y), "val": (COLOUR, Y), "valid": (COLOUR, Y)})
+@pytest.mark.parametrize(
+    ("one", "other"), [("val", "valid"), ("dev", "Validation"), ("test", "testing"), ("val", "Val")]
+)
+def test_N13_two_splits_of_one_meaning_are_refused(one: str, other: str) -> None:
+    with pytest.raises(UserError, match=f"holds {one} and {other}, both of which mean (val|test): keep one"):
+        open_data({"train": (COLOUR, Y), one: (COLOUR, Y), other: (COLOUR, Y)})
+
+
+@pytest.mark.parametrize("names", [True, False])
+@pytest.mark.parametrize("listed", [True, False])
+def test_N13_a_masked_label_is_missing(names: bool, listed: bool) -> None:
+    y = np.ma.masked_array(np.array(["cat", "dog"])[Y] if names else Y, mask=[False] * 10 + [True] * 2)
+    dataset = open_data((COLOUR, list(y) if listed else y))
+    assert dataset.class_names == (("cat", "dog") if names else ("0", "1"))
+    assert len(dataset.labels) == 10
+    assert "2 pictures without a label, skipped: train[10], train[11]" in "\n".join(dataset.summary())
+
+
+@pytest.mark.parametrize(
+    "y", [[["cat"], ["dog"]] * 6, [["cat"], ["cat", "dog"]] * 6, "catdogcatdog", set("abcdefghijkl"), 7]
+)
+def test_N13_labels_that_are_not_one_a_picture_are_refused(y: Any) -> None:
+    with pytest.raises(UserError, match=r"^y of train: give one label per picture, shape \(n,\)$"):
+        open_data((COLOUR, y))
 
 
 def test_N13_a_broken_picture_among_objects_is_named() -> None:
@@ -163,8 +186,97 @@ def test_N15_pillows_pictures_are_read_as_files_of_them(mode: str, tmp_path: Any
         assert dataset.pixels(row).squeeze().tolist() == np.asarray(right).tolist()
 
 
+@pytest.mark.parametrize("mode", ["P", "CMYK", "LA"])
+def test_N15_a_tuple_of_pictures_is_read_as_a_list_of_them(mode: str) -> None:
+    pictures = [Image.fromarray(values).convert(mode) for values in COLOUR]
+    assert open_data((tuple(pictures), Y)).fingerprint == open_data((pictures, Y)).fingerprint
+
+
+def test_N15_a_tuple_of_arrays_of_differing_size_is_read() -> None:
+    arrays = [COLOUR[0, :2], *COLOUR[1:]]
+    assert open_data((tuple(arrays), Y)).fingerprint == open_data((arrays, Y)).fingerprint
+
+
+def test_N15_numbers_in_lists_are_read() -> None:
+    listed = [COLOUR[0, :2].tolist(), *COLOUR[1:].tolist()]
+    assert open_data((listed, Y)).fingerprint == open_data(([COLOUR[0, :2], *COLOUR[1:]], Y)).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("X", "says"),
+    [
+        ([[[0, 255], [255]]] * 12, r"X of train\[0\] cannot be made an array"),
+        (np.array([[[0, 255], [255]], None] * 6, dtype=object), r"X of train\[0\] cannot be made an array"),
+        ([[0, 255]] * 12, r"X of train\[0\] has shape \(2,\)"),
+        (iter(COLOUR), "X of train holds no pictures"),
+        (np.ma.masked_equal(GREY, GREY[0, 0, 0]), "X of train is masked in places"),
+        ([*GREY[:11], np.ma.masked_equal(GREY[11], GREY[11, 0, 0])], r"X of train\[11\] is masked in places"),
+    ],
+)
+def test_N13_what_is_no_array_is_told_in_one_line(X: Any, says: str) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        open_data((X, Y))
+    assert "\n" not in str(caught.value)
+
+
+def cut_short(tmp_path: Path, number: int) -> Image.Image:
+    """A picture that Pillow opened and has not read yet, which its file does not hold whole."""
+    path = tmp_path / f"short{number}.png"
+    Image.fromarray(np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    return Image.open(path)
+
+
+def test_N15_a_picture_that_cannot_be_decoded_is_skipped_as_its_file_would_be(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(values) for values in COLOUR]
+    dataset = open_data(([*pictures, cut_short(tmp_path, 0)], [*Y, 0]))
+    assert len(dataset.labels) == 12
+    assert "1 unreadable picture skipped: train[12] (damaged (" in "\n".join(dataset.summary())
+    with pytest.raises(UserError, match="4 of 16 pictures cannot be read, too many to go on"):
+        open_data(([*pictures, *(cut_short(tmp_path, number) for number in range(4))], [*Y, *Y[:4]]))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "ppm"])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_N16_a_picture_of_sixteen_bits_that_pillow_opened_is_judged_as_its_file(
+    tmp_path: Path, suffix: str, bits: int
+) -> None:
+    paths = [tmp_path / f"{row}.{suffix}" for row in range(12)]
+    for row, path in enumerate(paths):
+        Image.fromarray(np.roll(colours(bits)[..., 0], row)).save(path)
+    pictures = [Image.open(path) for path in paths]
+    if bits == 12:
+        with pytest.raises(UserError, match="leave open what white is"):
+            open_data((pictures, Y))
+        return
+    dataset = open_data((pictures, Y))
+    for row, path in enumerate(paths):
+        assert dataset.pixels(row).squeeze().tolist() == np.asarray(read_picture(path)).tolist()
+
+
+def test_N16_colours_of_sixteen_bits_are_judged_also_when_they_are_given_again(tmp_path: Path) -> None:
+    for row in range(12):
+        (tmp_path / f"{row}.png").write_bytes(deep_png(np.roll(colours(12), row)))
+    pictures = [Image.open(tmp_path / f"{row}.png") for row in range(12)]
+    for _ in range(2):
+        with pytest.raises(UserError, match="leave open what white is"):
+            open_data((pictures, Y))
+
+
 @pytest.mark.parametrize("bits", [10, 12, 14])
 def test_N16_sixteen_bits_of_which_few_are_used_are_refused(bits: int) -> None:
     X = (GREY.astype(np.uint16) << 8) >> (16 - bits)
     with pytest.raises(UserError, match="leaves open what white is"):
         open_data((X, Y))
+
+
+@pytest.mark.parametrize("order", ["<u2", ">u2"])
+def test_N16_a_dark_array_among_others_is_read_in_any_byte_order(order: str) -> None:
+    X = GREY.astype(np.uint16) * 257
+    X[3] = 300 * (GREY[3] > 127)
+    assert pixels(X.astype(order))[3].max() == 1
+
+
+def test_N16_a_low_range_in_the_other_byte_order_is_refused_too() -> None:
+    with pytest.raises(UserError, match="uint16 from 0 to 254, which leaves open what white is"):
+        open_data((GREY.astype(">u2"), Y))

@@ -1,12 +1,13 @@
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pictures import Fx, picture
+from pictures import Fx, colours, deep_png, deep_ppm, deep_tiff, picture
 from PIL import Image, ImageOps
 
 from naturalize.data import Pixels, Preprocessing, UnreadablePicture, decode, open_data, read_picture
@@ -164,6 +165,16 @@ def test_C13_a_lack_of_memory_is_no_damaged_picture(monkeypatch: pytest.MonkeyPa
         read_picture(encoded(picture("cat", 1), "JPEG"))
 
 
+def test_C13_a_lack_of_memory_is_no_missing_tag(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(*args: Any) -> None:
+        raise MemoryError
+
+    data = encoded(picture("cat", 1), "BMP")
+    monkeypatch.setattr(Image.Image, "getexif", lacks)
+    with pytest.raises(MemoryError):
+        read_picture(data)
+
+
 def photo(size: tuple[int, int]) -> Image.Image:
     """A large picture with details of all sizes."""
     noise = np.random.default_rng(0).integers(0, 256, (23, 31, 3), dtype=np.uint8)
@@ -306,16 +317,79 @@ def test_postscript_is_not_run() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-@pytest.mark.parametrize("bits", [10, 12])
-def test_N16_a_file_of_sixteen_bits_of_which_few_are_used_is_refused(tmp_path, suffix, bits) -> None:
-    values = (np.arange(64, dtype=np.uint16).reshape(8, 8) * 1023) >> (16 - bits)
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_N16_a_file_of_sixteen_bits_of_which_few_are_used_is_refused(tmp_path: Path, suffix: str, bits: int) -> None:
     path = tmp_path / f"camera.{suffix}"
-    Image.fromarray(values).save(path)
+    Image.fromarray(colours(bits)[..., 0]).save(path)
     with pytest.raises(UnreadablePicture, match="leave open what white is"):
         read_picture(path)
 
 
-@pytest.mark.parametrize("values", [np.zeros((8, 8), np.uint16), np.full((8, 8), 4096, np.uint16)])
-def test_N16_black_and_dark_pictures_of_sixteen_bits_are_read(tmp_path, values) -> None:
+@pytest.mark.parametrize("values", [np.zeros((8, 8), np.uint16), np.full((8, 8), 2**14, np.uint16)])
+def test_N16_black_and_dark_pictures_of_sixteen_bits_are_read(tmp_path: Path, values: NDArray[np.uint16]) -> None:
     Image.fromarray(values).save(tmp_path / "dark.png")
     assert np.asarray(read_picture(tmp_path / "dark.png")).max() == values.max() // 256
+
+
+def with_alpha(values: NDArray[np.uint16]) -> bytes:
+    return deep_png(np.concatenate([values, np.full((8, 8, 1), 65535, np.uint16)], axis=2))
+
+
+@pytest.mark.parametrize("encode", [deep_png, deep_tiff, deep_ppm, with_alpha])
+def test_N16_colours_of_sixteen_bits_are_judged_as_grey_is(encode: Callable[[NDArray[np.uint16]], bytes]) -> None:
+    for bits in (8, 10, 12, 14):
+        with pytest.raises(UnreadablePicture, match="leave open what white is"):
+            read_picture(encode(colours(bits)))
+    difference = values(read_picture(encode(colours(16)))).astype(int) - (colours(16) >> 8)
+    assert abs(difference).max() <= (encode is deep_ppm)  # which Pillow rounds
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM", "BMP"])
+def test_N16_dark_colours_of_eight_bits_are_read(kind: str) -> None:
+    assert values(read_picture(encoded(Image.new("RGB", (8, 8), (3, 3, 3)), kind))).max() == 3
+
+
+def save(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("grey", [True, False])
+def test_N16_a_dark_picture_among_others_of_its_set_is_read_as_dark(tmp_path: Path, grey: bool) -> None:
+    for row in range(12):
+        deep = np.roll(colours(16), row) if row else colours(9)
+        data = encoded(Image.fromarray(deep[..., 0]), "PNG") if grey else deep_png(deep)
+        save(tmp_path / ("cat" if row % 2 else "dog") / f"{row}.png", data)
+    dataset = open_data(tmp_path, strict=True)
+    assert dataset.pixels(dataset.paths.index("dog/0.png")).max() == 1
+
+
+@pytest.mark.parametrize("grey", [True, False])
+def test_N16_a_set_of_which_no_picture_uses_its_sixteen_bits_is_refused(tmp_path: Path, grey: bool) -> None:
+    for row in range(12):
+        deep = np.roll(colours(14), row)
+        data = encoded(Image.fromarray(deep[..., 0]), "PNG") if grey else deep_png(deep)
+        save(tmp_path / ("cat" if row % 2 else "dog") / f"{row}.png", data)
+    with pytest.raises(UserError, match="none of which is above 16383 leave open what white is") as caught:
+        open_data(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_N16_a_few_such_pictures_among_others_of_eight_bits_are_told_and_left_out(fx: Fx) -> None:
+    photos = fx("photos", 12, "cat", "dog")
+    save(photos / "cat" / "deep.png", deep_png(colours(12)))
+    dataset = open_data(photos)
+    assert len(dataset.labels) == 24
+    assert "1 unreadable picture skipped: cat/deep.png (16-bit pixels" in "\n".join(dataset.summary())
+
+
+def test_N16_a_given_test_is_judged_with_what_was_trained_on(fx: Fx) -> None:
+    for full in (False, True):
+        photos = fx(f"{full}/train", 12, "cat", "dog").parent
+        fx(f"{full}/test", 12, "cat", "dog")
+        save(photos / "test" / "cat" / "dark.png", deep_png(colours(12)))
+        if full:
+            save(photos / "train" / "dog" / "full.png", deep_png(colours(16)))
+        dataset = open_data(photos, scan_test=True)
+        assert len(dataset.splits["test"]) == 24 + full
+        assert ("test/cat/dark.png (16-bit pixels" in "\n".join(dataset.summary())) == (not full)

@@ -195,6 +195,73 @@ def test_N19_links_to_a_folder_around_the_data_are_not_followed(fx: Fx, leads: s
     assert "1 link to a folder in or around the data, not followed: cat/up" in texts(dataset)
 
 
+def not_followed(dataset: Dataset) -> set[str]:
+    return {path for note in dataset.notes if note.kind == "link" for path in note.paths}
+
+
+@pytest.mark.parametrize("leads", ["..", "../..", ".", "cat", "cat/deeper"])
+def test_N19_a_link_back_is_no_class(fx: Fx, leads: str) -> None:
+    photos = fx("all/photos", 6, "cat", "dog", "cat/deeper")
+    fx("all/others", 6, "owl")
+    (photos / "up").symlink_to(leads)
+    dataset = open_data(photos)
+    assert dataset.class_names == ("cat", "dog")
+    assert np.bincount(dataset.labels).tolist() == [12, 6]
+    assert "1 link to a folder in or around the data, not followed: up" in texts(dataset)
+
+
+@pytest.mark.parametrize("leads", ["..", "../..", ".", "train"])
+@pytest.mark.parametrize("name", ["val", "test", "up"])
+def test_N19_a_link_back_is_no_split(fx: Fx, name: str, leads: str) -> None:
+    data = fx("all/data/train", 6, "cat", "dog").parent
+    fx("all/cat", 6, "tom")
+    (data / name).symlink_to(leads)
+    dataset = open_data(data)
+    assert dataset.given == {"train": 12}
+    assert f"1 link to a folder in or around the data, not followed: {name}" in texts(dataset)
+
+
+def test_N19_links_do_not_lead_up_from_a_folder_that_a_link_led_to(fx: Fx) -> None:
+    data = fx("data/train", 6, "cat", "dog").parent
+    elsewhere = fx("elsewhere/val", 3, "cat", "dog")
+    fx("elsewhere/more", 3, "cat")
+    store = fx("store/owls", 4, "barn")
+    (data / "val").symlink_to(elsewhere)
+    (data / "train" / "owl").symlink_to(store)
+    for link, leads in (("cat/up", ".."), ("cat/out", "../.."), ("cat/beside", "../dog"), ("again", "cat")):
+        (elsewhere / link).symlink_to(leads)
+    (store / "barn" / "up").symlink_to("../..")
+    dataset = open_data(data)
+    assert dataset.class_names == ("cat", "dog", "owl")
+    assert dataset.counts()["val"] == {"cat": 3, "dog": 3, "owl": 0}
+    assert dataset.given == {"train": 16, "val": 6}
+    up = {"val/cat/up", "val/cat/out", "val/cat/beside", "val/again", "train/owl/barn/up"}
+    assert not_followed(dataset) == up
+
+
+def test_N19_a_folder_elsewhere_has_one_place(fx: Fx) -> None:
+    photos = fx("photos", 6, "cat", "dog")
+    store = fx("store", 4, "x", "y")
+    for link, leads in (("eagle", "x"), ("owl", "x"), ("cat/more", "y"), ("dog/more", "y")):
+        (photos / link).symlink_to(store / leads)
+    dataset = open_data(photos)
+    assert dataset.class_names == ("cat", "dog", "eagle")
+    assert np.bincount(dataset.labels).tolist() == [6 + 4, 6, 4]
+    assert not_followed(dataset) == {"dog/more", "owl"}
+
+
+def test_N19_a_listing_does_not_lead_up_from_a_link(fx: Fx) -> None:
+    inbox = fx("inbox", 1, "a")
+    store = fx("store", 1, "x", "y")
+    (inbox / "x").symlink_to(store / "x")
+    (store / "x" / "up").symlink_to("..")
+    (store / "x" / "beside").symlink_to("../y")
+    passed_over: list[str] = []
+    names = [name for name, _ in list_images(inbox, passed_over.append)]
+    assert names == ["a/000.jpg", "x/000.jpg", "x/beside/000.jpg"]
+    assert passed_over == ["x/up"]
+
+
 def test_D27_the_first_level_is_the_class_and_one_level_too_deep_is_noticed(fx: Fx) -> None:
     photos = fx("zip/photos", 4, "cat", "dog", "cat/2023")
     dataset = open_data(photos)
@@ -206,10 +273,21 @@ def test_D27_the_first_level_is_the_class_and_one_level_too_deep_is_noticed(fx: 
 
 
 def test_D27_a_circle_of_links_does_not_keep_the_hint_from_coming(fx: Fx) -> None:
+    photos, here, there = (fx(name, 0, "empty") for name in ("photos", "here", "there"))
+    for folder in (photos, here, there):
+        (folder / "empty").rmdir()
+    (photos / "a").symlink_to(here)
+    (here / "b").symlink_to(there)
+    (there / "c").symlink_to(here)
+    with pytest.raises(UserError, match="one class only, a"):
+        open_data(photos)
+
+
+def test_D27_a_link_to_the_folder_itself_is_no_class(fx: Fx) -> None:
     photos = fx("photos", 2, "cat")
     shutil.rmtree(photos / "cat")
     (photos / "self").symlink_to(".")
-    with pytest.raises(UserError, match="one class only"):
+    with pytest.raises(UserError, match="holds no class folders with pictures"):
         open_data(photos)
 
 

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image
@@ -11,6 +12,7 @@ from hub_server import serve
 from pictures import picture
 
 from naturalize.data import hub
+from naturalize.errors import UserError
 
 OPEN = """
 import sys, naturalize.data, naturalize.errors
@@ -81,3 +83,29 @@ def test_a_name_that_the_hub_does_not_know_is_named(endpoint: str, tmp_path: Pat
 )
 def test_what_has_the_form_of_a_hub_name(source: object, accepted: bool) -> None:
     assert hub.accepts(source) == accepted
+
+
+@pytest.mark.parametrize(("one", "other"), [("validation", "dev"), ("val", "valid"), ("test", "testing")])
+def test_N13_a_hub_set_with_two_splits_of_one_meaning_is_refused(
+    monkeypatch: pytest.MonkeyPatch, one: str, other: str
+) -> None:
+    monkeypatch.setattr(hub, "_reachable", lambda: True)
+    monkeypatch.setattr("datasets.load_dataset", lambda *named: dict.fromkeys(["train", one, other]))
+    with pytest.raises(UserError, match=f"^user/animals holds {one} and {other}, both of which mean (val|test): keep"):
+        hub.find("user/animals")
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("online", [False, True])
+def test_C13_a_lack_of_memory_is_nothing_that_the_hub_says(
+    monkeypatch: pytest.MonkeyPatch, wrapped: bool, online: bool
+) -> None:
+    def lacks(*named: Any) -> None:
+        if wrapped:  # as the library does it where it writes tables
+            raise RuntimeError("generating the data set") from MemoryError()
+        raise MemoryError
+
+    monkeypatch.setattr(hub, "_reachable", lambda: online)
+    monkeypatch.setattr("datasets.load_dataset", lacks)
+    with pytest.raises(MemoryError):
+        hub.find("user/animals")

@@ -10,7 +10,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
 from pictures import SHARED, needs_shared, picture
 
-from naturalize.data import open_data, tables
+from naturalize.data import UnreadablePicture, open_data, tables
 from naturalize.errors import UserError
 
 
@@ -282,3 +282,136 @@ def test_C14_paths_that_leave_the_tables_folder_are_refused(tmp_path: Path, lead
     paths = [leads.format(tmp_path)] * 8
     with pytest.raises(UserError, match="leads out of the table's folder"):
         open_data(write(tmp_path / "data" / "pets.parquet", image=paths, label=LABELS), strict=True)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_C14_a_link_is_judged_by_where_it_leads(tmp_path: Path, inside: bool) -> None:
+    data, store = tmp_path / "data", tmp_path / ("data/store" if inside else "store")
+    data.mkdir()
+    store.mkdir()
+    for index, content in enumerate(JPEGS):
+        (store / f"{index}.jpg").write_bytes(content)
+    (data / "images").symlink_to(store)
+    (data / "0.jpg").symlink_to(store / "0.jpg")
+    paths = ["0.jpg", *(f"images/{index}.jpg" for index in range(1, 8))]
+    path = write(data / "pets.parquet", image=paths, label=LABELS)
+    if inside:
+        assert len(open_data(path, strict=True).labels) == 8
+        return
+    with pytest.raises(UserError, match="leads out of the table's folder"):
+        open_data(path)
+
+
+@pytest.mark.parametrize("path", ["circle.jpg", "nul\0.jpg", "new\nline.jpg"])
+def test_C14_paths_that_lead_nowhere_are_told_in_one_line(tmp_path: Path, path: str) -> None:
+    (tmp_path / "circle.jpg").symlink_to("circle.jpg")
+    rows = [{"bytes": content, "path": ""} for content in JPEGS] + [{"bytes": None, "path": path}]
+    dataset = open_data(write(tmp_path / "x.parquet", image=rows, label=[*LABELS, "cat"]))
+    assert len(dataset.labels) == 8
+    [note] = [note for note in dataset.notes if note.paths == (f"train[8] ({path})".encode("unicode_escape").decode(),)]
+    assert "\n" not in note.message
+
+
+def test_C14_a_table_of_the_hub_may_name_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class OfTheHub:
+        schema = pa.schema({"image": pa.string(), "label": pa.string()})
+        size = 1
+        folder = None
+
+        def column(self, name: str) -> pa.ChunkedArray:
+            return pa.chunked_array([["0.jpg"] * 8 if name == "image" else LABELS])
+
+    (tmp_path / "0.jpg").write_bytes(JPEGS[0])
+    monkeypatch.chdir(tmp_path)
+    found = tables.found_in("pets", "user/pets", {"train": [OfTheHub()]}, [])
+    with pytest.raises(UnreadablePicture, match="leads out of the table's folder"):
+        found.parts["train"].open(0, None)
+
+
+@pytest.mark.parametrize("form", [".", "x", "x-train.parquet"])
+@pytest.mark.parametrize(("one", "other"), [("val", "valid"), ("dev", "validation"), ("test", "testing")])
+def test_N13_tables_of_two_splits_of_one_meaning_are_refused(tmp_path: Path, form: str, one: str, other: str) -> None:
+    for split in ("train", one, other):
+        write_images(tmp_path / f"x-{split}.parquet", ["cat", "dog"], [0, 1] * 4)
+    with pytest.raises(UserError, match=f"holds {one} and {other}, both of which mean (val|test): keep one"):
+        open_data(tmp_path / form)
+
+
+def test_N13_a_column_with_two_words_for_one_split_is_refused(tmp_path: Path) -> None:
+    splits = ["train"] * 4 + ["val", "valid"] * 2
+    path = write(tmp_path / "pets.parquet", image=list(JPEGS), label=LABELS, split=splits)
+    with pytest.raises(UserError, match="column split holds val and valid, both of which mean val"):
+        open_data(path)
+
+
+CATEGORIES = pa.array(LABELS).dictionary_encode()
+NUMBERS = [0, 1] * 4
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "says"),
+    [
+        (CATEGORIES, NUMBERS, "names in one table .* and numbers in another"),
+        (NUMBERS, CATEGORIES, "numbers in one table .* and names in another"),
+        (LABELS, pa.array(NUMBERS).dictionary_encode(), "names in one table .* and numbers in another"),
+        ([False, True] * 4, NUMBERS, "true and false in one table .* and numbers in another"),
+    ],
+)
+def test_N17_shards_are_judged_by_what_their_labels_are(tmp_path: Path, one: Any, other: Any, says: str) -> None:
+    write(tmp_path / "pets-train-00000-of-00002.parquet", image=list(JPEGS), label=one)
+    write(tmp_path / "pets-train-00001-of-00002.parquet", image=list(JPEGS), label=other)
+    with pytest.raises(UserError, match=says):
+        open_data(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "names"),
+    [
+        (LABELS, CATEGORIES, ("cat", "dog")),
+        (CATEGORIES, LABELS, ("cat", "dog")),
+        (NUMBERS, pa.array(NUMBERS).dictionary_encode(), ("0", "1")),
+        (NUMBERS, [0.0, 1.0] * 4, ("0", "1")),
+    ],
+)
+def test_N17_shards_of_the_same_labels_in_other_columns_are_one(
+    tmp_path: Path, one: Any, other: Any, names: tuple[str, ...]
+) -> None:
+    write(tmp_path / "pets-train-00000-of-00002.parquet", image=list(JPEGS), label=one)
+    write(tmp_path / "pets-train-00001-of-00002.parquet", image=list(JPEGS), label=other)
+    dataset = open_data(tmp_path)
+    assert dataset.class_names == names
+    assert len(dataset.labels) == 16
+
+
+def test_N17_a_shard_without_any_label_is_counted(tmp_path: Path) -> None:
+    write(tmp_path / "pets-train-00000-of-00002.parquet", image=list(JPEGS), label=LABELS)
+    write(tmp_path / "pets-train-00001-of-00002.parquet", image=list(JPEGS), label=pa.nulls(8))
+    dataset = open_data(tmp_path)
+    assert dataset.class_names == ("cat", "dog")
+    assert "8 pictures without a label, skipped" in "\n".join(dataset.summary())
+
+
+@pytest.mark.parametrize("name", ["Split", "SPLIT"])
+def test_N17_a_split_column_is_obeyed_in_any_case(tmp_path: Path, name: str) -> None:
+    columns = {"image": list(JPEGS), "label": LABELS, name: ["train"] * 4 + ["val"] * 2 + ["test"] * 2}
+    assert open_data(write(tmp_path / "pets.parquet", **columns)).given == {"train": 4, "val": 2, "test": 2}
+    columns["split"] = ["train"] * 8
+    with pytest.raises(UserError, match=f"has columns {name} and split: rename one"):
+        open_data(write(tmp_path / "pets.parquet", **columns))
+
+
+@pytest.mark.parametrize("leads", ["..", "."])
+def test_N19_tables_behind_a_link_back_are_not_taken(tmp_path: Path, leads: str) -> None:
+    write(tmp_path / "data" / "pets-train.parquet", image=list(JPEGS), label=LABELS)
+    write(tmp_path / "pets-test.parquet", image=list(JPEGS), label=LABELS)
+    (tmp_path / "data" / "up").symlink_to(leads)
+    assert open_data(tmp_path / "data").given == {"train": 8}
+
+
+def test_N19_pictures_beside_a_link_to_tables_around_them_are_pictures(tmp_path: Path) -> None:
+    write(tmp_path / "pets.parquet", image=list(JPEGS), label=LABELS)
+    for index, (name, content) in enumerate(zip(LABELS, JPEGS, strict=True)):
+        (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name / f"{index}.jpg").write_bytes(content)
+    (tmp_path / "photos" / "cat" / "up").symlink_to("../..")
+    assert "cat/0.jpg" in open_data(tmp_path / "photos").paths

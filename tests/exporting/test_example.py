@@ -1,17 +1,20 @@
 import io
+import os
+import struct
 import subprocess
 import sys
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from small_networks import CLASS_NAMES, check_of, make_supernet, network_of
 
 from naturalize.data import Preprocessing, read_picture
-from naturalize.exporting import OnnxModel, export
+from naturalize.exporting import Network, OnnxModel, export
 from naturalize.predicting import open_model, predict_with
 from naturalize.supernet import make_family
 
@@ -104,3 +107,101 @@ def test_D24_damaged_metadata_of_a_good_photograph_are_no_news(tmp_path: Path) -
         (row,) = predict_with(model, [tmp_path / "odd.jpg"])
     assert row.error is None
     assert row.name in CLASS_NAMES
+
+
+def deep_colours(path: Path, bits: int) -> None:
+    """A PNG file of 16 bits a colour, of which so many are used. Pillow reads such files and writes none."""
+    rows = (COLOURS[..., :3].astype(">u2") * 257) >> (16 - bits)
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        PngImagePlugin.putchunk(file, b"IHDR", struct.pack(">IIBBBBB", 50, 40, 16, 2, 0, 0, 0))
+        content = b"".join(b"\0" + row.astype(">u2").tobytes() for row in rows)
+        PngImagePlugin.putchunk(file, b"IDAT", zlib.compress(content))
+        PngImagePlugin.putchunk(file, b"IEND", b"")
+
+
+DOUBTFUL: dict[str, Callable[[Path], None]] = {
+    "12 bits.png": lambda path: Image.fromarray(DEEP >> 4).save(path),
+    "14 bits.tiff": lambda path: Image.fromarray(DEEP >> 2).save(path),
+    "14 bits.ppm": lambda path: Image.fromarray(DEEP >> 2).save(path),
+    "12 bits of colour.png": lambda path: deep_colours(path, 12),
+    "14 bits of colour.png": lambda path: deep_colours(path, 14),
+    "32 bits.tiff": lambda path: Image.fromarray(DEEP.astype(np.int32)).save(path),
+    "float.tiff": lambda path: Image.fromarray(np.float32(DEEP)).save(path),
+    "float nan.tiff": lambda path: Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(path),
+}
+CLEAR: dict[str, Callable[[Path], None]] = {
+    "deep.ppm": lambda path: Image.fromarray(DEEP).save(path),
+    "black.png": lambda path: Image.fromarray(0 * DEEP).save(path),
+    "dark.png": lambda path: Image.fromarray(COLOURS[..., 0] >> 5).save(path),
+    "16 bits of colour.png": lambda path: deep_colours(path, 16),
+}
+
+
+def run(program: str, folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program, *names]
+    env = os.environ | {"ORT_DISABLE_TELEMETRY": "1"}
+    return subprocess.run(command, cwd=folder, env=env, timeout=120, capture_output=True, text=True)
+
+
+def test_N16_the_example_refuses_what_predict_refuses(tmp_path: Path, small: Network) -> None:
+    model = open_model(export(small, tmp_path / "model.onnx", None, check_of(small)).path)
+    files = DOUBTFUL | CLEAR
+    for name, save in files.items():
+        save(tmp_path / name)
+    program = """
+import sys
+sys.modules["naturalize"] = None
+import numpy, runpy
+example = runpy.run_path("model_example.py")
+for number, path in enumerate(sys.argv[1:]):
+    try:
+        numpy.save(f"{number}.npy", example["pixels"](path))
+    except SystemExit as stop:
+        print(stop)
+"""
+    done = run(program, tmp_path, *files)
+    assert done.stderr == ""
+    why = "nothing says which of its values is white: save it as 8 bit"
+    assert done.stdout.splitlines() == [f"{name}: {why}" for name in DOUBTFUL]
+    rows = predict_with(model, [tmp_path / name for name in files])
+    assert [name for name, row in zip(files, rows, strict=True) if row.error is not None] == [*DOUBTFUL]
+    preprocessing = Preprocessing.from_card(small.card["preprocessing"])
+    for number, name in enumerate(files):
+        if name in CLEAR:
+            ours = preprocessing(read_picture(tmp_path / name))
+            assert np.array_equal(ours, np.load(tmp_path / f"{number}.npy")), name
+
+
+def test_N04_the_example_writes_nothing_to_the_users_home(tmp_path: Path, small: Network) -> None:
+    export(small, tmp_path / "model.onnx", None, check_of(small))
+    Image.fromarray(COLOURS).save(tmp_path / "colour.png")
+    (tmp_path / "home").mkdir()
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_"))}
+    command = [sys.executable, "model_example.py", "colour.png"]
+    env["HOME"] = str(tmp_path / "home")
+    done = subprocess.run(command, cwd=tmp_path, env=env, timeout=120, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("colour.png: ")
+    assert list((tmp_path / "home").rglob("*")) == []
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_X11_the_example_names_no_class_where_the_network_answers_with_no_numbers(
+    tmp_path: Path, small: Network, value: str
+) -> None:
+    export(small, tmp_path / "model.onnx", None, check_of(small))
+    Image.fromarray(COLOURS).save(tmp_path / "colour.png")
+    program = """
+import sys
+import numpy, onnxruntime, runpy
+class Damaged(onnxruntime.InferenceSession):
+    def run(self, *asked):
+        return [numpy.array([[0, float("VALUE"), 1, 2, 3]], dtype=numpy.float32)]
+onnxruntime.InferenceSession = Damaged
+runpy.run_path("model_example.py", run_name="__main__")
+"""
+    done = run(program.replace("VALUE", value), tmp_path, "colour.png")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == "colour.png: the network answers with no numbers: its file is damaged, export it again\n"

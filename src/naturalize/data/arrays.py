@@ -1,5 +1,6 @@
 """Readers for arrays from Python and for scikit-learn's digits."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,11 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from naturalize.data.decode import Opened, plain_picture
-from naturalize.data.parts import SPELLINGS, SPLITS, Found, Note, Part, in_natural_order, label_name, left_out
+from naturalize.data.decode import Opened, damage_told, leaves_white_open, plain_picture
+from naturalize.data.parts import (
+    SPELLINGS,
+    SPLITS,
+    Found,
+    Note,
+    Part,
+    in_natural_order,
+    label_name,
+    left_out,
+    splits_named,
+)
 from naturalize.errors import UserError
-
-FULL_16_BIT = 2**14  # what the brightest value of 16-bit pictures reaches at least, or they hold fewer bits
 
 
 def accepts(source: Any) -> bool:
@@ -22,49 +31,45 @@ def accepts(source: Any) -> bool:
 def find(source: Any) -> Found:
     """Takes pictures `X` and labels `y` (n integers or names), as a pair or as pairs by split.
 
-    Pictures whose label is missing (None, nan, empty) are left out, with a note. Pillow's pictures are read as files of
-    them would be.
+    Pictures whose label is missing (None, nan, empty, masked) are left out, with a note. Pillow's pictures are read as
+    files of them would be; those that cannot be decoded count as unreadable files do.
 
     A picture is `(H, W)`, `(H, W, c)` or `(c, H, W)` with c = 1 (grey), 3 (RGB) or 4 (RGBA, laid on white); `X` is one
-    array of them or a sequence of arrays of differing sizes. Values, judged over all pictures together: `uint8` as it
-    is; `bool` as black and white; `uint16` divided by 256; floats within 0..1 multiplied by 255; floats and other
+    array of them, or a list or tuple of arrays of differing sizes. Values, judged over all pictures together: `uint8`
+    as it is; `bool` as black and white; `uint16` divided by 256; floats within 0..1 multiplied by 255; floats and other
     integers within 0..255 rounded. What could be two things is refused: floats and integers whose largest value is
-    below 128 (unless floats within 0..1), `uint16` whose largest value uses 14 of its bits or fewer (cameras give 10 or
-    12), and shapes that may be read both ways.
+    below 128 (unless floats within 0..1), `uint16` of which nobody says what white is (`leaves_white_open`), and shapes
+    that may be read both ways.
 
     Raises:
         UserError: any other shape, range or type, naming it.
     """
     if isinstance(source, tuple):
         source = {"train": source}
-    pairs: dict[str, Any] = {}
-    for split, pair in source.items():
-        if str(split).lower() not in SPELLINGS:
-            raise UserError(f"arrays of split {split!r}: the splits are train, val and test")
-        name = SPELLINGS[str(split).lower()]
-        if name in pairs:
-            raise UserError(f"arrays of two splits that are both {name}: give one")
-        pairs[name] = pair
-    if "train" not in pairs:
+    pairs = {str(name): pair for name, pair in source.items()}
+    if unknown := [name for name in pairs if name.lower() not in SPELLINGS]:
+        raise UserError(f"arrays of split {unknown[0]!r}: the splits are train, val and test")
+    names_of = splits_named("the dictionary of arrays", pairs)
+    if "train" not in names_of:
         raise UserError("arrays without 'train': give (X, y), or {'train': (X, y), ...}")
-    checked = {split: _checked(split, pairs[split]) for split in SPLITS if split in pairs}
-    scale = _scale([picture for pictures, _ in checked.values() for picture in pictures])
+    checked = {split: _checked(split, pairs[names_of[split]]) for split in SPLITS if split in names_of}
+    scale = _scale([each for pictures, _ in checked.values() for each in pictures if not isinstance(each, Image.Image)])
     parts, notes = {}, []
     for split, (pictures, labels) in checked.items():
-        of_row = {f"{split}[{row}]": label for row, label in enumerate(labels)}
         rows = [row for row, label in enumerate(labels) if label is not None]
-        unlabelled = [name for name, label in of_row.items() if label is None]
+        names = [f"{split}[{row}]" for row in rows]
+        unlabelled = [f"{split}[{row}]" for row, label in enumerate(labels) if label is None]
         if unlabelled:
             why = left_out(unlabelled, "picture", "without a label, skipped")
             notes.append(Note("skipped", why, tuple(unlabelled)))
         parts[split] = Part(
-            [name for name, label in of_row.items() if label is not None],
+            names,
             [label for label in labels if label is not None],
-            [int(np.asarray(pictures[row]).nbytes) for row in rows],
-            _Pictures(pictures, rows, scale),
+            [_bytes_of(pictures[row]) for row in rows],
+            _Pictures([pictures[row] for row in rows], names, scale),
         )
-    names = in_natural_order(name for part in parts.values() for name in part.labels)
-    return Found("arrays", "arrays", names, parts, notes)
+    class_names = in_natural_order(name for part in parts.values() for name in part.labels)
+    return Found("arrays", "arrays", class_names, parts, notes)
 
 
 def find_digits() -> Found:
@@ -75,22 +80,28 @@ def find_digits() -> Found:
     pictures = np.round(digits.images * (255 / 16)).astype(np.uint8)
     labels = [str(label) for label in digits.target]
     names = [f"digits[{index}]" for index in range(len(labels))]
-    part = Part(names, labels, [64] * len(labels), _Pictures(pictures, range(len(labels)), 1.0))
+    part = Part(names, labels, [64] * len(labels), _Pictures(pictures, names, 1.0))
     return Found("digits", "digits", in_natural_order(labels), {"train": part})
 
 
 class _Pictures:
-    def __init__(self, pictures: Sequence[Any] | NDArray[Any], rows: Sequence[int], scale: float) -> None:
+    """Makes plain pictures of arrays and of Pillow's pictures."""
+
+    def __init__(self, pictures: Sequence[Any] | NDArray[Any], names: Sequence[str], scale: float) -> None:
         self._pictures = pictures
-        self._rows = rows
+        self._names = names
         self._scale = scale
+        self._lock = threading.Lock()
 
     def __call__(self, index: int, jpeg_side: int | None) -> Opened:
-        picture = self._picture(index)
-        return Opened(picture, picture.width, picture.height)
+        picture = self._pictures[index]
+        if isinstance(picture, Image.Image):
+            with self._lock, damage_told(self._names[index]):  # one picture may stand in several rows
+                return plain_picture(picture, self._names[index])
+        plain = self._plain(picture)
+        return Opened(plain, plain.width, plain.height)
 
-    def _picture(self, index: int) -> Image.Image:
-        values = np.asarray(self._pictures[self._rows[index]])
+    def _plain(self, values: NDArray[Any]) -> Image.Image:
         if values.dtype != np.uint8:
             values = np.round(values * self._scale) if self._scale >= 1 else np.floor(values * self._scale)
             values = values.astype(np.uint8)
@@ -108,34 +119,61 @@ class _Pictures:
         return on_white
 
 
-def _checked(split: str, pair: Any) -> tuple[Any, list[str | None]]:
+def _checked(split: str, pair: Any) -> tuple[Sequence[Any] | NDArray[Any], list[str | None]]:
     """Pictures and the class of each, None where the label is missing."""
     if not (isinstance(pair, tuple | list) and len(pair) == 2):
         raise UserError(f"arrays of {split}: give a pair (X, y), pictures and labels")
-    pictures, y = pair
-    if not isinstance(pictures, list):
-        pictures = np.asarray(pictures)
-        pictures = list(pictures) if pictures.dtype == object else pictures
-    if isinstance(pictures, list):
-        names = (f"X of {split}[{row}]" for row in range(len(pictures)))
-        pictures = [_plain(each, name) for each, name in zip(pictures, names, strict=True)]
-    labels = np.asarray(y, dtype=None if isinstance(y, np.ndarray) else object)
-    if labels.ndim != 1:
-        raise UserError(f"y of {split} has shape {labels.shape}: give one label per picture, shape (n,)")
+    pictures, labels = _pictures_of(f"X of {split}", pair[0]), _labels_of(f"y of {split}", pair[1])
     if len(labels) != len(pictures):
         raise UserError(f"{split} has {len(pictures)} pictures but {len(labels)} labels")
-    for index, picture in enumerate(pictures):
-        _check_shape(f"X of {split}[{index}]", np.shape(picture))
-        if not isinstance(pictures, list):
-            break
-    return pictures, [label_name(label, f"y of {split}[{row}]") for row, label in enumerate(labels.tolist())]
+    return pictures, [label_name(label, f"y of {split}[{row}]") for row, label in enumerate(labels)]
 
 
-def _plain(picture: Any, name: str) -> Any:
-    """A Pillow picture as a file of it would be read, by its palette and its colours; all else as it is."""
-    if not isinstance(picture, Image.Image):
-        return picture
-    return np.asarray(plain_picture(picture.copy(), name).picture)
+def _pictures_of(name: str, given: Any) -> Sequence[Any] | NDArray[Any]:
+    """One array of pictures, or a list of arrays and of Pillow's pictures. Raises `UserError`, by `name`."""
+    if not isinstance(given, list | tuple):
+        given = _array(name, given)
+        if given.ndim == 0:
+            raise UserError(f"{name} holds no pictures: give an array (n, H, W) or (n, H, W, c), or a list of pictures")
+        if given.dtype != object:
+            if len(given):
+                _check_shape(f"{name}[0]", given.shape[1:])
+            return given
+    pictures = [
+        each if isinstance(each, Image.Image) else _array(f"{name}[{row}]", each) for row, each in enumerate(given)
+    ]
+    for row, picture in enumerate(pictures):
+        if not isinstance(picture, Image.Image):
+            _check_shape(f"{name}[{row}]", picture.shape)
+    return pictures
+
+
+def _array(name: str, values: Any) -> NDArray[Any]:
+    """Values as an array. Raises `UserError` where rows differ in length or values are masked."""
+    if np.ma.is_masked(values):
+        raise UserError(f"{name} is masked in places, where it has no pixels: fill them in, as with .filled(0)")
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{name} cannot be made an array: give pictures as arrays (H, W) or (H, W, c)") from error
+
+
+def _labels_of(name: str, given: Any) -> list[Any]:
+    """Labels one by one, masked ones as None. Raises `UserError`, by `name`, for more than one a picture."""
+    several = UserError(f"{name}: give one label per picture, shape (n,)")
+    listed = isinstance(given, Sequence) and not isinstance(given, str | bytes)
+    if not (listed or hasattr(given, "__array__")) or getattr(given, "ndim", 1) != 1:
+        raise several
+    labels = given.tolist() if hasattr(given, "tolist") else list(given)
+    if any(getattr(label, "ndim", int(isinstance(label, list | tuple))) for label in labels):
+        raise several
+    return [None if label is np.ma.masked else label for label in labels]
+
+
+def _bytes_of(picture: Any) -> int:
+    if isinstance(picture, Image.Image):
+        return picture.width * picture.height * len(picture.getbands())
+    return int(picture.nbytes)
 
 
 def _check_shape(name: str, shape: tuple[int, ...]) -> None:
@@ -148,7 +186,7 @@ def _check_shape(name: str, shape: tuple[int, ...]) -> None:
 
 def _scale(pictures: Sequence[Any]) -> float:
     """The factor that brings all pictures to 0..255."""
-    kinds = {str(np.asarray(picture).dtype) for picture in pictures}
+    kinds = {str(picture.dtype.newbyteorder("=")) for picture in pictures}
     if len(kinds) > 1:
         raise UserError(f"X mixes types ({', '.join(sorted(kinds))}): give one")
     kind = np.dtype(kinds.pop()) if kinds else np.dtype(np.uint8)
@@ -160,7 +198,7 @@ def _scale(pictures: Sequence[Any]) -> float:
         raise UserError(f"X holds {kind}: give numbers, best uint8 of 0..255")
     lowest = min(float(np.min(picture)) for picture in pictures)
     highest = max(float(np.max(picture)) for picture in pictures)
-    if kind == np.uint16 and highest >= FULL_16_BIT:
+    if kind == np.uint16 and not leaves_white_open(int(highest)):
         return 1 / 256
     if kind.kind == "f" and lowest >= 0 and 0 < highest <= 1:
         return 255.0

@@ -182,8 +182,8 @@ def plain_picture(picture: Image.Image, name: str, jpeg_side: int | None = None)
     if picture.width * picture.height > PIXELS_LIMIT:  # also where the application has switched Pillow's guard off
         raise _too_large(name)
     width, height = picture.size
-    tiles = getattr(picture, "tile", ())  # how the file is to be decoded, forgotten when it is
-    deep = any(DEEP_COLOURS.search(str(tile[3])) for tile in tiles)
+    tiles = getattr(picture, "tile", ())  # how it is to be decoded, which Pillow forgets: kept in case of a second look
+    deep = picture.info.setdefault("16 bits a colour", any(DEEP_COLOURS.search(str(tile[3])) for tile in tiles))
     if jpeg_side is not None and picture.format in REDUCIBLE:
         picture.draft(None, (jpeg_side, jpeg_side))
     picture.load()  # the tag is read after it: Pillow turns a TIFF while loading, and takes its tag away
@@ -228,12 +228,13 @@ def _grey_or_rgb(picture: Image.Image, name: str) -> Image.Image:
 def _highest(picture: Image.Image, deep: bool) -> int | None:
     """The largest value of 16-bit pixels; None for others.
 
-    Of `deep` colours Pillow keeps the upper eight bits alone: what the largest may have been with those it dropped.
+    Of `deep` colours Pillow keeps the upper eight bits, in a PPM rounded: the largest value below what it kept, or the
+    largest of which it keeps nothing.
     """
     if picture.mode.startswith("I"):
         return int(np.asarray(picture).max(initial=0))
     if deep and picture.mode.startswith("RGB"):
-        return 256 * int(np.asarray(picture)[..., :3].max(initial=0)) + 255
+        return max(256 * int(np.asarray(picture)[..., :3].max(initial=0)), 256) - 1
     return None
 
 

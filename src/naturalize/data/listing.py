@@ -1,7 +1,7 @@
 """Which files below a folder are pictures."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,45 +54,54 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
         raise UserError(f"{folder} cannot be listed: {error.strerror}") from error
 
 
-def walk(folder: Path, name: str, root: Path) -> Walk:
+def walk(folder: Path, name: str, around: Sequence[Path], entered: set[tuple[int, int]]) -> Walk:
     """Everything below `folder`, whose own name is `name` (or empty).
 
-    Links are followed, and what they lead to belongs where the link sits. Not followed are links to folders of the data
-    set itself, `root`, whose pictures have their place already, to a folder around it, which holds what nobody meant,
-    and to a folder that was entered: circles end.
+    Links to folders elsewhere are followed, and what they lead to belongs where the link sits. Not followed are those
+    that lead back (`leads_back`) to the folder that was given or to one that a link led to, and a folder that was
+    entered is not entered again: circles end, and no picture has two places. Where a folder is a second time, its name
+    stands among `loops`.
+
+    Args:
+        around: real paths of the folder that was given and of others on the way to `folder`.
+        entered: device and number of the folders that were entered, which it adds to.
     """
     below = Walk()
-    real_root = root.resolve()
-    entered: set[tuple[int, int]] = set()
 
-    def enter(folder: Path, prefix: str) -> None:
+    def enter(folder: Path, prefix: str, around: Sequence[Path]) -> None:
         status = folder.stat()
         if (status.st_dev, status.st_ino) in entered:
             below.loops.append(prefix.rstrip("/"))
             return
         entered.add((status.st_dev, status.st_ino))
         for entry in entries(folder):
-            shown = prefix + printable(entry.name)
+            shown, path = prefix + printable(entry.name), Path(entry.path)
             if is_hidden(entry.name):
                 below.hidden.append(shown)
-            elif entry.is_dir() and entry.is_symlink() and in_or_around(Path(entry.path).resolve(), real_root):
+            elif leads_back(entry, around):
                 below.loops.append(shown)
             elif entry.is_dir():
-                enter(Path(entry.path), f"{shown}/")
+                enter(path, f"{shown}/", (*around, path.resolve()) if entry.is_symlink() else around)
             elif not is_picture(entry.name):
                 below.others.append(shown)
             elif entry.is_file():
-                below.pictures.append(Picture(shown, Path(entry.path), entry.stat().st_size))
+                below.pictures.append(Picture(shown, path, entry.stat().st_size))
             elif entry.is_symlink():  # it leads nowhere: kept, so that the scan names it with the unreadable ones
-                below.pictures.append(Picture(shown, Path(entry.path), 0))
+                below.pictures.append(Picture(shown, path, 0))
 
-    enter(folder, f"{name}/" if name else "")
+    enter(folder, f"{name}/" if name else "", (*around, folder.resolve()))
     return below
 
 
-def in_or_around(folder: Path, root: Path) -> bool:
-    """Whether a folder lies in another one, or holds it."""
-    return folder.is_relative_to(root) or root.is_relative_to(folder)
+def leads_back(entry: os.DirEntry[str] | Path, around: Sequence[Path]) -> bool:
+    """Whether an entry is a link to a folder in one of `around`, real paths, or to a folder that holds one of them.
+
+    Pictures of the former have their place already, and those of the latter nobody meant to give.
+    """
+    if not (entry.is_symlink() and entry.is_dir()):
+        return False
+    real = Path(entry).resolve()
+    return any(real.is_relative_to(folder) or folder.is_relative_to(real) for folder in around)
 
 
 def is_picture(name: str) -> bool:
@@ -119,7 +128,7 @@ def list_images(
         return [(printable(path.name), path)]
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder")
-    below = walk(path, "", path)
+    below = walk(path, "", (), set())
     pictures = below.pictures
     for name in (*below.others, *below.loops):
         passed_over(name)

@@ -14,6 +14,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from naturalize.data.decode import Opened, UnreadablePicture, open_picture
+from naturalize.data.listing import leads_back
 from naturalize.data.machine import pixel_budget
 from naturalize.data.parts import (
     SPELLINGS,
@@ -175,7 +176,8 @@ def _check_columns(source: str, image: str, label: str, members: Sequence[tuple[
     for split, table in members:
         if {image, label} - set(table.schema.names):
             raise UserError(f"{source}: the {split} table has no columns {image} and {label} as the train table has")
-        held.setdefault(_kind_of_labels(table.schema, label), split)
+        if not pa.types.is_null(table.schema.field(label).type):  # of which all labels are missing
+            held.setdefault(_kind_of_labels(table.schema, label), split)
     if len(held) > 1:
         (one, here), (other, there) = list(held.items())[:2]
         raise UserError(
@@ -304,7 +306,10 @@ def _one_column(source: str, what: str, usual: Sequence[str], candidates: list[s
 
 
 def _files(path: Path) -> list[Path]:
-    """The tables that a path stands for: itself, those in a folder, or those whose names it begins."""
+    """The tables that a path stands for: itself, those in a folder, or those whose names it begins.
+
+    Links that lead back to a folder, or to one around it, are not followed.
+    """
     suffixes = PARQUET + ARROW
     if path.is_file():
         return [path] if path.suffix.lower() in suffixes else []
@@ -312,9 +317,12 @@ def _files(path: Path) -> list[Path]:
         candidates: Iterator[Path] = (file for depth in ("*", "*/*", "*/*/*") for file in path.glob(depth))
     else:
         candidates = (file for file in path.parent.glob("*") if _stem(Path(file.name)) == path.name)
-    return sorted(
+    found = sorted(
         file for file in candidates if file.suffix.lower() in suffixes and not file.name.startswith((".", "cache-"))
     )
+    around = [path.resolve()]
+    between = {file: [folder for folder in file.parents if path in folder.parents] for file in found}
+    return [file for file in found if not any(leads_back(folder, around) for folder in between[file])]
 
 
 def _with_siblings(path: Path) -> list[Path]:

@@ -4,12 +4,17 @@ python model_example.py holiday.jpg drawing.png
 """
 
 import json
+import os
+import re
 import sys
 
 import numpy as np
-import onnxruntime
 from PIL import Image, ImageOps
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # which writes to the home of whoever imports the next line
+import onnxruntime
+
+onnxruntime.disable_telemetry_events()
 model = onnxruntime.InferenceSession(__file__.replace("_example.py", ".onnx"), providers=["CPUExecutionProvider"])
 metadata = model.get_modelmeta().custom_metadata_map
 class_names, preprocessing = json.loads(metadata["class_names"]), json.loads(metadata["preprocessing"])
@@ -20,14 +25,25 @@ resample = Image.Resampling[preprocessing.get("resample", "bilinear").upper()]
 def pixels(path: str) -> np.ndarray:
     """What the network takes, uint8 `(channels, side, side)`, as in training; normalisation is inside the network."""
     file = Image.open(path)
+    deep = any(re.search(r";16[BLN]|\('RGB', 65535\)", str(tile[3])) for tile in file.tile)  # 16 bits a colour
     if file.format in ("JPEG", "MPO") and preprocessing.get("jpeg_side"):  # decoded at 1/2, 1/4 or 1/8 of its size
         file.draft(None, (preprocessing["jpeg_side"], preprocessing["jpeg_side"]))
     picture = ImageOps.exif_transpose(file)
-    if picture.mode.startswith("I"):  # 16 bits a pixel
-        picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
+    values = np.asarray(picture)
+    clear = True  # what white is, by the rules of `naturalize predict`
+    if picture.mode.startswith("I"):  # 16 bits a pixel, or 32
+        clear = (picture.mode != "I" or file.format in ("PNG", "PPM")) and not 0 < values.max() < 2**14
+        values = values >> 8
     elif picture.mode == "F":  # 0..1
-        picture = Image.fromarray(np.round(np.asarray(picture) * 255).astype(np.uint8))
-    elif picture.has_transparency_data:
+        clear = values.min() >= 0 and values.max() <= 1
+        values = values * 255
+    elif deep and picture.mode.startswith("RGB"):  # of whose 16 bits Pillow keeps the upper 8
+        clear = values[..., :3].max() > 2**6
+    if not clear:
+        sys.exit(f"{path}: nothing says which of its values is white: save it as 8 bit")
+    if picture.mode.startswith(("I", "F")):
+        picture = Image.fromarray(np.round(values).clip(0, 255).astype(np.uint8))
+    if picture.has_transparency_data:
         see_through = picture.convert("RGBA")
         picture = Image.new("RGB", picture.size, "white")
         picture.paste(see_through, mask=see_through.getchannel("A"))
@@ -39,4 +55,6 @@ def pixels(path: str) -> np.ndarray:
 if __name__ == "__main__":
     for path in sys.argv[1:]:
         (logits,) = model.run(["logits"], {"pixels": pixels(path)[None]})
+        if not np.isfinite(logits).all():
+            sys.exit(f"{path}: the network answers with no numbers: its file is damaged, export it again")
         print(f"{path}: {class_names[logits.argmax()]}")

@@ -10,7 +10,7 @@ from statistics import median
 
 import numpy as np
 
-from naturalize import rng
+from naturalize import journal, rng
 from naturalize.data import Pixels
 from naturalize.errors import UserError
 from naturalize.lifecycle import reopen_data
@@ -31,7 +31,7 @@ from naturalize.supernet import Family, make_family
 from naturalize.tasks import Classification, majority_error
 from naturalize.training.engine import make_fabric
 from naturalize.training.subnets import Images, Subnets
-from naturalize.workbench import CHOSEN_IMAGES, chosen_images
+from naturalize.workbench import chosen_images
 
 DTLZ2 = "dtlz2"
 DRAWN = 350  # architectures of a run that are drawn uniformly and measured, as the paper does
@@ -226,7 +226,7 @@ def opened_error(directory: Path) -> Error:
     dataset = reopen_data(run, None, Watch((), time.monotonic()))
     images: Images = Pixels(dataset, dataset.splits["val"], run.family.resolutions, run.facts["pixels"]["views"])
     with closing(run.archive()) as archive:
-        chosen = archive.decision(CHOSEN_IMAGES)
+        chosen = archive.decision(journal.CHOSEN_IMAGES)
     if chosen is not None:
         images = chosen_images(images, run.settings.seed, *chosen)
     device = make_fabric().device

@@ -1,0 +1,84 @@
+"""Every decision of a run by its name: what the clock decides is decided once, so that a resumed run decides the same.
+
+Decisions are kept in the run's archive as JSON values. Where a name has a number, it is that of an iteration or of a
+weights version; where it has seconds, they are those of the budget that was planned with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+DONE = "done"  # `{"budget_s", "iterations"}`: what was asked for when the run was last done
+PROBED = "probed"  # True: the published network's front was written
+PREPARED = "prepared"  # bool: whether the weights that the run began with make good subnets already
+PREPARATION = "prepare"  # seconds of the preparation
+CHOSEN_IMAGES = "validation images"  # `[images, views]` that measurements answer
+
+
+class Journal(Protocol):
+    """What decisions are kept in. An `Archive` is one."""
+
+    def decision(self, name: str) -> Any:
+        """The decision of that name, or None."""
+
+    def decide(self, name: str, make: Callable[[], Any]) -> Any:
+        """The decision of that name; what `make` says is recorded where there is none."""
+
+    def record_decision(self, name: str, value: Any) -> None:
+        """Record a decision, in place of an earlier one of that name."""
+
+
+def plan(budget_s: float) -> str:
+    """The division of a budget, as `Plan.record` gives it."""
+    return f"plan {budget_s}"
+
+
+def images(version: int) -> str:
+    """`[images, views]` by which one weights version is measured, where they are not those of all."""
+    return f"images {version}"
+
+
+def begun(t: int) -> str:
+    """Second at which measuring pass t began."""
+    return f"begin {t}"
+
+
+def measured(t: int) -> str:
+    """True: measuring pass t is over."""
+    return f"measured {t}"
+
+
+def capacity(t: int) -> str:
+    """Measurements that iteration t had time for."""
+    return f"capacity {t}"
+
+
+def adaptation(t: int) -> str:
+    """`{"start", "end"}`, the part of the learning-rate curve; by the clock also `{"seconds", "until"}`."""
+    return f"adapt {t}"
+
+
+def closes(t: int) -> str:
+    """Whether iteration t is the last and adapts to the front that it measured."""
+    return f"closes {t}"
+
+
+def ended(t: int, budget_s: float) -> str:
+    """True: there was no time for iteration t."""
+    return f"ended {t} {budget_s}"
+
+
+def selected(t: int, budget_s: float) -> str:
+    """True: the final pass under weights version t is over."""
+    return f"selected {t} {budget_s}"
+
+
+def last(version: int, budget_s: float) -> str:
+    """Seconds of the last adaptation, which starts from a weights version."""
+    return f"last {version} {budget_s}"
+
+
+def largest(objective: str) -> str:
+    """A large value of a measured objective, by which hypervolumes are normalised."""
+    return f"largest {objective}"
