@@ -236,6 +236,16 @@ def test_C05_more_iterations_than_first_asked_for_go_on_along_the_curve_anew():
     assert parts == [(0.0, 0.5), (0.5, 1.0), (0.0, 0.5), (0.5, 1.0)]
 
 
+def test_what_an_older_naturalize_decided_still_holds():
+    journal = Decisions({"adapt 0": [0.0, 0.4, None, 7.0, 20.0]})
+    costs = Costs(image_s=1e-4, network_s=0.02, search_s=2.0, read_test_s=0.0)
+    problem = {"val_images": 300, "views": 5, "end_images": 360, "fewest": 26, "preparation": 0.4}
+    pace = ByClock(journal, 60.0, make_plan(60.0, 8.0, costs, **problem), 26, lambda: 12.0)
+    start, end, extent = pace.adaptation(0)
+    assert (start, end, extent.seconds, extent.until) == (0.0, 0.4, 7.0, 20.0)
+    assert pace.adaptation(1)[0] == 0.4
+
+
 def test_validation_images_that_were_chosen_stay_chosen():
     costs = Costs(image_s=0.01, network_s=0.1, search_s=2.0, read_test_s=0.0)
     problem = {"val_images": 5000, "views": 1, "end_images": 100, "fewest": 26, "preparation": 0.4}

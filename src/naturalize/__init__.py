@@ -8,9 +8,9 @@ model = run.best("madds<5M").module()
 import os
 from typing import TYPE_CHECKING, Any
 
-# Threads of torch that spin while they wait make a network 40 times as slow when another process wants the same
-# processors (8.3 s against 0.2 s, two threads on two busy processors); threads that sleep at once lose what a second
-# one gains. So they spin for some ten microseconds. Read when torch is loaded, so it comes first.
+# Torch threads that spin while they wait make a network 40 times slower when another process wants the same processors
+# (8.3 s against 0.2 s, two threads on two busy processors). Threads that sleep at once lose what a second thread gains.
+# So they spin for about ten microseconds. Torch reads this when it is loaded, so it comes first.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
@@ -37,7 +37,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Functions are imported when first used: `import naturalize` stays quick, and works without torch."""
+    """Import a function on first use: `import naturalize` stays quick, and works without torch."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from naturalize import api

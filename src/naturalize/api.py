@@ -1,6 +1,6 @@
-"""What a user calls: the commands as functions. The command line only parses, calls these and prints.
+"""The commands as functions, for users. The command line only parses, calls these and prints.
 
-What only training needs is imported where it is used: it takes seconds, which predicting and exporting do without.
+Modules that only training needs take seconds to import, so they are imported where they are used.
 """
 
 from __future__ import annotations
@@ -74,21 +74,21 @@ def transfer(
         data: a folder of class folders, an image-parquet file, a Hub name, `"digits"`, or arrays `(images, labels)`.
         out: directory of the run.
         budget: wall clock from start to finished report, as `"20m"`; 20 minutes unless told.
-        iterations: in place of a budget, and repeatable to the bit on one machine's CPU: number of iterations.
+        iterations: number of iterations, in place of a budget; repeatable to the bit on one machine's CPU.
         epochs: of adaptation per iteration, with `iterations`; 5 unless told.
         objectives: one to three of `error`, `madds`, `params`.
         require: limits on counts, as `"madds<5M"`.
         supernet: its name, a file of Once-for-All weights, or the directory of a run to start from its supernet;
             chosen by the size of the pictures unless told.
         scratch: start from nothing although there are published weights.
-        search: `nat`, the paper's, by NSGA-III, or `auto`, in small batches by gain.
-        predictor: of errors, a name of `naturalize.predictor.PREDICTORS`; the paper's is `rbf-ensemble`.
+        search: `nat`, the paper's, by NSGA-III, or `auto`, in small batches by expected gain.
+        predictor: name of the predictor of errors in `naturalize.predictor.PREDICTORS`; the paper's is `rbf-ensemble`.
         archive: directory of another run of the same supernet, whose architectures are the first to be measured.
         classes: class names in the order wanted; the data's own unless told.
-        seed: of every random draw.
+        seed: of all random draws.
         strict: stop at a picture that cannot be read, in place of skipping it.
         balanced: weigh classes in training so that rare ones count as much as common ones.
-        listeners: called with every event; progress on stderr where None, silence where empty.
+        listeners: functions called with every event; progress on stderr where None, silence where empty.
         started: `time.monotonic()` from which the budget counts; now unless told.
 
     Raises:
@@ -112,7 +112,7 @@ def transfer(
 
 @contextmanager
 def heard(listeners: Sequence[Listener] | None) -> Iterator[Sequence[Listener]]:
-    """The listeners, or progress on stderr where none were given."""
+    """Yield the listeners, or one that shows progress on stderr where they are None."""
     if listeners is not None:
         yield listeners
         return
@@ -133,7 +133,7 @@ def resume(
 
     Args:
         directory: of the run.
-        data: where the images are now; where they were unless told.
+        data: where the images are now; unless told, where they were.
         budget, iterations: the new total of a transfer. Nothing else of a run may change.
         listeners, started: as of `transfer`.
 
@@ -219,15 +219,15 @@ def finetune(
     listeners: Sequence[Listener] | None = None,
     started: float | None = None,
 ) -> Run:
-    """Train chosen networks of a finished run on, each by itself; the same call goes on where one was stopped.
+    """Train chosen networks of a finished run further, each by itself; the same call continues one that was stopped.
 
-    A network is replaced by one that is better on validation. Where it learnt from the validation pictures too, under a
-    budget, nothing can judge: it is replaced, and front.json keeps what the numbers were before.
+    A trained network replaces the old one where it is better on validation. Where the old one has learnt from those
+    pictures too, as under a budget, they cannot judge: it is always replaced, and front.json keeps the earlier numbers.
 
     Args:
         directory: of the run.
-        require: the most accurate network that meets the limits, as `"madds<5M"`.
-        architectures: networks by their strings, in place of it.
+        require: limits, as `"madds<5M"`: the most accurate network that meets them is trained.
+        architectures: strings of the networks to train, in place of `require`.
         budget: wall clock in all, shared by the networks.
         data, listeners, started: as of `resume`.
 
@@ -279,8 +279,8 @@ def prepare(
             from it) or `"shrink"` (Once-for-All's progressive shrinking in phases, distilled from a frozen network).
         teacher: another network to learn from too, besides the labels: a supernet's name for its largest network as it
             was published, a run for its best network, a network's `.safetensors` file, or a module from pixels 0..255
-            `(n, channels, r, r)` to logits in the order of the classes. Where the pictures stand in a folder without
-            class folders, it alone tells.
+            `(n, channels, r, r)` to logits in the order of the classes. For a folder without class folders, its
+            answers are the only labels.
         budget: wall clock in all; 20 minutes unless told.
         epochs: in place of a budget, and repeatable to the bit on one machine's CPU.
 
@@ -311,7 +311,7 @@ def check(
     strict: bool = False,
     listeners: Sequence[Listener] | None = None,
 ) -> list[str]:
-    """What is understood of the data, test pictures included, and what a transfer would choose; in lines of text.
+    """Describe the data as understood, test pictures included, and a transfer's choices for them, in lines of text.
 
     Args:
         data, classes, seed, strict, listeners: as of `transfer`.
@@ -347,7 +347,7 @@ def export(
         to: the file, `.onnx` or `.pt`.
         format: `onnx` or `torch`, where the file's name does not tell.
         require, architecture: which network: the best that meets the limits, or one by its string.
-        opset: of ONNX, 13 to 17.
+        opset: ONNX operator set, 13 to 17.
         overwrite: replace a file that is there.
 
     Example:
@@ -378,7 +378,7 @@ def predict(
     Args:
         model: an exported ONNX file, a run or its directory, or a network of a run, as `run.best("madds<5M")`.
         pictures: files and folders.
-        require: of a run: which network, the best that meets the limits.
+        require: limits, to choose the best network of a run that meets them.
         passed_over: called with the name of each file in a folder that is no picture by its name.
 
     Example:
@@ -391,14 +391,19 @@ def predict(
 
 
 def chosen_networks(run: Run, architectures: Sequence[str], require: str | Sequence[str]) -> list[RunNetwork]:
-    """Networks by their strings, or the best that meets the limits. Raises `UserError` where both are given."""
+    """Networks by their strings, or the best that meets the limits. Raises `UserError` where both are given.
+
+    Args:
+        run: whose front has the networks.
+        architectures, require: strings of networks, or limits as `"madds<5M"`.
+    """
     if architectures and as_list(require):
         raise UserError("a network is chosen by its architecture or by what it requires, not by both: leave one out")
     return [run.network(text) for text in architectures] or [run.best(as_list(require))]
 
 
 def class_counts(dataset: Dataset) -> list[str]:
-    """A line for each class, up to 30 of them: its pictures in each split."""
+    """A line for each class, up to 30 of them: its number of pictures in each split."""
     counts = dataset.counts()
     width = max(len(name) for name in dataset.class_names[:30])
     lines = [
@@ -410,7 +415,7 @@ def class_counts(dataset: Dataset) -> list[str]:
 
 
 def choices(dataset: Dataset) -> list[str]:
-    """What a transfer would choose for the data, unless told otherwise."""
+    """A transfer's choices for the data, unless told otherwise, in lines of text."""
     from naturalize.beginning import family_for, views_of
     from naturalize.workbench import batch_size, counts_on
 

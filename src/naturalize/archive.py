@@ -1,9 +1,9 @@
 """The archive: the architectures of a run, every measurement ever made, and what was decided; SQLite, no torch.
 
 Contract: one process writes, any number read at any time. Each method that writes is one durable transaction, so that a
-kill at any moment loses nothing that a method returned from. A writer waits up to 30 s for another one's lock.
+kill at any moment loses nothing that a finished call has written. A writer waits up to 30 s for another one's lock.
 
-Every row has a checksum: SQLite's own checks see a damaged structure, and no damaged number.
+Every row has a checksum: SQLite's own checks find a damaged structure, but not a damaged number.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ TASK = "default"  # the name of a run's one task
 
 @dataclass(frozen=True)
 class Context:
-    """What a measured value depends on besides the architecture. Values of two contexts are never compared.
+    """All that a measured value depends on besides the architecture. Values of two contexts are never compared.
 
     Attributes:
         objective: name without the task, as `error`.
@@ -77,8 +77,8 @@ class Measurement:
         value: the objective, minimised; None unless `status` is `ok`.
         spread: standard deviation of repeats; 0 for a deterministic measurement.
         status: `ok`, or in a word why there is no value.
-        seconds: of the run that it took: its share where several were measured at once.
-        detail: facts that belong to it, as the number of images.
+        seconds: of the run's time that it took; its share where several were measured at once.
+        detail: further facts, as the number of images.
     """
 
     architecture: Architecture
@@ -94,7 +94,7 @@ class Archive:
 
     Args:
         path: of the SQLite file.
-        space: in which strings are parsed.
+        space: search space of its architectures.
         read_only: for a reader beside a running process; every write then raises.
     """
 
@@ -156,12 +156,12 @@ class Archive:
             raise UserError(message) from error
 
     def _put(self, table: str, *values: Any, how: str = "INSERT") -> None:
-        """A row of a table, in a transaction that is under way."""
+        """Insert a row into a table, within a transaction that is under way."""
         row = *values, checksum(table, values)
         self._db.execute(f"{how} INTO {table} VALUES ({', '.join('?' * len(row))})", row)
 
     def _check(self) -> None:
-        """Raise `UserError` where a row is not as it was written, or one is lost by a damaged page."""
+        """Raise `UserError` where a row has changed since it was written, or a damaged page has lost one."""
         (found,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
         if found != "ok":
             raise UserError(f"{self.path} is damaged ({found}): put back a copy, or start a new run")
@@ -174,7 +174,7 @@ class Archive:
                     )
 
     def _add_checksums(self) -> None:
-        """Make an archive of format 1 one of format 2."""
+        """Convert an archive of format 1 to format 2."""
         with self._transaction():
             for table in TABLES:
                 self._db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
@@ -184,7 +184,7 @@ class Archive:
             self._db.execute(f"PRAGMA user_version = {FORMAT}")
 
     def _identified(self, members: Sequence[tuple[Architecture, str]], iteration: int) -> list[int]:
-        """Numbers of architectures; those that are new are stored, with their origin."""
+        """Row numbers of architectures; new ones are stored, with their origin."""
         numbers = []
         for arch, origin in members:
             row = self._db.execute("SELECT id FROM architectures WHERE text = ?", (arch.text,)).fetchone()
@@ -271,7 +271,7 @@ class Archive:
     # iterations, decisions, clock -------------------------------------------------------------------------------
 
     def close_iteration(self, number: int, facts: dict[str, Any]) -> None:
-        """Store what an iteration came to: weights version, hypervolume, distribution, seconds by phase."""
+        """Store the results of an iteration: weights version, hypervolume, counts."""
         with self._transaction():
             self._put("iterations", number, json.dumps(facts), how="INSERT OR REPLACE")
 
@@ -281,9 +281,9 @@ class Archive:
         return [{"iteration": number, **json.loads(facts)} for number, facts in rows]
 
     def decide(self, name: str, make: Callable[[], Any]) -> Any:
-        """The decision of that name: the one recorded, or else what `make` says, which is then recorded.
+        """The recorded decision of that name; where there is none, the value of `make()`, which is recorded.
 
-        What the clock decides is decided once, so that a resumed run goes on where it was.
+        A decision by the clock is thus taken once, so that a resumed run goes on where it was.
         """
         found = self.decision(name)
         if found is None:
@@ -318,12 +318,12 @@ def checksum(table: str, values: Sequence[Any]) -> int:
 
 
 def disk_full(path: Path, error: sqlite3.Error) -> str | None:
-    """What to tell of SQLite's error where there is no space left; None where it says something else."""
+    """The message for an error of SQLite that means a full or failing disk; None for any other error."""
     if "full" in str(error) or "I/O" in str(error):
         return f"the disk of {path} is full or failing ({error}): free some space, then resume"
     return None
 
 
 def journal_mode(path: Path) -> str:
-    """`WAL`, with which readers never block the writer, but a rollback journal where WAL is unsafe: network drives."""
+    """SQLite's journal mode: `WAL`, so that readers never block the writer, but where it is unsafe: network drives."""
     return "TRUNCATE" if on_network_drive(path) else "WAL"

@@ -28,15 +28,15 @@ from naturalize.workbench import batch_size
 
 FEW_IMAGES = 1500  # validation images below which each is measured in several views
 VIEWS = 5
-PLANNED = ("efficientnet-lite0",)  # whose resolutions follow the budget too
-TIMED = (16, 3, 96, 96)  # pixels by which that is timed
-TRAINING, FEWEST_STEPS = 3.2, 150  # a step takes so many times as long as answers; steps that a budget has time for
-FEWEST_TESTS = 10  # times that it has time to read the test split, besides
-LEAST_SIDE = 96  # that is always there
+PLANNED = ("efficientnet-lite0",)  # supernets whose resolutions follow the budget too
+TIMED = (16, 3, 96, 96)  # shape of the pixels that a network is timed on for that
+TRAINING, FEWEST_STEPS = 3.2, 150  # time of a training step, in answers to its batch; steps that a budget must allow
+FEWEST_TESTS = 10  # readings of the test split that it must allow too
+LEAST_SIDE = 96  # resolutions up to this one are always there, in pixels
 
 
 def family_for(settings: Settings, dataset: Dataset) -> Family:
-    """The family for a data set, with the resolutions that the budget affords on this machine as it is now."""
+    """The family for a data set, with the resolutions that the budget affords at this machine's present speed."""
     family = make_family(settings.supernet, dataset.side)
     if settings.budget_s is None or settings.supernet not in PLANNED:
         return family
@@ -48,7 +48,7 @@ def family_for(settings: Settings, dataset: Dataset) -> Family:
 
 
 def seconds_of_a_pixel(family: Family) -> float:
-    """What the largest network takes to answer, by pixel of its input, the second time it is asked."""
+    """Seconds that the largest network takes for one pixel of its input, timed on its second call."""
     supernet = Supernet(family, {TASK: Classification(2).heads(family)}, (0.0,) * 3, (1.0,) * 3)
     network, pixels = supernet.extract(family.space.largest).eval(), np.zeros(TIMED, dtype=np.uint8)
     for _ in range(2):
@@ -60,12 +60,15 @@ def seconds_of_a_pixel(family: Family) -> float:
 def create_run(
     directory: Path, settings: Settings, family: Family, dataset: Dataset, class_names: Sequence[str], watch: Watch
 ) -> Run:
-    """Write a new run: statistics and kept pictures, then run.toml, which makes it one.
+    """Write a new run: statistics and kept pictures, then run.toml, which makes it a run.
 
-    Pictures are normalised as those were that the weights to start from were trained on, where the colours agree.
+    Pictures are normalised like those that the starting weights were trained on, where the colours agree.
 
     Args:
-        class_names: of the data, or of a teacher where these have none.
+        directory: of the run.
+        settings, family, dataset: what it is asked to do, its supernet, its data.
+        class_names: of the data; of the teacher where the data have none.
+        watch: hears of progress.
     """
     source, kept = source_supernet(settings, directory, watch.progress), keeps_statistics(settings, directory, dataset)
     if source is not None and (kept or source.channels == dataset.channels):
@@ -108,18 +111,18 @@ def create_run(
 
 
 def of_channels(normalization: torch.Tensor, channels: int) -> tuple[float, ...]:
-    """Mean or deviation by channel; where the colours are others, their mean for each."""
+    """Mean or deviation for each of `channels` channels; where their numbers differ, the average for each."""
     values = normalization.flatten().tolist()
     return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
 
 
 def views_of(dataset: Dataset) -> int:
-    """Views of each validation image: several where images are few, since one of them would be a coarse step."""
+    """Number of views of each validation image: several where images are few, to make the error less coarse."""
     return VIEWS if len(dataset.splits["val"]) < FEW_IMAGES else 1
 
 
 def check_same_data(run: Run, dataset: Dataset) -> None:
-    """Refuse to go on with other data than the run began with."""
+    """Raise `UserError` for other data than the run began with."""
     if dataset.fingerprint != run.facts["data"]["fingerprint"]:
         raise UserError(
             f"the data are not those that {run.directory} began with (files, classes or splits have changed): "

@@ -33,7 +33,7 @@ class OwnClassifier:
 
     Attributes:
         weight, bias: `(classes, channels)` and `(classes,)`.
-        wrong: wrong answers to the validation images in each view; nothing where validation pictures were learnt from.
+        wrong: number of wrong answers to the validation images in each view; empty where it learnt from those images.
     """
 
     weight: Tensor
@@ -42,12 +42,12 @@ class OwnClassifier:
 
 
 def images_of_a_classifier(bench: Workbench) -> int:
-    """Images that the last fit of one takes features of."""
+    """Number of images whose features a fit after the last adaptation needs."""
     return min(PICTURES, len(bench.trainer.images.labels) + len(bench.val))
 
 
 def own_classifier(bench: Workbench, arch: Architecture) -> OwnClassifier | None:
-    """A classifier for the features of one architecture; None where validation says that it is no better."""
+    """A classifier for the features of one architecture; None where it is no better on validation."""
     error = bench.error
     features = Features(bench, arch)
     own = features.classifier()
@@ -63,15 +63,15 @@ def own_classifier(bench: Workbench, arch: Architecture) -> OwnClassifier | None
 
 
 def refitted(bench: Workbench, arch: Architecture) -> OwnClassifier:
-    """The classifier for the features of one architecture under the weights and with the training images of now."""
+    """A classifier for the features of one architecture, by the present weights and training images."""
     return OwnClassifier(*Features(bench, arch).classifier())
 
 
 class Features:
-    """What the network of an architecture sees in pictures, and the classifier that all subnets share.
+    """Features of pictures by the network of one architecture, and the classifier that all subnets share.
 
     Attributes:
-        resolution: at which it sees them, in pixels.
+        resolution: side of the network's input in pixels.
         shared: weight `(classes, channels)` and bias `(classes,)`.
     """
 
@@ -85,17 +85,17 @@ class Features:
         head.classifier = nn.Identity()
 
     def of(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """Features `(n, channels)` of pixels at the resolution, on the CPU."""
+        """Features `(n, channels)`, on the CPU, of pixels at the network's resolution."""
         return logits_of(self.network, pixels, self.bench.device, self.bench.progress).clone()
 
     def on(self, images: Images, rows: NDArray[np.int64], view: int) -> Tensor:
-        """Features `(len(rows), channels)` of rows of images in a view, which are in memory some batches at a time."""
+        """Features `(len(rows), channels)` of rows of images in one view; a few batches are in memory at a time."""
         return logits_on(
             self.network, images, rows, self.resolution, self.bench.device, self.bench.progress, view
         ).clone()
 
     def classifier(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias fitted to training images, kept close to the shared ones."""
+        """Weight `(classes, channels)` and bias `(classes,)` fitted to training images, near the shared ones."""
         train = self.bench.trainer.images
         rows = np.sort(rng.generator(self.bench.seed, "own classifier").permutation(len(train.labels))[:PICTURES])
         features = self.of(train.pixels(rows, self.resolution))

@@ -1,4 +1,4 @@
-"""The end of a run: a front is selected and learns on, test is read once, networks and front.json are written."""
+"""The end of a run: select a front, train it on, read the test split once, write networks and front.json."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from naturalize.testing import (
 )
 from naturalize.workbench import NO_VERSION, Workbench
 
-FEW_NETWORKS = 5  # below which a front is told to be small
-OF_NO_USE = "is of no use"  # by which a note that says so is found again
+FEW_NETWORKS = 5  # a front of fewer is reported as small
+OF_NO_USE = "is of no use"  # marks the note that says so, to find it again
 IT = "they were", "it was"
 
 
@@ -52,10 +52,13 @@ def conclude(
     """Write the finished result of a weights version.
 
     Args:
+        bench: of the run.
+        session: its trainings.
+        version: weights version whose front is selected.
         codes: architectures measured on validation under that version, `(n, d)`.
         values: their objectives, `(n, m)`.
-        ending: for a last adaptation, and a test that leaves out networks which there is no time for; testing has a
-            share of the budget even after its time.
+        ending: time for a last adaptation and for the test, which leaves out networks that there is no time for; a
+            late run still has a share of its budget to test. None for no last adaptation and a full test.
     """
     if session.version != version or not session.state["complete"]:
         name = bench.run.checkpoints.version(version)
@@ -70,7 +73,7 @@ def conclude(
 
 
 def is_over(bench: Workbench, untrained: bool) -> bool:
-    """Whether a budget was spent before anything could be trained, with the published network to show for it.
+    """Whether the budget was spent before anything was trained, and the published network can be the result.
 
     Args:
         bench: of the run.
@@ -82,7 +85,7 @@ def is_over(bench: Workbench, untrained: bool) -> bool:
 
 
 def conclude_untrained(bench: Workbench) -> None:
-    """Write the finished result of a run in which nothing was trained: the published network's."""
+    """Write the finished result of a run in which nothing was trained: the front of the published network."""
     deliver(bench, untrained_front(bench))
 
 
@@ -92,7 +95,9 @@ def deliver(
     """Read the test split for a front, and write it with its networks as the finished result of a run.
 
     Args:
-        until: second by which it is read; None where there was no last adaptation.
+        bench: of the run.
+        front: content of front.json.
+        until: second of the run's clock by which test is read; None where there was no last adaptation.
         own: as of `measure_test`.
     """
     version, selected = front["val_weights_version"], len(front["networks"])
@@ -110,9 +115,9 @@ def deliver(
 
 
 def write_stopped_front(bench: Workbench) -> None:
-    """A validation front of the last weights version that was measured as a whole; nothing where there is none yet.
+    """Write a validation front of the last weights version that was measured in full; nothing where there is none yet.
 
-    A finished result stays until another one is finished: it has networks and test errors.
+    A finished result, which has networks and test errors, stays until another one is finished.
     """
     closed = bench.archive.iterations()
     if not closed or finished_under(bench.run.directory) is not None:
@@ -122,9 +127,9 @@ def write_stopped_front(bench: Workbench) -> None:
 
 
 def write_probed_front(bench: Workbench) -> None:
-    """The front of the published network at several resolutions, before anything is trained.
+    """Write the front of the published network at several resolutions, before anything is trained.
 
-    Nothing is written where none of them meets the requirements.
+    Nothing is written where no resolution meets the requirements.
     """
     if not probed_measurements(bench):
         return
@@ -141,7 +146,7 @@ def untrained_front(bench: Workbench) -> Front:
 
 
 def write_networks(bench: Workbench, front: Front) -> Front:
-    """Write a front that only validation knows, with those of its networks that were published."""
+    """Write a front without test errors, and those of its networks that were published."""
     untrained, taken = published_of(bench, front["networks"]), names_taken(bench.run.directory)
     for network in front["networks"]:
         if network["origin"] == PUBLISHED:
@@ -153,9 +158,10 @@ def write_networks(bench: Workbench, front: Front) -> Front:
 def adapted_to_front(
     bench: Workbench, session: Session, front: Front, ending: Ending
 ) -> tuple[Workbench, dict[str, OwnClassifier]]:
-    """The last adaptation; then a classifier for each network.
+    """Run the last adaptation, then fit a classifier for each network. Returns its workbench, and the classifiers.
 
-    front.json says under which weights version validation was answered: the networks have learnt from it since.
+    front.json names the weights version that its validation errors are of: the networks have learnt from those
+    pictures since.
     """
     networks = trained_on(front)
     if not networks:
@@ -178,9 +184,9 @@ def adapted_to_front(
 
 
 def choose_classifiers(bench: Workbench, front: Front) -> dict[str, OwnClassifier]:
-    """Fit a classifier for each network that was trained.
+    """Fit a classifier for each network that was trained, and return those that are better on validation.
 
-    Where validation is better for it, the entry says so. What is dominated then leaves the front, as in `front_of`.
+    Their entries get the new errors. Networks that are then dominated leave the front, as in `front_of`.
     """
     parse = bench.supernet.family.space.parse
     networks = trained_on(front)

@@ -1,4 +1,4 @@
-"""Which architectures a step of training takes. Draws come from (seed, purpose, step): a resumed run repeats them."""
+"""The architectures of a training step. Draws come from (seed, purpose, step): a resumed run repeats them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from naturalize import rng
 from naturalize.space import Architecture, Codes, SearchSpace
 from naturalize.supernet import Family
 
-ARCHITECTURES = 4  # of a step of the sandwich rule, whose gradients are summed
+ARCHITECTURES = 4  # in a step of the sandwich rule, which sums their gradients
 
 
 def distribution(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:
-    """Share of members with each option of each variable (NAT, section 3.4), of those members that have its parent.
+    """Share of members with each option of each variable (NAT, section 3.4), among members whose parent is present.
 
-    A layer that rules bind to another is drawn where that one is there, so shares of all members would count the
-    absence of the other twice, and stages would be drawn too shallow.
+    A variable with a parent is drawn only where the parent is present. Shares among all members would therefore count
+    the parent's absence twice, and stages would be drawn too shallow.
 
     Args:
+        space: of the codes.
         codes: of the members, `(n, d)`.
 
     Returns:
@@ -37,23 +38,23 @@ def distribution(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:
 
 
 def drawn(space: SearchSpace, p: NDArray[np.float64], seed: int, step: int) -> Architecture:
-    """The architecture of a step: each variable from its row of p; what has no parent is absent."""
+    """The architecture of a step: each variable drawn by its row of p `(d, k)`, absent where its parent is."""
     return space.architectures(drawn_codes(space, p, rng.generator(seed, "draw", step).random((1, len(space)))))[0]
 
 
 def drawn_codes(space: SearchSpace, p: NDArray[np.float64], chances: NDArray[np.float64]) -> Codes:
-    """Rows of codes by chances in 0..1, both `(n, d)`."""
+    """Codes that uniform draws in 0..1 pick from the shares p `(d, k)`. Shapes of draws and codes: `(n, d)`."""
     return space.repair((chances[:, :, None] >= p.cumsum(axis=1)[:, :-1]).sum(axis=2))
 
 
 def in_rounds(archs: Sequence[Architecture], seed: int, step: int) -> Architecture:
-    """The architecture of a step: each once in a round, in an order drawn for it."""
+    """The architecture of a step: each comes once in a round, in an order drawn for that round."""
     number, place = divmod(step, len(archs))
     return archs[rng.generator(seed, "round", number).permutation(len(archs))[place]]
 
 
 def sandwich(family: Family, seed: int, step: int) -> Sequence[Architecture]:
-    """The architectures of a step: largest, smallest, two uniform ones; all of one body, bodies taking turns."""
+    """The architectures of a step: largest, smallest, two uniform ones; all in one body, bodies taking turns."""
     random = family.space.sample(ARCHITECTURES - 2, rng.generator(seed, "sandwich", step))
     codes = np.concatenate([family.space.corners()[::-1], random])
     return family.space.architectures(family.in_body(codes, family.bodies[step % len(family.bodies)]))

@@ -36,7 +36,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
 def command(verb: str, run: str | os.PathLike[str]) -> str:
     """A command on a run for people to copy, as `naturalize resume runs/x`.
 
-    Double quotes serve the shells of all three systems; a quoted name with more than spaces is beyond all of them.
+    Double quotes work in the shells of all three systems, for names with spaces; other special characters may not.
     """
     name = str(run)
     word = name if re.fullmatch(r"[\w./+-]+", name) else f'"{name}"'

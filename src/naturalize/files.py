@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside, synced, renamed."""
+"""Files that are either whole or not there: written under another name, synced, renamed."""
 
 import contextlib
 import errno
@@ -17,11 +17,12 @@ NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs"
 
 @contextlib.contextmanager
 def room_on_disk(path: Path, need: int | None = None, remedy: str = "choose another --out") -> Iterator[None]:
-    """Turn 'no space left' and 'not permitted' into one line that names the path and what is free there.
+    """Turn errors 'no space left' and 'not permitted' into a `UserError` that names the path and the free space.
 
     Args:
-        need: bytes that are being written, where that is known.
-        remedy: what to do where it is not permitted.
+        path: being written.
+        need: bytes to write, where that is known.
+        remedy: advice for the user where writing is not permitted.
     """
     try:
         yield
@@ -46,7 +47,7 @@ def existing_parent(path: Path) -> Path:
 
 
 def file_system(path: Path) -> str:
-    """Type of the file system that holds a path, as the kernel calls it; empty where that cannot be told."""
+    """Type of the file system that holds a path, as the kernel calls it; empty where that is unknown."""
     try:
         mounts = [line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines()]
     except OSError:
@@ -79,7 +80,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Delete what a process that was killed had begun to write; for one who holds the run's lock."""
+    """Delete half-written files of a process that was killed. Only the holder of the run's lock may call this."""
     for path in directory.glob(".*.new"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -103,7 +104,7 @@ def checksum_of(value: Any) -> str:
 
 
 def check_content(value: dict[str, Any]) -> dict[str, Any]:
-    """A value without its `checksum`, where it has one. Raises `ValueError` where that is of another content."""
+    """The value without its `checksum`, if it has one. Raises `ValueError` where the checksum does not match."""
     content = {key: part for key, part in value.items() if key != "checksum"}
     if "checksum" in value and value["checksum"] != checksum_of(content):
         raise ValueError("its content has changed since it was written: its checksum is another")

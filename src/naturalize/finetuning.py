@@ -1,7 +1,7 @@
-"""Fine-tuning: chosen networks of a front trained on by themselves, as NAT's are on ImageNet (section 4.2).
+"""Fine-tuning: chosen networks of a front train further, each by itself, as NAT's do on ImageNet (section 4.2).
 
-A job of its own: with a clock that is not the transfer's, a record, and checkpoints, all in a directory of the run
-while it is under way. Each network is delivered as soon as it is trained, so that a stop at any moment loses nothing.
+It is a job with its own clock, record and checkpoints, kept in a directory of the run while it is under way. Each
+network is delivered as soon as it is trained, so that a stop at any moment loses nothing.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from naturalize.training.evaluate import fold
 from naturalize.workbench import Workbench
 
 DIRECTORY = "finetuning"  # in a run, while a job is under way
-RATE = 0.01  # where the cosine of each network starts
+RATE = 0.01  # learning rate at which the cosine of each network starts
 WARM_UP_SHARE = 0.05
-KEPT_S = 0.1  # of the time of each network, for measuring it
+KEPT_S = 0.1  # share of each network's time that is kept for measuring it
 
 
 class Job:
     """The fine-tuning that is under way in a run, kept in `job.json`.
 
     Attributes:
-        asked: what its networks were chosen by.
+        asked: the limits or architecture strings that chose its networks.
         networks: architecture strings, in the order in which they are trained.
         budget_s: wall clock in all.
         begun_s: second of the job's clock at which the first training began; None before.
-        done: architecture strings of those that were delivered, or found no better.
+        done: architecture strings of networks that were delivered, or found no better.
     """
 
     def __init__(self, directory: Path, facts: dict[str, Any]) -> None:
@@ -56,16 +56,17 @@ class Job:
 
     @classmethod
     def of(cls, run: Path, asked: dict[str, list[str]], budget_s: float, choose: Callable[[], list[str]]) -> Job:
-        """The job in a run's directory where it is the same one, to go on with; a new one where there is none.
+        """The job under way in a run, where it is the same one; a new job where there is none.
 
         Args:
-            run: its directory.
-            asked: what the networks are chosen by, as the caller gave it.
+            run: directory of the run.
+            asked: the limits or architecture strings that choose the networks, as the caller gave them.
             budget_s: wall clock in all.
-            choose: gives the networks of a new job. One that goes on keeps its own: the front has changed since.
+            choose: returns the strings of a new job's networks. A job that goes on keeps its own, since the front has
+                changed.
 
         Raises:
-            UserError: another one is under way.
+            UserError: another job is under way.
         """
         directory, version = run / DIRECTORY, read_front(run)["weights_version"]
         facts = {"asked": asked, "budget_s": budget_s, "weights_version": version}
@@ -87,12 +88,12 @@ class Job:
 
     @property
     def networks(self) -> list[str]:
-        """Architecture strings."""
+        """Architecture strings, in the order of training."""
         return list(self.facts["networks"])
 
     @property
     def done(self) -> list[str]:
-        """Architecture strings of those that need nothing more."""
+        """Architecture strings of the networks that need nothing more."""
         return list(self.facts["done"])
 
     @property
@@ -105,15 +106,16 @@ class Job:
         self.write(used_s=seconds)
 
     def write(self, **facts: Any) -> None:
-        """Change facts, durably."""
+        """Change facts, and write them to disk."""
         self.facts |= facts
         write_json(self.directory / "job.json", {**self.facts, "checksum": checksum_of(self.facts)})
 
     def turn(self, number: int, used_s: float) -> Extent:
-        """How long a network's training lasts: an equal share of what is left when the first one begins.
+        """Extent of a network's training: an equal share of the time that is left when the first one begins.
 
         Args:
-            used_s: of the job's clock, by now.
+            number: of the network, from 0.
+            used_s: seconds of the job's clock by now.
         """
         if self.facts["begun_s"] is None:
             self.write(begun_s=used_s)
@@ -122,16 +124,16 @@ class Job:
         return Extent(seconds=(1 - KEPT_S) * share, until=begun_s + (number + 1 - KEPT_S) * share)
 
     def forget(self) -> None:
-        """Delete it: all is delivered."""
+        """Delete the job's directory, once all is delivered."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def finetune(bench: Workbench, job: Job) -> None:
-    """Train each network for its share of the time; those that became better on validation take the old ones' places.
+    """Train each network for its share of the time; one that became better on validation replaces the old one.
 
-    Networks that learnt from the validation pictures too go on with them: these cannot judge any more, so each takes
-    the old one's place. front.json keeps what the numbers were before, and the test split is read for the networks that
-    are replaced. In the end, what another network is better than in everything leaves the front.
+    Networks that learnt from the validation pictures before train on with them. Validation cannot judge these, so each
+    replaces the old one. front.json keeps the earlier numbers, and the test split is read for each new network. In the
+    end, dominated networks leave the front, where validation can judge all.
     """
     front = read_front(bench.run.directory)
     bench.choose_images(val_version(front))
@@ -154,7 +156,7 @@ def finetune(bench: Workbench, job: Job) -> None:
 
 
 def takes_place(bench: Workbench, entry: Entry, subnet: Subnet, arch: Architecture, judged: bool) -> bool:
-    """Whether a trained network takes the place of the old one; its entry then says what it comes to."""
+    """Whether a trained network replaces the old one; if so, update its entry."""
     before = {name: entry[name] for name in ("val_error", "val_error_views", "test_error")}
     views, plain = errors_of(bench, subnet, arch) if judged else (None, None)
     won = views is None or views < entry["val_error_views"]
@@ -169,7 +171,7 @@ def takes_place(bench: Workbench, entry: Entry, subnet: Subnet, arch: Architectu
 
 
 def deliver(bench: Workbench, front: Front, job: Job, text: str, subnet: Subnet, judged: bool) -> None:
-    """Read the test split for a network that takes an old one's place, and write the front with it.
+    """Read the test split for a network that replaces an old one, and write the front with it.
 
     Networks of the job stay until it ends, dominated or not: some are yet to be trained.
     """
@@ -184,13 +186,13 @@ def deliver(bench: Workbench, front: Front, job: Job, text: str, subnet: Subnet,
 
 
 def errors_of(bench: Workbench, subnet: Subnet, arch: Architecture) -> tuple[float, float]:
-    """Percent of the validation images: the mean over views, and that of the plain view."""
+    """Validation errors of a subnet in percent: the mean over views, and the error of the plain view."""
     wrong, images = bench.error.wrong_by_view(fold(copy.deepcopy(subnet)), arch), len(bench.error.images)
     return 100.0 * float(np.mean(wrong)) / images, 100.0 * wrong[0] / images
 
 
 def trained_in(job: Job, number: int, bench: Workbench, subnet: Subnet, arch: Architecture) -> Subnet:
-    """A network of a job after its training, which checkpoints of its own let go on after a stop."""
+    """A job's network after its training. The training has its own checkpoints, to go on after a stop."""
     by_itself, step = alone(bench, subnet, arch)
     session = Session(by_itself, number, Checkpoints(job.directory / job.networks[number]))
     extent = job.turn(number, bench.watch.used_s)
@@ -199,7 +201,7 @@ def trained_in(job: Job, number: int, bench: Workbench, subnet: Subnet, arch: Ar
 
 
 def trained(bench: Workbench, subnet: Subnet, arch: Architecture, extent: Extent) -> Subnet:
-    """The subnet after a training of its own in one go, with statistics of its own."""
+    """The subnet after a training by itself, without checkpoints, and calibrated."""
     by_itself, step = alone(bench, subnet, arch)
 
     def on_step(state: TrainingState, loss: float, rate: float) -> None:
@@ -210,7 +212,7 @@ def trained(bench: Workbench, subnet: Subnet, arch: Architecture, extent: Extent
 
 
 def alone(bench: Workbench, subnet: Subnet, arch: Architecture) -> tuple[Workbench, Step]:
-    """The workbench on which a subnet, in place of the supernet, is what is trained; and the step of its training."""
+    """A workbench that trains one subnet in place of the supernet, and the step function of that training."""
     trainer, resolution = bench.trainer, bench.subnets.resolution(arch)
     (decay, *_) = (group["weight_decay"] for group in trainer.optimizer.param_groups)
     subnet.to(trainer.fabric.device)
@@ -228,7 +230,7 @@ def alone(bench: Workbench, subnet: Subnet, arch: Architecture) -> tuple[Workben
 
 
 class OfNormalised(nn.Module):
-    """A subnet that is given normalised images, as batches of training are."""
+    """A subnet that takes normalised images, as training batches are."""
 
     def __init__(self, subnet: Subnet) -> None:
         super().__init__()
@@ -239,6 +241,6 @@ class OfNormalised(nn.Module):
 
 
 def rate_of(bench: Workbench) -> Any:
-    """Share of a training done to learning rate."""
+    """The function from the share of a training done, 0 to 1, to its learning rate."""
     peak = RATE_OF_KEPT if bench.trainer.keeps_statistics else RATE
     return warm_up(cosine(0.0, 1.0, peak), WARM_UP_SHARE)

@@ -15,7 +15,7 @@ from naturalize.workbench import Workbench
 def first_members(bench: Workbench, n: int) -> list[tuple[Architecture, str]]:
     """Up to n architectures with their origins: another run's best, corners, then uniform ones.
 
-    Around the largest one come some with more or less left out where one network was published.
+    Where one network was published, the largest one with more or less left out comes in place of uniform ones.
     """
     space, problem = bench.supernet.family.space, bench.problem
     carried, corners = carried_codes(bench, n // 2), space.corners()
@@ -32,19 +32,19 @@ def first_members(bench: Workbench, n: int) -> list[tuple[Architecture, str]]:
 
 
 def around_the_largest(bench: Workbench, n: int, generator: np.random.Generator) -> Codes:
-    """The largest architecture at every resolution, then with more or less left out; those that are allowed."""
+    """Up to n allowed architectures: the largest one at every resolution, then with more or less left out."""
     trimmed = bench.supernet.family.space.sample_trimmed(max(0, 2 * n), generator)
     return np.concatenate([wholes(bench), trimmed[bench.problem.allowed(trimmed)]])[:n]
 
 
 def wholes(bench: Workbench) -> Codes:
-    """The largest architecture at every resolution, where it was published; those that meet the requirements."""
+    """The largest architecture at each resolution that meets the requirements; none where it was not published."""
     codes = bench.supernet.family.space.wholes()
     return codes[bench.problem.allowed(codes) & bench.reads_published]
 
 
 def carried_codes(bench: Workbench, n: int) -> Codes:
-    """Up to n architectures of the run that seeds the archive, those of its front first, that meet the requirements.
+    """Up to n architectures of the run that seeds the archive, its front first; all meet the requirements.
 
     A resolution that this run does not have becomes the nearest that it has.
     """

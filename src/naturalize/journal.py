@@ -1,4 +1,4 @@
-"""Every decision of a run by its name: what the clock decides is decided once, so that a resumed run decides the same.
+"""Every decision of a run by its name. A decision by the clock is taken once, so that a resumed run has the same.
 
 Decisions are kept in the run's archive as JSON values. Where a name has a number, it is that of an iteration or of a
 weights version; where it has seconds, they are those of the budget that was planned with.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-DONE = "done"  # `{"budget_s", "iterations"}`: what was asked for when the run was last done
+DONE = "done"  # `{"budget_s", "iterations"}`: as asked for when the run was last done
 PROBED = "probed"  # True: the published network's front was written
 PREPARED = "prepared"  # bool: whether the weights that the run began with make good subnets already
 PREPARATION = "prepare"  # seconds of the preparation
@@ -17,13 +17,13 @@ CHOSEN_IMAGES = "validation images"  # `[images, views]` that measurements answe
 
 
 class Journal(Protocol):
-    """What decisions are kept in. An `Archive` is one."""
+    """A store of decisions. `Archive` is one."""
 
     def decision(self, name: str) -> Any:
         """The decision of that name, or None."""
 
     def decide(self, name: str, make: Callable[[], Any]) -> Any:
-        """The decision of that name; what `make` says is recorded where there is none."""
+        """The recorded decision of that name; where there is none, the value of `make()`, which is recorded."""
 
     def record_decision(self, name: str, value: Any) -> None:
         """Record a decision, in place of an earlier one of that name."""
@@ -31,11 +31,11 @@ class Journal(Protocol):
 
 def plan(budget_s: float) -> str:
     """The division of a budget, as `Plan.record` gives it."""
-    return f"plan {budget_s}"
+    return f"plan {budget_s:g}"
 
 
 def images(version: int) -> str:
-    """`[images, views]` by which one weights version is measured, where they are not those of all."""
+    """`[images, views]` that one weights version is measured on, where it has its own."""
     return f"images {version}"
 
 
@@ -80,5 +80,5 @@ def last(version: int, budget_s: float) -> str:
 
 
 def largest(objective: str) -> str:
-    """A large value of a measured objective, by which hypervolumes are normalised."""
+    """The value of a measured objective for a large network, which normalises hypervolumes."""
     return f"largest {objective}"

@@ -1,9 +1,9 @@
 """The last adaptation: the networks of the front train on together, and on the validation pictures as well.
 
-Validation has chosen by then, and few pictures are left out with reason only as long as something is to be chosen. The
-supernet of the weights version that was measured stays as it is: a run that goes on with a larger budget starts there.
-Where pictures are few and time is long, these weights have learnt the training pictures by heart, and are slow to learn
-from others: the last adaptation starts anew then, from the weights that the run began with (docs/benchmarks.md).
+Validation has done its choosing by then, so there is no more reason to keep its pictures out of training. The supernet
+of the measured weights version stays as it is: a run that goes on with a larger budget starts there. Where pictures are
+few and time is long, these weights have learnt the training pictures by heart and are slow to learn from others. The
+last adaptation then starts anew, from the weights that the run began with (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from naturalize.training.adapt import Extent, cosine, warm_up
 from naturalize.training.batches import Batches, Joined, TrainingImages
 from naturalize.workbench import Workbench, batch_size
 
-DIRECTORY = "last"  # of its checkpoints, while it is under way
+DIRECTORY = "last"  # in a run, for checkpoints while it is under way
 
 
 def with_validation(bench: Workbench) -> Workbench:
-    """The workbench whose trainer has the validation pictures among its images."""
+    """The workbench with the validation pictures among the images that its trainer uses."""
     trainer, seed = bench.trainer, bench.seed
     images = Joined(trainer.images.pixels, bench.val)
     batches = Batches(len(images), batch_size(len(images)), seed)
@@ -47,6 +47,8 @@ def adapt_to_front(
     Args:
         bench: as `with_validation` makes it.
         session: of the run, at the version that the front was measured under.
+        archs: architectures of the front.
+        extent: of the training.
         anew: whether it starts from the published network, as preparation did, and not from that version.
     """
     version = session.version
@@ -62,11 +64,11 @@ def adapt_to_front(
 
 
 def branch(directory: Path, version: int, archs: Sequence[Architecture], anew: bool) -> Checkpoints:
-    """Its checkpoints in a run's directory: of one version's front and of one beginning, and of no other."""
+    """Checkpoints of one last adaptation in a run's directory: another version, front or start has others."""
     front = zlib.crc32(" ".join(arch.text for arch in archs).encode())
     return Checkpoints(directory / DIRECTORY / f"{version}-{front:08x}{'-anew' * anew}")
 
 
 def forget(directory: Path) -> None:
-    """Delete all its checkpoints in a run's directory, once the networks are written."""
+    """Delete the checkpoints of all last adaptations of a run, once the networks are written."""
     shutil.rmtree(directory / DIRECTORY, ignore_errors=True)

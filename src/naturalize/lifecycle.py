@@ -1,6 +1,6 @@
-"""A run is begun, opened, gone on with and reported on: data, directory, lock, archive and clock.
+"""Begin a run, open it, go on with it and report on it: data, directory, lock, archive and clock.
 
-What only training needs is imported where it is used: it takes seconds, which predicting and exporting do without.
+Modules that only training needs take seconds to import, so they are imported where they are used.
 """
 
 from __future__ import annotations
@@ -48,8 +48,11 @@ def work(
     """Begin a run or go on with it, to its end.
 
     Args:
-        module: the teacher, where it came as one.
-        do: in place of a transfer, for studies.
+        data, listeners, started: as of `api.transfer`.
+        directory: of the run.
+        settings: as asked for.
+        module: the teacher, where it is given as a module.
+        do: what to run in place of a transfer, for studies.
     """
     from naturalize.beginning import check_same_data, create_run, family_for
     from naturalize.workbench import counts_on
@@ -109,14 +112,14 @@ def teacher_of(
 
 
 def check_checkpoint(run: Run) -> None:
-    """Raise `UserError` for a damaged checkpoint, before the data are read for nothing."""
+    """Raise `UserError` for a damaged checkpoint, before time is spent on reading the data."""
     name = run.checkpoints.latest()
     if name is not None:
         run.checkpoints.load(name)
 
 
 def check_time_left(run: Run, budget_s: float) -> None:
-    """Refuse a new budget that leaves a finished run no time to become better: a hurried result would replace it."""
+    """Raise `UserError` for a new budget that leaves a finished run no time to improve: its result would get worse."""
     if finished_under(run.directory) is None:
         return
     with closing(run.archive()) as archive:
@@ -186,7 +189,7 @@ def has_front(run: Run) -> bool:
 def opened(
     directory: str | Path, listeners: Sequence[Listener], started: float | None = None
 ) -> Iterator[tuple[Run, Watch]]:
-    """An existing run, locked, and the watch of the work on it."""
+    """Open and lock an existing run. Yields it and a watch for the work on it."""
     run = Run(directory)
     watch = Watch(listeners, time.monotonic() if started is None else started)
     with watch.stoppable(), torch_as_before(), prepared_directory(run.directory, None):
@@ -208,7 +211,7 @@ def torch_as_before() -> Iterator[None]:
 
 @contextmanager
 def attached(run: Run, watch: Watch) -> Iterator[Archive]:
-    """The run's archive for writing, the watch going on from its clock."""
+    """Open the run's archive for writing; the watch goes on from its clock."""
     archive = run.archive(read_only=False)
     try:
         watch.attach(run.directory / "events.jsonl", archive)
@@ -218,7 +221,7 @@ def attached(run: Run, watch: Watch) -> Iterator[Archive]:
 
 
 def read_data(data: Any, settings: Settings, watch: Watch, jpeg_side: int | None) -> Dataset:
-    """Open a source as the settings say. Under a budget, refuses data whose reading alone would take half of it."""
+    """Open the data as the settings say. Raises `UserError` where reading alone would take half of the budget."""
     begun_s = watch.used_s
 
     def progress(phase: str, done: int, total: int) -> None:
@@ -244,7 +247,7 @@ def read_data(data: Any, settings: Settings, watch: Watch, jpeg_side: int | None
 
 
 def reopen_data(run: Run, data: Any, watch: Watch) -> Dataset:
-    """The data of a run, from where they are now; raises `UserError` where they are gone or others."""
+    """Open the data of a run, from where they are now. Raises `UserError` where they are gone or have changed."""
     from naturalize.beginning import check_same_data
 
     if data is None:
@@ -254,7 +257,7 @@ def reopen_data(run: Run, data: Any, watch: Watch) -> Dataset:
                 "the data of this run were arrays: resume it from Python with naturalize.resume(run, data=...)"
             )
         data = source_from(kept, run.directory)
-        a_path = kept.startswith("..") or Path(kept).is_absolute()  # as `source_to` writes paths, and no name
+        a_path = kept.startswith("..") or Path(kept).is_absolute()  # `source_to` writes paths so, and no names
         if a_path and not Path(data).exists():
             raise UserError(f"the images are no longer at {data}: say where they are now, as --data photos/")
     dataset = read_data(data, run.settings, watch, run.jpeg_side)

@@ -1,4 +1,4 @@
-"""How fast this machine is by now: the number of threads, and what a network and an image take."""
+"""The present speed of this machine: the best number of threads, and the seconds that a network and an image take."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from naturalize.training.engine import at_once, quickest_thread_count, side_by_s
 from naturalize.training.evaluate import fold, images_at_once
 from naturalize.workbench import Workbench
 
-TIMED_PIXELS, LEAST_TIMED = 2**16, 4  # of a batch by which threads are timed: 64 images of 32 px, 4 of 128 and more
-TIMED_NETWORKS, SAMPLE = 4, 64  # by which the machine is timed, and of how many they are
-ELASTIC_TRAINING = 8.0  # a step takes so many times as long as answers of networks that were cut, two of them at once
+TIMED_PIXELS, LEAST_TIMED = 2**16, 4  # batch that threads are timed on: 64 images of 32 px, 4 of 128 px and more
+TIMED_NETWORKS, SAMPLE = 4, 64  # networks that the machine is timed on, and the sample that they are picked from
+ELASTIC_TRAINING = 8.0  # training on an image takes this many times as long as an answer, with two networks at once
 SEARCH_S, READ_S, RESIZE_S = 2.0, 1e-3, 2e-4  # to fit and search; to read a picture; to resize one that was read
-RESOLUTIONS_OF_A_FRONT = 8  # that are expected
+RESOLUTIONS_OF_A_FRONT = 8  # that a front is expected to have
 
 
 def choose_threads(bench: Workbench) -> int:
-    """Take the number of threads with which a few random networks train fastest, at present."""
+    """Set the number of threads to that with which a few random networks train fastest at present; return it."""
     trainer = bench.trainer
     trainer.supernet.train(not trainer.keeps_statistics)
     batches = []
@@ -42,7 +42,7 @@ def choose_threads(bench: Workbench) -> int:
 
 
 def random_networks(bench: Workbench) -> list[Architecture]:
-    """Those by which the machine is timed: a few of a sample, spread by multiply-adds, so that means are alike."""
+    """The networks that the machine is timed on: a few of a sample, spread by multiply-adds to make means alike."""
     space, generator = bench.supernet.family.space, rng.generator(bench.seed, "costs")
     sample = space.sample_trimmed if bench.reads_published else space.sample
     codes = sample(SAMPLE, generator)
@@ -52,16 +52,16 @@ def random_networks(bench: Workbench) -> list[Architecture]:
 
 
 def measure_costs(bench: Workbench) -> Costs:
-    """Time a few random networks, and choose the number of threads on the way.
+    """Time a few random networks, and set the number of threads on the way.
 
-    Each answers twice, and the quicker counts: one stall would make all that is planned ten times as dear.
+    Each answers twice and the faster time counts: a single stall would make the whole plan ten times too slow.
     """
     archs, subnets, error = random_networks(bench), bench.subnets, bench.error
     threads = choose_threads(bench)
     rows = np.arange(min(len(error.images), images_at_once(bench.supernet.family.resolutions[-1])))
 
     def seconds(arch: Architecture) -> tuple[float, float]:
-        error.images(rows, subnets.resolution(arch))  # made once, and not at every measurement
+        error.images(rows, subnets.resolution(arch))  # pictures are resized once, and not at every measurement
         start = time.perf_counter()
         network = fold(subnets.of(arch))
         cut_s, answer_s = time.perf_counter() - start, []
@@ -79,12 +79,12 @@ def measure_costs(bench: Workbench) -> Costs:
 
 
 def epoch_s(bench: Workbench, costs: Costs) -> float:
-    """What an epoch of training and validation pictures takes, about."""
+    """Estimated seconds of one epoch over the training and validation pictures."""
     return ELASTIC_TRAINING * costs.image_s * (len(bench.trainer.images.pixels) + len(bench.val))
 
 
 def read_test_s(bench: Workbench, resolutions: int) -> float:
-    """What reading the test pictures takes, about, and resizing them to so many resolutions."""
+    """Estimated seconds to read the test pictures, and to resize them to a number of resolutions."""
     rows = bench.dataset.splits["test"]
     held = not bench.dataset.given_test and len(rows) and bench.dataset.holds(int(rows[-1]))
     return len(rows) * ((0.0 if held else READ_S) + RESIZE_S * resolutions)

@@ -30,7 +30,7 @@ from naturalize.training.adapt import cosine
 from naturalize.training.engine import side_by_side
 from naturalize.workbench import Workbench
 
-WHOLE = 1 / 3  # of the steps of an adaptation, for the largest network where it was published: all others are its parts
+WHOLE = 1 / 3  # share of adaptation steps for the largest network, where it was published: all others are its parts
 
 
 def transfer(nat: Transfer) -> None:
@@ -67,16 +67,16 @@ class Transfer:
 
     @cached_property
     def pace(self) -> Pace:
-        """How far each step goes; a budget is planned when this is first asked for."""
+        """The extent of each step. A budget is planned at the first access."""
         return pace_of(self.bench, self.session.version)
 
     @property
     def is_untrained(self) -> bool:
-        """Whether nothing has been trained yet, nor begun to be."""
+        """Whether no training has begun yet."""
         return self.session.version < 0 and bool(self.session.state["complete"])
 
     def probe(self) -> None:
-        """The published network at several resolutions: a front at once."""
+        """Read the published network at several resolutions, and write its front at once; nothing where it is known."""
         known = self.archive.decision(journal.PROBED) is not None
         if probe(self.bench) is None or known:
             return
@@ -91,18 +91,18 @@ class Transfer:
             t += 1
 
     def prepare(self) -> None:
-        """Weights version 0, unless it is there."""
+        """Train weights version 0, unless it is there."""
         if self.session.version < 0:
             prepare(self.session, *self.pace.preparation())
 
     def members(self, t: int) -> list[Architecture]:
-        """The archive at the start of an iteration."""
+        """The members of the archive at the start of iteration t; the first ones are chosen here."""
         if not self.archive.members(t):
             self.archive.set_members(t, first_members(self.bench, self.pace.initial))
         return self.archive.members(t)
 
     def measure(self, t: int, final: bool = False) -> Pass:
-        """One pass over the archive under weights version t: all of it, or what the clock allows."""
+        """Measure the archive under weights version t: all of it, or as much as the clock allows."""
         members = self.members(t)
         known = self.archive.measurements(self.run.context(ERROR, t))
         images = self.pace.begin(t, final, len(known))
@@ -133,13 +133,13 @@ class Transfer:
             yield arch
 
     def measure_one(self, arch: Architecture) -> dict[str, Measurement]:
-        """The measured objectives of an architecture under the weights of now; error first."""
+        """Measurements of an architecture by objective, under the present weights; error first."""
         found = measurements_of(self.bench, arch)
         self.pace.took(sum(measurement.seconds for measurement in found.values()))
         return found
 
     def close(self, t: int, measured: Pass, final: bool) -> None:
-        """Record what an iteration's measuring pass came to, and tell."""
+        """Record the results of an iteration's measuring pass, and report them."""
         _, values = measured.allowed
         front = int(non_dominated(values).sum()) if len(values) else 0
         facts = {
@@ -153,18 +153,18 @@ class Transfer:
         self.watch.event("iteration", iteration=t, final=final, **facts)
 
     def front(self, measured: Pass) -> list[tuple[Architecture, str]]:
-        """Members that no other dominates, and the largest network at every resolution where it was published."""
+        """Non-dominated members with their origin, and the largest network at every resolution if it was published."""
         codes, values = measured.allowed
         codes = unique_rows(np.concatenate([wholes(self.bench), codes[non_dominated(values)]]))
         return [(arch, "survivor") for arch in self.space.architectures(codes)]
 
     def searched(self, measured: Pass, t: int) -> list[tuple[Architecture, str]]:
-        """Survivors, and what the search of this iteration proposes."""
+        """Survivors, and the candidates of this iteration's search, each with its origin."""
         kept, new = self.pace.next_members(t, lambda: self.seconds(t))
         return self.merge(self.survive(measured, kept, t), self.search(self.fit(measured, t), new, t))
 
     def seconds(self, t: int) -> list[float]:
-        """What the measurements of pass t took."""
+        """Seconds that each measurement of pass t took."""
         return [measurement.seconds for measurement in self.archive.measurements(self.run.context(ERROR, t)).values()]
 
     def survive(self, measured: Pass, keep: int, t: int) -> Codes:
@@ -173,7 +173,7 @@ class Transfer:
         return codes[survive(values, keep, rng.integer(self.bench.seed, "survive", t))]
 
     def fit(self, measured: Pass, t: int) -> Guided:
-        """The search of this iteration, told what was measured under its weights version."""
+        """The search of this iteration, which learns from the measurements under its weights version."""
         settings, seed = self.settings, rng.integer(self.bench.seed, "search", t)
         known = set(self.space.architectures(measured.codes))
         with self.watch.phase("fit", iteration=t):
@@ -195,19 +195,19 @@ class Transfer:
         return searcher
 
     def search(self, searcher: Guided, wanted: int, t: int) -> Codes:
-        """Candidates: not yet measured, meeting the requirements, those that the predictor promises most of."""
+        """The most promising candidates by the predictor, not measured yet and within the requirements."""
         with self.watch.phase("search", iteration=t):
             return searcher.ask(wanted)
 
     def merge(self, survivors: Codes, candidates: Codes) -> list[tuple[Architecture, str]]:
-        """Both, taking turns: a measuring pass that runs out of time has seen the best of each."""
+        """Survivors and candidates by turns: a measuring pass that runs out of time has seen the best of each."""
         survivors = unique_rows(np.concatenate([wholes(self.bench), survivors]))
         kept = [(arch, "survivor") for arch in self.space.architectures(survivors)]
         new = [(arch, "search") for arch in self.space.architectures(candidates)]
         return [member for member in chain.from_iterable(zip_longest(kept, new)) if member is not None]
 
     def adapt(self, p: NDArray[np.float64], t: int) -> None:
-        """Weights version t + 1: train on architectures drawn from p, along the next part of the cosine."""
+        """Train weights version t + 1 on architectures drawn from p `(d, k)`, along the next part of the cosine."""
         start, end, extent = self.pace.adaptation(t)
         draw = partial(self.drawn, p)
         if self.pace.closes(t):
@@ -235,9 +235,9 @@ class Transfer:
 
 
 def run_transfer(bench: Workbench) -> None:
-    """`transfer` that leaves a validation front when it is asked to stop.
+    """Run `transfer`, and leave a validation front when asked to stop.
 
-    Where the budget is spent before anything was trained, the result is the published network's.
+    Where the budget is spent before anything was trained, the result is the front of the published network.
     """
     try:
         nat = Transfer(bench)

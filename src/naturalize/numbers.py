@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def count(value: float) -> str:
-    """6.67 M, 0.213 M, 34.2 k, 870: at most three figures, and a unit."""
+    """A number with at most three figures and a unit: 6.67 M, 0.213 M, 34.2 k, 870."""
     for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         # 0.213 M rather than 213 k: tables of millions stay in one unit.
         if value >= (1e5 if unit == "M" else 0.9995 * factor):
@@ -14,7 +14,7 @@ def count(value: float) -> str:
 
 
 def percent(value: float | None) -> str:
-    """12.3%, and 0.25% where one decimal would say little; a dash for what was not measured."""
+    """A percentage: 12.3%, or 0.25% where one decimal would say little; a dash for None, which was not measured."""
     if value is None:
         return "–"
     # 3.75 may come as 3.7499999999: without the rounding the same share would read 3.7 here and 3.8 there.
@@ -22,7 +22,7 @@ def percent(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """4.2s, 48s, 2m 05s, 1h 30m."""
+    """A time: 4.2s, 48s, 2m 05s, 1h 30m."""
     if seconds < 9.95:
         return f"{seconds:.1f}s"
     whole = round(seconds)
@@ -34,14 +34,14 @@ def duration(seconds: float) -> str:
 
 
 def plural(n: int, thing: str, things: str = "") -> str:
-    """1 network, 9 networks, 12,000 images."""
+    """A number of things: 1 network, 9 networks, 12,000 images."""
     return f"{n:,} {thing if n == 1 else things or thing + 's'}"
 
 
 def standard_error(errors: ArrayLike, images: int) -> NDArray[np.float64]:
-    """Of errors in percent of so many images, in points: that of a binomial share, by Laplace's rule.
+    """Standard error of errors in percent on a number of images, in percentage points: binomial, by Laplace's rule.
 
-    No error in few images is no certainty: one more of each kind counts as seen. Shapes: `(n,) -> (n,)`, or one number.
+    No error on few images proves little, so one more answer of each kind counts. Shapes: `(n,) -> (n,)`, or one number.
     """
     shares = (np.asarray(errors, dtype=np.float64) / 100.0 * images + 1.0) / (images + 2.0)
     return 100.0 * np.sqrt(shares * (1.0 - shares) / max(images, 1))

@@ -1,4 +1,4 @@
-"""What was asked for, as the settings of a run: defaults filled in, sense made of names."""
+"""The options of a user as the settings of a run: defaults filled in, names resolved."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from naturalize.supernet import FAMILIES
 from naturalize.weights import LARGEST, family_of_file, has_published
 
 AUTO = "auto"  # a supernet that is yet to be chosen
-LARGE_SIDE = 64  # of pictures, in pixels, from which on a supernet of large pictures is chosen
+LARGE_SIDE = 64  # side of pictures in pixels, from which on a supernet for large pictures is chosen
 DEFAULT_BUDGET = "20m"
 DEFAULT_EPOCHS = 5
 
@@ -40,7 +40,7 @@ def make_settings(
     strict: bool = False,
     balanced: bool = False,
 ) -> Settings:
-    """Settings with every default filled in; raises `UserError` for those that make no sense."""
+    """Settings with every default filled in; arguments as of `api.transfer`. Raises `UserError` for bad values."""
     from naturalize.search import check_guided
 
     if budget is not None and iterations is not None:
@@ -79,10 +79,11 @@ def make_settings(
 
 
 def named_supernet(supernet: str | Path | None, scratch: bool) -> tuple[str, str | None]:
-    """The name of a supernet, and what its weights are; both as they stand in `Settings`. Raises `UserError`.
+    """The name of a supernet and the source of its weights, both as in `Settings`. Raises `UserError`.
 
     Args:
         supernet: a name, a file of weights, the directory of a run, or None for what suits the data (`AUTO`).
+        scratch: start from nothing although there are published weights.
     """
     if supernet is None:
         return AUTO, None if scratch else PUBLISHED
@@ -100,7 +101,7 @@ def named_supernet(supernet: str | Path | None, scratch: bool) -> tuple[str, str
 
 
 def chosen_supernet(settings: Settings, dataset: Dataset) -> Settings:
-    """The settings with a supernet chosen by the size of the pictures, unless one was told."""
+    """The settings with a supernet chosen by the size of the pictures, unless one was given."""
     if settings.supernet != AUTO:
         return settings
     name = "efficientnet-lite0" if dataset.side >= LARGE_SIDE else "mini"
@@ -121,5 +122,5 @@ def check_archive(settings: Settings, directory: Path) -> None:
 
 
 def as_list(texts: str | Sequence[str]) -> list[str]:
-    """One text, or several."""
+    """A list of texts, from one text or several."""
     return [texts] if isinstance(texts, str) else list(texts)

@@ -1,6 +1,6 @@
-"""How far each step of a transfer goes: by number, or by the clock. The policy of a budget is here and nowhere else.
+"""The extent of each step of a transfer: by number, or by the clock. The policy of a budget is here and nowhere else.
 
-What a clock decides is recorded in a journal, so that a resumed run goes on where it was and decides nothing twice.
+Decisions by the clock are recorded in a journal, so that a resumed run goes on where it was and decides nothing twice.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean, median
+from typing import Any
 
 from naturalize import journal, schedule
 from naturalize.journal import Journal
@@ -17,18 +18,20 @@ from naturalize.schedule import Plan
 from naturalize.training.adapt import Extent
 
 RECENT = 5  # measurements that tell how fast the machine is by now
-LEAST_S = 1.0  # of a training, however late it is
-CLASSIFIERS = 0.25  # of what the test leaves, at most, is kept for them: the last adaptation gives more
-TESTING_SAFETY = 1.5  # how much longer than by measurements classifiers and test may take
+LEAST_S = 1.0  # seconds of a training, however late it is
+CLASSIFIERS = 0.25  # share of the time before the test that they get at most: the last adaptation gains more from it
+PARTS = "start", "end", "steps", "seconds", "until"  # of an adaptation, as an older naturalize recorded it
+TESTING_SAFETY = 1.5  # classifiers and test may take this many times as long as measurements suggest
 
 
 @dataclass(frozen=True)
 class Ending:
-    """What is left of a budget after the iterations: for the last adaptation, for classifiers, for the test.
+    """The time of a budget after the iterations: for the last adaptation, for classifiers, for the test.
 
     Attributes:
         tested: second of the run's clock by which the front should be tested.
-        least_anew_s: seconds from which on the last adaptation starts anew.
+        least_anew_s: length in seconds from which on the last adaptation starts anew.
+        used_s: returns the seconds of the budget that are used by now.
     """
 
     journal: Journal
@@ -41,9 +44,9 @@ class Ending:
         """Extent of the last adaptation, whether it starts anew, and the second by which classifiers are fitted.
 
         Args:
-            version: of the weights that it starts from.
-            classifiers_s: that fitting a classifier for each network is expected to take.
-            test_s: the same of the test.
+            version: weights version that it starts from.
+            classifiers_s: expected seconds of fitting a classifier for each network.
+            test_s: expected seconds of the test.
         """
         fitted = self.tested - TESTING_SAFETY * test_s
         until = fitted - min(TESTING_SAFETY * classifiers_s, CLASSIFIERS * max(0.0, fitted - self.used_s()))
@@ -53,11 +56,11 @@ class Ending:
 
 
 class Pace(ABC):
-    """What a transfer asks before and after each of its steps. Iterations and weights versions are numbered by t.
+    """The pace of a transfer, asked before and after each step. Iterations and weights versions are numbered by t.
 
     Attributes:
         initial: members of the first archive, at most.
-        curve_end: where on the cosine of the learning rate the iterations end.
+        curve_end: share of the learning rate's cosine at which the iterations end.
     """
 
     initial: int
@@ -68,6 +71,7 @@ class Pace(ABC):
         """Whether iteration t takes place; one that has begun always does.
 
         Args:
+            t: of the iteration.
             begun: whether its members are known.
         """
 
@@ -81,36 +85,38 @@ class Pace(ABC):
 
     @abstractmethod
     def begin(self, t: int, final: bool, known: int) -> tuple[int, int] | None:
-        """Begin the measuring pass t. Validation images and views that it answers where they are not those of all.
+        """Begin measuring pass t. Returns its numbers of validation images and views; None for those of every pass.
 
         Args:
+            t: of the weights version.
             final: whether it selects the front.
             known: members that an earlier process measured.
         """
 
     @abstractmethod
     def measures(self, t: int, number: int, final: bool) -> bool:
-        """Whether there is time to measure one more in pass t, once a number of members has been measured."""
+        """Whether pass t has time to measure another member, after a number of them."""
 
     @abstractmethod
     def took(self, seconds: float) -> None:
-        """One measurement took so long."""
+        """Take note of the seconds that one measurement took."""
 
     @abstractmethod
     def end(self, t: int, final: bool) -> None:
-        """The measuring pass t is over: a resumed run measures no more of it."""
+        """End measuring pass t: a resumed run measures no more of it."""
 
     @abstractmethod
     def next_members(self, t: int, seconds: Callable[[], list[float]]) -> tuple[int, int]:
-        """How many of the measured survive iteration t, and how many candidates join them.
+        """Number of measured members that survive iteration t, and number of candidates that join them.
 
         Args:
-            seconds: what the measurements of pass t took.
+            t: of the iteration.
+            seconds: returns the seconds that each measurement of pass t took.
         """
 
     @abstractmethod
     def adaptation(self, t: int) -> tuple[float, float, Extent]:
-        """Of the adaptation in iteration t: the part of the learning-rate curve, and its extent."""
+        """Start and end on the learning-rate curve, as shares of it, and extent of the adaptation in iteration t."""
 
     @property
     @abstractmethod
@@ -119,16 +125,17 @@ class Pace(ABC):
 
     @abstractmethod
     def ending(self) -> Ending | None:
-        """What comes after the iterations; None where nothing is trained any more."""
+        """The time after the iterations; None where nothing more is trained."""
 
 
 class ByNumber(Pace):
     """Iterations and epochs by number, repeatable to the bit.
 
     Args:
+        journal: for decisions.
         iterations: in all.
-        epochs: of adaptation in each.
-        per_epoch: steps.
+        epochs: of adaptation in each iteration.
+        per_epoch: steps in an epoch.
     """
 
     curve_end, learns_no_more = 1.0, True
@@ -172,7 +179,7 @@ class ByNumber(Pace):
             start, end = schedule.cosine_part(done_before(self.journal, t, self.curve_end), self.iterations - t, 1.0)
             return {"start": start, "end": end}
 
-        found = self.journal.decide(journal.adaptation(t), decided)
+        found = adapted(self.journal.decide(journal.adaptation(t), decided))
         return found["start"], found["end"], Extent(steps=self.epochs * self.per_epoch)
 
     def ending(self) -> None:
@@ -181,14 +188,14 @@ class ByNumber(Pace):
 
 @dataclass
 class ByClock(Pace):
-    """A budget of wall clock, divided by a plan; what is late is made up for by later steps.
+    """A budget of wall clock, divided by a plan; later steps make up for a late one.
 
     Attributes:
         budget_s: wall clock in all.
-        plan: its division.
+        plan: division of the budget.
         fewest: measurements that a predictor needs.
-        used_s: seconds of the budget that are used by now.
-        recent_s: what the last few measurements of this process took.
+        used_s: returns the seconds of the budget that are used by now.
+        recent_s: seconds that the last few measurements of this process took.
     """
 
     journal: Journal
@@ -240,7 +247,7 @@ class ByClock(Pace):
         return not number or self.used_s() <= self.measuring_until(t, number, final)
 
     def measuring_until(self, t: int, number: int, final: bool) -> float:
-        """Second at which pass t ends, once it has measured a number of members: the final one may have fewer."""
+        """Second of the run's clock at which pass t ends, once it has measured a number of members."""
         if final:
             return schedule.final_until(self.plan, self.budget_s, self.slowness, number)
         begun = self.begun_at(t)
@@ -272,12 +279,12 @@ class ByClock(Pace):
             start, end = schedule.cosine_part(done, remaining, self.curve_end)
             return {"start": start, "end": end, "seconds": max(LEAST_S, until - self.used_s()), "until": until}
 
-        found = self.journal.decide(journal.adaptation(t), decided)
+        found = adapted(self.journal.decide(journal.adaptation(t), decided))
         return found["start"], found["end"], Extent(seconds=found["seconds"], until=found["until"])
 
     @property
     def learns_no_more(self) -> bool:
-        """Whether what is left is for the test."""
+        """Whether the time left is needed for the test."""
         return self.used_s() > self.budget_s - self.plan.end_s
 
     def ending(self) -> Ending:
@@ -292,28 +299,34 @@ class ByClock(Pace):
         return None if found is None else float(found)
 
     def remaining(self, t: int) -> int:
-        """Iterations that were expected when iteration t began, itself included."""
+        """Iterations that were expected to follow when iteration t began, itself included."""
         begun = self.begun_at(t)
         return 1 if begun is None else schedule.remaining_iterations(self.plan, begun)
 
     def selected(self, t: int) -> str:
-        """The decision that the final pass under weights version t is over: a resumed run selects the same front."""
+        """Name of the decision that the final pass t is over: a resumed run then selects the same front."""
         return journal.selected(t, self.budget_s)
 
     # how fast the machine is ----------------------------------------------------------------------------------------
 
     @property
     def measure_s(self) -> float:
-        """What a measurement takes by now: the median of the last few of this process, or as planned."""
+        """Seconds of a measurement at present: the median of the last few of this process, or as planned."""
         return median(self.recent_s) if self.recent_s else self.plan.measure_s
 
     @property
     def slowness(self) -> float:
-        """How many times as long as planned a measurement takes by now; at least 1."""
+        """Present seconds of a measurement, as a multiple of the planned ones; at least 1."""
         return max(1.0, self.measure_s / self.plan.measure_s)
 
 
 def done_before(kept: Journal, t: int, limit: float) -> float:
-    """Share of the learning-rate curve that adaptations before iteration t have behind them."""
+    """Share of the learning-rate curve that adaptations before iteration t covered; 0 once they reached `limit`."""
     previous = kept.decision(journal.adaptation(t - 1))
-    return float(previous["end"]) if previous and previous["end"] < limit else 0.0
+    end = adapted(previous)["end"] if previous else limit
+    return float(end) if end < limit else 0.0
+
+
+def adapted(found: Any) -> dict[str, float]:
+    """The parts of a decision that `journal.adaptation` names; an older naturalize recorded them as a list."""
+    return found if isinstance(found, dict) else dict(zip(PARTS, found, strict=False))

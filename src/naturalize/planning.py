@@ -13,14 +13,15 @@ from naturalize.schedule import Plan
 from naturalize.training.adapt import Extent
 from naturalize.workbench import Workbench
 
-ALONE = 0.95  # of a budget, for a preparation that nothing comes after
+ALONE = 0.95  # share of a budget for a preparation that nothing comes after
 
 
 def pace_of(bench: Workbench, version: int) -> Pace:
-    """How far the steps of a run go.
+    """The pace of a run.
 
     Args:
-        version: of the weights that the run has by now, -1 where preparation is to come.
+        bench: of the run.
+        version: weights version that the run has by now, -1 where preparation is to come.
     """
     settings, archive = bench.run.settings, bench.archive
     if settings.budget_s is not None:
@@ -30,7 +31,7 @@ def pace_of(bench: Workbench, version: int) -> Pace:
 
 
 def plan_of(bench: Workbench, version: int, budget_s: float) -> Plan:
-    """The division of a budget: the recorded one, or a new one where there is none for this budget."""
+    """The plan of a budget: the recorded one, or a new one where there is none for this budget."""
     archive = bench.archive
     found = archive.decision(journal.plan(budget_s))
     if found is not None:
@@ -57,7 +58,7 @@ def plan_of(bench: Workbench, version: int, budget_s: float) -> Plan:
 
 
 def preparation_alone(bench: Workbench) -> Extent:
-    """The extent of `naturalize prepare`: of a budget all but what measuring the corners and writing take."""
+    """The extent of `naturalize prepare`: the budget but for the time to measure the corners and to write."""
     settings, watch = bench.run.settings, bench.watch
     if settings.budget_s is None:
         return Extent(steps=(settings.epochs or 1) * bench.trainer.batches.per_epoch)

@@ -24,7 +24,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Model:
-    """A network with its card: pixels uint8 `(n, channels, r, r)` to logits `(n, classes)`."""
+    """A network with its card; `logits` takes pixels, uint8 `(n, channels, r, r)`, to logits `(n, classes)`."""
 
     card: dict[str, Any]
     logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -32,7 +32,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of one file: a class name and its probability, or why the file could not be read."""
+    """The answer of a network to one file: a class name and its probability, or why the file could not be read."""
 
     path: str
     name: str | None
@@ -41,7 +41,7 @@ class Prediction:
 
 
 def open_model(source: str | Path | Run | RunNetwork, require: Sequence[str] = ()) -> Model:
-    """An exported ONNX file, a network of a run, or the best one of a run. Raises `UserError` for anything else."""
+    """Open an exported ONNX file, a network of a run, or the best one of a run. Raises `UserError` for all else."""
     if isinstance(source, str | Path) and Path(source).is_dir():
         source = Run(source)
     if isinstance(source, Run):
@@ -59,7 +59,7 @@ def open_model(source: str | Path | Run | RunNetwork, require: Sequence[str] = (
 
 
 def model_of(chosen: RunNetwork) -> Model:
-    """A network of a run, calculated as in its measurement: predictions on the same files come to the same error."""
+    """A network of a run, computed as in its measurement: predictions on the same files give the same error."""
     network = chosen.load()
     subnet = network.subnet.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Model(network.card, lambda pixels: logits_of(subnet, pixels, torch.device("cpu")).numpy())
@@ -68,7 +68,7 @@ def model_of(chosen: RunNetwork) -> Model:
 def predict_with(
     model: Model, pictures: Sequence[Path], passed_over: Callable[[str], object] = lambda name: None
 ) -> Iterator[Prediction]:
-    """One row a file, in a stable order; a file that cannot be read has a row that says why.
+    """Yield one row for each file, in a stable order; a file that cannot be read has a row that says why.
 
     Args:
         model: as `open_model` gives it.
@@ -101,7 +101,7 @@ def predict_with(
 
 
 def files_of(picture: Path, passed_over: Callable[[str], object]) -> list[tuple[str, Path]]:
-    """Files that a path stands for, each with what to call it: the path as it was given, and what lies below it."""
+    """The picture files at a path, each with the name to show: the path as given, then the part below it."""
     given = printable(picture.as_posix())
     found = list_images(picture, passed_over)
     return (

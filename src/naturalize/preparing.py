@@ -1,4 +1,4 @@
-"""Preparation: a supernet that has no weights learns to have good subnets, before anything is searched."""
+"""Preparation: a supernet is trained to have good subnets, before anything is searched."""
 
 from __future__ import annotations
 
@@ -25,28 +25,30 @@ from naturalize.training.adapt import Extent, Step, cosine, warm_up
 from naturalize.warm_start import fit_body, set_classifier, start_classifiers
 from naturalize.workbench import Workbench
 
-RATE, RATE_OF_TRAINED = 0.1, 0.005  # where cosines start, of new weights and of those that were brought along
-RATE_OF_KEPT = 4e-4  # of AdamW, where norms keep their statistics
-RATES = {"mini": 0.02}  # of trained weights that may move faster: they know less that is lost by it
+RATE, RATE_OF_TRAINED = 0.1, 0.005  # learning rates at which cosines start: of new weights, of trained ones
+RATE_OF_KEPT = 4e-4  # the same of AdamW, where norms keep their statistics
+RATES = {"mini": 0.02}  # the same of trained weights that may move faster: they have less to lose
 BEFORE_ADAPTATION = 0.5
 WARM_UP_SHARE = 0.1
 
 
 def peak_rate(settings: Settings, keeps_statistics: bool = False) -> float:
-    """Where the cosine of the learning rate starts, for one architecture a batch."""
+    """Learning rate at which its cosine starts, for training one architecture per batch."""
     if keeps_statistics:
         return RATE_OF_KEPT
     return RATE if settings.weights is None else RATES.get(settings.supernet, RATE_OF_TRAINED)
 
 
 def prepare(session: Session, extent: Extent, end: float = 0.0) -> None:
-    """Weights version 0 of a transfer: by the sandwich rule, or by one architecture a batch where weights allow it.
+    """Train weights version 0 of a transfer: by the sandwich rule, or one architecture a batch where weights allow it.
 
     Where subnets have been prepared already, it is a warm-up: architectures are drawn uniformly, and the rate rises
-    linearly. Where the largest network alone was trained and its statistics are kept, architectures are it with more or
-    less left out. New classifiers on weights that were brought along start from a linear probe.
+    linearly. Where only the largest network was trained and its statistics are kept, each batch trains the largest
+    architecture with more or less left out. New classifiers on trained weights start from a linear probe.
 
     Args:
+        session: of the run.
+        extent: of the training.
         end: share of its cosine at which the learning rate ends, where no adaptation comes after.
     """
     bench = session.bench
@@ -61,7 +63,7 @@ def prepare(session: Session, extent: Extent, end: float = 0.0) -> None:
 
 
 def start(bench: Workbench) -> None:
-    """Fit weights that were brought along. No effect without such weights, or once there is a checkpoint."""
+    """Fit the starting weights of a run to its pictures. No effect without such weights, or after a checkpoint."""
     if bench.run.settings.weights is None or bench.run.checkpoints.latest() is not None:
         return
     family = bench.supernet.family
@@ -85,18 +87,20 @@ def start_from_published(bench: Workbench) -> None:
 
 
 def start_again(bench: Workbench) -> None:
-    """Put a supernet that was trained from a published network back to where it started."""
+    """Reset a supernet that was trained from a published network to where it started."""
     bench.supernet.load_state_dict(published_weights(bench).state_dict())
     bench.trainer.optimizer.state.clear()
     start_from_published(bench)
 
 
 def train_by_sandwich(session: Session, extent: Extent, curve: float = 1.0) -> None:
-    """Weights version 0 by the sandwich rule (Yu et al., BigNAS, ECCV 2020).
+    """Train weights version 0 by the sandwich rule (Yu et al., BigNAS, ECCV 2020).
 
     Every batch trains the largest, the smallest and two random subnets; all but the largest are distilled from it.
 
     Args:
+        session: of the run.
+        extent: of the training.
         curve: share of a cosine to zero that the learning rate follows; 1 where no adaptation comes after.
     """
     bench = session.bench
@@ -114,9 +118,10 @@ class Phase:
     """A phase of progressive shrinking.
 
     Attributes:
+        opened: options that its architectures take.
         epochs: of the phase in the paper; a budget is divided in proportion.
-        rate: at which its cosine starts, in shares of that of the first phase.
-        subnets: architectures of a step.
+        rate: at which its cosine starts, as a share of the first phase's.
+        subnets: architectures in a step.
     """
 
     name: str
@@ -127,7 +132,7 @@ class Phase:
 
 
 def phases_of(family: Family) -> list[Phase]:
-    """Full, kernel, depth twice, expansion twice, widths (method.md, section 3); those that open nothing are left out.
+    """The phases full, kernel, depth twice, expansion twice, widths (method.md, section 3), if they open options.
 
     Epochs, rates (0.081, 0.03, 0.0025 and 0.0075 for 64 images) and subnets are those of Once-for-All on ImageNet.
     """
@@ -148,7 +153,7 @@ def phases_of(family: Family) -> list[Phase]:
 
 
 def shrink(session: Session, extent: Extent) -> None:
-    """Weights version 0 by Once-for-All's progressive shrinking; the phases before its last complete versions below 0.
+    """Train weights version 0 by Once-for-All's progressive shrinking; earlier phases complete versions below 0.
 
     The largest network, as it is after the first phase, teaches all others, unless another teacher was given. Channels
     are sorted by importance before each phase that opens expansions.
@@ -171,7 +176,7 @@ def shrink(session: Session, extent: Extent) -> None:
 
 
 def step_of(bench: Workbench, phase: Phase, first: int) -> Step:
-    """The step function of a phase: the first as labels and teacher tell, the others from a frozen network too."""
+    """The step function of a phase: the first learns from labels and teacher, the others from a frozen network too."""
     draw = partial(opened, bench.supernet.family, bench.seed, phase)
     if phase.opened == Opened():
         return bench.trainer.adaptation_step(lambda step: draw(step)[0], first)
@@ -179,14 +184,14 @@ def step_of(bench: Workbench, phase: Phase, first: int) -> Step:
 
 
 def opened(family: Family, seed: int, phase: Phase, step: int) -> Sequence[Architecture]:
-    """The architectures of a step of a phase: of one resolution and one body, bodies taking turns."""
+    """The architectures of a step of a phase: all of one resolution and in one body, bodies taking turns."""
     codes = family.sample_opened(phase.subnets, rng.generator(seed, "shrink", step), phase.opened)
     codes[:, 0] = codes[0, 0]
     return family.space.architectures(family.in_body(codes, family.bodies[step % len(family.bodies)]))
 
 
 def frozen_largest(bench: Workbench) -> Callable[[Tensor], Tensor]:
-    """The largest network as it was when this was first asked for; kept in the run, so that resuming finds it again."""
+    """The largest network as it was at the first call; it is stored in the run, so that a resumed run has the same."""
     supernet, path = bench.supernet, bench.run.directory / "teacher.safetensors"
     teacher = supernet.extract(supernet.family.space.largest).train()
     if path.exists():
@@ -200,7 +205,7 @@ def frozen_largest(bench: Workbench) -> Callable[[Tensor], Tensor]:
 
 
 def prepare_only(bench: Workbench) -> None:
-    """Weights version 0 with all of the budget, and the error of the corners, for `naturalize prepare`."""
+    """Train weights version 0 with all of the budget, and measure the corners, for `naturalize prepare`."""
     extent = preparation_alone(bench)
     if bench.run.settings.method == SHRINK:
         shrink(Session(bench, begin=-len(phases_of(bench.supernet.family))), extent)

@@ -1,7 +1,7 @@
 """The published network read at several resolutions, before anything is trained: a front of its own.
 
-Each resolution has a classifier fitted to the features of a frozen network. That takes seconds, needs no choice, and is
-what the networks of a transfer are compared with; where nothing that was found is better, the result keeps them.
+Each resolution has a classifier fitted to the features of a frozen network. That takes seconds and needs no choice. The
+networks of a transfer compete with these; where none is better, the result keeps them.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from naturalize.weights import transplant
 from naturalize.workbench import Workbench, chosen_images
 
 FILE = "probes.safetensors"
-ORDER = (64, 32, 96, 48, 128, 40, 80, 24, 160, 112, 56, 192, 224)  # in which resolutions are read, while there is time
+ORDER = (64, 32, 96, 48, 128, 40, 80, 24, 160, 112, 56, 192, 224)  # of reading resolutions, while there is time
 LEAST, MOST = 3, 8  # resolutions
-SHARE, LEAST_S, MOST_SHARE = 0.1, 20.0, 1 / 6  # of a budget; seconds, where those are more; but no more of a budget
+SHARE, LEAST_S, MOST_SHARE = 0.1, 20.0, 1 / 6  # time: share of a budget, or seconds if more, within a share of it
 PICTURES = 1024  # training pictures that a classifier is fitted to, at most
-FEWEST, IMAGES_PER_S = 500, 10  # validation images that are answered: at least, and by second of a budget
-LATE_PICTURES, LATE_OF_A_CLASS = 100, 10  # of either kind, at least, where it begins late
-SHARED_BY_ALL = 0  # in place of a resolution: the classifier that the supernet starts with
+FEWEST, IMAGES_PER_S = 500, 10  # validation images that are answered: at least, and per second of a budget
+LATE_PICTURES, LATE_OF_A_CLASS = 100, 10  # fewest training and validation pictures if it begins late; per class
+SHARED_BY_ALL = 0  # stands for a resolution: the classifier that the supernet starts with
 SHARED = (64, 32, 96)  # resolutions whose features the supernet's classifier starts from
 
 
@@ -48,9 +48,9 @@ class Probes:
 
     Attributes:
         weight: `(classes, channels)` for each resolution.
-        bias: `(classes,)` for each.
+        bias: `(classes,)` for each resolution.
         rows: validation images that were answered, `(n,)`.
-        wrong: whether each view of each of them was answered wrongly, `(views, n)` for each.
+        wrong: whether each view of each image was answered wrongly, `(views, n)` for each resolution.
     """
 
     weight: dict[int, Tensor]
@@ -60,12 +60,12 @@ class Probes:
 
     @property
     def resolutions(self) -> list[int]:
-        """Ascending."""
+        """Resolutions in pixels, ascending."""
         return sorted(self.wrong)
 
 
 def probes_of(directory: Path) -> Probes | None:
-    """What `probe` left in a run's directory; None where a run has no published network to read."""
+    """The probes that `probe` wrote into a run's directory; None where there are none."""
     path = directory / FILE
     if not path.exists():
         return None
@@ -84,10 +84,10 @@ def probes_of(directory: Path) -> Probes | None:
 
 
 def probe(bench: Workbench) -> Probes | None:
-    """Read the published network, once in a run; nothing to do where there is none, or no classes.
+    """Probe the published network, once in a run; None where there is none, or no classes.
 
-    Written to the run as `probes.safetensors`: by resolution a classifier, and which validation answers were wrong;
-    besides the classifier that the supernet starts with, fitted to features of several resolutions.
+    The run gets `probes.safetensors`: a classifier and its wrong validation answers for each resolution, and the
+    classifier that the supernet starts with, fitted to features of several resolutions.
     """
     directory = bench.run.directory
     if not bench.reads_published:
@@ -143,19 +143,19 @@ def probe(bench: Workbench) -> Probes | None:
 
 
 def by_lateness(pictures: int, used_s: float, until: float) -> int:
-    """How many of some pictures are read: as many times fewer as more time was used than reading should end by."""
+    """Number of pictures to read: fewer in proportion, where reading begins later than the second it should end by."""
     return round(pictures / max(1.0, used_s / until))
 
 
 def start_of_classifier(bench: Workbench) -> tuple[Tensor, Tensor]:
-    """Weight and bias that the supernet's classifier starts with."""
+    """Weight `(classes, channels)` and bias `(classes,)` that the supernet's classifier starts with."""
     probes = probe(bench)
     assert probes is not None
     return probes.weight[SHARED_BY_ALL], probes.bias[SHARED_BY_ALL]
 
 
 def published(bench: Workbench) -> Subnet:
-    """The largest network with the weights and the statistics that it was published with, on the device."""
+    """The largest network with its published weights and statistics, on the device."""
     supernet = published_weights(bench)
     return plain_network(bench, supernet, supernet.family.space.largest)
 
@@ -170,7 +170,7 @@ def published_weights(bench: Workbench) -> Supernet:
 
 
 def probe_networks(bench: Workbench, resolutions: Sequence[int]) -> dict[int, Subnet]:
-    """The published network with the classifier of each resolution."""
+    """Copies of the published network by resolution, each with the classifier of that resolution."""
     probes = probes_of(bench.run.directory)
     if probes is None or not resolutions:
         return {}

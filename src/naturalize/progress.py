@@ -1,4 +1,4 @@
-"""How long work tells that it goes on, and how it is asked to stop."""
+"""The function by which long work reports its progress, and is asked to stop."""
 
 from typing import Protocol
 
@@ -13,4 +13,4 @@ class Progress(Protocol):
 
 
 def silent(phase: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
+    """Report nothing."""

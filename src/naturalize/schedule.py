@@ -1,7 +1,7 @@
-"""How a run divides what it may spend: a budget of time, or a number of iterations. Arithmetic only.
+"""The division of what a run may spend: a budget of time, or a number of iterations. Arithmetic only.
 
-A budget is divided on three facts measured at the start (`Costs`). Iterations start by the clock and what is late is
-made up for by the later ones; the end has a reserve that nothing else may touch.
+A budget is divided by costs that are measured at the start (`Costs`). Iterations start by the clock, and later ones
+make up for late ones; the end has a reserve that nothing else may touch.
 """
 
 from __future__ import annotations
@@ -12,36 +12,36 @@ from typing import Any
 
 # the paper's sizes (method.md, section 1); a budget starts with as many as it can measure
 INITIAL, NEW, KEPT = 100, 50, 300
-# shares of a budget
+# shares of a budget, or of the part of it that the comment names
 PREPARATION = 0.3  # of what the reserve leaves; at most half of the budget by contract
 WARM_UP = 0.1  # replaces PREPARATION where the supernet starts from prepared weights
 MEASURING = 0.25  # of an iteration, at most unless the fewest measurements take longer
 ADAPTING_OF_REST = 0.4  # least share of adaptation after preparation, unless the fewest measurements need more
 LEAST_MEASURING = 0.05  # of what is left, for the smallest measuring pass; images are left out until it fits
-FINAL_MEASURING = 0.1  # the same of the final pass, which selects the front and so takes more of them
+FINAL_MEASURING = 0.1  # the same of the final pass, which selects the front and so takes more images
 ADAPTING = 0.7  # of an iteration, at least, where there are several
 LATE_MEASURING = 0.6  # of what is left, at most, for the fewest measurements of a last iteration
 LAST = 0.25  # of what preparation leaves, for the last adaptation
-LAST_ANEW = 0.6  # of all that the reserve leaves, for one that starts anew from the weights that were brought along
-EPOCHS_ANEW = 120  # of which it then has at least: in as many, few pictures are learnt by heart
-CURVE_END = 0.85  # where on the learning rate's cosine iterations end, so that errors are nearly those of its end
-LAST_BEGIN = 0.6  # where the last adaptation begins on its own
+LAST_ANEW = 0.6  # of all that the reserve leaves, for a last adaptation that starts anew from the starting weights
+EPOCHS_ANEW = 120  # fewest epochs of such a one: in as many, few pictures are learnt by heart
+CURVE_END = 0.85  # of the learning rate's cosine, where iterations end: errors are nearly those of its end
+LAST_BEGIN = 0.6  # of its own cosine, where the last adaptation begins
 SELECTING = 0.25  # of what is left after the iterations, at most, to measure what the last adaptation may train
 OVERHEAD = 0.07  # of an iteration, at most, for the search
 FEWEST_ITERATIONS, MOST_ITERATIONS = 2, 30
-FEWEST_IMAGES = 500  # that a measurement is left with at least, where there are as many; views go before
+FEWEST_IMAGES = 500  # that a measurement keeps, where there are as many; views are left out first
 REPORT_S = 2.5
 FRONT = 12  # networks that the reserve expects to get a classifier and to read the test split
-TESTING = 0.12  # of what is left at the start, at most, for them: where it is too little, fewer networks are tested
-FEWEST_TESTED = 5  # networks that there should be time for nevertheless
-FEWEST_FINAL = 8  # networks that the final pass measures although it is late
+TESTING = 0.12  # of what is left at the start, at most, for these: where it is too little, fewer networks are tested
+FEWEST_TESTED = 5  # networks that there should be time to test even then
+FEWEST_FINAL = 8  # networks that the final pass measures even when it is late
 LATE_TESTING = 0.4  # of what is left after the iterations, at most, is kept for tests on a machine that slowed
-LEAST_LEFT = 0.5  # of what is left at the start, however slowly the test split is read
+LEAST_LEFT = 0.5  # of what is left at the start stays out of the reserve, however slowly the test split is read
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What this machine takes, in seconds: measured on a few networks before anything is planned.
+    """Seconds that steps take on this machine, measured on a few networks before anything is planned.
 
     Attributes:
         image_s: to answer one image, the mean of random architectures.
@@ -56,7 +56,7 @@ class Costs:
     read_test_s: float
 
     def measure_s(self, images: int) -> float:
-        """One measurement."""
+        """Seconds of one measurement on a number of images."""
         return self.network_s + images * self.image_s
 
 
@@ -65,11 +65,11 @@ class Plan:
     """A division of a budget, all in seconds of the run's own clock; recorded before it starts.
 
     Attributes:
-        prepare_until: when preparation ends.
-        iterations: how many are expected; 0 where there is no time to search.
+        prepare_until: second at which preparation ends.
+        iterations: expected number; 0 where there is no time to search.
         iteration_s: length of each.
-        measuring_s: of an iteration, for its measuring pass.
-        final_from: when the iterations are over, and what is left is for the final pass, the last adaptation, the test.
+        measuring_s: part of an iteration for its measuring pass.
+        final_from: second at which the iterations are over; the final pass, the last adaptation and the test follow.
         val_images, views: validation images that a measurement answers, and views of each.
         members: architectures that one measuring pass is expected to hold.
         measure_s: expected of one measurement.
@@ -93,7 +93,7 @@ class Plan:
     anew: bool = False
 
     def record(self) -> dict[str, Any]:
-        """As a JSON value."""
+        """The plan as a JSON value."""
         return asdict(self)
 
 
@@ -103,16 +103,20 @@ def make_plan(
 ) -> Plan:  # fmt: skip
     """Divide what is left of a budget.
 
-    Where not one iteration fits, and subnets must be prepared first, preparation has the time of all: it is the better
-    use of it, and the final pass measures what is best known.
+    Where not even one iteration fits, and subnets must be prepared first, preparation gets the time of the iterations:
+    that is the better use of it.
 
     Args:
+        budget_s: wall clock in all.
+        used_s: wall clock used so far.
+        costs: of this machine.
+        val_images: validation images that there are.
         views: of each validation image; views are left out before images are.
-        end_images: that each network of the front answers in the end: to be tested, and for its classifier.
+        end_images: images that each network of the front answers in the end: for its test and its classifier.
         fewest: measurements of a pass, at least.
         preparation: share of what the reserve leaves.
         chosen: validation images and views that stay as they are, since some were measured already.
-        epoch_s: what an epoch of a last adaptation takes, about, where it may start anew.
+        epoch_s: estimated seconds of an epoch of a last adaptation that may start anew; infinite where it may not.
     """
     free = max(1.0, budget_s - used_s)
     one_test_s = costs.measure_s(end_images)
@@ -170,7 +174,7 @@ def remaining_iterations(plan: Plan, used_s: float) -> int:
 
 
 def has_time_to_measure(left_s: float, fewest: int, measure_s: float) -> bool:
-    """Whether the fewest measurements leave time to adapt before the final measurement, at the speed of now."""
+    """Whether the fewest measurements leave time to adapt before the final measurement, at the present speed."""
     return fewest * measure_s <= LATE_MEASURING * left_s
 
 
@@ -178,7 +182,8 @@ def testing_until(budget_s: float, slowness: float) -> float:
     """Second of the run's clock by which the front is tested; the report comes after it.
 
     Args:
-        slowness: how many times as long as planned a measurement takes by now.
+        budget_s: wall clock in all.
+        slowness: present seconds of a measurement, as a multiple of the planned ones.
     """
     return budget_s - REPORT_S * min(2.0, slowness)
 
@@ -186,15 +191,15 @@ def testing_until(budget_s: float, slowness: float) -> float:
 def adapted_until(plan: Plan, budget_s: float, slowness: float) -> float:
     """Second of the run's clock at which the last adaptation is expected to end, before the front is known.
 
-    It leaves time to read the test split at the speed that the machine has by now, but no more than a part of what is
-    left after the iterations: what cannot be tested leaves the front.
+    It leaves time to read the test split at the machine's present speed, but no more than a part of the time after the
+    iterations: networks that cannot be tested leave the front.
     """
     end = testing_until(budget_s, slowness)
     return end - min(plan.end_s * slowness, LATE_TESTING * (end - plan.final_from))
 
 
 def least_anew_s(plan: Plan, budget_s: float) -> float:
-    """Seconds from which on a last adaptation starts anew: half of those planned; infinite where it is to go on."""
+    """Shortest last adaptation that starts anew, in seconds: half of the planned one; infinite where it is to go on."""
     return 0.5 * (adapted_until(plan, budget_s, 1.0) - plan.final_from) if plan.anew else math.inf
 
 
@@ -208,8 +213,8 @@ def cosine_part(done: float, remaining: int, limit: float) -> tuple[float, float
     """The part of the learning-rate curve that the next adaptation follows: an equal share of what is left of it.
 
     Args:
-        done: share of the curve, 0 to 1, that is behind.
+        done: share of the curve, 0 to 1, that adaptations covered so far.
         remaining: adaptations that are left, this one included.
-        limit: share of the curve at which they end.
+        limit: share of the curve at which the last one ends.
     """
     return done, limit if remaining <= 1 else done + (limit - done) / remaining

@@ -1,4 +1,4 @@
-"""The front of a weights version is selected on validation."""
+"""Selection of the front of a weights version, on validation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Entry = dict[str, Any]  # one of its networks
 
 @dataclass(frozen=True)
 class Pass:
-    """What a measuring pass came to: architectures with finite values, all under one weights version.
+    """The result of a measuring pass: architectures with finite values, all under one weights version.
 
     Attributes:
         codes: `(n, d)`.
@@ -52,12 +52,12 @@ class Pass:
 
 
 def measured(bench: Workbench, version: int, members: Sequence[Architecture] | None = None) -> Pass:
-    """What was measured on validation under a weights version. Raises `UserError` where nothing has finite values.
+    """The measurements on validation under a weights version. Raises `UserError` where nothing has finite values.
 
     Args:
         bench: of the run.
         version: of the weights.
-        members: of these alone, in their order; of all where None.
+        members: the only architectures to include, in this order; all measured ones where None.
     """
     context, space = bench.run.context(ERROR, version), bench.supernet.family.space
     found = bench.archive.measurements(context)
@@ -72,16 +72,16 @@ def measured(bench: Workbench, version: int, members: Sequence[Architecture] | N
 
 
 def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learns_on: bool = False) -> Front:
-    """front.json of what was measured on validation; what only the test split tells is null.
+    """The content of front.json by validation; entries that need the test split are null.
 
-    The published network competes at each resolution at which it was read: it is on the front where nothing found is
-    better. The largest network is on the front at every resolution where validation is not sure of a better one: with
-    few pictures, luck would put it off.
+    The published network competes at each resolution at which it was read. The largest network is on the front at every
+    resolution where validation is not sure of a better one: with few pictures, chance alone would remove it.
 
     Args:
+        bench, version: run and weights version.
         codes, values: architectures and their objectives under the version, `(n, d)` and `(n, m)`.
-        learns_on: whether a last adaptation comes after. The published network must be better by a standard error
-            then, since the others will have learnt from the validation pictures too.
+        learns_on: whether a last adaptation comes after. The published network must then be better by a standard error,
+            since the others will have learnt from the validation pictures too.
     """
     run, dataset, space = bench.run, bench.dataset, bench.supernet.family.space
     bench.choose_images(version)
@@ -123,10 +123,12 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
 
 
 def nearly_best(bench: Workbench, codes: Codes, values: Floats) -> list[int]:
-    """Rows of the largest network, at any resolution, that others are better than by less than a standard error.
+    """Rows of the largest network, at any resolution, that no other is better than by a standard error.
 
     Args:
-        codes: of the first rows of `values`; the others only compete.
+        bench: of the run.
+        codes: of the first rows of `values`, `(n, d)`; the other rows only compete.
+        values: objectives, `(k, m)`.
     """
     names = bench.run.settings.objectives
     if not bench.reads_published or ERROR not in names:
@@ -144,7 +146,7 @@ def nearly_best(bench: Workbench, codes: Codes, values: Floats) -> list[int]:
 
 
 def still_on_front(bench: Workbench, front: Front) -> list[Entry]:
-    """Entries of a front that belong there by their validation errors of now, as `front_of` has it."""
+    """Entries of a front that still belong there by their present validation errors, by the rule of `front_of`."""
     space, networks = bench.supernet.family.space, front["networks"]
     codes = space.codes([space.parse(network["architecture"]) for network in networks])
     errors = np.array([network["val_error_views"] for network in networks])
@@ -154,7 +156,7 @@ def still_on_front(bench: Workbench, front: Front) -> list[Entry]:
 
 
 def probed_measurements(bench: Workbench) -> list[Measurement]:
-    """The published network at the resolutions that meet the requirements; none where a run has no such network."""
+    """Measurements of the published network at the resolutions that meet the requirements; none where there is none."""
     probes, images = probes_of(bench.run.directory), bench.error.images
     if probes is None:
         return []
@@ -171,7 +173,7 @@ def probed_measurements(bench: Workbench) -> list[Measurement]:
 
 
 def network_of(bench: Workbench, version: int, measurement: Measurement, origin: str) -> Entry:
-    """One of the `networks` of front.json."""
+    """The entry of one network in front.json."""
     arch = measurement.architecture
     codes, besides = np.array([arch.code]), measured_besides(bench, version, [arch])
     counts = {name: int(bench.problem.exact[name](codes)[0]) for name in of_kind("exact")}
@@ -198,7 +200,9 @@ def objective_values(bench: Workbench, version: int, codes: Codes, error: Floats
     """Objectives of architectures in the run's order. Shapes: `(n, d), (n,) -> (n, m)`.
 
     Args:
-        version: of the weights that `error` is of.
+        bench: of the run.
+        version: weights version of the errors.
+        codes, error: architectures, and their errors in percent.
     """
     archs = bench.supernet.family.space.architectures(codes)
     columns = {ERROR: error, **measured_besides(bench, version, archs)}
@@ -207,7 +211,7 @@ def objective_values(bench: Workbench, version: int, codes: Codes, error: Floats
 
 
 def measured_besides(bench: Workbench, version: int, archs: Sequence[Architecture]) -> dict[str, Floats]:
-    """Measured objectives besides error of architectures, `(n,)` each. What was not measured yet is measured now."""
+    """Values of the measured objectives other than error by name, `(n,)` each; missing ones are measured now."""
     found = {}
     for name, objective in bench.measures.items():
         if name == ERROR:
@@ -222,7 +226,7 @@ def measured_besides(bench: Workbench, version: int, archs: Sequence[Architectur
 
 
 def measurements_of(bench: Workbench, arch: Architecture) -> dict[str, Measurement]:
-    """The measured objectives of an architecture under the weights of now, by name, each with what it took."""
+    """Measurements of an architecture by objective, under the present weights, each with the seconds that it took."""
     found = {}
     for name, objective in bench.measures.items():
         start = bench.watch.used_s
@@ -233,7 +237,7 @@ def measurements_of(bench: Workbench, arch: Architecture) -> dict[str, Measureme
 
 
 def measurement_of(objective: Measures, arch: Architecture) -> Measurement:
-    """One architecture's value of an objective, as the archive keeps it."""
+    """One architecture's measurement of an objective, as the archive keeps it, without its seconds."""
     result = objective.measure(np.array([arch.code]))
     detail = result.details[0] if result.details else {}
     return Measurement(arch, float(result.values[0]), float(result.spread[0]), result.status[0], 0.0, detail)
@@ -254,7 +258,7 @@ def reference_of(bench: Workbench) -> list[float]:
 
 
 def large_value(bench: Workbench, name: str) -> float:
-    """Of a measured objective: the largest network's, or of the next smaller first member that has a positive one."""
+    """Value of a measured objective for the largest network, or the next smaller first member with a positive one."""
     space, members = bench.supernet.family.space, bench.archive.members(0)
     order = np.argsort(-bench.problem.exact[COST](space.codes(members)), kind="stable").tolist()
     for arch in (space.largest, *(members[row] for row in order)):
@@ -270,7 +274,7 @@ def hypervolume_of(bench: Workbench, values: Floats) -> float:
 
 
 def front_rows(values: Floats) -> NDArray[np.int64]:
-    """Rows of the front, without repeats of equal values."""
+    """Rows of the front of values `(n, m)`, without repeats of equal values."""
     rows = np.flatnonzero(non_dominated(values))
     _, first = np.unique(values[rows], axis=0, return_index=True)
     return rows[np.sort(first)]

@@ -25,9 +25,10 @@ class Session:
     under way; opening a session takes up the latest of them.
 
     Args:
+        bench: of the run.
         begin: version to count from: -1, or -n where preparation has n phases, each of which ends in a version.
         checkpoints: those of the run unless told: a training that branches off has its own.
-        steps_before: done before the first, over the whole run.
+        steps_before: steps of the run before this session's first.
     """
 
     def __init__(
@@ -65,9 +66,11 @@ class Session:
         """Train until a weights version is complete; nothing to do where it is.
 
         Args:
-            phase: `prepare`, `adapt` or `last`.
-            steps: the number of the first step, counted over the whole run, to the step function.
-            rate: share of the extent done to learning rate.
+            phase: `prepare`, `adapt`, `last` or `finetune`.
+            version: to complete.
+            steps: function from the number of the first step, counted over the whole run, to the step function.
+            extent: of the training.
+            rate: function from the share of the extent done to the learning rate.
         """
         if self.version >= version:
             return
@@ -82,7 +85,7 @@ class Session:
             return {"version": version - 1, "complete": False, "steps_before": first, "training": training}
 
         def on_step(state: TrainingState, loss: float, rate: float) -> None:
-            epoch = -(-state.step // per_epoch)  # the last one may be cut short by the clock, and is told too
+            epoch = -(-state.step // per_epoch)  # the last one may be cut short by the clock, and is reported too
             ends = extent.fraction(state) >= 1.0
             if (state.step % per_epoch == 0 or ends) and (phase, version, epoch) not in self._told:
                 self._told.add((phase, version, epoch))
@@ -101,7 +104,7 @@ class Session:
             self.save({"version": version, "complete": True, "steps_before": first + state.step})
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write a checkpoint; only the measured version before and what is under way are kept beside it."""
+        """Write a checkpoint; beside it only those of the last completed and last measured version are kept."""
         weights = self.bench.supernet.state_dict()
         self.checkpoints.save(weights, self.moments(), state)
         self.state = state
@@ -110,7 +113,7 @@ class Session:
         self._saved = time.monotonic()
 
     def moments(self) -> dict[str, Tensor]:
-        """What the optimiser remembers: momentum by name of parameter, all else as `name:kind`."""
+        """The tensors that the optimiser keeps: momentum by the parameter's name, all others as `name:kind`."""
         state = self.bench.trainer.optimizer.state
         return {
             name if kind == MOMENTUM else f"{name}:{kind}": tensor

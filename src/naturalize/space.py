@@ -18,18 +18,18 @@ from naturalize.errors import UserError
 
 Codes = NDArray[np.int64]
 
-REJECTED = 64  # combinations of options for each valid one, from which on rejection is too slow
+REJECTED = 64  # combinations of options per valid one, from which on rejection is too slow
 
 
 @dataclass(frozen=True)
 class Variable:
     """One integer variable: its codes run from `lower` to `upper`, both included.
 
-    What a search does not need, but learns faster from:
+    `group` and `factors` may be missing; predictors and operators of a search are better with them.
 
     Attributes:
-        group: of variables that belong together, as the layers of a stage; empty for none.
-        factors: names of what codes stand for, and the value of each code from 1 on. Code 0 then is absence.
+        group: name shared by variables that belong together, as the layers of a stage; empty for none.
+        factors: names of the quantities that codes stand for, each with its value for codes 1, 2, ...; 0 is absence.
     """
 
     name: str
@@ -44,14 +44,14 @@ class Variable:
                 raise ValueError(f"{self.name}: {name} has {len(values)} values for the codes 1 to {self.upper}")
 
     def within(self, lower: int, upper: int) -> Variable:
-        """The same with fewer options."""
+        """The variable with narrower bounds."""
         return replace(
             self, lower=lower, upper=upper, factors=tuple((name, values[:upper]) for name, values in self.factors)
         )
 
     @property
     def digits(self) -> int:
-        """Decimal digits that the string form spends on it. At least the published form's, also where it is fixed."""
+        """Number of decimal digits of its code in the string form: as many as its largest code has."""
         return len(str(self.upper))
 
 
@@ -95,7 +95,7 @@ class SearchSpace:
     Args:
         name: what messages call the space.
         variables: in the order of the columns of codes.
-        rules: pairs of column indices.
+        rules: pairs of column indices (child, parent).
 
     Raises `UserError` for bounds and rules that make no sense.
 
@@ -120,7 +120,7 @@ class SearchSpace:
 
     @cached_property
     def optional(self) -> NDArray[np.bool_]:
-        """Which variables may be absent, by code 0: those that rules or factors say it of. Shape `(d,)`."""
+        """Whether each variable may be absent, as code 0: where rules or factors give that meaning. Shape `(d,)`."""
         ruled = {column for rule in self.rules for column in rule}
         told = [column in ruled or bool(variable.factors) for column, variable in enumerate(self.variables)]
         return np.array(told) & (self.lower == 0)
@@ -138,7 +138,7 @@ class SearchSpace:
 
     @cached_property
     def _below(self) -> list[tuple[int, int]]:
-        """Of each variable and what depends on it: valid combinations where it is absent (0), and where it is not."""
+        """Number of valid combinations of each variable and its dependents, where it is absent and where it is not."""
         children: dict[int, list[int]] = {}
         for child, parent in self.rules:
             children.setdefault(parent, []).append(child)
@@ -152,7 +152,7 @@ class SearchSpace:
 
     @cached_property
     def _parents_first(self) -> list[int]:
-        """The columns, each after the one that it depends on."""
+        """The columns, each after the column that it depends on."""
         parents, order = dict(self.rules), dict[int, None]()
         for column in range(len(self)):
             above = [column]
@@ -170,7 +170,7 @@ class SearchSpace:
         return valid
 
     def repair(self, codes: Codes) -> Codes:
-        """The nearest rows that are valid: clipped to the bounds, children of absent parents made absent."""
+        """Valid rows near the given ones: clipped to the bounds, children of absent parents made absent. `(n, d)`."""
         codes = np.clip(np.asarray(codes, dtype=np.int64), self.lower, self.upper)
         for child, parent in self.rules:
             codes[:, child] = np.where(codes[:, parent] == 0, 0, codes[:, child])
@@ -179,8 +179,8 @@ class SearchSpace:
     def sample(self, n: int, rng: np.random.Generator) -> Codes:
         """n rows drawn uniformly from the valid architectures, with replacement. Shape `(n, d)`.
 
-        Where few combinations of options obey the rules, each variable is drawn after its parent, absent as often as
-        the count of valid combinations below it says; elsewhere by rejection, which is quicker.
+        Where few combinations of options obey the rules, each variable is drawn after its parent, and is absent in
+        proportion to the valid combinations without it. Elsewhere rows are drawn by rejection, which is faster.
         """
         if self.size * REJECTED < math.prod((self.upper - self.lower + 1).tolist()):
             return self._sample_by_counts(n, rng)
@@ -205,17 +205,17 @@ class SearchSpace:
         return codes
 
     def sample_trimmed(self, n: int, rng: np.random.Generator) -> Codes:
-        """n rows that have all variables of the largest architecture, none, or anything between. Shape `(n, d)`.
+        """n rows that share some variables with the largest architecture, from none to all. Shape `(n, d)`.
 
-        Each row has a share of its own, drawn uniformly; other variables are as in `sample`. So is the first one, which
-        is the resolution of every supernet.
+        Each row draws uniformly the share of variables that it keeps; the others are drawn as in `sample`, and so is
+        the first one, which is the resolution of every supernet.
         """
         kept = rng.random((n, len(self))) < rng.random((n, 1))
         kept[:, 0] = False
         return self.repair(np.where(kept, self.upper, self.sample(n, rng)))
 
     def sample_distinct(self, n: int, rng: np.random.Generator) -> Codes:
-        """Up to n distinct rows, uniformly; all of a space with n or fewer architectures. In the order drawn."""
+        """Up to n distinct rows, drawn uniformly, in the order drawn; all rows of a space that has no more."""
         n = min(n, self.size)
         codes = unique_rows(self.sample(2 * n, rng))
         while len(codes) < n:
@@ -228,7 +228,7 @@ class SearchSpace:
 
     @property
     def largest(self) -> Architecture:
-        """The second of the corners."""
+        """The largest architecture: the second of the corners."""
         return self.architectures(self.corners()[1:])[0]
 
     def wholes(self) -> Codes:
@@ -238,11 +238,11 @@ class SearchSpace:
         return codes
 
     def scale(self, codes: Codes) -> NDArray[np.float64]:
-        """Codes scaled to [0, 1] by each variable's range (method.md, section 4). A fixed variable gives 0."""
+        """Codes scaled to [0, 1] by each variable's range (method.md, section 4), `(n, d)`. Fixed variables give 0."""
         return (np.asarray(codes) - self.lower) / np.maximum(self.upper - self.lower, 1)
 
     def strings(self, codes: Codes) -> list[str]:
-        """The string form of each row: every code in as many digits as its variable's largest needs, joined."""
+        """The string form of each row: its codes joined, each in as many digits as its variable's largest code."""
         widths = [variable.digits for variable in self.variables]
         return [
             "".join(f"{value:0{width}d}" for value, width in zip(row, widths, strict=True)) for row in codes.tolist()
@@ -280,13 +280,17 @@ class SearchSpace:
 
 
 def unique_rows(codes: Codes) -> Codes:
-    """The distinct rows, each where it first stands."""
+    """The distinct rows, in the order in which they first occur. Shapes: `(n, d) -> (k, d)`."""
     _, first = np.unique(codes, axis=0, return_index=True)
     return codes[np.sort(first)]
 
 
 def check_space(name: str, variables: Sequence[Variable], rules: Sequence[tuple[int, int]]) -> None:
-    """Raise `UserError` for a space that describes nothing: without variables, with crossed bounds or rules."""
+    """Raise `UserError` for a space that describes nothing: without variables, with crossed bounds or rules.
+
+    Args:
+        name, variables, rules: as of `SearchSpace`.
+    """
     if not variables:
         raise UserError(f"the search space {name} has no variables")
     for variable in variables:
@@ -312,7 +316,7 @@ def check_space(name: str, variables: Sequence[Variable], rules: Sequence[tuple[
 
 
 def parents_before(rules: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """The rules in an order in which absence spreads: that of a parent before those of its children."""
+    """The rules in an order in which absence spreads: the rule of a parent before those of its children."""
     parents = dict(rules)
 
     def depth(column: int) -> int:
@@ -325,7 +329,7 @@ def parents_before(rules: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], .
 
 
 def within_rules(variables: Sequence[Variable], rules: Sequence[tuple[int, int]]) -> tuple[Variable, ...]:
-    """The variables without options that the rules never allow: both corners of a space are architectures of it."""
+    """The variables without the options that rules never allow, so that both corners of a space are valid."""
     found = list(variables)
     for child, parent in rules:
         if found[parent].upper == 0:

@@ -1,4 +1,4 @@
-"""What a run starts from: the weights that were published or brought along, and what is known of them."""
+"""The weights that a run starts from, published or the user's, and the facts that are known of them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from naturalize.weights import (
     published_supernet,
 )
 
-MANY_TRAINING_IMAGES = 40_000  # from which on batch norms take statistics of theirs
+MANY_TRAINING_IMAGES = 40_000  # from so many on, batch norms take the statistics of the user's images
 
 
 def source_of(settings: Settings) -> str | None:
-    """What a run starts from: the name of published weights, or a path as run.toml has it; None for nothing."""
+    """Source of a run's starting weights: the name of published ones, or a path as in run.toml; None for nothing."""
     return settings.supernet if settings.weights == PUBLISHED else settings.weights
 
 
 def source_supernet(settings: Settings, directory: Path, progress: Progress) -> Supernet | None:
-    """The supernet with the weights that a run starts from; None where it starts from nothing. Raises `UserError`."""
+    """The supernet with a run's starting weights; None where it starts from nothing. Raises `UserError`."""
     source = source_of(settings)
     if source is None:
         return None
@@ -41,7 +41,7 @@ def source_supernet(settings: Settings, directory: Path, progress: Progress) -> 
 
 
 def starts_prepared(settings: Settings, directory: Path) -> bool:
-    """Whether the weights that a run starts from make good subnets already. Raises `UserError` where they are gone."""
+    """Whether the starting weights of a run make good subnets already. Raises `UserError` where they are gone."""
     source = source_of(settings)
     if source is None or source in UNPREPARED:
         return False
@@ -52,12 +52,12 @@ def starts_prepared(settings: Settings, directory: Path) -> bool:
 
 
 def taught_by_itself(settings: Settings, teacher: Teacher | None) -> bool:
-    """Whether the teacher is of the weights to start from, so that its classifier fits their body."""
+    """Whether the teacher has the starting weights, so that its classifier fits their body."""
     return teacher is not None and teacher.chosen is None and settings.teacher == source_of(settings)
 
 
 def keeps_statistics(settings: Settings, directory: Path, dataset: Dataset) -> bool:
-    """Whether batch norms keep the statistics that the weights came with: true ones, where pictures are few."""
+    """Whether batch norms keep the statistics of the starting weights: where these are true ones and pictures few."""
     source = source_of(settings)
     if source is None or len(dataset.splits["train"]) >= MANY_TRAINING_IMAGES:
         return False

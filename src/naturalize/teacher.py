@@ -21,16 +21,16 @@ from naturalize.weights import with_classifier
 
 
 class Teacher(nn.Module):
-    """Pixels 0..255 `(n, channels, r, r)`, of whatever size and colours, to logits of the classes that are taught.
+    """A module from pixels 0..255 `(n, channels, r, r)`, of any size and colours, to logits of the taught classes.
 
     Args:
-        network: pixels 0..255 to logits of all classes that it knows.
-        known: names of these; None where they are not known.
-        channels: that it takes, 1 or 3; None for those of the pictures.
+        network: module from pixels 0..255 to logits of all classes that it knows.
+        known: names of these classes; None where they are not known.
+        channels: of the network's input, 1 or 3; None for those of the pictures.
         resolution: at which it was trained, in pixels; None for any.
 
     Attributes:
-        class_names: those that are taught, once `teach` was called.
+        class_names: the taught classes, once `teach` was called.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class Teacher(nn.Module):
         self.eval()
 
     def teach(self, class_names: Sequence[str], channels: int, resolution: int) -> None:
-        """Choose the classes, those of the pictures or else all, and a size: no larger than the pictures come.
+        """Choose the classes, those of the pictures or else all, and a resolution no larger than the pictures'.
 
         Args:
             class_names: of the pictures; empty where they have no classes.
-            channels, resolution: of the pictures, and the largest of them.
+            channels, resolution: of the pictures; the largest resolution.
 
         Raises:
             UserError: where classes or colours do not match.
@@ -85,16 +85,17 @@ class Teacher(nn.Module):
         return logits if self.chosen is None else logits[:, self.chosen]
 
     def of_normalised(self, normalize: Normalize) -> Callable[[Tensor], Tensor]:
-        """Itself for pictures that have been normalised so."""
+        """The teacher as a function from pictures normalised by `normalize` to logits."""
         return lambda images: self(images * normalize.std + normalize.mean)
 
 
 def open_teacher(source: str, progress: Progress = silent) -> Teacher:
-    """The network that a user names as a teacher. Raises `UserError`.
+    """Open the network that a user names as a teacher. Raises `UserError`.
 
     Args:
         source: a supernet's name, for its largest network as it was published; the directory of a run, for its best
             network, or the largest one of a prepared supernet; or a network's `.safetensors` file, its card beside it.
+        progress: called while weights are fetched.
     """
     path = Path(source)
     if source in FAMILIES:
@@ -117,6 +118,6 @@ def open_teacher(source: str, progress: Progress = silent) -> Teacher:
 
 
 def of_saved(network: Network) -> Teacher:
-    """A network with its card as a teacher."""
+    """A teacher of a saved network and its card."""
     card = network.card
     return Teacher(network.subnet, card["class_names"], card["preprocessing"]["channels"], card["resolution"])

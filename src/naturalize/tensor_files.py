@@ -1,4 +1,4 @@
-"""Files of tensors that notice a damage: safetensors with a checksum of all that is in them."""
+"""Files of tensors that detect damage: safetensors with a checksum of their whole content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from naturalize.files import write_bytes
 
-TOLD, CHECKSUM = "naturalize", "sha256"  # names of all that a file tells, as JSON, and of the checksum in it
+TOLD, CHECKSUM = "naturalize", "sha256"  # keys: of a file's metadata, one JSON text, and of the checksum within it
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> str:
@@ -27,7 +27,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a file that `save_tensors` wrote; one of an older naturalize has no checksum.
+    """Tensors and metadata of a file that `save_tensors` wrote; files of an older naturalize have no checksum.
 
     Raises:
         OSError, SafetensorError, ValueError: the file is not there, is no such file, or has changed since.

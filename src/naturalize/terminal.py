@@ -17,9 +17,9 @@ from naturalize.numbers import count, duration, percent, plural
 from naturalize.objectives import COST, OBJECTIVES
 from naturalize.run import FrontNetwork
 
-PLAIN_S = 10.0  # between plain lines
-FIRST_S = 2.0  # before the first: what is over sooner needs none
-LEAST_SHARE = 0.005  # of a phase, before its pace is told
+PLAIN_S = 10.0  # seconds between plain lines
+FIRST_S = 2.0  # seconds before the first: work that is over sooner needs none
+LEAST_SHARE = 0.005  # of a phase that is done, before its remaining time is shown
 PHASES = {
     "scan": "reading pictures",
     "pixels": "resizing pictures",
@@ -44,7 +44,7 @@ def console(stderr: bool = False) -> Console:
 
 
 class Terminal:
-    """Listens to the events of a run. Use as a context manager, so that the live line is taken away at the end."""
+    """A listener to the events of a run. Use it as a context manager, so that the live line is removed at the end."""
 
     def __init__(self) -> None:
         self.console = console(stderr=True)
@@ -54,7 +54,7 @@ class Terminal:
         self.budget_s: float | None = None
         self.reached: list[str] = []
         self._plain: float | None = None
-        self._phase = ("", 0.0, 0.0)  # that under way, when it was first told of, and how much was done then
+        self._phase = ("", 0.0, 0.0)  # the phase under way, the second of its first progress, the share done then
 
     def __enter__(self) -> Terminal:
         if self.live:
@@ -76,7 +76,7 @@ class Terminal:
             shows(event)
 
     def say(self, text: str, wrap: bool = True) -> None:
-        """A line that stays; a terminal gets it broken between words, unless it is to be copied, a file as one line."""
+        """Print a line that stays: in a file as it is, on a terminal broken between words unless it is to be copied."""
         if self.live and wrap:
             text = textwrap.fill(
                 text, self.console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
@@ -84,13 +84,13 @@ class Terminal:
         self.console.print(escape(text))
 
     def left(self, used_s: float) -> str:
-        """Time left, in words."""
+        """Time left of the budget in words; time used where there is no budget."""
         if self.budget_s is None:
             return f"{duration(used_s)} so far"
         return f"{duration(max(0.0, self.budget_s - used_s))} left"
 
     def to_go(self, phase: str, share: float, used_s: float) -> str:
-        """How long a phase will last, by its pace so far; empty under a budget, and where the pace is not known yet."""
+        """Time left of a phase in words, by its pace so far; empty under a budget, and where the pace is unknown."""
         if self._phase[0] != phase:
             self._phase = (phase, used_s, share)
         _, start_s, start = self._phase
@@ -99,7 +99,7 @@ class Terminal:
         return f", about {duration((1 - share) * (used_s - start_s) / (share - start))} to go"
 
     def on_progress(self, event: dict[str, Any]) -> None:
-        """The live line, or a plain one every now and then."""
+        """Update the live line, or print a plain one every now and then."""
         if event["phase"] == "evaluate":
             return  # its measurement tells
         text = PHASES.get(event["phase"], event["phase"])
@@ -117,7 +117,7 @@ class Terminal:
             self.say(f"  {text}: {100 * share:.0f}%, {left}")
 
     def with_reached(self, left: str, room: int) -> str:
-        """The time left, and as much of what was reached so far as there is room for."""
+        """The time left and the results so far, as many of them as fit into `room` columns."""
         for piece in self.reached:
             if len(left) + len(piece) + 2 > room:
                 break
@@ -125,13 +125,13 @@ class Terminal:
         return left
 
     def on_start(self, event: dict[str, Any]) -> None:
-        """What was understood, before anything is trained."""
+        """Print the data and settings as understood, before anything is trained."""
         for line in event["summary"]:
             self.say(line)
         self.say(event["settings"])
 
     def on_plan(self, event: dict[str, Any]) -> None:
-        """How the budget is divided."""
+        """Print the division of the budget."""
         self.budget_s = event["budget_s"]
         preparing = event["prepare_until"] - event["used_s"]
         before = f"{duration(preparing)} of preparation, then " if preparing > 1 else ""
@@ -146,7 +146,7 @@ class Terminal:
         self.say(f"plan: {before}{search}, then {left} to select and {trained}, and to test it")
 
     def on_iteration(self, event: dict[str, Any]) -> None:
-        """What a measuring pass came to."""
+        """Print the result of a measuring pass."""
         name = "final measurement" if event["final"] else f"iteration {event['iteration']}"
         error = "-" if event["best_error"] is None else f"{event['best_error']:.2f}%"
         self.reached = [name, f"best error {error}", f"hypervolume {event['hypervolume']:.4f}"]
@@ -156,13 +156,13 @@ class Terminal:
         )
 
     def on_predictor(self, event: dict[str, Any]) -> None:
-        """How far the predictor can be trusted."""
+        """Print how far the predictor can be trusted."""
         tau = event["rank_correlation"]
         told = "not defined" if tau is None else f"{tau:.2f}"
         self.say(f"predictor: {event['pairs']} measurements, held-out rank correlation {told}")
 
     def on_probed(self, event: dict[str, Any]) -> None:
-        """What there is before anything is trained."""
+        """Print the front of the published network, before anything is trained."""
         networks = event["networks"]
         ends = [networks[0], min(networks, key=lambda network: network["val_error"])][: len(networks)]
         told = " to ".join(f"{end['val_error']:.1f}% at {count(end[COST])} {OBJECTIVES[COST].words}" for end in ends)
@@ -170,16 +170,16 @@ class Terminal:
         self.say(f"front of the published network, untrained: {number}, validation error {told}")
 
     def on_finished(self, event: dict[str, Any]) -> None:
-        """What should be known about the result."""
+        """Print what a user should know about the result."""
         for sentence in event["verdict"]:
             self.say(sentence)
 
     def on_prepared(self, event: dict[str, Any]) -> None:
-        """How good the supernet's corners are."""
+        """Print the errors of a prepared supernet's corners."""
         self.say(f"validation error: largest {event['largest_error']:.2f}%, smallest {event['smallest_error']:.2f}%")
 
     def on_finetuned(self, event: dict[str, Any]) -> None:
-        """What fine-tuning did to a network."""
+        """Print what fine-tuning did to a network."""
         if event["after"] is None:
             self.say(
                 f"{event['architecture']}: trained on; it had learnt from the validation pictures, so these cannot "
@@ -191,7 +191,7 @@ class Terminal:
         self.say(f"{event['architecture']}: validation error {before}, {after}{kept}")
 
     def on_already_finished(self, event: dict[str, Any]) -> None:
-        """Nothing to do."""
+        """Print how to go on with a run that is finished already."""
         budget, iterations, run = event["budget_s"], event["iterations"], event["run"]
         more = f"--budget {round(budget / 30)}m" if budget is not None else f"--iterations {2 * iterations}"
         of_transfer = f"{command('resume', run)} {more}"

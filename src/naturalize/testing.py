@@ -1,4 +1,4 @@
-"""The networks of a front are written, and the test split is read for them."""
+"""The test split is read for the networks of a front, and the networks are written."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ from naturalize.workbench import Workbench
 NETWORKS, PICTURES = "networks", "pictures"  # directories in a run
 OURS = re.compile(rf"{NETWORKS}/\d+(-2)?\.(safetensors|json)|{PICTURES}/\d+\.png")  # what we write there
 WORST = 12  # pictures with wrong answers that the report shows of each network
-AS_MADDS = 10e6  # what a network takes besides its multiply-adds, in these: to cut it out, to resize pictures
+AS_MADDS = 10e6  # fixed cost of a network in multiply-adds: cutting it out, resizing pictures
 WAIT_S = 0.01
 OVERTIME = 0.03  # share of the budget that testing has where a run is resumed after its time
-LATE, MOST_LATE_S = 0.1, 10.0  # of a budget, by which the first few networks may be late: one or two are no front
+LATE, MOST_LATE_S = 0.1, 10.0  # share of a budget, and seconds, that the first few may be late: one or two are no front
 
 Found = TypeVar("Found")
 
@@ -55,12 +55,15 @@ def measure_test(
     finetuned: Mapping[str, Subnet] | None = None,
     own: Mapping[str, OwnClassifier] | None = None,
 ) -> None:
-    """Read the test split, fill in what it says of every network, and write the networks.
+    """Read the test split, fill in the test results of every network, and write the networks.
 
     Where time runs out, the front keeps the networks that were tested: the clock decides, not errors.
 
     Args:
-        finetuned: subnets by architecture that are measured in place of the supernet's; of those alone.
+        bench: of the run.
+        front: content of front.json; changed in place.
+        until: second of the run's clock by which it ends; None for no limit.
+        finetuned: subnets by architecture, measured in place of the supernet's; then only these are.
         own: classifiers by architecture in place of the shared one.
     """
     watch, dataset = bench.watch, bench.dataset
@@ -96,7 +99,7 @@ def measure_test(
 
 
 def write_network(bench: Workbench, front: Front, network: Entry, subnet: Subnet, taken: Collection[str]) -> None:
-    """Write a network of a front beside those whose names are taken, and say in its entry where it is."""
+    """Write a network of a front under a name that is not taken, and put its path into its entry."""
     run = bench.run
     card = {**card_of(run, front, network), "spec": subnet.spec}
     path = save_network(run.directory / NETWORKS, Network(subnet.cpu(), card), taken)
@@ -104,7 +107,7 @@ def write_network(bench: Workbench, front: Front, network: Entry, subnet: Subnet
 
 
 def write_front(bench: Workbench, front: Front) -> None:
-    """Write front.json, then delete networks and pictures of before that it does not name; a user's files stay."""
+    """Write front.json, then delete earlier networks and pictures that it does not name; a user's own files stay."""
     directory = bench.run.directory
     write_json(directory / "front.json", {**front, "checksum": checksum_of(front)})
     named = files_of(front)
@@ -115,10 +118,10 @@ def write_front(bench: Workbench, front: Front) -> None:
 
 
 def carry_finetuned(bench: Workbench, front: Front) -> int:
-    """Take what was fine-tuned over from front.json of a run, which a new front is about to replace. Returns how many.
+    """Carry fine-tuned networks over from the front.json that a new front is about to replace. Returns their number.
 
-    Where validation can judge, a network stays that nothing new is better than. It cannot where networks learnt from
-    its pictures, in a last adaptation: then each stays, and takes the place of a new one of the same architecture.
+    Where validation can judge, a fine-tuned network stays unless a new one is better. It cannot judge where networks
+    learnt from its pictures in a last adaptation: then each stays, in place of a new one of the same architecture.
     """
     directory = bench.run.directory
     try:
@@ -140,7 +143,7 @@ def carry_finetuned(bench: Workbench, front: Front) -> int:
 
 
 def names_taken(directory: Path) -> set[str]:
-    """Names of the files that front.json of a run names by now: none where there is none, or a damaged one."""
+    """Names of the files that a run's present front.json lists; none where it is missing or damaged."""
     try:
         return {Path(name).name for name in files_of(read_front(directory))}
     except UserError:
@@ -148,14 +151,14 @@ def names_taken(directory: Path) -> set[str]:
 
 
 def files_of(front: Front) -> set[str]:
-    """Weights, cards and pictures that a front names, by their paths in the run."""
+    """Paths in the run of the weights, cards and pictures that a front names."""
     weights = {network["weights"] for network in front["networks"] if network["weights"]}
     cards = {card_path(Path(name)).as_posix() for name in weights}
     return weights | cards | {worst["picture"] for n in front["networks"] for worst in n["test_worst"] or []}
 
 
 def one_version(front: Front) -> bool:
-    """Whether the delivered weights are those that validation was answered under: no last adaptation came after."""
+    """Whether the delivered weights are those that validation measured: no last adaptation came after."""
     return bool(front["weights_version"] == val_version(front))
 
 
@@ -167,13 +170,17 @@ def in_turn(
     work: Callable[[Entry], Found],
     late_s: float = 0.0,
 ) -> Iterator[tuple[Entry, Found, float]]:
-    """Entries of a front with their results and the seconds that each took, for as long as there is time.
+    """Yield entries of a front with the result of `work` and the seconds that it took, for as long as there is time.
 
-    In the order of `in_order`; the first always has its turn, and what would take too long is left out. What the next
-    one takes is foretold by those before, in proportion to multiply-adds.
+    They have their turns by `in_order`. The first always has one; those that would take too long are left out. The time
+    of the next one is predicted from those before, in proportion to multiply-adds.
 
     Args:
-        what: what progress calls the work.
+        bench: of the run.
+        what: name of the work in progress events.
+        networks: entries of the front.
+        until: second of the run's clock by which the work ends; None for no limit.
+        work: function from an entry to its result, called in threads.
         late_s: seconds after `until` by which the first few may end.
     """
     watch, device = bench.watch, bench.device
@@ -182,7 +189,7 @@ def in_turn(
     def while_time() -> Iterator[Entry]:
         begun = 0
         for place, number in enumerate(in_order(networks)):
-            while until is not None and place > 1 and not done:  # the largest and the smallest go unforetold
+            while until is not None and place > 1 and not done:  # the first two start without a prediction
                 watch.check()
                 time.sleep(WAIT_S)
             takes_s = max(done, default=0.0) * (networks[number][COST] + AS_MADDS)
@@ -209,9 +216,9 @@ def in_turn(
 
 
 def in_order(networks: Sequence[Entry]) -> list[int]:
-    """Positions in the order in which time is spent: first of those that no other dominates, then of the others.
+    """Positions of networks in the order of their turns: first the non-dominated ones, then the others.
 
-    Others are there since validation is not sure of them. Each of both is spread along the front.
+    The others are on the front because validation is not sure of better ones. Both groups are spread along the front.
     """
     values = [[network["val_error_views"], network[COST]] for network in networks]
     best = non_dominated(np.reshape(values, (-1, 2)))
@@ -220,7 +227,7 @@ def in_order(networks: Sequence[Entry]) -> list[int]:
 
 
 def spread(n: int) -> list[int]:
-    """0 to n - 1 in an order whose every beginning is spread over all: the last, the first, then middles of gaps."""
+    """0 to n - 1, ordered so that each beginning is spread over all: the last, the first, then middles of gaps."""
     order, gaps = [n - 1, 0][:n], [(0, n - 1)]
     for low, high in gaps:
         if high - low > 1:
@@ -243,7 +250,7 @@ def published_of(bench: Workbench, networks: Sequence[Entry]) -> dict[str, Subne
 
 
 def fill_in_test(bench: Workbench, network: Entry, logits: Tensor, pixels: Pixels) -> None:
-    """One network's error, confusion matrix and worst pictures on the test split, from its logits."""
+    """Fill in a network's test error, confusion matrix and worst pictures from its logits `(n, classes)`."""
     labels = np.asarray(pixels.labels)
     index, probability = bench.task.predictions(logits)
     predicted = index.numpy()
@@ -276,7 +283,7 @@ def record_test(bench: Workbench, front: Front, network: Entry, seconds: float) 
 
 
 def write_picture(bench: Workbench, pixels: Pixels, row: int) -> str:
-    """A picture as the networks see it, at the largest resolution of the front; its path in the run."""
+    """Write a picture as the networks see it, at the front's largest resolution. Returns its path in the run."""
     name = f"{PICTURES}/{pixels.indices[row]}.png"
     path = bench.run.directory / name
     if not path.exists():
@@ -290,7 +297,7 @@ def write_picture(bench: Workbench, pixels: Pixels, row: int) -> str:
 
 
 def ending_s(bench: Workbench, front: Front) -> tuple[float, float]:
-    """What the last classifiers of a front take, and its test, by what measuring its networks took."""
+    """Estimated seconds of fitting a front's last classifiers and of its test, by the time of its measurements."""
     known = bench.archive.measurements(bench.run.context(ERROR, front["weights_version"]))
     per_image = {
         arch.text: m.seconds / (m.detail["images"] * m.detail["views"]) for arch, m in known.items() if m.status == "ok"

@@ -1,6 +1,6 @@
-"""Start from weights that were brought along: keep the function of the body, and fit new classifiers to its features.
+"""Start from trained weights: keep the function of the body, and fit new classifiers to its features.
 
-All of it is a function of the weights and of training pictures; a run does it once, before its first step.
+The result depends on the weights and on training pictures alone; a run does it once, before its first step.
 """
 
 from __future__ import annotations
@@ -26,23 +26,24 @@ from naturalize.training.engine import memory_format
 from naturalize.training.evaluate import fold, logits_of
 from naturalize.workbench import Workbench
 
-FIT_PICTURES, FIT_SIDE = 128, 96  # by which options get statistics: how many pictures, of about which side
-TINY, MOST_FACTOR = 1e-5, 20.0  # variances below and factors above which say nothing
-PIXELS, LEAST = 2**24, 512  # of the training pictures that are looked at: 1,024 of 128 px; and their least number
-DECAY = 0.1  # of squared weights on standardised features, against the mean loss (docs/benchmarks.md)
-DECAY_NEAR = 0.5  # of the squared difference to weights that it is kept close to
-FLOOR = 0.1  # of the mean deviation of features: those that hardly vary are not blown up
-STEPS, STEPS_NEAR = 100, 20  # of L-BFGS, at most; from weights that it is kept close to
+FIT_PICTURES, FIT_SIDE = 128, 96  # pictures that options get statistics from, and about which side they have
+TINY, MOST_FACTOR = 1e-5, 20.0  # variances below the one, and factors above the other, are meaningless
+PIXELS, LEAST = 2**24, 512  # pixels of the training pictures in use, as 1,024 of 128 px; least number of pictures
+DECAY = 0.1  # factor of squared weights on standardised features, beside the mean loss (docs/benchmarks.md)
+DECAY_NEAR = 0.5  # factor of the squared difference to weights that it is kept close to
+FLOOR = 0.1  # least deviation of a feature, as a share of the mean one: those that hardly vary are not blown up
+STEPS, STEPS_NEAR = 100, 20  # L-BFGS steps at most; the same where it is kept close to weights
 
 
 @torch.no_grad()
 def fit_body(bench: Workbench, arch: Architecture) -> None:
-    """Fit a body that was trained as one network to these pictures; what that network computes stays the same.
+    """Fit a body that was trained as one network to a run's pictures; the function of that network stays the same.
 
     Channels are put in order, and options get statistics. Where subnets take statistics of the user's pictures, scale
     and shift of the norms change too, so that the function stays.
 
     Args:
+        bench: of the run.
         arch: the largest of the body, whose stored statistics are true.
     """
     body, train = bench.supernet.eval().body(arch), bench.trainer.images.pixels
@@ -78,12 +79,12 @@ def with_classifier(network: subnet.Subnet, weight: Tensor, bias: Tensor) -> sub
 
 
 def on_device(bench: Workbench, pixels: NDArray[np.uint8]) -> Tensor:
-    """Pixels `(n, channels, r, r)` as a network takes them."""
+    """Pixels `(n, channels, r, r)` as a tensor on the device, in its memory format."""
     return torch.from_numpy(pixels).to(bench.device).contiguous(memory_format=memory_format(bench.device))
 
 
 def pairs(body: nn.Module, elastic: type, network: nn.Module, plain: type) -> list[tuple[Any, Any]]:
-    """What is elastic in a body, and what was cut from it."""
+    """The elastic modules of a body, each with the plain module of the network that was cut from it."""
     both = (body, elastic), (network, plain)
     return list(zip(*([m for m in of.modules() if isinstance(m, kind)] for of, kind in both), strict=True))
 
@@ -91,12 +92,13 @@ def pairs(body: nn.Module, elastic: type, network: nn.Module, plain: type) -> li
 def fit_block(block: ElasticInvertedResidual, plain: subnet.InvertedResidual, inputs: tuple[Tensor]) -> None:
     """Order the channels of a block, the important ones first, and give each of its options statistics of its own.
 
-    A smaller kernel and fewer channels compute maps of another mean and variance. Statistics that account for it let
-    every option pass on what the largest does, in scale and shift, as batch norms of the published network take it.
+    A smaller kernel and fewer channels give maps of another mean and variance. With statistics of its own, every option
+    passes on maps of the same scale and shift as the largest one, which the published batch norms expect.
 
     Args:
+        block: elastic block; changed in place.
         plain: the block as the largest architecture has it.
-        inputs: the map that it is given.
+        inputs: its input map, `(n, channels, r, r)`.
     """
     x = plain.expand(inputs[0])
     channels, largest = x.shape[1], block.kernels[-1]
@@ -129,16 +131,18 @@ def moments(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def projected(weight: Tensor, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance, `(out,)` each, of what weights `(out, in)` make of inputs of such moments."""
+    """Mean and variance, `(out,)` each, of a projection `(out, in)` of inputs with this mean and covariance."""
     return weight @ mean, ((weight @ covariance) * weight).sum(1)
 
 
 def set_option(
     operator: ElasticConvNorm, option: int, found: tuple[Tensor, Tensor], whole: tuple[Tensor, Tensor]
 ) -> None:
-    """Statistics of an option by which it is normalised to what the largest architecture is by its own.
+    """Set an option's statistics, so that its maps are normalised to what the largest architecture's are by its own.
 
     Args:
+        operator: whose statistics are set.
+        option: its number.
         found, whole: mean and variance, `(channels,)`, of the option's and the largest architecture's maps.
     """
     factor = ((found[1] + TINY) / (whole[1] + TINY)).clamp(1 / MOST_FACTOR, MOST_FACTOR)
@@ -148,7 +152,7 @@ def set_option(
 
 
 class Moments:
-    """Mean and variance by channel of what a module is given, over pictures and pixels, gathered while it runs."""
+    """Mean and variance by channel of a module's inputs, over pictures and pixels, gathered while it runs."""
 
     def __init__(self, module: nn.Module) -> None:
         self.count = 0
@@ -163,17 +167,17 @@ class Moments:
 
     @property
     def mean(self) -> Tensor:
-        """Of each channel."""
+        """Mean of each channel, `(channels,)`."""
         return self.sums[0] / self.count
 
     @property
     def variance(self) -> Tensor:
-        """Of each channel."""
+        """Variance of each channel, `(channels,)`."""
         return self.sums[1] / self.count - self.mean.square()
 
 
 def keep_function(operator: ElasticConvNorm, mean: Tensor, var: Tensor) -> None:
-    """Let an operator compute with other statistics, `(channels,)`, what it did with those that it came with.
+    """Give an operator other statistics, `(channels,)`, without a change of what it computes.
 
     An ordinary trained network loses much of its accuracy when its batch norms take the statistics of other pictures:
     every channel of every layer is scaled anew. So the change of scale and shift goes into gamma and beta.
@@ -189,7 +193,7 @@ def keep_function(operator: ElasticConvNorm, mean: Tensor, var: Tensor) -> None:
 def by_contribution(weight: Tensor, covariance: Tensor) -> Tensor:
     """Order of channels, the most important first, so that a projection of the first ones misses little.
 
-    From the end: of the channels that are left, the one without which the variance of what is missing grows least
+    It is built from the end: of the channels left, the one goes that adds least to the variance of what is missing
     (greedy removal as in ThiNet, Luo et al., ICCV 2017).
 
     Args:
@@ -219,6 +223,7 @@ def start_classifiers(bench: Workbench, bodies: Sequence[Sequence[Architecture]]
     pictures have no labels.
 
     Args:
+        bench: of the run.
         bodies: for each body of the family, in order, architectures whose features are good.
     """
     if not bench.trainer.labelled:
@@ -235,20 +240,20 @@ def start_classifiers(bench: Workbench, bodies: Sequence[Sequence[Architecture]]
 
 
 def classifier_of(bench: Workbench, body: int) -> nn.Linear:
-    """The classifier on a body, by its code."""
+    """The classifier on the body of this code."""
     return cast(ClassificationHead, bench.supernet.head_of(body)).classifier
 
 
 @torch.no_grad()
 def set_classifier(bench: Workbench, body: int, weight: Tensor, bias: Tensor) -> None:
-    """Let the classifier on a body start with these weights, `(classes, channels)` and `(classes,)`."""
+    """Set weight `(classes, channels)` and bias `(classes,)` of the classifier on a body."""
     classifier = classifier_of(bench, body)
     classifier.weight.copy_(weight)
     classifier.bias.copy_(bias)
 
 
 def features_of(bench: Workbench, arch: Architecture, rows: NDArray[np.int64]) -> Tensor:
-    """What the classifier of an architecture's calibrated network is given, `(len(rows), d)`, on the CPU."""
+    """Inputs of the classifier of an architecture's calibrated network, `(len(rows), d)`, on the CPU."""
     network = fold(bench.subnets.of(arch))
     cast(subnet.ClassificationHead, network.head).classifier = nn.Identity()
     pixels = bench.trainer.images.pixels(rows, bench.subnets.resolution(arch))
@@ -264,6 +269,8 @@ def logistic_regression(
     Features are standardised first, so that the decay weighs all alike; the result is for features as they came.
 
     Args:
+        task: whose loss is minimised.
+        features, labels: `(n, d)` and `(n,)`.
         near: weight and bias that it is kept close to, in place of 0.
     """
     mean, std = features.mean(0), features.std(0)

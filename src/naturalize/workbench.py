@@ -1,4 +1,4 @@
-"""What a transfer works with, opened and put together: data, pictures, supernet, objectives, trainer."""
+"""The parts that a transfer works with, opened and put together: data, pictures, supernet, objectives, trainer."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Workbench:
     """Everything that the steps of a transfer share. Made by `open_workbench`.
 
     Attributes:
-        problem: what is searched: the space, the objectives in the run's order, limits as the requirements have them.
-        prepared: whether the weights to start from make good subnets already, and not the largest network alone.
-        val: all validation images in all views; `error` answers those that `choose_images` chose.
+        problem: what is searched: the space, the objectives in the run's order, limits by the requirements.
+        prepared: whether the starting weights make good subnets already, and not the largest network alone.
+        val: all validation images in all views; `error` is on those that `choose_images` chose.
         measures: the measured objectives of the run, by name; error is always among them.
     """
 
@@ -69,17 +69,17 @@ class Workbench:
 
     @property
     def seed(self) -> int:
-        """Of every draw."""
+        """Seed of all random draws."""
         return self.run.settings.seed
 
     @property
     def device(self) -> torch.device:
-        """Where networks are trained and answer."""
+        """Device on which networks are trained and measured."""
         return self.subnets.device
 
     @property
     def progress(self) -> Progress:
-        """Of the threads that measure."""
+        """Progress for the threads that measure."""
         return self.watch.progress_in_thread
 
     @property
@@ -103,14 +103,14 @@ class Workbench:
         return stage_counts(self.supernet.family, self.task, self.dataset.channels)
 
     def choose_images(self, version: int) -> None:
-        """Answer the validation images by which a weights version is measured: some in some views; the same always."""
+        """Let `error` be on the validation images and views that measure a weights version: always the same ones."""
         chosen = self.archive.decision(journal.images(version)) or self.archive.decision(journal.CHOSEN_IMAGES)
         if chosen is not None:
             self.error.images = chosen_images(self.val, self.seed, *chosen)
 
 
 def chosen_images(images: Images, seed: int, n: int, views: int) -> Chosen:
-    """n of the images, in so many views; the same n always."""
+    """n of the images, in a number of views; for one seed always the same n."""
     order = rng.generator(seed, "validation images").permutation(len(images))
     return Chosen(images, np.sort(order[:n]), views)
 
@@ -121,7 +121,7 @@ def counts_on(family: Family, dataset: Dataset) -> dict[str, Exact]:
 
 
 def search_problem(settings: Settings, family: Family, exact: dict[str, Exact]) -> SearchProblem:
-    """What a transfer searches; requirements become limits."""
+    """The search problem of a transfer; requirements become limits."""
     limits: dict[str, float] = {}
     for requirement in map(parse_requirement, settings.requirements):
         limits[requirement.objective] = min(limits.get(requirement.objective, np.inf), requirement.largest)
@@ -129,12 +129,12 @@ def search_problem(settings: Settings, family: Family, exact: dict[str, Exact]) 
 
 
 def batch_size(images: int) -> int:
-    """Training images in a batch."""
+    """Number of images in a batch, for a number of training images."""
     return min(images, 64 if images < FEW_TRAINING_IMAGES else 128)
 
 
 def weight_decay(images: int) -> float:
-    """Weight decay for so many training images: small sets overfit sooner, so they get the larger one."""
+    """Weight decay for a number of training images: small sets overfit sooner, so they get the larger one."""
     return 1e-3 if images < FEW_TRAINING_IMAGES else 5e-4
 
 
@@ -143,7 +143,7 @@ def open_workbench(
 ) -> Workbench:
     """Put a run's parts together; the supernet has the seed's weights until a checkpoint is loaded.
 
-    Validation pictures without classes count as of those that the teacher sees in them.
+    Validation pictures without classes get those that the teacher predicts.
     """
     remove_leftovers(run.directory)
     remove_leftovers(run.checkpoints.directory)

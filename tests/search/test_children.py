@@ -73,6 +73,14 @@ def test_depth_changes_by_one_layer_at_the_end_of_a_group(rng: np.random.Generat
     np.testing.assert_array_equal(other[unchanged], codes[unchanged])
 
 
+def test_a_layer_is_added_where_one_is_absent(rng: np.random.Generator) -> None:
+    """Also where no rule says that layers are absent from the end on."""
+    sizes = (("size", (1.0, 2.0, 3.0)),)
+    space = SearchSpace("loose", [Variable(f"layer {i}", 0, 3, "stage", sizes) for i in range(3)])
+    other = Operators(space).to_other_depth(np.tile([0, 2, 3], (50, 1)), rng)
+    assert {tuple(row) for row in other.tolist()} == {(3, 2, 3), (0, 2, 0)}
+
+
 def test_all_layers_of_a_group_become_alike(rng: np.random.Generator) -> None:
     space = make_family("ofa-mbv3", 224).space
     codes = space.sample(300, rng)

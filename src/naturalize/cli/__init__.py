@@ -33,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # of the click that this typer brings
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # click's class, of the click that this typer uses
 
 Data = Annotated[
     str,
@@ -72,8 +72,8 @@ Strict = Annotated[bool, typer.Option("--strict", help="Stop at a picture that c
 
 
 def main() -> None:
-    """The entry point of the command `naturalize`: one line and a code for everything that a user can mend."""
-    for stream in (sys.stdout, sys.stderr):  # names that the terminal's encoding lacks are escaped, not a crash
+    """The entry point of the command `naturalize`. Errors that a user can mend give one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):  # letters that the terminal's encoding lacks are escaped
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for number in SIGNALS:  # also while torch is imported, and between a run's own handling and the end
         signal.signal(number, lambda signum, frame: fail("stopped", 128 + signum))
@@ -107,14 +107,14 @@ def main() -> None:
 
 
 def usage(error: Any) -> str:
-    """What is wrong with the options of a command, and where it is told how they are written."""
+    """The message of an error in the options of a command, with the command whose help explains them."""
     command = error.ctx.command_path if error.ctx is not None else "naturalize"
     message = str(error.format_message()).strip().rstrip(".")
     return f"{message[:1].lower()}{message[1:]}: see `{command} --help`"
 
 
 def fail(message: str, code: int) -> None:
-    """Print one line and leave; no signal that comes now changes line or code."""
+    """Print one line and leave with an exit code; signals are ignored from now on, so that neither changes."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     print("naturalize: " + " ".join(line.strip() for line in message.splitlines()), file=sys.stderr, flush=True)
@@ -458,7 +458,7 @@ app.add_typer(study_app, name="study")
 
 
 def show(run: Run) -> None:
-    """The front of a run as a table, and where the rest is; what a supernet alone is good for."""
+    """Print the front of a run as a table and the path of its report; for a preparation, how to use its supernet."""
     from naturalize.terminal import front_table
 
     if run.settings.goal == "prepare":
@@ -470,5 +470,5 @@ def show(run: Run) -> None:
 
 
 def split_names(text: str | None) -> list[str]:
-    """Names between commas."""
+    """The names in a text with commas between them."""
     return [name.strip() for name in text.split(",")] if text else []

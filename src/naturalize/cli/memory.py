@@ -1,4 +1,4 @@
-"""How the C library keeps memory: a choice for a whole process, so it is the command line's and no library call's."""
+"""The C library's way of keeping memory: a choice for a whole process, so the command line makes it and no function."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # names of malloc.h
 def keep_memory() -> None:
     """Let the C library keep the memory of activations from batch to batch, in place of giving it back each time.
 
-    Fresh pages are zeroed by the kernel: without them training on a CPU is about a tenth faster. glibc only.
+    The kernel zeroes fresh pages: without them training on a CPU is about a tenth faster. glibc only.
     """
     try:
         library = os.confstr("CS_GNU_LIBC_VERSION") or ""

@@ -149,7 +149,7 @@ def adaptation(
 
 @contextmanager
 def telling() -> Iterator[Watch]:
-    """A watch with progress on stderr; what a signal stops goes on by the same command."""
+    """Yield a watch with progress on stderr; the same command goes on with a study that a signal stopped."""
     from naturalize.run import Watch
     from naturalize.terminal import Terminal
 
@@ -160,6 +160,6 @@ def telling() -> Iterator[Watch]:
 
 
 def show(found: Findings) -> None:
-    """The conclusion, and where the rest is."""
+    """Print the conclusion and the paths of page and table."""
     print(found.conclusion)
     print(f"page: {found.page}, table: {found.page.with_name('results.csv')}")

@@ -38,11 +38,11 @@ __all__ = [
 BATCH = 64
 TOLERANCE = 1e-3  # of the largest logit; rounding is below 1e-5, a wrong graph far above
 TIE = 1e-4  # of the largest logit: two classes nearer than this may change places
-SIGMAS, FEW_WRONG = 5.0, 3  # more wrong check pictures than this many deviations, and a few, are no chance
+SIGMAS, FEW_WRONG = 5.0, 3  # wrong check pictures beyond so many deviations, and a few more, are no chance
 
 
 def differs_in_more_than_rounding(logits: NDArray[np.float32], expected: NDArray[np.float32]) -> str:
-    """Of a file that computes as its network does: differences of more than `TOLERANCE`, classes that change."""
+    """Differences between the logits of a file and its network beyond `TOLERANCE`, and changed classes, in words."""
     scale = float(np.abs(expected).max())
     difference = float(np.abs(logits - expected).max())
     rows, top = np.arange(len(expected)), logits.argmax(1)
@@ -60,13 +60,13 @@ class Format:
     """A kind of file to export.
 
     Attributes:
-        suffix: of its files. The first format of a suffix is what a file of that name is, unless one is asked for.
-        files: the network, the file's name and what was asked to contents by file name, the file itself first.
-        open: the path of such a file, with the others beside it, to a function from pixels to logits.
-        needs: what a consumer needs to run the file, in words, given the opset or None.
+        suffix: of its files. Where formats share a suffix, the first one is taken unless another is asked for.
+        files: function from network, file name and `Asked` to contents by file name, the file itself first.
+        open: function from the path of such a file, the others beside it, to a function from pixels to logits.
+        needs: function from the opset, or None, to the requirements for running the file, in words.
         calibrates: whether `files` needs training pictures.
-        differs: what a file's logits and its network's, `(n, classes)` each, differ by that is no rounding, in words;
-            empty where they agree.
+        differs: function from a file's logits and its network's, `(n, classes)` each, to differences beyond rounding,
+            in words; empty where they agree.
     """
 
     suffix: str
@@ -102,13 +102,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and what the written file does on the check pictures.
+    """The written files, and the results of the main one on the check pictures.
 
     Attributes:
         path: of the file.
-        files: all that was written, `path` first.
+        files: all written files, `path` first.
         bytes: size of the file.
-        needs: what is needed to run it, in words.
+        needs: requirements for running it, in words.
         error, images: percent wrong of that many check pictures, by the file.
         max_difference: largest difference between a logit of the file and the network's.
     """
@@ -136,16 +136,16 @@ def export(
 
     Args:
         network: with the statistics that it is deployed with.
-        to: the file; what goes beside it is named after it. Its directory is made where there is none.
+        to: the file; others go beside it. Its directory is made where there is none.
         format: one of `FORMATS`; by the suffix of `to` where None.
         check: pictures to run it on.
         opset: of ONNX files, 13 to 17; 13, which the oldest runtimes take, where None.
-        calibration: gives training pictures `(n, channels, r, r)`; called where the format calibrates.
+        calibration: returns training pictures `(n, channels, r, r)`; called where the format calibrates.
         overwrite: replace files that are there with other content. The same content is no conflict.
 
     Raises:
         UserError: the target cannot be written, or the written file disagrees with the network or with the error that
-            its card tells; nothing is kept then.
+            its card has; nothing is kept then.
     """
     name = format_of(to, format)
     kind = FORMATS[name]
@@ -166,7 +166,7 @@ def export(
             for path, content in files.items():
                 (Path(beside) / path.name).write_bytes(content)
             logits = in_batches(kind.open(Path(beside) / to.name), check.pixels)
-    subnet = copy.deepcopy(network.subnet).cpu().eval()  # the file has the stored statistics, so has its measure
+    subnet = copy.deepcopy(network.subnet).cpu().eval()  # the file has the stored statistics, so compare with those
     expected = in_batches(logits_of_arrays(subnet), check.pixels)
     if differs := kind.differs(logits, expected):
         raise UserError(f"{to} was not kept: on {len(expected)} check pictures {differs}")
@@ -191,12 +191,12 @@ def format_of(to: Path, format: str | None) -> str:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory and those above it. Raises `UserError` where that cannot be, as where a file is in the way."""
+    """Make a directory and those above it. Raises `UserError` where that fails, as where a file is in the way."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"{path} is no directory, so nothing can be written in it") from error
-    except FileNotFoundError as error:  # as /proc says
+    except FileNotFoundError as error:  # which /proc gives
         raise UserError(f"{path} cannot be made: choose another directory") from error
 
 
@@ -208,14 +208,19 @@ def refuse_others(files: dict[Path, bytes]) -> None:
 
 
 def in_batches(answer: LogitsOf, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The logits of all pictures, `(n, classes)`, in memory for a batch."""
+    """The logits of all pictures, `(n, classes)`, computed batch by batch."""
     return np.concatenate([answer(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)])
 
 
 def check_error(path: Path, wrong: int, images: int, card: Card) -> None:
-    """Raise `UserError` where so many of the check pictures are wrong as the validation error of the card rules out.
+    """Raise `UserError` where more check pictures are wrong than the card's validation error explains.
 
-    Both are pictures of the validation split, but not the same ones: what lies `SIGMAS` beyond is no chance.
+    Both are pictures of the validation split, but not the same ones: an excess of `SIGMAS` deviations is no chance.
+
+    Args:
+        path: of the file, for the message.
+        wrong, images: numbers of wrong and of all check pictures.
+        card: of the network.
     """
     if card.get("val_error") is None:
         return

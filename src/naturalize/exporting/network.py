@@ -26,7 +26,7 @@ Card = dict[str, Any]
 
 @dataclass(frozen=True)
 class Asked:
-    """What a user asked of a file, and what its format needs besides the network.
+    """The user's options for a file, and what its format needs besides the network.
 
     Attributes:
         opset: of ONNX files.
@@ -46,12 +46,12 @@ class Network:
 
 
 def save_network(directory: Path, network: Network, taken: Collection[str] = ()) -> Path:
-    """Write `A.safetensors` and `A.json`, A being the card's architecture; the path of the first.
+    """Write `A.safetensors` and `A.json`, A being the card's architecture. Returns the path of the first.
 
     Where `A.safetensors` is among the names that are taken, they are `A-2.safetensors` and `A-2.json`.
 
-    The card carries the checksum of the weights, so that a crash between the two files cannot pair weights with the
-    numbers of others unnoticed, and neither can a damage.
+    The card carries the checksum of the weights: weights beside another network's card, as after a crash between the
+    two files, are detected, and so is damage.
     """
     card = network.card
     names = (f"{card['architecture']}{again}.safetensors" for again in ("", "-2"))
@@ -83,7 +83,7 @@ def load_network(path: Path) -> Network:
     if others or metadata.get("weights_version") != str(card["weights_version"]):
         raise UserError(f"{path} and the .json beside it are of different versions of the weights: export it again")
     try:
-        with torch.random.fork_rng(devices=[]):  # whose starting values are replaced at once
+        with torch.random.fork_rng(devices=[]):  # starting values are drawn, and replaced at once
             subnet = Subnet(card["spec"])
         subnet.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -92,7 +92,7 @@ def load_network(path: Path) -> Network:
 
 
 def card_path(path: Path) -> Path:
-    """Where the card of a file of weights is."""
+    """Path of the card of a file of weights."""
     return path.with_suffix(".json")
 
 
@@ -112,7 +112,7 @@ def parse_card(text: str, source: Path) -> Card:
 
 
 def weights_of(subnet: Subnet) -> dict[str, Tensor]:
-    """What a subnet computes with, as float32 tensors that own their memory: a slice would take its supernet along.
+    """The tensors of a subnet as float32 with memory of their own: a slice would take its supernet along.
 
     Batch norm's count of batches is left out: it only steers training, and modules load without it.
     """

@@ -1,10 +1,9 @@
 """ONNX: one file with the normalisation inside, pixels 0..255 in, logits out, the card in its metadata.
 
-The graph is written from the modules of `subnet.py`, in the order of their `forward`, rather than by `torch.onnx`: that
-one's current exporter cannot write opset 17 or older for these networks, takes seconds, prints warnings and leaves
-paths of the exporting machine in the file, and its older one is deprecated. A dozen operators need neither, and the
-same network gives the same bytes under every version of torch. That the graph is right is shown for each file written:
-`export` runs it.
+The graph is written from the modules of `subnet.py`, in the order of their `forward`, rather than by `torch.onnx`. Its
+current exporter cannot write opset 17 or older for these networks, takes seconds, prints warnings and leaves paths of
+the exporting machine in the file; its older one is deprecated. A dozen operators need neither, and the same network
+gives the same bytes under every version of torch. `export` runs each file that is written, to show that it is right.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def onnx_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
 
 
 def onnx_needs(opset: int | None) -> str:
-    """What the file needs to run."""
+    """The requirements for running the file, in words."""
     return f"onnxruntime {RUNTIMES[checked(opset)]} or newer (opset {checked(opset)})"
 
 
@@ -88,12 +87,12 @@ class Graph:
         self.weights: list[onnx.TensorProto] = []
 
     def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        """Add an operator; its one output has its name, which is returned."""
+        """Add an operator with one output. Returns the name of both."""
         self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
         return name
 
     def weight(self, value: Tensor, name: str) -> str:
-        """Add a constant, as float32; its name."""
+        """Add a constant as float32. Returns its name."""
         array = value.detach().cpu().to(torch.float32).numpy()
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
@@ -101,9 +100,9 @@ class Graph:
 
 @singledispatch
 def write(module: nn.Module, graph: Graph, x: Any, name: str) -> str:
-    """Add a module that reads the tensor x, its last node named `name`; the name of what it gives.
+    """Add a module that reads the tensor named `x`, its last node named `name`. Returns the name of its output.
 
-    Heads read several: the names of the feature maps by scale.
+    For a head, `x` is a list: the names of the feature maps by scale.
 
     A new kind of module or head needs one more registration below.
     """
@@ -179,7 +178,7 @@ def _(module: plain.ClassificationHead, graph: Graph, maps: list[str], name: str
 
 @write.register
 def _(module: plain.ConvNorm, graph: Graph, x: str, name: str) -> str:
-    """Batch norm is folded into the convolution, in double precision, with the network's own statistics."""
+    """Add a convolution with its batch norm folded in, in double precision, by the network's own statistics."""
     norm = module.norm.state_dict()
     scale = norm["weight"].double() / torch.sqrt(norm["running_var"].double() + module.norm.eps)
     bias = norm["bias"].double() - norm["running_mean"].double() * scale

@@ -1,4 +1,4 @@
-"""An exported ONNX file as something to call."""
+"""An exported ONNX file as a function."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUIET = 4  # onnxruntime logs what it also raises, unless only fatal errors are 
 def runtime() -> ModuleType:
     """onnxruntime, which collects nothing; imported only where it is needed.
 
-    Its telemetry is asked to stay off before it is loaded, too: version 1.32 writes a number of the device and a
+    Its telemetry is switched off before it is loaded, too: version 1.32 otherwise writes a number of the device and a
     list of events to the user's cache, although events were switched off before a session was made.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -52,7 +52,7 @@ class OnnxModel:
         onnxruntime = runtime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = QUIET
-        options.intra_op_num_threads = allowed_cpus()  # by itself it counts processors that are not ours
+        options.intra_op_num_threads = allowed_cpus()  # its default counts processors that are not ours
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except MemoryError:

@@ -1,4 +1,4 @@
-"""PyTorch: `model.pt` with weights and card, and `model.py` beside it, which loads it where naturalize is not."""
+"""PyTorch: `model.pt` with weights and card, and `model.py` beside it, which loads it without naturalize."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def torch_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
     """The file of weights, and the source of the module that takes them, by file name. Raises `UserError`."""
     if asked.opset is not None:
         raise UserError("only ONNX files have an opset")
-    # By way of JSON the card's strings are new objects, so that pickle's bytes do not depend on which ones were shared.
+    # JSON makes new objects of the card's strings, so that pickle's bytes do not depend on which ones were shared.
     card = json.loads(json.dumps(network.card))
     content = io.BytesIO()
     torch.save({"state_dict": weights_of(network.subnet), "card": card}, content)
@@ -35,7 +35,7 @@ def torch_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
 
 
 def torch_needs(opset: int | None) -> str:
-    """What the file needs to run."""
+    """The requirements for running the file, in words."""
     return f"PyTorch 2.0 or newer, and {MODULE} beside it"
 
 

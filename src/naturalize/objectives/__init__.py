@@ -1,7 +1,7 @@
-"""Objectives: a number per architecture, minimised. Exact ones are counted, measured ones are asked of a network.
+"""Objectives: a number per architecture, minimised. Exact ones are counted, measured ones are measured on a network.
 
-A new objective is one line in `OBJECTIVES`: an exact one names a count of `supernet.LayerTable`, a measured one what
-opens it on a run.
+A new objective is one line in `OBJECTIVES`: an exact one has the name of a count of `supernet.LayerTable`, a measured
+one a function that opens it on a run.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Measured:
 class Measures(Protocol):
     """A measured objective that was opened on a run.
 
-    It has no order and no memory: rows may be dealt out over processes. It raises nothing for a network that cannot be
-    measured, but gives a status.
+    It has no order and no memory, so rows may be spread over processes. For a network that cannot be measured it gives
+    a status, and raises nothing.
     """
 
     def measure(self, codes: Codes) -> Measured:
@@ -55,15 +55,15 @@ class Measures(Protocol):
 
 
 class OnRun(Protocol):
-    """What a measured objective is opened on: a run's subnets, task, and validation images."""
+    """The parts of a run that a measured objective is opened on: subnets, task, validation images."""
 
     @property
     def subnets(self) -> Subnets:
-        """By architecture."""
+        """Subnets by architecture."""
 
     @property
     def task(self) -> Task:
-        """That is learnt."""
+        """Task that is learnt."""
 
     @property
     def val(self) -> Images:
@@ -71,19 +71,19 @@ class OnRun(Protocol):
 
     @property
     def progress(self) -> Progress:
-        """Called from the threads that measure."""
+        """Progress for the threads that measure."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What an objective is, by its name.
+    """The description of an objective.
 
     Attributes:
         unit: of its values, as in messages.
         kind: `exact` objectives are known in closed form and may have limits; `measured` ones are predicted.
-        words: what reports call it.
-        shown: a value for people.
-        open: a measured objective on a run; None for an exact one.
+        words: its name in reports.
+        shown: function from a value to a text for people.
+        open: function that opens a measured objective on a run; None for an exact one.
     """
 
     name: str
@@ -95,14 +95,14 @@ class Objective:
 
 
 def open_error(run: OnRun) -> Measures:
-    """See `error.Error`."""
+    """Open the error on a run; see `error.Error`."""
     from naturalize.objectives.error import Error
 
     return Error(run.subnets, run.task, run.val, run.progress)
 
 
 ERROR = "error"  # the objective that a task defines: every network of a front has it
-COST = "madds"  # by which networks are put in order
+COST = "madds"  # the objective that networks are sorted by
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (

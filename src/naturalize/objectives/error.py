@@ -19,7 +19,7 @@ from naturalize.training.subnets import Images, Subnets
 
 
 class Chosen:
-    """Some of other images, in the first of their views."""
+    """A selection of images, in the first of their views."""
 
     def __init__(self, images: Images, rows: NDArray[np.int64], views: int) -> None:
         self.images = images
@@ -35,7 +35,7 @@ class Chosen:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether NumPy, torch on a GPU, or torch's allocator on a CPU, which has no error of its own, lack memory."""
+    """Whether an error is a lack of memory: of NumPy, of torch on a GPU, or of its CPU, which has no error type."""
     told = str(error)  # "can't allocate" by Linux and macOS, "not enough" by Windows
     on_cpu = "DefaultCPUAllocator" in told and ("can't allocate memory" in told or "not enough memory" in told)
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or on_cpu
@@ -47,9 +47,9 @@ class Error:
     A pure function of weights, architecture and images.
 
     Args:
-        subnets: that answer.
-        task: that they answer.
-        images: those to answer, with one or more views.
+        subnets: to measure.
+        task: that decides which answers are wrong.
+        images: to answer, with one or more views.
         progress: called with every batch.
     """
 

@@ -19,6 +19,7 @@ class Exact:
 
     Args:
         name: of the objective, and of the count of `LayerTable`.
+        family, task: of body and head.
         channels: of the input images.
     """
 
@@ -32,17 +33,17 @@ class Exact:
 
 
 def exact_counts(family: Family, task: Task, channels: int) -> dict[str, Exact]:
-    """Every count by its name. `channels` are those of the input images."""
+    """Every count by its name; arguments as of `Exact`."""
     return {name: Exact(name, family, task, channels) for name in of_kind("exact")}
 
 
 def stage_counts(family: Family, task: Task, channels: int) -> Callable[[Codes], NDArray[np.float64]]:
-    """Multiply-adds and parameters of each part of the network, as the stem and each stage: `(n, d) -> (n, k)`.
+    """A function for multiply-adds and parameters of each part of a network, as stem and stages: `(n, d) -> (n, k)`.
 
     Parts that are the same in all architectures are left out.
 
     Args:
-        channels: of the input images.
+        family, task, channels: as of `Exact`.
     """
     layers = layers_of(family, lambda codes: task.layers(family, codes), channels)
     names = [str(name).split(".")[0] for name in layers(family.space.corners()).name]

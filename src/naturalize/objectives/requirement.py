@@ -22,7 +22,7 @@ MULTIPLES = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
 
 @dataclass(frozen=True)
 class Requirement:
-    """`objective <= limit`; the limit is exclusive where the text says `<`."""
+    """A requirement `objective <= limit`; the limit is exclusive where the text says `<`."""
 
     text: str
     objective: str
@@ -40,7 +40,7 @@ class Requirement:
 
 
 def parse_requirement(text: str) -> Requirement:
-    """`madds<5M`, `params <= 300K`. Raises `UserError` for anything else."""
+    """The requirement in a text as `madds<5M` or `params <= 300K`. Raises `UserError` for anything else."""
     match = re.fullmatch(r"\s*([\w:@-]+)\s*(<=?)\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([KMGkmg]?)\s*", text)
     if not match:
         raise UserError(
@@ -62,7 +62,7 @@ def parse_requirement(text: str) -> Requirement:
 
 
 def check_feasible(requirements: Sequence[Requirement], exact: Mapping[str, Exact], space: SearchSpace) -> None:
-    """Refuse limits that no architecture meets, with the smallest value that can be had.
+    """Raise `UserError` for limits that no architecture meets, with the smallest value that can be reached.
 
     Exact counts grow with every variable, so the smallest architecture has the smallest of each.
     """

@@ -1,7 +1,7 @@
 """Predictors: scikit-learn regressors from codes to error, fitted anew in every iteration on few measurements.
 
 Each is an encoding and a regressor in a pipeline. A regressor follows scikit-learn's contract to the letter
-(`check_estimator` proves it), and answers many architectures at once. Another one is a line in `PREDICTORS`.
+(`check_estimator` proves it), and predicts many architectures at once. A new one is one line in `PREDICTORS`.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,19 +39,19 @@ FULL = ("base", "sums", "one-hot", "counts")
 
 
 def process_on_all(space: SearchSpace, counts: Sequence[Counts], seed: int) -> Pipeline:
-    """On all that is known of an architecture, with a length-scale for each kind of number."""
+    """A Gaussian process on all known numbers, a length-scale for each kind of them; arguments as of `make`."""
     encoding = Encoding(space, FULL, counts)
     kinds = encoding.fit(space.corners()).kinds_
     return make_pipeline(encoding, StandardScaler(), GaussianProcess(groups=kinds, warm_start=True))
 
 
 def on_raw_codes(regressor: RegressorMixin, space: SearchSpace) -> Pipeline:
-    """As the paper has it: a regressor on codes scaled to [0, 1]."""
+    """A regressor on codes scaled to [0, 1], as in the paper."""
     return make_pipeline(Encoding(space, ("raw",)), regressor)
 
 
 def multi_layer_perceptron(space: SearchSpace, counts: Sequence[Counts], seed: int) -> Pipeline:
-    """Two hidden layers, targets standardised."""
+    """A perceptron with two hidden layers on raw codes, targets standardised; arguments as of `make`."""
     layers = MultiLayerPerceptron(
         hidden_layer_sizes=(100, 100), solver="lbfgs", alpha=1.0, max_iter=500, random_state=seed
     )
@@ -59,7 +59,7 @@ def multi_layer_perceptron(space: SearchSpace, counts: Sequence[Counts], seed: i
 
 
 def better(space: SearchSpace, counts: Sequence[Counts], seed: int) -> BestPredictor:
-    """The better of the Gaussian process and the paper's ensemble."""
+    """The better of the Gaussian process and the paper's ensemble, chosen by each fit; arguments as of `make`."""
     names = "gaussian-process", "rbf-ensemble"
     return BestPredictor([(name, PREDICTORS[name](space, counts, seed)) for name in names], random_state=seed)
 
@@ -75,7 +75,7 @@ PREDICTORS: dict[str, Maker] = {
 }
 
 WITH_SPREAD = ("auto", "gaussian-process", "rbf-ensemble")
-"""Those that know how sure they are: `predict(codes, return_std=True)`."""
+"""Predictors that give a standard deviation too: `predict(codes, return_std=True)`."""
 
 
 def make(name: str, space: SearchSpace, seed: int, counts: Sequence[Counts] = ()) -> RegressorMixin:
@@ -85,10 +85,10 @@ def make(name: str, space: SearchSpace, seed: int, counts: Sequence[Counts] = ()
         name: one of `PREDICTORS`.
         space: of the codes.
         seed: of all draws.
-        counts: what is known of every architecture, for those that use it.
+        counts: functions for known numbers of an architecture, for predictors that use them.
 
     Raises:
-        UserError: for a name that is not there.
+        UserError: for an unknown name.
     """
     if name not in PREDICTORS:
         raise unknown("predictor", name, PREDICTORS)

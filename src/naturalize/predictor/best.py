@@ -13,16 +13,16 @@ from naturalize.predictor.held_out import held_out_rank_correlation
 
 
 class BestPredictor(RegressorMixin, BaseEstimator):
-    """Of several predictors the one with the highest rank correlation on rows that it was not fitted on.
+    """The one of several predictors with the highest rank correlation on rows that it was not fitted on.
 
     Args:
         predictors: names and regressors; the first wins where none is better, or where no order is defined.
-        random_state: of the folds.
+        random_state: seed of the folds.
 
     Attributes:
-        rank_correlations_: by name, Kendall's tau; nan where it is not defined.
-        best_: the name of the one that was chosen.
-        predictor_: it, fitted to all rows.
+        rank_correlations_: Kendall's tau by name; nan where it is not defined.
+        best_: name of the chosen predictor.
+        predictor_: the chosen predictor, fitted to all rows.
     """
 
     def __init__(self, predictors: Sequence[tuple[str, RegressorMixin]], random_state: int = 0) -> None:
@@ -30,7 +30,7 @@ class BestPredictor(RegressorMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> BestPredictor:
-        """Choose and fit. Shapes: `(n, d), (n,)`."""
+        """Choose a predictor and fit it to rows X `(n, d)` and targets y `(n,)`."""
         X, y = validate_data(self, X, y, dtype=None, y_numeric=True)
         taus = [held_out_rank_correlation(predictor, X, y, self.random_state) for _, predictor in self.predictors]
         self.rank_correlations_ = {name: tau for (name, _), tau in zip(self.predictors, taus, strict=True)}
@@ -39,7 +39,7 @@ class BestPredictor(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
-        """As the chosen one does."""
+        """Predictions of the chosen predictor, and their standard deviations if asked for. `(n, d) -> (n,), (n,)`."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=None, reset=False)
         return self.predictor_.predict(X, return_std=True) if return_std else self.predictor_.predict(X)

@@ -1,6 +1,6 @@
-"""Encodings: from codes to the numbers that a predictor learns from. What is encoded matters more than the model.
+"""Encodings: from codes to the numbers that a predictor learns from. They matter more than the model.
 
-All follow from what a search space says of its variables, so a space of one's own has them too.
+All follow from the variables of a search space, so a space of one's own has them too.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from naturalize.space import SearchSpace
 
 Floats = NDArray[np.float64]
 Counts = Callable[[Any], Floats]
-"""Codes `(n, d)` to numbers `(n,)` or `(n, k)` that are known of every architecture, as multiply-adds by stage."""
+"""A function from codes `(n, d)` to known numbers of each architecture, `(n,)` or `(n, k)`, as counts by stage."""
 
 Column = tuple[str, dict[int, Floats]]
-"""A kind, and for each variable that has a say the number of each of its options; a row's numbers are added up."""
+"""A kind, and for each variable involved the number of each of its options; the numbers of a row are added up."""
 
 
 COUNTS = "counts"
-WIDE = 64  # options of a variable, above which they are numbers and not kinds
+WIDE = 64  # options above which a variable is looked up as a number, and has no one-hot part
 
 
 class Encoding(TransformerMixin, BaseEstimator):
     """Codes `(n, d)` as columns of numbers `(n, p)`.
 
     - `raw`: the code of each variable, scaled to [0, 1] by its range, as the paper has it.
-    - `base`: what each variable stands for (its factors; itself where it has none), counted from the mean of its
-      options, 0 where it is absent; whether it is present; and the number of present variables of each group.
+    - `base`: the factors of each variable (its code where it has none), counted from the mean of their options, 0 where
+      it is absent; whether it is present; and the number of present variables of each group.
     - `sums`: each factor summed over the present variables of each group.
     - `one-hot`: each option of each variable, and of each factor where a variable has several.
     - `counts`: inverse hyperbolic sines of `counts`: logarithms of large numbers, and defined for all.
@@ -42,14 +42,14 @@ class Encoding(TransformerMixin, BaseEstimator):
     Variables with a single option are left out.
 
     Args:
-        space: what the codes are of.
+        space: of the codes.
         parts: names of the above, in order.
         counts: functions for the part `counts`.
 
     Attributes:
-        kinds_: of each column; columns of one kind are alike. `p` names.
+        kinds_: kind of each column, `p` names; columns of one kind are alike.
         matrix_: the number that each option of each variable adds to each column but the counts.
-        wide_: of variables with many options, which add to few columns: variable, column, numbers of its options.
+        wide_: for variables with many options, which add to few columns: variable, column, numbers of its options.
     """
 
     def __init__(self, space: SearchSpace, parts: Sequence[str] = ("base",), counts: Sequence[Counts] = ()) -> None:
@@ -58,7 +58,7 @@ class Encoding(TransformerMixin, BaseEstimator):
         self.counts = counts
 
     def fit(self, X: Any, y: Any = None) -> Encoding:
-        """Nothing is learnt from the codes. Raises `ValueError` for those of another number of variables."""
+        """Set up the columns; nothing is learnt from the codes. Raises `ValueError` for another number of variables."""
         self._codes(X)
         columns = [column for part in self.parts if part != COUNTS for column in PARTS[part](self.space)]
         counted = self._counted(self.space.corners()[:1]).shape[1]
@@ -92,12 +92,12 @@ class Encoding(TransformerMixin, BaseEstimator):
         return codes.astype(np.int64)
 
     def _starts(self) -> NDArray[np.int64]:
-        """Where the options of each variable start in the one-hot form; the last is its length."""
+        """Start of each variable's options in the one-hot form, then its length, `(d + 1,)`."""
         options = self._options()
         return np.concatenate([[0], np.cumsum(np.where(options > WIDE, 0, options))])
 
     def _options(self) -> NDArray[np.int64]:
-        """How many options each variable has."""
+        """Number of options of each variable, `(d,)`."""
         return self.space.upper - self.space.lower + 1
 
     def _counted(self, codes: NDArray[np.int64]) -> Floats:
@@ -107,9 +107,9 @@ class Encoding(TransformerMixin, BaseEstimator):
 
 
 def counted(count: Counts, codes: NDArray[np.int64]) -> Floats:
-    """What is known of architectures, `(n, d) -> (n, k)`; the function gets a copy.
+    """Known numbers of architectures, `(n, d) -> (n, k)`; the function gets a copy of the codes.
 
-    Raises `UserError` for another number of answers, and for such as are not finite.
+    Raises `UserError` for another number of answers, and for answers that are not finite.
     """
     found = np.asarray(count(codes.copy()), dtype=np.float64)
     if found.ndim not in (1, 2) or len(found) != len(codes) or not np.isfinite(found).all():
@@ -133,13 +133,13 @@ def groups(space: SearchSpace) -> dict[str, list[int]]:
 
 
 def present(space: SearchSpace, column: int) -> NDArray[np.bool_]:
-    """For each option of a variable, whether it is there with it."""
+    """Whether a variable is present, for each of its options."""
     codes = np.arange(space.lower[column], space.upper[column] + 1)
     return (codes > 0) | ~space.optional[column]
 
 
 def factors(space: SearchSpace, column: int) -> Iterator[tuple[str, Floats]]:
-    """What a variable stands for: kind, and the value of each option; 0 for the one that is absence."""
+    """The factors of a variable: kind, and the value of each option; 0 for absence."""
     variable = space.variables[column]
     there = present(space, column)
     codes = np.arange(variable.lower, variable.upper + 1, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The Gaussian process: most accurate on few measurements, and it knows how sure it is."""
+"""The Gaussian process: the most accurate predictor on few measurements, and it gives standard deviations."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from naturalize.predictor.threads import one_thread
 Floats = NDArray[np.float64]
 
 FIT_ROWS = 300
-"""Rows that the hyper-parameters are chosen on, at most; the rest takes part in the posterior alone."""
+"""Rows that the hyper-parameters are chosen on, at most; the other rows take part in the posterior alone."""
 
 PREDICT_BYTES = 100_000_000
-"""For the covariances of the rows that are predicted together."""
+"""Memory for the covariances of the rows that are predicted together."""
 
 NOISE = -4.0
-"""Mean of the prior of the noise's logarithm; those of all others are 0, and every standard deviation is 1."""
+"""Prior mean of the noise's logarithm; the other prior means are 0, and all prior standard deviations are 1."""
 
 WIDEST = 4.0
-"""How far hyper-parameters may lie from the means of their priors."""
+"""Largest distance of a hyper-parameter's logarithm from the mean of its prior."""
 
 JITTER = 1e-8
 """Share of the mean variance that is added to each variance, so that equal rows can be told apart."""
@@ -40,15 +40,15 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
     a' being a with each group g of p_g columns divided by its length-scale and by the root of p_g.
 
     Length-scales, both amplitudes and the noise are the most probable ones under unit normal priors on their
-    logarithms, by L-BFGS with exact gradients (Rasmussen and Williams, section 5.4). Targets are standardised. With
-    `margin`, their logarithm is: an error of 24% under a best of 23% is as far from it as one of 50% under 46%.
+    logarithms, by L-BFGS with exact gradients (Rasmussen and Williams, section 5.4). Targets are standardised; with
+    `margin`, their logarithms are, so that a difference between good architectures counts more than between bad ones.
 
     Columns should be standardised.
 
     Args:
         groups: of each column, any labels; all columns are one group where None.
-        margin: what is taken from targets before their logarithm leaves this share of their range below the least;
-            targets as they are where None.
+        margin: share of the targets' range by which the zero of their logarithm lies below the least target; no
+            logarithm where None.
         warm_start: begin another fit from the hyper-parameters of the one before, in place of the prior's mean.
 
     Attributes:
@@ -88,9 +88,9 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Floats | tuple[Floats, Floats]:
-        """The median, and half of what lies between the quantiles at 16% and 84%. Shapes: `(n, p) -> (n,), (n,)`.
+        """Medians, and half the distances between the quantiles at 16% and 84%. Shapes: `(n, p) -> (n,), (n,)`.
 
-        The spread is of the function, without the noise of a measurement.
+        The latter, if asked for, are those of the function, without the noise of a measurement.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
@@ -104,7 +104,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         return values, (self.target_.backward(mean + std) - self.target_.backward(mean - std)) / 2
 
     def _posterior(self, X: Floats, with_std: bool) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of rows, of the target as it was fitted; zeros where not `with_std`."""
+        """Mean and standard deviation of the transformed target, `(n,)` each; the latter 0 where not `with_std`."""
         scaled = self._scaled(X)
         cross = self._covariance(scaled)
         mean = cross @ self.alpha_
@@ -118,14 +118,14 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         return X / (self.lengths_ * np.sqrt(self.sizes_))[self.labels_]
 
     def _covariance(self, scaled: Floats) -> Floats:
-        """Of rows with the rows that were fitted. Shapes: `(m, p) -> (m, n)`."""
+        """Covariance of rows with the fitted rows. Shapes: `(m, p) -> (m, n)`."""
         distance = np.sqrt(squared_distances(scaled, self.X_))
         return self.matern_ * matern(distance) + self.linear_ * (scaled @ self.X_.T)
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is fitted in place of a target: standardised, and its logarithm above `floor` where that is finite."""
+    """The transformation of targets before a fit: their logarithm above `floor` if that is finite; standardised."""
 
     floor: float
     mean: float
@@ -133,27 +133,27 @@ class Target:
 
     @classmethod
     def of(cls, y: Floats, margin: float | None) -> Target:
-        """For targets `(n,)`; see `GaussianProcess`."""
+        """The transformation for targets `(n,)`, with the margin of `GaussianProcess`."""
         spread = float(np.ptp(y))
         floor = -np.inf if margin is None or spread == 0 else float(y.min()) - margin * spread
         plain = cls(floor, 0.0, 1.0).forward(y)
         return cls(floor, float(plain.mean()), float(plain.std()) or 1.0)
 
     def forward(self, y: Floats) -> Floats:
-        """Targets to what is fitted."""
+        """Transform targets."""
         return ((y if np.isinf(self.floor) else np.log(y - self.floor)) - self.mean) / self.std
 
     def backward(self, z: Floats) -> Floats:
-        """What was fitted to targets."""
+        """Turn transformed targets back."""
         plain = z * self.std + self.mean
         return plain if np.isinf(self.floor) else np.exp(plain) + self.floor
 
 
 class LogPosterior:
-    """Minus the logarithm of how probable hyper-parameters are, and its gradient.
+    """The negative logarithm of the posterior of hyper-parameters, and its gradient.
 
     Args:
-        X: `(n, p)`.
+        X: rows, `(n, p)`.
         z: targets, standardised, `(n,)`.
         labels: group of each column, 0 to g - 1, `(p,)`.
     """
@@ -168,7 +168,7 @@ class LogPosterior:
         self.bounds = [(mean - WIDEST, mean + WIDEST) for mean in self.prior]
 
     def __call__(self, hyper: Floats) -> tuple[float, Floats]:
-        """Value, and gradient by the logarithms `(g + 3,)`."""
+        """Value, and gradient by the logarithms of the hyper-parameters, `(g + 3,)`."""
         lengths, matern_amplitude, linear_amplitude, noise = split(hyper)
         n = len(self.z)
         distance = np.sqrt(np.tensordot(lengths**-2, self.squared, 1))
@@ -187,7 +187,7 @@ class LogPosterior:
 
 
 def factor(covariance: Floats, noise: float) -> tuple[Floats, bool]:
-    """Cholesky factor of a covariance `(n, n)`, which is overwritten, of values that are measured with noise."""
+    """Cholesky factor of a covariance `(n, n)` plus the variance of the noise; the covariance is overwritten."""
     diagonal = np.diag_indices(len(covariance))
     covariance[diagonal] += noise + JITTER * covariance[diagonal].mean()
     return cho_factor(covariance, lower=True)
@@ -200,7 +200,7 @@ def split(hyper: Floats) -> tuple[Floats, float, float, float]:
 
 
 def squared_distances(A: Floats, B: Floats) -> Floats:
-    """Of the rows of A to those of B. Shapes: `(m, p), (n, p) -> (m, n)`."""
+    """Squared distances of the rows of A to those of B. Shapes: `(m, p), (n, p) -> (m, n)`."""
     squared = (A**2).sum(axis=1)[:, None] + (B**2).sum(axis=1) - 2 * A @ B.T
     return np.maximum(squared, 0)
 

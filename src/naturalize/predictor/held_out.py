@@ -1,4 +1,4 @@
-"""How well a predictor ranks architectures that it was not fitted on."""
+"""Rank correlation of a predictor on architectures that it was not fitted on."""
 
 from typing import Any
 
@@ -19,8 +19,8 @@ def held_out_rank_correlation(predictor: RegressorMixin, X: NDArray[Any], y: NDA
 
     Args:
         predictor: any scikit-learn regressor.
-        X: what the predictor takes, codes or numbers, `(n, d)`.
-        y: what was measured of them, `(n,)`.
+        X: inputs of the predictor, codes or numbers, `(n, d)`.
+        y: measured values, `(n,)`.
         seed: of the folds.
 
     Returns:

@@ -12,10 +12,10 @@ from naturalize.predictor.threads import one_thread
 
 
 class MultiLayerPerceptron(MLPRegressor):
-    """scikit-learn's, fitted in one thread; its last iteration is where it should end, and nothing to warn of."""
+    """scikit-learn's perceptron, fitted in one thread; ending at the last iteration is no reason for a warning."""
 
     def fit(self, X: Any, y: Any, **options: Any) -> MultiLayerPerceptron:
-        """Shapes: `(n, d), (n,)`. Options are those of scikit-learn."""
+        """Fit to rows X `(n, d)` and targets y `(n,)`, with options of scikit-learn."""
         with one_thread(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             super().fit(X, y, **options)

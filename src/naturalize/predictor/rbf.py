@@ -1,7 +1,7 @@
 """Radial basis functions: one of the paper's predictors, and the ensemble of them that it settles on.
 
-All members are fitted and asked together: a member is a mask over the variables, and a sum over masked variables is a
-matrix product for all members at once (benchmarks/predictor.py measures it against one by one).
+All members are fitted and evaluated together: a member is a mask over the variables, and a sum over masked variables is
+a matrix product for all members at once (benchmarks/predictor.py measures it against one by one).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 FIT_BYTES = 100_000_000
-"""For the linear systems of the members that are fitted together; solving them needs about twice it."""
+"""Memory for the linear systems of the members that are fitted together; solving them needs about twice as much."""
 
 PREDICT_BYTES = 4_000_000
-"""For the distances of the rows that are predicted together: few, so that they stay in the cache."""
+"""Memory for the distances of the rows that are predicted together: little, so that they stay in the cache."""
 
 REDRAWS = 50
 """Rounds of redrawing subsets that the data do not determine, before a single variable is taken instead."""
@@ -80,7 +80,7 @@ class RBFEnsemble(RegressorMixin, BaseEstimator):
         return draw_subsets(X, self.n_members, check_random_state(self.random_state))
 
     def predict(self, X: Any, return_std: bool = False) -> Floats | tuple[Floats, Floats]:
-        """The median of the members' answers, and half of what lies between their quantiles at 16% and 84%.
+        """Medians of the members' answers, and if asked for half the distances between their quantiles at 16% and 84%.
 
         Shapes: `(n, d) -> (n,), (n,)`.
         """
@@ -118,7 +118,7 @@ class RBF(RBFEnsemble):
 
 
 def independent(X: Floats) -> Mask:
-    """As many variables as the rows determine a linear function of, `(d,)`."""
+    """Mask `(d,)` of as many variables as the rows determine a linear function of."""
     centred = X - X.mean(axis=0)
     spread = np.sqrt((centred**2).sum(axis=0))
     centred = np.divide(centred, spread, out=np.zeros_like(X), where=np.ptp(X, axis=0) > 0)
@@ -133,7 +133,12 @@ def draw_subsets(X: Floats, n_members: int, random: np.random.RandomState) -> Ma
     """A random subset of the variables for each member, determined by the rows. Shapes: `(n, d) -> (K, d)`.
 
     Variables that never vary are in no subset, and no subset is larger than the number of variables that the rows can
-    tell apart, which is what redrawing would come to. Without any variable that varies all subsets are empty.
+    tell apart: redrawing would end there anyway. Without any variable that varies all subsets are empty.
+
+    Args:
+        X: rows, `(n, d)`.
+        n_members: number of subsets, K.
+        random: generator of all draws.
     """
     centred = X - X.mean(axis=0)
     spread = np.sqrt((centred**2).sum(axis=0))
@@ -154,7 +159,7 @@ def draw_subsets(X: Floats, n_members: int, random: np.random.RandomState) -> Ma
 
 
 def random_masks(varies: Mask, largest: int, n_masks: int, random: np.random.RandomState) -> Mask:
-    """Subsets of the variables that vary, their size uniform in 1..largest. Shape `(n_masks, d)`."""
+    """n_masks subsets of the variables that vary, of a size uniform in 1..largest, by `random`. `(n_masks, d)`."""
     sizes = random.randint(1, largest + 1, size=(n_masks, 1)) if largest else np.zeros((n_masks, 1))
     lots = np.where(varies, random.random_sample((n_masks, len(varies))), np.inf)
     return lots.argsort(axis=1).argsort(axis=1) < sizes
@@ -177,15 +182,19 @@ def squared_distances(masks: Mask, A: Floats, B: Floats) -> Floats:
 
 
 def cubed(squared: Floats) -> Floats:
-    """phi(r) = r^3 from r^2."""
+    """The radial function r^3 of squared distances r^2."""
     return squared * np.sqrt(squared)
 
 
 def interpolate(X: Floats, y: Floats, masks: Mask) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Weights `(K, n)` and tails `(K, 1 + d)` of the cubic interpolants of y on each subset of the variables.
 
-    Solves [[phi, P], [P', 0]] [w, c] = [y, 0] with P = [1, x]. Every member has a system of the same shape: what it
-    does not use, repeated rows and the variables outside its subset, has a 1 on the diagonal and 0 elsewhere.
+    It solves [[phi, P], [P', 0]] [w, c] = [y, 0] with P = [1, x]. Every member has a system of the same shape: repeated
+    rows and variables outside its subset, which it does not use, have a 1 on the diagonal and 0 elsewhere.
+
+    Args:
+        X, y: rows `(n, d)` and targets `(n,)`.
+        masks: of the variables of each subset, `(K, d)`.
     """
     n_members, n_rows = len(masks), len(X)
     squared = squared_distances(masks, X, X)

@@ -8,7 +8,7 @@ from threadpoolctl import ThreadpoolController
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """Linear algebra in one thread: the matrices are too small to gain from more, and more collapse on a busy machine.
+    """A context with linear algebra in one thread: small matrices gain nothing from more, and lose on a busy machine.
 
     Measured, a fit of the RBF ensemble to 100 rows on 2 cores: no difference when all is quiet, 1 s against 6 to 19 s
     when it is not.
@@ -18,5 +18,5 @@ def one_thread() -> AbstractContextManager[Any]:
 
 @cache
 def thread_pools() -> ThreadpoolController:
-    """The process's thread pools. Looking for them takes 0.1 s, so once."""
+    """The process's thread pools; looking for them takes 0.1 s, so it is done once."""
     return ThreadpoolController()

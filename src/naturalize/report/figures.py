@@ -14,17 +14,17 @@ WIDE = 5
 
 
 def words(objective: str) -> str:
-    """An objective for people: multiply-adds; its name where it is of a newer naturalize."""
+    """An objective in words, as multiply-adds; its name where a newer naturalize wrote it."""
     return OBJECTIVES[objective].words if objective in OBJECTIVES else objective
 
 
 def is_error(objective: str) -> bool:
-    """Whether an objective is the percentage that is drawn upwards: `error`, `error@task`."""
+    """Whether an objective is an error, which is drawn upwards: `error`, `error@task`."""
     return objective.split("@")[0] == ERROR
 
 
 def value(network: dict[str, Any], objective: str) -> float | None:
-    """What a network has for an objective: error as deployed on validation images, others under their own name."""
+    """A network's value of an objective; for error, the validation error as deployed."""
     if is_error(objective):
         return network.get("val_error")
     return network.get(objective, (network.get("objectives") or {}).get(objective))
@@ -38,13 +38,13 @@ def shown(objective: str, number: float | None) -> str:
 
 
 def measured_besides(front: dict[str, Any]) -> list[str]:
-    """Objectives of a front besides error that are not counted."""
+    """Objectives of a front that are measured, besides error."""
     names = front.get("objectives") or []
     return [name for name in names if not is_error(name) and name not in of_kind("exact")]
 
 
 def axes(front: dict[str, Any]) -> tuple[str, str | None]:
-    """What is drawn to the right and what as colour: the objectives besides error, else multiply-adds."""
+    """The objectives drawn to the right and as colour: those besides error, else multiply-adds."""
     others = [name for name in front.get("objectives") or [] if not is_error(name)]
     # An objective that no network carries cannot be drawn; exact counts are always there.
     others = [name for name in others if any(value(network, name) is not None for network in front["networks"])]
@@ -161,8 +161,10 @@ def hypervolume_figure(front: dict[str, Any]) -> Figure | None:
 
 
 def front_svg(front: dict[str, Any]) -> str:
-    """The front as a small drawing for a README: error on test (validation in a stopped run) over the first other
-    objective. Needs no library, follows the reader's light or dark theme."""
+    """The front as a small SVG drawing for a README: error over the first other objective.
+
+    The error is on test, or on validation in a stopped run. The drawing follows the reader's light or dark theme.
+    """
     across, _ = axes(front)
     split = "test" if any(network.get("test_error") is not None for network in front["networks"]) else "val"
     points = sorted(
@@ -228,7 +230,7 @@ def _hover(front: dict[str, Any], network: dict[str, Any]) -> str:
 
 
 def _ticks(numbers: Sequence[float | None]) -> str:
-    """d3's format of an axis: 2M for large numbers, plain ones for small, which it would write as 200m."""
+    """The format of an axis for d3: 2M for large numbers; plain for small ones, which d3 would write as 200m."""
     return "~s" if max((number for number in numbers if number is not None), default=0) >= 1000 else "~g"
 
 

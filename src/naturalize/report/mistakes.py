@@ -1,4 +1,4 @@
-"""What a network gets wrong: error by class, balanced error, confusions, and where one number hides another."""
+"""The mistakes of a network: error by class, balanced error, confusions, and where one number hides another."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ def balanced_error(network: dict[str, Any]) -> float | None:
 
 
 def error_against_majority(front: dict[str, Any], network: dict[str, Any]) -> tuple[float, float, int] | None:
-    """Error of a network, of always answering the most frequent class, and images: on test, else on validation."""
+    """Errors of a network and of always answering the most frequent class, and images: of test, else of validation."""
     for split in ("test", "val"):
         error, majority = network.get(f"{split}_error"), (front.get("majority_error") or {}).get(split)
         if error is not None and majority is not None:
@@ -41,11 +41,11 @@ def error_against_majority(front: dict[str, Any], network: dict[str, Any]) -> tu
 def is_majority(front: dict[str, Any], network: dict[str, Any]) -> bool:
     """Whether a network beats always answering the most frequent class by less than two standard errors."""
     numbers = error_against_majority(front, network)
-    return numbers is not None and numbers[0] > numbers[1] - 2 * standard_error(numbers[1], numbers[2])
+    return numbers is not None and numbers[0] > numbers[1] - 2 * float(standard_error(numbers[1], numbers[2]))
 
 
 def warnings(front: dict[str, Any], network: dict[str, Any]) -> list[str]:
-    """What a reader of a network's error must know besides it."""
+    """Sentences that a reader of a network's error must know besides."""
     found = []
     numbers = error_against_majority(front, network)
     if numbers is not None and is_majority(front, network):

@@ -1,4 +1,4 @@
-"""What pages share: one file that needs nothing from outside, with Plotly in it."""
+"""The frame of all pages: one file that needs nothing from outside, with Plotly in it."""
 
 import html
 import json
@@ -12,12 +12,13 @@ from plotly.offline import get_plotlyjs
 
 
 def html_page(title: str, body: str, data: Any, scripts: Sequence[str]) -> str:
-    """A whole page.
+    """The HTML of a whole page.
 
     Args:
+        title: of the page.
         body: HTML.
-        data: for the scripts, as JSON.
-        scripts: files of this room; `draw.js` is the first of all pages.
+        data: JSON value for the scripts.
+        scripts: files of this package; all pages have `draw.js` first.
     """
     parts = "".join(f"<script>\n{asset(name)}</script>\n" for name in ("draw.js", *scripts))
     return f"""<!doctype html>
@@ -43,13 +44,12 @@ def html_page(title: str, body: str, data: Any, scripts: Sequence[str]) -> str:
 
 @cache
 def library() -> str:
-    """Plotly's script. Its links (logo, attributions of maps, none of which show here) lose their scheme, so that a
-    search of the page for addresses of the outside finds none."""
+    """Plotly's script. Its links, which do not show here, lose their scheme, so that pages have no outside address."""
     return re.sub(r"""\b(src|href)=(["'])https?://""", r"\1=\2//", get_plotlyjs())
 
 
 def asset(name: str) -> str:
-    """The text of a file of this room."""
+    """The text of a file of this package."""
     return resources.files("naturalize.report").joinpath(name).read_text(encoding="utf-8")
 
 

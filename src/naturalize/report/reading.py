@@ -1,4 +1,4 @@
-"""The files of a run directory as the report reads them: whatever is whole is used, the rest is done without."""
+"""The files of a run directory as the report reads them; but for front.json, missing or damaged ones are left out."""
 
 import math
 import tomllib
@@ -25,7 +25,7 @@ def read_front(run_directory: Path) -> dict[str, Any]:
 
 
 def read_settings(run_directory: Path) -> dict[str, Any]:
-    """`run.toml`, or nothing."""
+    """The tables of `run.toml`; empty where it cannot be read."""
     try:
         return check_content(tomllib.loads((run_directory / "run.toml").read_text(encoding="utf-8")))
     except (OSError, ValueError):
@@ -33,7 +33,7 @@ def read_settings(run_directory: Path) -> dict[str, Any]:
 
 
 def read_events(run_directory: Path) -> list[dict[str, Any]]:
-    """The whole lines of `events.jsonl`, or nothing."""
+    """The events on whole lines of `events.jsonl`; empty where it cannot be read."""
     return run.read_events(run_directory / "events.jsonl")
 
 

@@ -136,12 +136,12 @@ def requirements(front: dict[str, Any], network: dict[str, Any]) -> list[str] | 
             other for other in front["networks"] if all(cost(other, name) <= cost(network, name) for name in limits)
         ]
         if meeting[_most_accurate(meeting)] is network:
-            return [f"{name}<={_limit(name, cost(network, name))}" for name in limits]
+            return [f"{name}<={cost(network, name)!r}" for name in limits]
     return None
 
 
 def _most_accurate(networks: list[dict[str, Any]]) -> int:
-    """Over all views, as selection sees it."""
+    """Position of the most accurate network by its error over all views, as in selection."""
 
     def error(network: dict[str, Any]) -> float:
         seen = [network[key] for key in ("val_error_views", "val_error") if network.get(key) is not None]
@@ -318,7 +318,7 @@ the weights of its iteration.{_predictor(events)}</p>
 
 
 def _predictor(events: list[dict[str, Any]]) -> str:
-    """How much the last predictor knew and how well it ranked, for who wonders how many measurements are enough."""
+    """A sentence on the last predictor: how many measurements it was fitted on, and how well it ranked."""
     fits = [event for event in events if event.get("event") == "predictor" and isinstance(event.get("pairs"), int)]
     if not fits:
         return ""
@@ -349,8 +349,11 @@ def _notes(front: dict[str, Any]) -> str:
 
 
 def _pictures(run_directory: Path, front: dict[str, Any], chosen: int, limit: int) -> dict[str, str]:
-    """Data URIs of the worst images, by path. Where PNGs would be too large together they become WebP, and where that
-    is too large too, the least bad ones are left out, the network that the page opens with last."""
+    """Data URIs of the worst images, by path.
+
+    PNGs that are too large together become WebP; where these are too large too, the least bad images are left out,
+    those of the network that the page opens with last.
+    """
     ranked = sorted(
         (rank, index != chosen, index, worst["picture"])
         for index, network in enumerate(front["networks"])
@@ -378,7 +381,7 @@ def _uri_length(name: str, content: bytes) -> int:
 
 
 def _webp(content: bytes) -> bytes:
-    """Same pixels in number, about a tenth of the bytes; what cannot be decoded becomes nothing."""
+    """A picture of the same size as WebP, with about a tenth of the bytes; empty where it cannot be decoded."""
     buffer = io.BytesIO()
     try:
         with Image.open(io.BytesIO(content)) as picture:
@@ -414,7 +417,7 @@ def _with_spread(network: dict[str, Any], split: str) -> str:
     error, images = network.get(f"{split}_error"), network.get(f"{split}_images")
     if error is None or not images:
         return percent(error)
-    return f'{percent(error)} <span class="spread">±\u00a0{standard_error(error, images):.1f}</span>'
+    return f'{percent(error)} <span class="spread">±\u00a0{float(standard_error(error, images)):.1f}</span>'
 
 
 def _against_majority(front: dict[str, Any]) -> str:
@@ -422,12 +425,8 @@ def _against_majority(front: dict[str, Any]) -> str:
     return f"Always answering the most frequent class would be {percent(numbers[1])} wrong." if numbers else ""
 
 
-def _limit(name: str, number: float) -> str:
-    return f"{number!r}"
-
-
 def _command(front: dict[str, Any], network: dict[str, Any], run_directory: Path) -> list[str]:
-    """The words of a command that exports `network`, by where a line may break; none where no command does."""
+    """A command that exports `network`, in parts between which a line may break; empty where no command does."""
     limits = requirements(front, network)
     if limits is None:
         return []
@@ -439,7 +438,7 @@ def _code(spans: list[str]) -> str:
 
 
 def _flat(table: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
-    """Rows of nested tables: `search.population` and its value."""
+    """Rows of nested tables, each a name as `search.population` and its value."""
     rows: list[tuple[str, str]] = []
     for key, entry in table.items():
         if isinstance(entry, dict):

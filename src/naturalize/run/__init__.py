@@ -26,7 +26,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What needs torch is imported when first used: settings and fronts are read, and progress begins, without it."""
+    """Import names that need torch on first use: settings and fronts are read, and progress begins, without it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from naturalize.run import run

@@ -37,7 +37,7 @@ class Checkpoints:
         return pointer.read_text(encoding="utf-8").strip() if pointer.exists() else None
 
     def save(self, weights: Mapping[str, Tensor], trainer: Mapping[str, Tensor], state: dict[str, Any]) -> str:
-        """Write a checkpoint and let the pointer name it. Weights or momentum not finite raise `UserError`."""
+        """Write a checkpoint and let the pointer name it. Raises `UserError` for tensors that are not finite."""
         broken = [name for tensors in (weights, trainer) for name, t in tensors.items() if not torch.isfinite(t).all()]
         if broken:
             raise UserError(
@@ -67,7 +67,7 @@ class Checkpoints:
         return "No checkpoint was written yet" if latest is None else f"The last whole one is {self.directory / latest}"
 
     def state(self, name: str) -> dict[str, Any]:
-        """What `save` was given as state."""
+        """The state that `save` was given."""
         try:
             return dict(json.loads((self.directory / name / "state.json").read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:

@@ -15,7 +15,7 @@ from naturalize.objectives.requirement import Requirement
 
 FORMAT = 1
 STATES = ("finished", "stopped")
-TRANSFER, PUBLISHED = "transfer", "published"  # where a network's weights are from: trained here, or as they came
+TRANSFER, PUBLISHED = "transfer", "published"  # origin of a network's weights: trained here, or as published
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class FrontNetwork:
     objectives: dict[str, float] = field(default_factory=dict)
 
     def value(self, objective: str) -> float:
-        """Of an objective besides error, by its name; a front of an older naturalize has counts alone."""
+        """Value of an objective other than error; a front of an older naturalize has only counts."""
         return self.objectives[objective] if objective in self.objectives else float(getattr(self, objective))
 
 
@@ -69,14 +69,14 @@ def read_front(directory: Path) -> dict[str, Any]:
 
 
 def val_version(front: dict[str, Any]) -> int:
-    """The weights version that validation was answered under; a front of an older naturalize has but one."""
+    """The weights version of the validation errors; a front of an older naturalize has only one version."""
     return int(front["val_weights_version"] if "val_weights_version" in front else front["weights_version"])
 
 
 def finished_under(directory: Path) -> tuple[int, bool] | None:
     """The weights version that a finished result was selected under, and whether a last adaptation came after it.
 
-    None where there is no finished result, or a damaged one. front.json alone says it: a kill leaves one or the other.
+    None where there is no finished result, or a damaged one. front.json alone decides: a kill leaves one or the other.
     """
     try:
         front = read_front(directory)
@@ -111,13 +111,13 @@ def best(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement] =
 def most_accurate(errors: Sequence[float], madds: Sequence[float], images: Sequence[int]) -> int:
     """Position of the network to take where accuracy alone counts.
 
-    The largest one within a standard error of the lowest validation error, the better of equals: where pictures are too
-    few to tell networks apart, the lowest error is luck, and larger ones are more often right.
+    It is the largest one within a standard error of the lowest validation error, the better of equals: where pictures
+    are too few to tell networks apart, the lowest error is luck, and larger networks are more often right.
 
     Args:
         errors: on validation, in percent, `(n,)`.
         madds: multiply-adds of each.
-        images: that each error is of, at least 1.
+        images: number of images of each error, at least 1.
     """
     lowest, n = min(zip(errors, images, strict=True))
     bound = lowest + float(standard_error(lowest, n))

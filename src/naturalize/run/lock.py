@@ -17,10 +17,10 @@ from naturalize.files import on_network_drive, room_on_disk, write_json
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold the run; raises `UserError` naming pid and host when another process does.
+    """Hold the run. Raises `UserError` naming pid and host when another process does.
 
-    The kernel drops the lock of a process that was killed, so a stale one is taken over, also that of a machine that is
-    gone. On a network drive locks may not reach across hosts, so what a process on another host left is refused there.
+    The kernel drops the lock of a process that was killed, so a stale lock is taken over, also that of a machine that
+    is gone. On a network drive locks may not reach across hosts, so the lock of another host is respected there.
     """
     card = directory / "lock.json"
     lock = FileLock(directory / "lock")

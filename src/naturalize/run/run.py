@@ -48,18 +48,23 @@ class Run:
 
     @classmethod
     def create(cls, directory: Path, settings: Settings, facts: dict[str, dict[str, Any]]) -> Run:
-        """Write run.toml into a prepared directory and open it."""
+        """Write run.toml into a prepared directory and open it.
+
+        Args:
+            directory: of the run.
+            settings, facts: contents of run.toml, as of `Run`.
+        """
         write_settings(directory / "run.toml", settings, facts)
         return cls(directory)
 
     def with_settings(self, settings: Settings) -> Run:
-        """The same run with other settings, written down."""
+        """The run with other settings, which are written to run.toml."""
         if settings == self.settings:
             return self
         return Run.create(self.directory, settings, self.facts)
 
     def describe(self) -> str:
-        """What it was asked to do, in one line."""
+        """The settings in one line."""
         asked = self.settings
         spend = (
             f"budget {duration(asked.budget_s)}"
@@ -72,7 +77,7 @@ class Run:
         balanced = ", balanced classes" if asked.balanced else ""
         return f"{asked.start}, minimise {', '.join(asked.objectives)}{limits}{balanced}, {spend}, seed {asked.seed}"
 
-    # what it works with ---------------------------------------------------------------------------------------------
+    # data, supernet, archive ----------------------------------------------------------------------------------------
 
     @property
     def family(self) -> Family:
@@ -81,12 +86,12 @@ class Run:
 
     @property
     def class_names(self) -> list[str]:
-        """In the order of the logits."""
+        """Class names in the order of the logits."""
         return list(self.facts["data"]["class_names"])
 
     @property
     def jpeg_side(self) -> int | None:
-        """What its JPEGs are reduced to when they are decoded; None for a run of before JPEGs were."""
+        """Side in pixels that JPEGs are reduced to as they are decoded; None in runs of an older naturalize."""
         side: int | None = self.facts["pixels"].get("jpeg_side")
         return side
 
@@ -98,7 +103,7 @@ class Run:
 
     @property
     def task_name(self) -> str:
-        """Of the one task."""
+        """Name of the one task."""
         (name,) = self.tasks
         return name
 
@@ -108,7 +113,11 @@ class Run:
         return self.tasks[self.task_name]
 
     def context(self, objective: str, version: int, split: str = "val") -> Context:
-        """Of values of a measured objective under a weights version: search and selection compare those on `val`."""
+        """The context of measured values; search and selection compare values on `val`.
+
+        Args:
+            objective, version, split: as of `Context`.
+        """
         return Context(objective, self.task_name, split, version)
 
     @property
@@ -134,11 +143,11 @@ class Run:
         return supernet
 
     def stored(self, name: str) -> StoredPixels:
-        """The kept pictures `calibration` or `check`."""
+        """The pictures that the run keeps under a name, `calibration` or `check`."""
         return load_pixels(self.directory / "pixels.safetensors", name)
 
     def archive(self, *, read_only: bool = True) -> Archive:
-        """The archive of the run."""
+        """Open the archive of the run. Raises `UserError` for a reader where there is none."""
         path = self.directory / "archive.sqlite"
         if read_only and not path.exists():
             raise UserError(f"nothing measured yet in {self.directory}: it has no archive.sqlite")
@@ -174,7 +183,12 @@ class Run:
         return self.cut(arch, card_of(self, front, entry), front["weights_version"])
 
     def cut(self, arch: Architecture, card: dict[str, Any], version: int) -> Network:
-        """A calibrated network out of the checkpoint that completed a weights version."""
+        """A calibrated network from the checkpoint that completed a weights version. Raises `UserError`.
+
+        Args:
+            arch, version: architecture and weights version.
+            card: of the network, without `spec`.
+        """
         name = self.checkpoints.version(version)
         if name is None:
             raise UserError(f"{self.directory} no longer holds the supernet of weights version {version}")
@@ -196,7 +210,7 @@ class RunNetwork:
         self.measured = measured
 
     def load(self) -> Network:
-        """Weights and card."""
+        """Weights and card of the network."""
         return self.run.load(self.measured)
 
     def module(self) -> torch.nn.Module:
@@ -205,7 +219,12 @@ class RunNetwork:
 
 
 def card_of(run: Run, front: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
-    """The card of a network of a front (docs/formats.md), without `spec`."""
+    """The card of a network of a front (docs/formats.md), without `spec`.
+
+    Args:
+        run: whose front it is.
+        front, entry: content of front.json, and one of its networks.
+    """
     pixels = run.facts["pixels"]
     preprocessing = Preprocessing(
         run.facts["data"]["channels"], entry["resolution"], tuple(pixels["mean"]), tuple(pixels["std"]), run.jpeg_side
@@ -229,10 +248,10 @@ def card_of(run: Run, front: dict[str, Any], entry: dict[str, Any]) -> dict[str,
 def prepared_directory(out: Path, data: Path | None) -> Iterator[bool]:
     """Make and lock the directory of a run; yields whether it holds one already.
 
-    What is no run in the end is removed again: bad data leave nothing behind.
+    A directory that holds no run in the end is removed again: bad data leave nothing behind.
 
     Args:
-        out: new, empty, or a run.
+        out: directory: new, empty, or a run's.
         data: the folder or file of the images, which a run must stay out of; None where there is none.
 
     Raises:
@@ -272,7 +291,7 @@ def prepared_directory(out: Path, data: Path | None) -> Iterator[bool]:
 
 
 def is_beginning(path: Path) -> bool:
-    """Whether a file is one that a process leaves that was killed before its directory had become a run."""
+    """Whether a file was left by a process that was killed before its directory had become a run."""
     if path.name in ("lock", "lock.json"):
         return True
     ours = any(path.name == name or path.name.startswith(f".{name}.") for name in BEGINNINGS)
@@ -290,6 +309,6 @@ def source_to(source: str, directory: Path) -> str:
 
 
 def source_from(kept: str, directory: Path) -> str:
-    """The inverse of `source_to`, from wherever the run is now."""
+    """The inverse of `source_to`, for the present place of the run."""
     path = directory / kept
     return os.path.relpath(path) if path.exists() else kept

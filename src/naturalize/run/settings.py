@@ -1,4 +1,4 @@
-"""What a run was asked to do, as it stands in run.toml; and how budgets are written."""
+"""The settings of a run, as they stand in run.toml, and the notation of budgets."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from naturalize.objectives import DEFAULT
 FORMAT = 1
 FACTS = ("data", "pixels", "machine")  # tables of run.toml beside the settings
 MINIMUM_BUDGET_S = 30.0
-FROM_PYTHON = "a module"  # a teacher that came as one, in place of a name or path
-PUBLISHED = "published"  # in place of a path: the weights that go with a supernet's name
+FROM_PYTHON = "a module"  # stands for a teacher that was given as one, in place of a name or path
+PUBLISHED = "published"  # stands for the weights that go with a supernet's name, in place of a path
 PREPARATIONS = SANDWICH, SHRINK = "sandwich", "shrink"
 UNITS_S = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
@@ -34,8 +34,8 @@ class Settings:
         epochs: per iteration, with `iterations`.
         goal: `transfer`, or `prepare` for a supernet alone.
         method: of a preparation alone: `sandwich`, or `shrink` for progressive shrinking.
-        weights: what to start from: `published`, the name of a network of which only the largest was trained, a file
-            of weights, or the directory of a run; None for nothing.
+        weights: to start from: `published`, the name of a supernet's largest network that was trained alone, a file of
+            weights, or the directory of a run; None for nothing.
         teacher: of a preparation alone: a name, a path, or `a module` that came from Python.
         search: a name of `search.GUIDED`.
         predictor: a name of `predictor.PREDICTORS`; None for the search's own.
@@ -69,7 +69,7 @@ class Settings:
         return f"{self.supernet} {known.get(self.weights, f'with the weights of {self.weights}')}"
 
     def differences(self, other: Settings) -> list[str]:
-        """What differs, as `seed (0 there, 1 here)`: each a reason not to go on with a run of other settings."""
+        """Differences from other settings, as `seed (0 there, 1 here)`: each a reason not to go on with a run."""
         found = []
         for f in fields(self):
             if f.name == "data":

@@ -48,7 +48,10 @@ def store_pixels(
     """Write check pictures (validation) and calibration pictures (training), drawn by the seed, at each resolution.
 
     Args:
+        path, dataset, seed: of the file, of the run, of the draws.
+        resolutions: sides in pixels.
         calibrates: whether networks take statistics of these pictures; otherwise no calibration pictures are kept.
+        progress: called for each resolution.
     """
     arrays: dict[str, NDArray] = {}
     picture = dataset.channels * sum(side * side for side in resolutions)
@@ -72,7 +75,7 @@ def some(rows: NDArray[np.int64], most: int, seed: int, purpose: str) -> NDArray
 
 
 def load_pixels(path: Path, name: str) -> StoredPixels:
-    """`calibration` or `check` pictures of a run. Raises `UserError` where the file is damaged."""
+    """The `calibration` or `check` pictures of a run. Raises `UserError` where the file is missing or damaged."""
     try:
         tensors, _ = load_tensors(path)
     except (OSError, SafetensorError, ValueError) as error:

@@ -24,25 +24,25 @@ TELL_S = 0.25
 
 
 class Clock(Protocol):
-    """What keeps the seconds that some work has used: the archive of a run, or a job in it."""
+    """A store of the seconds that some work has used: the archive of a run, or a job in it."""
 
     used_s: float
 
 
 @dataclass
 class Standstill:
-    """A clock that goes on from a run's and is kept nowhere: what ends a run early leaves its budget as it is."""
+    """A clock that starts at a run's seconds and is not saved: ending a run early does not use its budget."""
 
     used_s: float
 
 
 class Watch:
-    """Counts the run's wall clock, writes events.jsonl and tells listeners, and raises where a stop was asked for.
+    """The watch of a run: it counts wall clock, writes events.jsonl, tells listeners, and raises to stop.
 
     It begins before there is a run to write to, since reading the data counts too; `attach` gives it one.
 
     Args:
-        listeners: called with each event, and with `progress` events that are too many for the file.
+        listeners: called with each event, and with `progress` events, which are too many for the file.
         started: `time.monotonic()` when this process began to work.
     """
 
@@ -92,7 +92,7 @@ class Watch:
             file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
     def progress(self, phase: str, done: int, total: int) -> None:
-        """`Progress` of any long work: tells the listeners now and then, saves the clock, stops where asked to."""
+        """`Progress` of any long work: tell the listeners now and then, save the clock, stop where asked to."""
         self.check()
         now = time.monotonic()
         if now - self._saved > SAVE_CLOCK_S:
@@ -105,11 +105,11 @@ class Watch:
                 listener({"event": "progress", "phase": phase, "done": done, "total": total, "used_s": self.used_s})
 
     def progress_in_thread(self, phase: str, done: int, total: int) -> None:
-        """`Progress` of work in another thread, which only stops where asked to; the run's own thread tells."""
+        """`Progress` of work in another thread: only stop where asked to; the run's own thread tells."""
         self.check()
 
     def save_clock(self) -> None:
-        """Make the seconds used durable."""
+        """Write the seconds used to the clock's store."""
         if self.clock is not None:
             self.clock.used_s = self.used_s
 

@@ -1,4 +1,4 @@
-"""Searches without a predictor: what a predictor has to be better than."""
+"""Searches without a predictor: the baselines that a predictor has to beat."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RandomSearch(Searcher):
     """The corners, then uniform architectures."""
 
     def propose(self, n: int) -> Codes:
-        """Fresh ones."""
+        """Fresh architectures: the corners first."""
         return self.initial(n)
 
 
@@ -34,7 +34,7 @@ class LocalSearch(Searcher):
     n_initial = 20
 
     def propose(self, n: int) -> Codes:
-        """Mutants of the front; uniform ones before there is one, and where no mutant is fresh."""
+        """Mutants of the front; uniform architectures before there is a front, and where too few mutants are fresh."""
         if self.n_known < self.n_initial or not len(self.codes):
             return self.initial(min(n, max(1, self.n_initial - self.n_known)))
         generator, operators = self.generator("mutants"), Operators(self.problem.space)
@@ -45,16 +45,16 @@ class LocalSearch(Searcher):
 
 
 class RegularisedEvolution(Searcher):
-    """The youngest live; of a few of them the best has a child (Real et al., AAAI 2019).
+    """Evolution of the youngest architectures: the best of a random few has a child (Real et al., AAAI 2019).
 
-    With several objectives the best of a tournament is that with the least weighted maximum of its normalised values,
-    the weights drawn anew each time.
+    With several objectives, the best of a tournament has the least weighted maximum of its normalised values; weights
+    are drawn anew each time.
     """
 
     population, tournament = 20, 10
 
     def propose(self, n: int) -> Codes:
-        """Children of tournaments among the youngest."""
+        """Children of the winners of tournaments among the youngest."""
         if self.n_known < self.population or not len(self.codes):
             return self.initial(min(n, max(1, self.population - self.n_known)))
         generator, operators = self.generator("tournaments"), Operators(self.problem.space)
@@ -70,7 +70,13 @@ class RegularisedEvolution(Searcher):
 
 
 class Genetic(Searcher):
-    """NSGA-II or NSGA-III of pymoo, generation by generation. What is known already is not measured again."""
+    """NSGA-II or NSGA-III of pymoo, generation by generation. Known architectures are not measured again.
+
+    Args:
+        problem, seed: as of `Searcher`.
+        many_objectives: NSGA-III in place of NSGA-II.
+        variation: crossover and mutation; one mutation per child on average unless told.
+    """
 
     population = 20
 
@@ -96,11 +102,11 @@ class Genetic(Searcher):
 
     @property
     def batch(self) -> int:
-        """Half a generation."""
+        """Architectures to ask for at once: half a generation."""
         return self.population // 2
 
     def propose(self, n: int) -> Codes:
-        """What of the generation was not asked yet; the next generation where all of it was told."""
+        """Architectures of the generation that were not asked yet; the next generation where all were told."""
         for _ in range(20):
             left = self.fresh(self.generation)
             if len(left) or len(self.pending):
@@ -110,7 +116,7 @@ class Genetic(Searcher):
         return self.uniform(n)
 
     def advance(self) -> None:
-        """Hand the generation's values to the algorithm, and take the next one from it."""
+        """Give the generation's values to the algorithm, and take the next generation from it."""
         if len(self.generation):
             told = {tuple(row): values for row, values in zip(self.codes.tolist(), self.values, strict=True)}
             rows = [row for row in map(tuple, self.generation.tolist()) if row in told]

@@ -1,4 +1,4 @@
-"""What a search measured, in order, and how a user's function is called so that nothing of it is lost."""
+"""The measurements of a search, in order, and calls of a user's function that lose none of its results."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Evaluate = Callable[[Codes], Mapping[str, ArrayLike]]
 """A user's expensive function: codes `(n, d)` to the measured objectives by name, `(n,)` each."""
 
 Found = list[tuple[list[float], str]]
-"""Of each architecture the values of measured objectives, and why there are none."""
+"""For each architecture the values of the measured objectives, and why it failed, empty where it did not."""
 
-HOPELESS = 10  # evaluations that failed, all of them, before a search gives up
+HOPELESS = 10  # evaluations after which a search gives up, if all of them failed
 
 
 class SearchError(UserError):
-    """A search that cannot go on; what it measured is in `archive`, which another call of `search` takes."""
+    """A search that cannot go on; its measurements are in `archive`, which another call of `search` accepts."""
 
     def __init__(self, message: str, archive: SearchArchive) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class SearchError(UserError):
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What one architecture came to; `reason` says why a failed one failed, and is empty else."""
+    """The result of one architecture; `reason` says why its measurement failed, and is empty where it did not."""
 
     code: tuple[int, ...]
     values: tuple[float, ...]
@@ -47,10 +47,10 @@ class SearchArchive:
     """Everything that a search measured, in the order in which it came in.
 
     Attributes:
-        problem: what was searched; of the last search where several went on with it.
-        rows: an `Evaluated` each.
-        suspects: architectures that were under way when an executor broke, and not measured since: a later search
-            tries each by itself, and what breaks an executor then is a failure.
+        problem: what was searched; that of the last search where several went on with the archive.
+        rows: an `Evaluated` for each measurement.
+        suspects: architectures that were under way when an executor broke, and not measured since. A later search tries
+            each by itself; one that breaks an executor then is a failure.
 
     Example:
         >>> from naturalize.space import SearchSpace, Variable
@@ -71,7 +71,7 @@ class SearchArchive:
 
     @property
     def codes(self) -> Codes:
-        """Of all that was measured, `(n, d)`."""
+        """Codes of the measured architectures, `(n, d)`."""
         return np.array([row.code for row in self.rows], dtype=np.int64).reshape(-1, len(self.problem.space))
 
     @property
@@ -81,11 +81,11 @@ class SearchArchive:
 
     @property
     def failed(self) -> int:
-        """Measurements that failed."""
+        """Number of measurements that failed."""
         return sum(bool(row.reason) for row in self.rows)
 
     def add(self, codes: Codes, values: Floats, reasons: Sequence[str]) -> None:
-        """Append what was measured.
+        """Append measurements.
 
         Args:
             codes: `(n, d)`.
@@ -103,7 +103,7 @@ class SearchArchive:
         self.suspects = [code for code in self.suspects if code not in rows]
 
     def front(self) -> NDArray[np.intp]:
-        """Rows that no other dominates, of candidates within all limits, by the first objective."""
+        """Rows of the non-dominated candidates within all limits, sorted by the first objective."""
         codes, values = self.codes, self.values
         within = np.isfinite(values).all(axis=1)
         for column, name in enumerate(self.problem.objectives):
@@ -126,7 +126,7 @@ class SearchArchive:
         return np.array(found)
 
     def write_csv(self, path: str | Path) -> None:
-        """One line for each measurement, in order: the architecture's string, the objectives, why it failed."""
+        """Write a line for each measurement, in order: the architecture's string, the objectives, why it failed."""
         strings = self.problem.space.strings(self.codes)
         with Path(path).open("w", newline="") as file:
             writer = csv.writer(file)
@@ -134,7 +134,7 @@ class SearchArchive:
             writer.writerows([text, *row.values, row.reason] for text, row in zip(strings, self.rows, strict=True))
 
     def check_hope(self) -> None:
-        """Raise `SearchError` where nothing but failures came in."""
+        """Raise `SearchError` where all of the first measurements failed."""
         if len(self) >= HOPELESS and self.failed == len(self):
             first = self.rows[0]
             text = self.problem.space.strings(np.array([first.code]))[0]
@@ -144,7 +144,13 @@ class SearchArchive:
 def measured(evaluate: Evaluate, names: Sequence[str], codes: Codes) -> Found:
     """Values of the measured objectives and the reason of a failure, for each architecture.
 
-    What evaluate raises for several is raised; for one, it is a failure. This runs where the executor runs it.
+    An exception of `evaluate` is raised again for several architectures, and is a failure for a single one. Executors
+    run this in their workers.
+
+    Args:
+        evaluate: the user's function.
+        names: of the measured objectives.
+        codes: `(n, d)`.
     """
     try:
         columns = checked(evaluate(codes.copy()), names, len(codes))
@@ -160,9 +166,10 @@ def measured(evaluate: Evaluate, names: Sequence[str], codes: Codes) -> Found:
 
 
 def in_parts(evaluate: Evaluate, names: Sequence[str], codes: Codes) -> Iterator[tuple[Codes, Found]]:
-    """What architectures come to, `measured` all at once; one by one where that raises: what can be had is.
+    """Yield codes `(k, d)` and their results, `measured` all at once; one by one where that raises, to lose none.
 
-    Yields codes `(k, d)` and what they came to.
+    Args:
+        evaluate, names, codes: as of `measured`.
     """
     try:
         found = measured(evaluate, names, codes)
@@ -174,7 +181,13 @@ def in_parts(evaluate: Evaluate, names: Sequence[str], codes: Codes) -> Iterator
 
 
 def checked(answer: Any, names: Sequence[str], n: int) -> list[Floats]:
-    """The columns of an answer. Raises `ValueError` for one without a name, or of another length."""
+    """The columns of an answer, `(n,)` each. Raises `ValueError` where one is missing, or of another length.
+
+    Args:
+        answer: of the user's function.
+        names: of the objectives that it must have.
+        n: number of architectures asked.
+    """
     columns = []
     for name in names:
         if not isinstance(answer, Mapping) or name not in answer:

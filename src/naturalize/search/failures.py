@@ -1,4 +1,4 @@
-"""Where measuring fails: learnt from failures, so that a search leaves such regions alone."""
+"""The chance that measuring fails, learnt from failures, so that a search leaves such regions alone."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from sklearn.ensemble import RandomForestClassifier
 from naturalize.search.problem import Floats
 from naturalize.space import Codes
 
-FEWEST = 5  # failures, and successes, from which is learnt
+FEWEST = 5  # failures, and successes, to learn from
 TREES = 100
 
 
 def chance_of_failure(measured: Codes, failed: Codes, seed: int) -> Callable[[Codes], Floats] | None:
-    """How likely measuring an architecture fails, by a random forest: codes `(n, d)` to 0..1 `(n,)`.
+    """A function for the chance that measuring fails, codes `(n, d)` to 0..1 `(n,)`, by a random forest.
 
-    A forest, since what fails is mostly said by few variables, each above or below a bound. None where too little is
-    known, as where nothing fails.
+    A forest fits, since failures mostly depend on a few variables, each above or below a bound. None where too little
+    is known, as where nothing fails.
 
     Args:
         measured, failed: architectures whose measurements gave values, and those that gave none, `(k, d)` each.

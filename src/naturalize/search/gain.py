@@ -1,4 +1,4 @@
-"""What an architecture would add to what was measured: area for two objectives, nearness along lines for any number."""
+"""The gain of an architecture over the measured ones: area for two objectives, nearness along lines for any number."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Floats = NDArray[np.float64]
 
 
 def gains(front: Floats, values: Floats) -> Floats:
-    """The area that each of the values dominates within the unit square and the front does not.
+    """The area within the unit square that each value dominates and the front does not.
 
-    Over the first objective the front is a staircase of heights h, and what lies below it and above a value (x, y) has
-    the area  sum_i  |[t_i, t_i+1] beyond x| max(h_i - y, 0).
+    Over the first objective the front is a staircase of heights h. The region below it that a value (x, y) dominates
+    has the area  sum_i  |[t_i, t_i+1] beyond x| max(h_i - y, 0).
 
     Args:
-        front: `(k, 2)`, in any order; what it dominates itself and what lies outside of the square does no harm.
+        front: `(k, 2)`, in any order; dominated points and points outside the square do no harm.
         values: `(n, 2)`, minimised.
 
     Returns:
@@ -36,7 +36,7 @@ def gains(front: Floats, values: Floats) -> Floats:
 
 
 class Gain(Protocol):
-    """What architectures would add to what was measured, by degree of optimism."""
+    """Gains of architectures over the measured ones, by degree of optimism."""
 
     n_optimisms: int
 
@@ -48,10 +48,10 @@ class Gain(Protocol):
 
 
 class AreaGain:
-    """Two objectives: the area that is dominated besides.
+    """Gains for two objectives: the area that is dominated in addition.
 
     Args:
-        told: what was measured, `(k, 2)`, 1 being the reference point.
+        told: measured values, `(k, 2)`, 1 being the reference point.
         optimistic: values of c architectures by b degrees of optimism, `(b, c, 2)`.
     """
 
@@ -68,12 +68,12 @@ class AreaGain:
 
 
 class LineGain:
-    """Any number of objectives: how much nearer to the ideal than what was measured, summed over lines.
+    """Gains for any number of objectives: how much nearer to the ideal than the measured ones, summed over lines.
 
     Args:
-        told: what was measured, `(k, m)`, 0 being the ideal.
+        told: measured values, `(k, m)`, 0 being the ideal.
         optimistic: values of c architectures by b degrees of optimism, `(b, c, m)`.
-        lines, ends: `(w, m)` and `(m,)`, as `along` has them.
+        lines, ends: `(w, m)` and `(m,)`, as of `along`.
     """
 
     def __init__(self, told: Floats, optimistic: Floats, lines: Floats, ends: Floats) -> None:
@@ -89,13 +89,13 @@ class LineGain:
 
 
 OUTSIDE = 1e6
-"""Farther than anything within the region is."""
+"""A distance farther than any within the region."""
 
 
 def along(values: Floats, lines: Floats, ends: Floats) -> Floats:
-    """How far from the ideal each value lies on each line: max_i value_i / line_i (Chebyshev's scalarisation).
+    """Distance of each value from the ideal along each line: max_i value_i / line_i (Chebyshev's scalarisation).
 
-    What lies beyond the region is farther than all that lies within, by the most that an objective exceeds its end.
+    Values beyond the region are farther than all within it, by the most that an objective exceeds its end.
 
     Args:
         values: `(n, m)`, minimised, 0 being the ideal.
@@ -113,10 +113,15 @@ def along(values: Floats, lines: Floats, ends: Floats) -> Floats:
 
 
 def greedy_batch(gain: Gain, n: int, first: int = 0) -> list[int]:
-    """Up to n architectures, each with the largest gain after those before it; fewer where nothing else gains.
+    """Distinct indices of up to n architectures, each with the largest gain after those before it.
 
-    Degrees of optimism take turns, the one numbered `first` first; one by which nothing gains is passed over. Distinct
-    indices.
+    Degrees of optimism take turns; one by which nothing gains is passed over. There are fewer than n indices where no
+    other architecture gains.
+
+    Args:
+        gain: of the architectures; those chosen are added to it.
+        n: number of architectures, at most.
+        first: number of the degree of optimism that begins.
     """
     chosen: list[int] = []
     turn, passed = first, 0

@@ -1,4 +1,4 @@
-"""Searches that learn what is expensive, and measure what the predictors promise most of."""
+"""Searches that predict the expensive objectives, and measure the most promising architectures."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ from naturalize.search.searcher import Searcher
 from naturalize.search.survival import HUGE, non_dominated, ranges, survive
 from naturalize.space import Codes
 
-LIKELY = 0.5  # chance of a failure, from which on an architecture is not asked
-PAIRS = 100  # measurements that a rank correlation is told of, at most
+LIKELY = 0.5  # chance of a failure from which on an architecture is not asked
+PAIRS = 100  # measurements that a rank correlation is estimated on, at most
 
 
 class Guided(Searcher):
     """A search with a predictor for each measured objective, fitted again whenever something was told.
 
     Args:
+        problem, seed: as of `Searcher`.
         n_initial: architectures before the first prediction: the corners, then uniform ones.
         predictor: a name of `predictor.PREDICTORS`.
-        known: further numbers that are known of every architecture, for the predictors; the problem's exact functions
-            always are among them.
+        known: functions for further known numbers of an architecture, for predictors to learn from; the problem's exact
+            functions are always used.
         progress: called after each generation of the search over predictions; what it raises ends the search.
     """
 
@@ -57,15 +58,15 @@ class Guided(Searcher):
         self.models = {name: self.unfitted(name) for name in problem.measured}
         self.n_fitted = 0
         self.chance_of_failure: Function | None = None
-        self.n_failed = 0  # that the chance was learnt from, successes counted
+        self.n_failed = 0  # measurements that the chance was learnt from, successes too
 
     @property
     def batch(self) -> int:
-        """A twentieth of what is known, or `least_batch`: all fits together then grow no faster than the last one."""
+        """Architectures to ask for at once: a twentieth of the known ones or more, to keep the time of all fits low."""
         return max(self.least_batch, self.n_known // 20)
 
     def propose(self, n: int) -> Codes:
-        """The initial design; afterwards what the predictors promise most of, uniform ones where they find too few."""
+        """The initial design, then the most promising architectures; uniform ones where these are too few."""
         missing = min(n, self.n_initial - self.n_known)
         found = self.initial(missing) if missing > 0 else self.pending[:0]
         if len(found) < n and len(self.codes) and self.problem.space.free:
@@ -73,7 +74,7 @@ class Guided(Searcher):
         return found if len(found) >= n else np.concatenate([found, self.hopeful(self.uniform(n))])
 
     def hopeful(self, codes: Codes) -> Codes:
-        """Those of architectures whose measurement is likelier to succeed than to fail; all where none is."""
+        """The rows whose measurement is likelier to succeed than to fail; all rows where none is."""
         if self.n_failed < len(self.failed) + len(self.codes):
             seed = rng.integer(self.seed, "failures", self.step)
             self.chance_of_failure = chance_of_failure(self.codes, self.failed, seed)
@@ -85,10 +86,10 @@ class Guided(Searcher):
 
     @abstractmethod
     def promising(self, n: int) -> Codes:
-        """The architectures that the predictors promise most of, in order of preference, about n."""
+        """About n architectures, the most promising by the predictors, in order of preference."""
 
     def fitted(self) -> dict[str, Any]:
-        """The predictor of each measured objective, fitted to what was told."""
+        """The predictor of each measured objective, fitted to all told measurements."""
         if self.n_fitted < len(self.codes):
             for name, model in self.models.items():
                 model.fit(self.codes, self.values[:, self.problem.column(name)])
@@ -96,14 +97,14 @@ class Guided(Searcher):
         return self.models
 
     def rank_correlation(self, name: str) -> float:
-        """How well the predictor of a measured objective ranks what it was not fitted on (Kendall's tau)."""
+        """Kendall's tau of a measured objective's predictor, on measurements that it was not fitted on."""
         some = np.linspace(0, len(self.codes) - 1, min(len(self.codes), PAIRS)).astype(int)
         values = self.values[some, self.problem.column(name)]
         seed = rng.integer(self.seed, "rank correlation", self.step)
         return predictors.held_out_rank_correlation(self.unfitted(name), self.codes[some], values, seed)
 
     def unfitted(self, name: str) -> Any:
-        """A predictor of a measured objective."""
+        """A new predictor of a measured objective."""
         seed = rng.integer(self.seed, f"predictor of {name}", self.step)
         return predictors.make(self.predictor, self.problem.space, seed, self.counts)
 
@@ -114,7 +115,7 @@ class NSGA3Guided(Guided):
     least_batch = 10
 
     def promising(self, n: int) -> Codes:
-        """The subset of the last population."""
+        """The surviving subset of NSGA-III's last population."""
         problem = self.problem
         functions: dict[str, Function] = {name: partial(problem.exact_value, name) for name in problem.exact}
         functions |= {name: predictor.predict for name, predictor in self.fitted().items()}
@@ -130,23 +131,23 @@ class NSGA3Guided(Guided):
         )
 
     def of_failures(self) -> list[tuple[Function, float]]:
-        """The chance of failure as a limit, where something is known of it."""
+        """The chance of failure as a limit; empty where it is unknown."""
         self.hopeful(self.codes)
         return [] if self.chance_of_failure is None else [(self.chance_of_failure, LIKELY)]
 
 
 class GainGuided(Guided):
-    """Batches by what is optimistically expected of them beyond what was measured.
+    """Batches by their optimistically expected gain over the measured architectures.
 
-    Optimistic is mean - beta x standard deviation. Betas take turns, from one architecture to the next: some trust the
-    predictor, others go where it knows little. What is pending counts with what is predicted of it.
+    The optimistic value is mean - beta x standard deviation. Betas take turns, from one architecture to the next: small
+    ones trust the predictor, large ones go where it knows little. Pending architectures count as predicted.
     """
 
     betas: tuple[float, ...]
     generations, children, parents = 12, 400, 60
 
     def promising(self, n: int) -> Codes:
-        """A greedy batch out of all that an evolution over predictions met."""
+        """A greedy batch from all architectures that an evolution over predictions visits."""
         models = self.fitted()
         told = np.concatenate([self.values, self.predicted(self.pending, models)[0]])
         lower, upper = told.min(axis=0), self.upper(told)
@@ -157,11 +158,11 @@ class GainGuided(Guided):
 
     @abstractmethod
     def gain(self, told: Floats, optimistic: Floats) -> Gain:
-        """What each architecture would add. Shapes: `(k, m)` and, by beta, `(b, c, m)`; 1 is where the region ends."""
+        """The gain of each architecture. Shapes: `(k, m)` and, by beta, `(b, c, m)`; 1 is where the region ends."""
 
     @abstractmethod
     def fittest(self, values: Floats, seed: int) -> NDArray[np.intp]:
-        """About `parents` rows that children are made of. Shapes: `(c, m) -> (k,)`; 1 is where the region ends."""
+        """About `parents` rows to make children of. Shapes: `(c, m) -> (k,)`; 1 is where the region ends."""
 
     def predicted(self, codes: Codes, models: Mapping[str, Any]) -> tuple[Floats, Floats]:
         """Means and standard deviations of all objectives; exact ones have none. Shapes: `(n, d) -> (n, m), (n, m)`."""
@@ -175,7 +176,7 @@ class GainGuided(Guided):
         return mean, std
 
     def upper(self, told: Floats) -> Floats:
-        """Where the region ends: at the limits; a tenth beyond the front where there are none. `(k, m) -> (m,)`."""
+        """The end of the region: the limits; a tenth beyond the front where there are none. `(k, m) -> (m,)`."""
         _, unit = ranges(told)
         upper = told[non_dominated(told)].max(axis=0) + 0.1 * unit
         for column, name in enumerate(self.problem.objectives):
@@ -184,6 +185,10 @@ class GainGuided(Guided):
 
     def evolve(self, models: Mapping[str, Any], lower: Floats, unit: Floats) -> tuple[Codes, Floats, Floats]:
         """Unmeasured candidates that an evolution from the best ones visits; the whole space where it is small.
+
+        Args:
+            models: fitted predictors by objective.
+            lower, unit: origin and unit by which objectives are normalised, `(m,)`.
 
         Returns:
             Codes `(c, d)`, means and standard deviations `(c, m)`.
@@ -212,23 +217,23 @@ class GainGuided(Guided):
 
 
 class HypervolumeGuided(GainGuided):
-    """Two objectives: batches by the gain of hypervolume."""
+    """The search for two objectives: batches by the gain of hypervolume."""
 
     betas = (0.0, 1.0, 2.0, 3.0)
 
     def gain(self, told: Floats, optimistic: Floats) -> Gain:
-        """The area that is dominated besides."""
+        """The area that each architecture would dominate in addition."""
         return AreaGain(told, optimistic)
 
     def fittest(self, values: Floats, seed: int) -> NDArray[np.intp]:
-        """Those that survive by reference directions within the region; outside of it where nothing is within."""
+        """The survivors by reference directions within the region; outside of it where nothing is within."""
         inside = np.flatnonzero((values < 1).all(axis=1))
         rows = inside if len(inside) else np.arange(len(values))
         return rows[survive(values[rows], self.parents, seed)]
 
 
 class LinesGuided(GainGuided):
-    """One objective, or more than two: batches by how much nearer to the ideal they come, along many lines.
+    """The search for one objective, or more than two: batches by how much nearer to the ideal they come on many lines.
 
     The lines are drawn anew for each batch. Architectures with many objectives hardly ever dominate each other, so
     dominance tells a search little; on a line there is always a nearest one.
@@ -240,22 +245,22 @@ class LinesGuided(GainGuided):
     def lines(self) -> Floats:
         """Directions without negative parts, of unit length, `(n_lines, m)`; the same within one call of `ask`.
 
-        Up to three parts are drawn evenly from all directions. Of more, one is nearly always close to 0, and such a
-        line asks for nothing but that objective; so the more there are, the farther they stay from 0.
+        For up to three objectives, directions are uniform. With more, one part is nearly always close to 0, and such a
+        line weighs that objective alone; so the more objectives there are, the farther parts stay from 0.
         """
         m = len(self.problem.objectives)
         lines = np.abs(self.generator("lines").normal(size=(self.n_lines, m))) + max(0.0, 0.5 - 1.5 / m)
         return lines / np.linalg.norm(lines, axis=1, keepdims=True)
 
     def gain(self, told: Floats, optimistic: Floats) -> Gain:
-        """How much nearer to the ideal, summed over the lines."""
+        """How much nearer to the ideal each architecture comes, summed over the lines."""
         return LineGain(told, optimistic, self.lines(), self.ends())
 
     def fittest(self, values: Floats, seed: int) -> NDArray[np.intp]:
-        """The nearest on each of some lines."""
+        """The rows nearest to the ideal on some random lines."""
         some = np.random.default_rng(seed).choice(self.n_lines, self.parents, replace=False)
         return np.unique(along(values, self.lines()[some], self.ends()).argmin(axis=0))
 
     def ends(self) -> Floats:
-        """Where the region ends, `(m,)`: 1 for objectives with a limit, nowhere for others."""
+        """The end of the region, `(m,)`: 1 for objectives with a limit, infinite for others."""
         return np.array([1.0 if name in self.problem.limits else np.inf for name in self.problem.objectives])

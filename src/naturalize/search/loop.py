@@ -17,7 +17,7 @@ from naturalize.search.problem import Floats, Function, SearchProblem
 from naturalize.search.searcher import Searcher
 from naturalize.space import Codes, SearchSpace
 
-TRIES = 3  # of one architecture whose worker was lost
+TRIES = 3  # for an architecture whose worker was lost
 
 
 def search(
@@ -40,25 +40,25 @@ def search(
 ) -> SearchArchive:
     """Search a space of one's own with an expensive function.
 
-    What evaluate raises, or gives that is not finite, is a failure of that architecture: it is counted and not asked
-    again, and searches with a predictor learn to leave regions alone where measuring fails. Without an executor the
-    same arguments give the same archive.
+    Where `evaluate` raises, or gives a value that is not finite, the architecture has failed: it counts as evaluated
+    and is not asked again. Searches with a predictor learn to leave regions alone where measuring fails. Without an
+    executor the same arguments give the same archive.
 
     Args:
         space: what to search.
         evaluate: codes `(n, d)` to a dictionary of the objectives that are not exact, arrays `(n,)`; called with
             batches, or with one architecture at a time where there is an executor.
         objectives: 1 to 15 names, all minimised.
-        exact: what is known in closed form, by name; never predicted, and free to call.
+        exact: functions in closed form, by name; never predicted, and free to call.
         limits: the largest values wanted, by name (`SearchProblem`).
         candidates: the only architectures that may be measured, `(c, d)`; all unless told.
         evaluations: how many in all, those of `archive` counted.
-        method: a name of `METHODS`, or what makes a searcher of one's own from a problem and a seed.
+        method: a name of `METHODS`, or a function from a problem and a seed to a searcher of one's own.
         predictor: of a method that has one, a name of `predictor.PREDICTORS`; the method's own unless told.
-        known: more numbers that are known of every architecture, for predictors to learn from.
+        known: functions for more known numbers of an architecture, for predictors to learn from.
         seed: of all draws.
-        archive: of an earlier search of the same space and objectives, to go on with; limits and candidates may be
-            others. It is added to.
+        archive: of an earlier search of the same space and objectives, to go on with; new measurements are added to it.
+            Limits and candidates may differ.
         executor: any of `concurrent.futures`: threads, processes, Dask, Ray, submitit. `evaluate` must be such that it
             can be sent there. The architecture of a worker that is lost is asked again, three times at most.
         workers: architectures that are under way at once; as many as the executor has workers unless told.
@@ -72,7 +72,7 @@ def search(
         UserError: for arguments that make no sense, and where no architecture is found within the limits.
         SearchError: where everything fails, and where the executor is broken.
 
-    Whatever ends it, Ctrl-C too: the exception has the archive in its attribute `archive`, to go on with.
+    Any exception that ends the search, Ctrl-C too, has the archive in its attribute `archive`, to go on with.
 
     Example:
         >>> from naturalize.space import Variable
@@ -122,7 +122,7 @@ def search(
 
 
 def check_exact(problem: SearchProblem, archive: SearchArchive) -> None:
-    """Raise `UserError` where exact functions give other values than an archive has: these would be mixed."""
+    """Raise `UserError` where exact functions give other values than an archive has: the two would be mixed."""
     codes, values = archive.codes, archive.values
     measured = np.isfinite(values).all(axis=1)
     exact = problem.exact_values(codes[measured])
@@ -132,7 +132,13 @@ def check_exact(problem: SearchProblem, archive: SearchArchive) -> None:
 
 
 class Asking:
-    """One search under way."""
+    """One search under way.
+
+    Args:
+        evaluate, evaluations, progress: as of `search`.
+        searcher: proposes architectures.
+        archive: gets their results.
+    """
 
     def __init__(
         self, evaluate: Evaluate, searcher: Searcher, archive: SearchArchive, evaluations: int, progress: Progress
@@ -146,7 +152,7 @@ class Asking:
         self.columns = [searcher.problem.column(name) for name in self.names]
 
     def one_after_the_other(self) -> None:
-        """Batches as large as the searcher likes them."""
+        """Evaluate batches of the searcher's size until the evaluations are spent."""
         while (left := self.evaluations - len(self.archive)) > 0:
             codes = self.searcher.ask(min(self.searcher.batch, left))
             if not len(codes):
@@ -155,9 +161,9 @@ class Asking:
                 self.take(some, found)
 
     def side_by_side(self, executor: Executor, workers: int) -> None:
-        """As many architectures under way as there are workers; a new one is asked whenever one came in.
+        """Keep as many architectures under way as there are workers; ask for a new one whenever a result comes in.
 
-        First the suspects of an earlier search, one at a time.
+        The suspects of an earlier search come first, one at a time.
         """
         under_way: dict[Future[Any], tuple[Codes, int]] = {}
 
@@ -203,7 +209,7 @@ class Asking:
                     self.keep(codes, future.result())
 
     def blame(self, under_way: Sequence[Codes]) -> None:
-        """Note what was under way when an executor broke: the only one is a failure, several are suspects."""
+        """Note the architectures under way when an executor broke: a single one has failed, several are suspects."""
         if len(under_way) == 1:
             self.keep(under_way[0], [([np.nan] * len(self.names), "its worker process died")])
         else:
@@ -212,14 +218,14 @@ class Asking:
             self.archive.suspects += [row for row in rows if row not in known]
 
     def take(self, codes: Codes, found: Found) -> None:
-        """Keep what came in, and tell the searcher."""
+        """Add results to the archive, and tell them to the searcher."""
         codes, values = self.keep(codes, found)
         self.searcher.tell(codes, values)
         self.archive.check_hope()
         self.progress("search", len(self.archive), self.evaluations)
 
     def keep(self, codes: Codes, found: Found) -> tuple[Codes, Floats]:
-        """Add what came in to the archive. Returns the codes and all their objectives."""
+        """Add results to the archive. Returns the codes and all their objectives."""
         values = self.searcher.problem.exact_values(codes)
         reasons = [reason for _, reason in found]
         for row, (numbers, reason) in enumerate(found):

@@ -39,7 +39,7 @@ def make_searcher(
 ) -> Searcher:
     """A new search by its name in `METHODS`; with a predictor as `make_guided` has it.
 
-    Raises `UserError` for a name that is not there, and for a predictor of a search that has none.
+    Raises `UserError` for an unknown name, and for a predictor where the search has none.
 
     Args:
         name: one of `METHODS`.
@@ -84,9 +84,9 @@ def make_guided(
         problem: what is searched.
         seed: of all draws.
         predictor: a name of `predictor.PREDICTORS`; the search's own unless told.
-        known: numbers that are known of every architecture besides the problem's exact functions, to learn from.
+        known: functions for known numbers of an architecture, besides the problem's exact functions, to learn from.
         n_initial: architectures before the first prediction; the search's own number unless told.
-        progress: as `Guided` has it.
+        progress: as of `Guided`.
     """
     check_guided(name, predictor)
     own_predictor, own_initial = GUIDED[name]
@@ -104,7 +104,7 @@ def make_guided(
 
 
 def check_guided(name: str, predictor: str | None) -> None:
-    """Raise `UserError` where there is no such search with a predictor, or no such predictor."""
+    """Raise `UserError` for an unknown search with a predictor, or an unknown predictor."""
     if name not in GUIDED:
         raise unknown("search", name, GUIDED)
     if predictor is not None and predictor not in PREDICTORS:

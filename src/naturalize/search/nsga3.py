@@ -28,7 +28,7 @@ objectives); with predicted error, 250 measurements in all, 20, 40 and 80 end al
 
 @dataclass(frozen=True)
 class Variation:
-    """How NSGA-III makes children.
+    """The settings by which NSGA-III makes children.
 
     Attributes:
         crossover: probability that two parents exchange variables, each with probability 1/2.
@@ -41,7 +41,7 @@ class Variation:
     eta: float = 1.0
 
     def operators(self, space: SearchSpace) -> dict[str, Any]:
-        """As pymoo's algorithms take them."""
+        """The operators on a space, as arguments of pymoo's algorithms."""
         return {
             "crossover": UniformCrossover(prob=self.crossover),
             "mutation": PolynomialMutation(prob=1.0, prob_var=self.mutation, eta=self.eta),
@@ -62,19 +62,19 @@ def propose(
     seed: int,
     progress: Progress = silent,
 ) -> Codes:
-    """Architectures worth measuring next: a diverse part of what a many-objective search ends with.
+    """Architectures worth measuring next: a diverse part of a many-objective search's last population.
 
-    NSGA-III from the archive, then the same survival for the subset (Lu et al., TPAMI 2021). Where no more
-    architectures are left to measure than the search would look at, all of them are looked at instead. Nothing depends
+    NSGA-III starts from the archive; the same survival picks the subset (Lu et al., TPAMI 2021). Where no more
+    architectures are left to measure than the search would evaluate, all of them are evaluated instead. Nothing depends
     on the units of objectives and limits.
 
     Args:
         space: what to search.
-        objectives: predicted, or known in closed form.
-        archive: what has been measured already, `(a, d)`; may be empty.
+        objectives: functions, predicted or known in closed form.
+        archive: architectures that have been measured already, `(a, d)`; may be empty.
         n_new: how many are wanted.
         limits: pairs (function, limit): what is proposed has function(codes) <= limit.
-        candidates: the only architectures that may be proposed, `(c, d)`, all of which are looked at.
+        candidates: the only architectures that may be proposed, `(c, d)`, all of which are evaluated.
         population: of NSGA-III; at least one for each objective is used.
         generations: of NSGA-III.
         seed: the same arguments and seed give the same proposals.
@@ -85,8 +85,8 @@ def propose(
         none, where the search met no more of them.
 
     Raises:
-        ValueError: without any objective, and when a function gives a value that is not finite, or another number.
-        UserError: for an archive or candidates that are none of the space.
+        ValueError: without any objective, and when a function gives values that are not finite, or not one for each.
+        UserError: for an archive or candidates that are not of the space.
 
     Example:
         >>> from naturalize.space import Variable
@@ -132,7 +132,7 @@ class Evaluations:
         return np.array(list(self._known), dtype=np.int64)
 
     def __call__(self, codes: Codes) -> tuple[Floats, Floats]:
-        """Objectives `(n, m)` and what each row has above the limits `(n, r)`, which is positive where one is not met.
+        """Objectives `(n, m)`, and excess over the limits `(n, r)`, which is positive where a limit is not met.
 
         Raises `ValueError` for a value that is not finite: pymoo would drop the whole front without a word.
         """
@@ -153,7 +153,13 @@ class Evaluations:
 
 
 def eligible(codes: Codes, archive: Codes, evaluations: Evaluations) -> Codes:
-    """The rows that may be proposed: not measured yet and within every limit."""
+    """The rows that may be proposed: not measured yet and within every limit.
+
+    Args:
+        codes: of candidates, `(n, d)`.
+        archive: measured architectures, `(a, d)`.
+        evaluations: gives the excess over the limits.
+    """
     measured = {tuple(row) for row in archive.tolist()}
     fresh = np.array([tuple(row) not in measured for row in codes.tolist()], dtype=bool)
     codes = codes[fresh]
@@ -170,7 +176,13 @@ def evolve(
     seed: int,
     progress: Progress,
 ) -> Codes:
-    """The last population of NSGA-III that starts from the archive, filled up with uniform draws. Shape `(n, d)`."""
+    """The last population of NSGA-III that starts from the archive, filled up with uniform draws. Shape `(n, d)`.
+
+    Args:
+        space, archive, population, generations, progress: as of `propose`.
+        evaluations: objectives and limits.
+        seed: of all draws.
+    """
     drawn = space.sample(max(population - len(archive), 0), generator(seed, "initial population"))
     initial = unique_rows(np.concatenate([archive, drawn]))
     directions = reference_directions(evaluations.n_objectives, population)
@@ -215,7 +227,7 @@ class PymooProblem(Problem):
 
 
 class SpaceRepair(Repair):
-    """Rounds what mutation gives to the nearest valid architecture."""
+    """Rounds mutated values to a valid architecture nearby."""
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()

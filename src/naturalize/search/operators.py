@@ -1,6 +1,6 @@
-"""Crossover and mutation that know what belongs together: whole groups of variables, single factors, depths.
+"""Crossover and mutation that know which variables belong together: whole groups, single factors, depths.
 
-All rows at once. A space without groups and factors has neighbours and draws alone.
+They handle all rows at once. In a space without groups and factors, only neighbours and uniform draws remain.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Operators:
         self.deep = [block for block in self.groups if space.optional[block].any()]
 
     def children(self, parents: Codes, n: int, rng: np.random.Generator) -> Codes:
-        """n children of architectures `(p, d)`, valid, shape `(n, d)`; some may be equal."""
+        """n valid children of parents `(p, d)`, drawn by `rng`. Shape `(n, d)`; some may be equal."""
         first, second = parents[rng.integers(len(parents), size=(2, n))]
         crossed = self.crossover(first, second, rng)
         children = np.where(rng.random(n)[:, None] < CROSSED, crossed, first)
@@ -45,7 +45,7 @@ class Operators:
         return children
 
     def crossover(self, first: Codes, second: Codes, rng: np.random.Generator) -> Codes:
-        """Each block from either parent. Shapes: `(n, d), (n, d) -> (n, d)`."""
+        """Children that have each block from the first or the second parent. Shapes: `(n, d), (n, d) -> (n, d)`."""
         children = first.copy()
         for block in self.blocks:
             other = rng.random(len(first)) < 0.5
@@ -53,7 +53,7 @@ class Operators:
         return self.space.repair(children)
 
     def mutate(self, codes: Codes, rng: np.random.Generator) -> Codes:
-        """One mutation of each row."""
+        """The rows with one mutation each, `(n, d)`."""
         kinds = [self.to_neighbour, self.to_neighbour, self.to_any]
         kinds += [self.to_other_depth] if self.deep else []
         kinds += [self.to_one_layer] if self.groups else []
@@ -66,7 +66,7 @@ class Operators:
         return self.space.repair(codes)
 
     def to_neighbour(self, codes: Codes, rng: np.random.Generator) -> Codes:
-        """One variable of each row to one of its neighbours."""
+        """Set one variable of each row to a neighbour of its code."""
         rows, columns, pick = np.arange(len(codes)), rng.choice(self.free, len(codes)), rng.random(len(codes))
         lower, upper, here = self.space.lower[columns], self.space.upper[columns], codes[rows, columns]
         near = here + np.where((here > lower) & ((pick < 0.5) | (here == upper)), -1, 1)
@@ -77,7 +77,7 @@ class Operators:
         return codes
 
     def to_any(self, codes: Codes, rng: np.random.Generator) -> Codes:
-        """One variable of each row to another option, any."""
+        """Set one variable of each row to any other option."""
         rows, columns = np.arange(len(codes)), rng.choice(self.free, len(codes))
         lower, upper = self.space.lower[columns], self.space.upper[columns]
         drawn = rng.integers(lower, upper)
@@ -85,7 +85,7 @@ class Operators:
         return codes
 
     def to_other_depth(self, codes: Codes, rng: np.random.Generator) -> Codes:
-        """One group of each row a layer deeper, as its last one, or shallower."""
+        """Make one group of each row a layer deeper, with a copy of its last one, or a layer shallower."""
         chosen = rng.integers(len(self.deep), size=len(codes))
         deeper = rng.random(len(codes)) < 0.5
         for number, block in enumerate(self.deep):
@@ -94,13 +94,13 @@ class Operators:
                 here = np.flatnonzero(layers > 0)
                 if deeper[row] and len(here) < len(block):
                     last = layers[here[-1]] if len(here) else rng.integers(1, self.space.upper[block[0]] + 1)
-                    codes[row, block[len(here)]] = last
+                    codes[row, block[np.flatnonzero(layers == 0)[0]]] = last
                 elif not deeper[row] and len(here) and self.space.lower[block[here[-1]]] == 0:
                     codes[row, block[here[-1]]] = 0
         return codes
 
     def to_one_layer(self, codes: Codes, rng: np.random.Generator) -> Codes:
-        """All present variables of one group of each row to what one of them is."""
+        """Set all present variables of one group of each row to the code of one of them."""
         chosen = rng.integers(len(self.groups), size=len(codes))
         for number, block in enumerate(self.groups):
             rows = np.flatnonzero(chosen == number)
@@ -111,7 +111,7 @@ class Operators:
 
     @cached_property
     def _neighbours(self) -> dict[int, tuple[Codes, Codes]]:
-        """Of each variable with factors: neighbours of each code `(codes, most)`, how many there are `(codes,)`."""
+        """For each variable with factors, neighbours of each code `(codes, most)` and their numbers `(codes,)`."""
         found = {}
         for column in self.free.tolist():
             if self.space.variables[column].factors:
@@ -123,7 +123,7 @@ class Operators:
 
 
 def neighbours(space: SearchSpace, column: int, code: int) -> list[int]:
-    """Codes of a variable that differ from one in one factor alone; the next ones where it has none. Never empty."""
+    """Codes of a variable, by its column, that differ from `code` in one factor alone; next ones without factors."""
     variable = space.variables[column]
     if variable.factors and code > 0:
         values = np.array([of for _, of in variable.factors])

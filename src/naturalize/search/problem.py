@@ -1,4 +1,4 @@
-"""What is searched: a space, objectives that are minimised, and limits."""
+"""The problem of a search: a space, objectives that are minimised, and limits."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from naturalize.space import Codes, SearchSpace, unique_rows
 
 Floats = NDArray[np.float64]
 Function = Callable[[Codes], Floats]
-"""Of architectures: codes `(n, d)` to values `(n,)`."""
+"""A function of architectures: codes `(n, d)` to values `(n,)`."""
 
 MOST_OBJECTIVES = 15
-DRAWS = 12  # of uniform architectures, before walks among allowed ones take over
-SWEEPS = 10  # of a walk: changes of each variable
+DRAWS = 12  # rounds of uniform draws, before walks among allowed architectures take over
+SWEEPS = 10  # changes of each variable in a walk
 POPULATION, GENERATIONS = 400, 200  # of the evolution towards the limits
 ENUMERATED = 20_000
-"""Architectures of a space up to which all of them are looked at, in place of drawing some."""
+"""Spaces of up to so many architectures are searched as a whole, in place of drawing some."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,12 @@ class SearchProblem:
     """A space and objectives, all minimised. Raises `UserError` for what makes no sense.
 
     Attributes:
+        space: of the architectures.
         objectives: names, in the order of the columns of values.
-        exact: what is known in closed form, by name: objectives, and what has a limit besides.
+        exact: functions in closed form, by name: objectives, and others with a limit.
         candidates: the only architectures that may be measured, `(c, d)`, as those of a table; all where None.
-        limits: the largest value wanted, by name. One on an exact function is never exceeded. One on another objective
-            tells which region is preferred: what lies beyond it counts for nothing.
+        limits: the largest value wanted, by name. A limit on an exact function is never exceeded. A limit on another
+            objective marks the preferred region: values beyond it count for nothing.
 
     Example:
         >>> from naturalize.space import SearchSpace, Variable
@@ -72,11 +73,11 @@ class SearchProblem:
         return [name for name in self.objectives if name not in self.exact]
 
     def column(self, name: str) -> int:
-        """Of an objective, among the columns of values."""
+        """Position of an objective among the columns of values."""
         return list(self.objectives).index(name)
 
     def exact_values(self, codes: Codes) -> Floats:
-        """Objectives as far as they are exact, nan elsewhere. Shapes: `(n, d) -> (n, m)`."""
+        """Values of the exact objectives; nan for the others. Shapes: `(n, d) -> (n, m)`."""
         values = np.full((len(codes), len(self.objectives)), np.nan)
         for column, name in enumerate(self.objectives):
             if name in self.exact:
@@ -84,7 +85,7 @@ class SearchProblem:
         return values
 
     def exact_value(self, name: str, codes: Codes) -> Floats:
-        """An exact function of architectures, `(n, d) -> (n,)`; it gets a copy. Raises `UserError` for a bad answer."""
+        """Values of an exact function, which gets a copy. `(n, d) -> (n,)`. Raises `UserError` for a bad answer."""
         values = np.asarray(self.exact[name](codes.copy()), dtype=np.float64)
         if values.shape != (len(codes),):
             raise UserError(f"the exact function {name} gave the shape {values.shape} for {len(codes)} architectures")
@@ -104,7 +105,7 @@ class SearchProblem:
         return allowed
 
     def excess(self, codes: Codes) -> Floats:
-        """How far architectures are beyond the limits on exact functions, each by its own unit. `(n, d) -> (n,)`."""
+        """Excess over all limits on exact functions, each in units of the largest one here. `(n, d) -> (n,)`."""
         total = np.zeros(len(codes))
         for name, limit in self.limits.items():
             if name in self.exact:
@@ -118,7 +119,7 @@ class SearchProblem:
 
     @cached_property
     def every(self) -> Codes | None:
-        """All allowed architectures, `(k, d)`, where they are few enough to look at each; None elsewhere."""
+        """All allowed architectures, `(k, d)`, where the space is small enough to enumerate; None elsewhere."""
         found = self.candidates
         if found is None and self.space.size <= ENUMERATED:
             found = self.space.sample_distinct(self.space.size, np.random.default_rng(0))
@@ -127,7 +128,7 @@ class SearchProblem:
     def sample(self, n: int, rng: np.random.Generator) -> Codes:
         """Up to n distinct allowed architectures, uniform. Shape `(k, d)`, k <= n.
 
-        Where fewer than one of some hundred is allowed, they are met on random walks among allowed ones.
+        Where fewer than one in some hundred is allowed, the rest is found by random walks among allowed ones.
         """
         if self.every is not None:
             return rng.permutation(self.every)[:n]
@@ -141,10 +142,15 @@ class SearchProblem:
         return unique_rows(np.concatenate([found, self.walked(start, n, rng)]))[:n] if len(start) else found
 
     def walked(self, start: Codes, n: int, rng: np.random.Generator) -> Codes:
-        """What walks from allowed architectures meet: n walks change one or two variables at a time, as is allowed.
+        """Allowed architectures that n random walks visit, `(k, d)`; a step changes one or two variables.
 
-        In the long run each allowed architecture that they reach is met equally often (Metropolis et al., 1953). Two,
-        since limits may tie variables together, as a sum does that must not change.
+        In the long run each allowed architecture within reach is visited equally often (Metropolis et al., 1953). Some
+        steps change two variables, since limits may tie variables together, as a sum that must not change.
+
+        Args:
+            start: allowed architectures, `(s, d)`.
+            n: number of walks.
+            rng: generator of all draws.
         """
         free = np.flatnonzero(self.space.upper > self.space.lower)
         at, rows, met = start[rng.integers(len(start), size=n)], np.arange(n), []
@@ -160,7 +166,7 @@ class SearchProblem:
         return unique_rows(np.concatenate([start[:0], *reversed(met)]))
 
     def within_limits(self, rng: np.random.Generator) -> Codes:
-        """Allowed architectures where hardly any is, `(k, d)`: an evolution towards the limits. It may find none."""
+        """Allowed architectures that an evolution towards the limits finds, `(k, d)`; there may be none."""
         operators = Operators(self.space)
         codes = np.concatenate([self.space.corners(), self.space.sample(POPULATION, rng)])
         for _ in range(GENERATIONS):
@@ -173,12 +179,12 @@ class SearchProblem:
 
 
 def checked_codes(space: SearchSpace, codes: Any, what: str) -> Codes:
-    """Codes from outside as an array `(n, d)`. Raises `UserError` where they are none of the space.
+    """Codes from outside as an array `(n, d)`. Raises `UserError` where they are not of the space.
 
     Args:
-        space: what they are of.
+        space: of the codes.
         codes: `(n, d)`; an empty list for none.
-        what: what an error calls them.
+        what: their name in error messages.
     """
     found = np.asarray(codes)
     if found.shape == (0,):

@@ -1,4 +1,4 @@
-"""What every search is: it is asked which architectures to measure, and told what they came to."""
+"""The interface of every search: it is asked which architectures to measure, and told their results."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from naturalize.space import Codes, unique_rows
 
 
 class Searcher(ABC):
-    """Ask and tell, in any order and any number.
+    """A search by ask and tell, in any order and any number.
 
     - `ask(n)` gives at most n architectures: valid, within the limits on exact functions, distinct, none of them asked
       or told before. Fewer while results are pending; none with nothing pending means that the space is exhausted.
-    - `tell(codes, values)` may come late, in parts, in any order, and of architectures that nobody asked for. Values
-      that are not finite are failures: not asked again, and no values to learn from.
+    - `tell(codes, values)` may come late, in parts, in any order, and for architectures that nobody asked for. Values
+      that are not finite are failures: they are not asked again, and no predictor learns from their values.
     - The same problem, seed and sequence of calls gives the same answers. Draws depend on the number of calls alone.
 
-    A subclass says what to `propose`; this class keeps the books.
+    A subclass says what to `propose`; this class keeps account of it.
 
     Args:
         problem: what is searched.
         seed: of all draws.
 
     Attributes:
-        codes, values: what was told and is finite, `(n, d)` and `(n, m)`; values beyond `HUGE` count as that.
-        failed: what was told and is not, `(f, d)`.
+        codes, values: told architectures with finite values, `(n, d)` and `(n, m)`; values beyond `HUGE` count as that.
+        failed: told architectures without finite values, `(f, d)`.
     """
 
     def __init__(self, problem: SearchProblem, seed: int) -> None:
@@ -53,7 +53,7 @@ class Searcher(ABC):
         return found
 
     def tell(self, codes: Codes, values: Floats) -> None:
-        """What architectures `(n, d)` came to: all objectives `(n, m)`, nan where a measurement failed.
+        """Take the results of architectures `(n, d)`: all objectives `(n, m)`, nan where a measurement failed.
 
         Raises `UserError` for other shapes, and for codes that are no architectures of the space.
         """
@@ -77,17 +77,17 @@ class Searcher(ABC):
 
     @property
     def batch(self) -> int:
-        """How many to ask for at once where evaluations come one batch after the other."""
+        """Architectures to ask for at once, where batches are evaluated one after the other."""
         return 4
 
     @property
     def pending(self) -> Codes:
-        """What was asked and not told yet, `(p, d)`."""
+        """Architectures that were asked and not told yet, `(p, d)`."""
         return np.array(list(self._pending), dtype=np.int64).reshape(-1, len(self.problem.space))
 
     @property
     def n_known(self) -> int:
-        """How many were asked or told."""
+        """Number of architectures that were asked or told."""
         return len(self._known)
 
     def fresh(self, codes: Codes) -> Codes:
@@ -98,7 +98,7 @@ class Searcher(ABC):
         return codes[self.problem.allowed(codes)] if len(codes) else codes
 
     def generator(self, purpose: str) -> np.random.Generator:
-        """Of the draws of this call of `ask`."""
+        """The generator of the draws for one purpose in this call of `ask`."""
         return rng.generator(self.seed, purpose, self.step)
 
     def uniform(self, n: int) -> Codes:
@@ -107,6 +107,6 @@ class Searcher(ABC):
         return found[:n]
 
     def initial(self, n: int) -> Codes:
-        """The first n of a search: the corners, as far as they are allowed, then uniform ones."""
+        """Up to n fresh architectures: the corners, as far as they are allowed, then uniform ones."""
         corners = self.fresh(self.problem.space.corners())
         return np.concatenate([corners, self.uniform(n)])[:n]

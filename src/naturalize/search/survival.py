@@ -1,4 +1,4 @@
-"""Survival: which architectures go on, chosen along reference directions (NSGA-III; Deb and Jain, TEVC 2014).
+"""Survival: the choice of architectures that go on, along reference directions (NSGA-III; Deb and Jain, TEVC 2014).
 
 Everything here is minimised and free of units: an objective in percent or as a fraction gives the same choice.
 """
@@ -23,15 +23,15 @@ NOISE = 1e-9
 """Relative differences up to this are rounding, not information: an objective that varies no more is constant."""
 
 HUGE = 1e100
-"""What larger values count as, and their negatives: its squares and sums are finite still."""
+"""Larger values count as this, and smaller ones as its negative: squares and sums stay finite."""
 
 DIGITS = 10
-"""Digits after the point that normalised objectives keep, so that a change of unit, which costs the last bit or two of
-a float, does not change which of two equals comes first."""
+"""Decimals that normalised objectives keep. A change of unit costs the last bit or two of a float; it must not change
+which of two equals comes first."""
 
 
 def non_dominated(values: ArrayLike) -> NDArray[np.bool_]:
-    """Which rows no other row dominates; of equal rows all or none. Shapes: `(n, m) -> (n,)`.
+    """Whether each row is dominated by no other; equal rows are treated alike. Shapes: `(n, m) -> (n,)`.
 
     Raises `ValueError` for values that are not finite.
 
@@ -49,7 +49,7 @@ def non_dominated(values: ArrayLike) -> NDArray[np.bool_]:
 
 
 def below_the_staircase(x: Floats, y: Floats) -> NDArray[np.bool_]:
-    """The front of two objectives in one sort: the least y of each x that is less than that of all smaller x."""
+    """Whether each point is on the front of two objectives: its y is the least at its x, and below all at smaller x."""
     different, place = np.unique(x, return_inverse=True)
     least = np.full(len(different), np.inf)
     np.minimum.at(least, place, y)
@@ -58,7 +58,7 @@ def below_the_staircase(x: Floats, y: Floats) -> NDArray[np.bool_]:
 
 
 def first_fronts(values: Floats, n: int) -> NDArray[np.intp]:
-    """Rows of the first fronts that hold n rows together, or all rows; in their order."""
+    """Rows of the first fronts that together hold n rows, or of all; ascending."""
     left = np.arange(len(values))
     taken = np.zeros(len(values), dtype=bool)
     while len(left) and taken.sum() < n:
@@ -69,9 +69,9 @@ def first_fronts(values: Floats, n: int) -> NDArray[np.intp]:
 
 
 def survive(values: ArrayLike, n_survive: int, seed: int) -> NDArray[np.intp]:
-    """The rows to keep: fronts in order, and of the front that does not fit those nearest to the reference directions.
+    """The rows to keep: whole fronts in order, then rows of the next front nearest to the reference directions.
 
-    The best of each objective is among them, as far as `n_survive` goes. Objectives that do not vary have no say.
+    The best row of each objective is kept, as far as `n_survive` goes. Objectives that do not vary have no influence.
 
     Args:
         values: objectives, minimised, `(n, m)`.
@@ -82,7 +82,7 @@ def survive(values: ArrayLike, n_survive: int, seed: int) -> NDArray[np.intp]:
         Indices of distinct rows, `(min(n, n_survive),)`, members of the front first.
 
     Raises:
-        ValueError: for values that are not finite. Failed measurements are the caller's to leave out.
+        ValueError: for values that are not finite. The caller leaves failed measurements out.
 
     Example:
         >>> survive([[0.0, 9.0], [5.0, 5.0], [9.0, 0.0], [6.0, 6.0]], n_survive=3, seed=0).tolist()
@@ -130,8 +130,8 @@ def finite(values: ArrayLike) -> Floats:
 def ranges(values: Floats) -> tuple[Floats, Floats]:
     """Each objective's least value and its unit, the range on the front. Shapes: `(n, m) -> (m,), (m,)`.
 
-    The front's range, for one dominated outlier would press all else together; the range of the whole set for an
-    objective that does not vary on the front; its magnitude where it does not vary at all.
+    The unit is the front's range, since one dominated outlier would press all else together; the range of all rows for
+    an objective that does not vary on the front; its magnitude where it does not vary at all.
     """
     magnitude = np.abs(values).max(axis=0)
     unit = np.where(magnitude > 0, magnitude, 1)
@@ -142,13 +142,13 @@ def ranges(values: Floats) -> tuple[Floats, Floats]:
 
 
 def normalise(values: Floats, lower: Floats, unit: Floats) -> Floats:
-    """The values counted from `lower` in steps of `unit`, without the digits that are rounding. Shape `(n, m)`."""
+    """Values `(n, m)` counted from `lower` in steps of `unit`, `(m,)` each, without the digits that are rounding."""
     return np.round((values - lower) / unit, DIGITS)
 
 
 @cache
 def reference_directions(n_objectives: int, n_points: int) -> Floats:
-    """Up to n_points evenly spread directions, and one for each objective at the least. Shape `(points, n_objectives)`.
+    """Up to n_points evenly spread directions, but at least one per objective. Shape `(points, n_objectives)`.
 
     Das and Dennis's grid, as fine as n_points allows. A grid coarser than the number of objectives has no point inside
     the simplex; what is left of n_points then goes to a second one at half scale (Deb and Jain, section IV-A).

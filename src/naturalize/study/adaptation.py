@@ -1,4 +1,4 @@
-"""Whether to adapt the supernet, and to which of its subnets, or each subnet by itself (an ablation of NAT)."""
+"""The study of what to adapt: the supernet, and to which subnets, or each subnet by itself (an ablation of NAT)."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ WAYS = {
     "uniform": "the supernet's weights, drawn uniformly",
     "subnets": "each subnet by itself, cut from the same weights",
 }
-EPOCHS = 2  # of a subnet before it is measured, where there is time for
-TRIED = 16  # subnets, at least
-LONG = 0.4  # of the time that is left after preparation, for the front's subnets
+EPOCHS = 2  # of training for a subnet before it is measured, where there is time
+TRIED = 16  # subnets that are tried, at least
+LONG = 0.4  # share of the time left after preparation, for the front's subnets
 CHOSEN = 8  # subnets that are trained for longer
-SAMPLE = 20_000  # architectures, of which the uniform distribution is taken
-REST = 0.05  # of the budget, for what comes after the last training
+SAMPLE = 20_000  # architectures that the uniform distribution is estimated from
+REST = 0.05  # share of the budget after the last training
 
 
 def adaptation_study(
@@ -51,11 +51,15 @@ def adaptation_study(
 ) -> Study:
     """A cell for each data set, way and seed; all from the same weights, with the same time on the same machine.
 
-    Hypervolume is that of the front on validation. What is adapted to which architectures alone differs: search,
-    preparation and all settings are those of a transfer.
+    Hypervolume is that of the front on validation. Only what is adapted to which architectures differs: preparation and
+    settings are those of a transfer.
 
     Args:
-        out: where the runs are kept.
+        data: names or paths of data sets.
+        out: directory for the runs.
+        budget: of each run, as `"5m"`.
+        supernet: as of `api.transfer`.
+        seeds: of the runs.
         listeners: of the events of every run.
     """
     cells = [
@@ -126,12 +130,12 @@ def adaptation_study(
 
 
 def values(rows: Sequence[Row], data: str, way: str, key: str) -> list[float]:
-    """What each seed came to."""
+    """The values under `key` of the rows of one data set and way, one for each seed."""
     return [row[key] for row in rows if (row["data"], row["way"]) == (data, way)]
 
 
 def outcome(run: Run) -> Row:
-    """Of a run: what its last measured front on validation came to."""
+    """The results of a run's last front on validation."""
     with closing(run.archive()) as archive:
         closed, used_s = archive.iterations(), archive.used_s
     facts = {key: closed[-1][key] for key in ("hypervolume", "best_error", "networks")}
@@ -145,22 +149,22 @@ class UniformTransfer(Transfer):
     """A transfer that adapts to uniformly drawn architectures, whatever the archive holds."""
 
     def adapt(self, p: NDArray[np.float64], t: int) -> None:
-        """As the supernet's preparation draws them."""
+        """Train weights version t + 1 on uniformly drawn architectures, whatever p is."""
         super().adapt(uniform_distribution(self.space), t)
 
 
 def uniform_distribution(space: SearchSpace) -> NDArray[np.float64]:
-    """By which all architectures are equally likely, but for the error of a large sample; as `drawing.distribution`."""
+    """Shares as of `drawing.distribution` that make all architectures equally likely, but for a sample's error."""
     return distribution(space, space.sample(SAMPLE, rng.generator(0, "uniform distribution")))
 
 
 def uniform_transfer(bench: Workbench) -> None:
-    """A transfer but for what it adapts to."""
+    """Run a transfer that adapts to uniform draws."""
     nat.transfer(UniformTransfer(bench))
 
 
 def subnets_alone(bench: Workbench) -> None:
-    """The search asks for subnets; each is trained for a few epochs and measured, those of the front for longer."""
+    """Train each subnet that a search asks for, for a few epochs, and measure it; then train the front's for longer."""
     steps, watch, space = Transfer(bench), bench.watch, bench.supernet.family.space
     steps.prepare()
     budget_s = bench.run.settings.budget_s
@@ -198,6 +202,6 @@ def subnets_alone(bench: Workbench) -> None:
 
 
 def trained_and_measured(bench: Workbench, subnet: Subnet, arch: Architecture, extent: Extent) -> tuple[Subnet, float]:
-    """A subnet after a training of its own, and its error on validation in percent."""
+    """The subnet of an architecture after a training by itself over an extent, and its validation error in percent."""
     subnet = trained(bench, subnet, arch, extent)
     return subnet, errors_of(bench, subnet, arch)[0]

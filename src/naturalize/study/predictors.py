@@ -1,4 +1,4 @@
-"""Which predictor ranks unseen architectures best, after how many measurements (an ablation of NAT)."""
+"""The study of which predictor ranks unseen architectures best, after how many measurements (an ablation of NAT)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Pairs:
     """Measured architectures of one data set.
 
     Attributes:
-        error: any unit, `(n,)`.
-        known: numbers that are known of every architecture.
-        measure_s: seconds that measuring one of them took; None where nobody knows.
+        error: of each architecture in any unit, `(n,)`.
+        known: functions for known numbers of an architecture.
+        measure_s: seconds that measuring one of them took; None where that is unknown.
     """
 
     name: str
@@ -42,8 +42,13 @@ class Pairs:
 def predictors_study(every: Sequence[Pairs], seeds: Sequence[int], names: Sequence[str] = tuple(PREDICTORS)) -> Study:
     """A cell for each set of pairs, predictor and seed.
 
-    The rows of a seed's permutation are trained on from the front and tested on from the back, so all sizes are judged
-    on the same rows: the paper's protocol, 300 and 50 of 350, and all the rest where there are more.
+    A seed permutes the rows; predictors train on the first ones and are tested on the last ones, so all sizes are
+    tested on the same rows: the paper's protocol, 300 and 50 of 350, and all the rest where there are more.
+
+    Args:
+        every: sets of pairs.
+        seeds: of permutations and predictors.
+        names: of predictors.
     """
     by_name = {pairs.name: pairs for pairs in every}
     cells = [
@@ -135,6 +140,6 @@ def predictors_study(every: Sequence[Pairs], seeds: Sequence[int], names: Sequen
 
 
 def taus(rows: Sequence[Row], predictor: str, size: int, data: str) -> list[float]:
-    """Kendall's tau of each seed."""
+    """Kendall's tau of each seed, from the rows of one predictor, number of pairs and data set."""
     wanted = {"predictor": predictor, "pairs": size, "data": data}
     return [row["kendall"] for row in rows if row.items() >= wanted.items()]

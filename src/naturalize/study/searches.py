@@ -1,4 +1,4 @@
-"""What each search reaches after how many evaluations, and what its operators' settings change."""
+"""The studies of searches: what each reaches after how many evaluations, and what settings of its operators change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from naturalize.search.methods import MakeSearcher
 from naturalize.study.study import Cell, Figure, Row, Study, Table, curves, mean_and_spread
 from naturalize.study.truths import Truth
 
-POINTS = 50  # of a curve, at most
+POINTS = 50  # of a curve, about
 CROSSOVERS = (0.2, 0.5, 0.9, 1.0)
 MUTATIONS = (0.02, 0.05, 0.1, 0.2)
 ETAS = (1.0, 3.0, 20.0)
@@ -33,6 +33,10 @@ def search_study(
     """A cell for each truth, method and seed.
 
     Args:
+        truths: by name.
+        seeds: of the searches.
+        evaluations: of each search.
+        methods: names of `search.METHODS`.
         costs: further tables for the page.
     """
     cells = [
@@ -89,7 +93,11 @@ def search_study(
 
 
 def operators_study(truths: Mapping[str, Truth], seeds: Sequence[int], evaluations: int) -> Study:
-    """NSGA-III without a predictor, under each crossover probability, mutation probability and index."""
+    """NSGA-III without a predictor, under each crossover probability, mutation probability and index.
+
+    Args:
+        truths, seeds, evaluations: as of `search_study`.
+    """
     grid = [
         {"crossover": crossover, "mutation": mutation, "eta": eta}
         for crossover, mutation, eta in product(CROSSOVERS, MUTATIONS, ETAS)
@@ -171,12 +179,17 @@ def operators_study(truths: Mapping[str, Truth], seeds: Sequence[int], evaluatio
 
 
 def in_words(place: Mapping[str, float]) -> str:
-    """A place of the grid."""
+    """A place of the grid in words."""
     return f"crossover {place['crossover']:g} with mutation {place['mutation']:g} (eta {place['eta']:g})"
 
 
 def searched(truth: Truth, evaluations: int, method: str | MakeSearcher, seed: int) -> list[Row]:
-    """Hypervolume after some of the evaluations, the last among them; seconds of the whole search."""
+    """Hypervolume after some of the evaluations, the last among them; seconds of the whole search.
+
+    Args:
+        truth: to search.
+        evaluations, method, seed: as of `search.search`.
+    """
     start = time.perf_counter()
     reached = truth.shares(truth.search(evaluations, method=method, seed=seed))
     seconds = time.perf_counter() - start
@@ -188,12 +201,12 @@ def searched(truth: Truth, evaluations: int, method: str | MakeSearcher, seed: i
 
 
 def hypervolume_title(truth: Truth) -> str:
-    """What hypervolume is a share of."""
+    """The title of the hypervolume, which is a share of the best one where that is known."""
     return "hypervolume" if truth.best is None else "share of the best hypervolume known"
 
 
 def at_end(rows: Sequence[Row], truth: str, methods: Sequence[str]) -> dict[str, list[float]]:
-    """The last hypervolume of each seed, by method."""
+    """The last hypervolume of each seed by method, from the rows of one truth."""
     ends: dict[str, dict[int, float]] = {method: {} for method in methods}
     for row in rows:
         if row["truth"] == truth:
@@ -207,7 +220,7 @@ def best_baseline(ends: Mapping[str, Sequence[float]]) -> str | None:
 
 
 def needed(rows: Sequence[Row], truth: str, method: str, level: float) -> float:
-    """Median evaluations after which a method has reached a level; infinite where it has not."""
+    """Median evaluations after which a method reaches a level, from the rows of one truth; infinite for never."""
     first: dict[int, float] = {}
     for row in rows:
         if (row["truth"], row["method"]) == (truth, method):

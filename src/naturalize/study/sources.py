@@ -1,4 +1,4 @@
-"""What studies are made on: runs, tables of measured architectures, fitted truths, synthetic problems."""
+"""The sources of studies: runs, tables of measured architectures, fitted truths, synthetic problems."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from naturalize.workbench import chosen_images
 
 DTLZ2 = "dtlz2"
 DRAWN = 350  # architectures of a run that are drawn uniformly and measured, as the paper does
-AT_ONCE = 10  # of them in one cell
-TABLE_SIDE, TABLE_CLASSES = 224, 1000  # pictures and classes that a table of architectures is taken to be of
+AT_ONCE = 10  # architectures in one cell
+TABLE_SIDE, TABLE_CLASSES = 224, 1000  # side of pictures, and classes, that a table of architectures is assumed to have
 ERRORS, ACCURACIES = (ERROR,), ("top1", "accuracy")  # columns of tables
 
 
@@ -49,10 +49,11 @@ def read_pairs(
     """Measured architectures of a run or a table. Raises `UserError` for anything else.
 
     Args:
-        supernet: that a table's architectures are of.
-        drawn: architectures of a run to draw and measure; what its archive holds where it is 0.
-        out: directory of the study, which keeps what was measured.
-        jobs: as `run_study` has it.
+        source: directory of a run, or path of a table.
+        supernet: name of the supernet of a table's architectures.
+        drawn: architectures of a run to draw and measure; 0 for those of its archive.
+        out: directory of the study, which keeps all measurements.
+        jobs, progress: as of `run_study`.
     """
     path = Path(source)
     if path.is_dir():
@@ -62,7 +63,12 @@ def read_pairs(
 
 
 def run_pairs(directory: Path, drawn: int, out: Path, jobs: int, progress: Progress) -> Pairs:
-    """Architectures of a run's space under its latest weights: drawn uniformly, or those of its archive."""
+    """Architectures of a run's space under its latest weights: drawn uniformly, or those of its archive.
+
+    Args:
+        directory: of the run.
+        drawn, out, jobs, progress: as of `read_pairs`.
+    """
     run = Run(directory)
     space = run.family.space
     if drawn:
@@ -94,7 +100,7 @@ def run_pairs(directory: Path, drawn: int, out: Path, jobs: int, progress: Progr
 
 
 def read_errors(path: Path, supernet: str | None) -> tuple[Family, Codes, Floats]:
-    """The architectures of a table, and their errors in percent. Raises `UserError` for what is no such table."""
+    """Family, codes `(n, d)` and errors `(n,)` in percent of a table. Raises `UserError` for what is no such table."""
     if supernet is None:
         raise UserError(f"say which supernet the architectures of {path} are of, as --supernet ofa-mbv3-w1.0")
     family = make_family(supernet, TABLE_SIDE)
@@ -162,14 +168,14 @@ def run_truth(directory: Path) -> Truth:
 
 
 def costs_of(directory: Path) -> Table:
-    """Seconds of a transfer by what they were spent on."""
+    """A table of the seconds of a transfer by what they were spent on."""
     seconds = phase_seconds(read_events(directory))
     parts = {
-        "preparation": ("scan", "prepare"),
+        "preparation": ("scan", "probe", "prepare"),
         "search: measuring": ("measure",),
         "search: predictor and search": ("fit", "search"),
         "search: adapting the weights": ("adapt",),
-        "after the search": ("final", "report"),
+        "after the search": ("last", "classifiers", "final", "report"),
         "the rest": ("other",),
     }
     whole = sum(seconds.values()) or 1.0
@@ -180,18 +186,18 @@ def costs_of(directory: Path) -> Table:
     return Table(f"What {directory} spent", ["part", "time", "share"], rows)
 
 
-# what both need ------------------------------------------------------------------------------------------------------
+# shared by both ------------------------------------------------------------------------------------------------------
 
 
 def name_of_source(source: str | Path) -> str:
-    """As it was given; of a run, the checkpoint too, since other weights have other errors."""
+    """Name of a source as it was given; of a run with its checkpoint, since other weights have other errors."""
     if not Path(source).is_dir():
         return str(source)
     return f"{source}, weights {Run(source).checkpoints.latest()}"
 
 
 def known_of(family: Family, task: Classification, channels: int) -> list[Counts]:
-    """Everything that is known of every architecture of a family."""
+    """Functions for known numbers of a family's architectures with a task's head, on images with so many channels."""
     return [*exact_counts(family, task, channels).values(), stage_counts(family, task, channels)]
 
 
@@ -215,13 +221,13 @@ class RunErrors:
 
     @property
     def images(self) -> Images:
-        """Those that are answered."""
+        """Validation images that errors are measured on."""
         return opened_error(self.directory).images
 
 
 @cache
 def opened_error(directory: Path) -> Error:
-    """The objective of a run's supernet, opened once in each process. Raises `UserError`."""
+    """The error objective on a run's supernet, opened once in each process. Raises `UserError`."""
     run = Run(directory)
     dataset = reopen_data(run, None, Watch((), time.monotonic()))
     images: Images = Pixels(dataset, dataset.splits["val"], run.family.resolutions, run.facts["pixels"]["views"])

@@ -1,4 +1,4 @@
-"""The studies as functions: what the command line calls."""
+"""The studies as functions, for the command line and for users."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ def study_predictors(
 
     Args:
         sources: directories of runs, of which architectures are drawn and measured, and tables (.csv) of architectures.
-        out: directory for results.csv, study.html and what was measured so far.
-        supernet: that the architectures of tables are of.
-        drawn: architectures of each run to draw and measure; what its archive holds where it is 0.
+        out: directory for results.csv, study.html and the measurements so far.
+        supernet: name of the supernet of the tables' architectures.
+        drawn: architectures of each run to draw and measure; 0 for those of its archive.
         predictors: names of `naturalize.predictor.PREDICTORS`.
-        seeds: how many.
+        seeds: number of repetitions, each with a seed of its own.
         jobs: experiments at once; -1 for one on each CPU.
+        progress: called after each experiment; what it raises ends the study.
 
     Raises:
         UserError: for sources and names that make no sense, and where `out` holds something else.
@@ -70,8 +71,7 @@ def study_search(
             (.npz), and `dtlz2`.
         methods: names of `naturalize.search.METHODS`.
         evaluations: of each search.
-
-    All else as `study_predictors` has it.
+        out, supernet, seeds, jobs, progress: as of `study_predictors`.
     """
     check_names("search", methods, METHODS)
     check_counts(seeds=seeds, evaluations=evaluations)
@@ -90,7 +90,11 @@ def study_operators(
     jobs: int = -1,
     progress: Progress = silent,
 ) -> Findings:
-    """Hypervolume of NSGA-III under a grid of crossover and mutation; arguments as `study_search` has them."""
+    """Hypervolume of NSGA-III under a grid of crossover and mutation.
+
+    Args:
+        sources, out, supernet, evaluations, seeds, jobs, progress: as of `study_search`.
+    """
     check_counts(seeds=seeds, evaluations=evaluations)
     study = operators_study(truths_of(sources, supernet), range(seeds), evaluations)
     return run_study(study, out, jobs=jobs, progress=progress)
@@ -110,8 +114,9 @@ def study_adaptation(
 
     Args:
         data: sets of pictures, as `naturalize.transfer` takes them: a small and a larger one tell most.
-        budget: of each run, as "5m". One runs at a time, for all have the same machine.
-        supernet: as `naturalize.transfer` has it.
+        budget: of each run, as `"5m"`. Runs take turns, so that all have the same machine.
+        supernet: as of `naturalize.transfer`.
+        out, seeds, progress: as of `study_predictors`; `out` has the runs too.
         listeners: of the events of every run.
     """
     check_counts(seeds=seeds)
@@ -122,12 +127,12 @@ def study_adaptation(
 
 
 def truths_of(sources: Sequence[Source], supernet: str | None) -> dict[str, Truth]:
-    """Truths by the names of their sources."""
+    """Truths by the names of their sources; `supernet` is that of tables."""
     return {name_of_source(source): read_truth(source, supernet) for source in sources}
 
 
 def check_names(what: str, names: Sequence[str], known: Collection[str]) -> None:
-    """Raise `UserError` for the first name that is not known."""
+    """Raise `UserError` for the first name that is not known; `what` is the kind of name, for the message."""
     for name in names:
         if name not in known:
             raise unknown(what, name, known)

@@ -1,4 +1,4 @@
-"""What a study is: cells that are measured apart, a table of what they came to, pictures, and a sentence."""
+"""The form of a study: cells that are measured apart, a table of their results, figures, and a conclusion."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from naturalize.progress import Progress, silent
 from naturalize.report.page import html_page
 
 Cell = dict[str, Any]
-"""What is varied, by name: JSON values."""
+"""One setting of all that a study varies, by name: JSON values."""
 
 Row = dict[str, Any]
 """One line of the results: the cell's values, then what was measured."""
 
 Figure = dict[str, Any]
-"""Plotly's data and layout, as `report.figures` has them, and a `caption`."""
+"""Plotly's data and layout, as of `report.figures`, and a `caption`."""
 
 HUES = ("#1769aa", "#c2571a", "#2e8b57", "#8a4fbf", "#b8860b", "#c03a6b", "#4a7c7e", "#7a5230", "#5b6abf")
 
@@ -45,12 +45,12 @@ class Study:
     """An experiment.
 
     Attributes:
-        name: as the command has it.
+        name: of its command.
         question: that it answers.
-        cells: measured one by one, in any order, in any process; a cell always comes to the same rows, times aside.
-        measure: a cell to its rows. Sent to other processes.
-        figures, tables: of all rows.
-        conclude: all rows to what was found, in a sentence or two.
+        cells: measured one by one, in any order, in any process; a cell always gives the same rows, times aside.
+        measure: function from a cell to its rows; it is sent to other processes.
+        figures, tables: functions from all rows to the figures and tables of the page.
+        conclude: function from all rows to the conclusion, a sentence or two.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study came to.
+    """The result of a study.
 
     Attributes:
         rows: of all cells, in their order; `results.csv` holds them too.
@@ -78,12 +78,14 @@ class Findings:
 
 
 def run_study(study: Study, out: str | Path, *, jobs: int = -1, progress: Progress = silent) -> Findings:
-    """Measure what is not measured yet, and write `results.csv` and `study.html`.
+    """Measure the cells that are not measured yet, and write `results.csv` and `study.html`.
 
     A study that was stopped goes on where it was: each finished cell is a file in `cells/`. One with more cells, as
     more seeds, measures those that are new.
 
     Args:
+        study: what to measure.
+        out: directory of the study.
         jobs: cells that are measured at once, each in a process of its own; -1 for one on each CPU.
         progress: called after each cell; what it raises ends the study.
 
@@ -99,7 +101,7 @@ def run_study(study: Study, out: str | Path, *, jobs: int = -1, progress: Progre
 
 
 def claimed(out: str | Path, name: str) -> Path:
-    """The directory of a study of that name, which it is from now on.
+    """Claim a directory for the study of this name, and return it.
 
     Raises:
         UserError: where it holds something else.
@@ -122,7 +124,13 @@ def measure_cells(
     jobs: int,
     progress: Progress = silent,
 ) -> list[Row]:
-    """Rows of all cells, in order; each cell that is measured is a file in the directory from then on."""
+    """Rows of all cells, in order; each measured cell becomes a file in the directory, and is not measured again.
+
+    Args:
+        cells, measure: as of `Study`.
+        directory: of the files.
+        jobs, progress: as of `run_study`.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     paths = [directory / f"{name_of(cell)}.json" for cell in cells]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
@@ -137,18 +145,18 @@ def measure_cells(
 
 
 def measured(measure: Callable[[Cell], Sequence[Row]], number: int, cell: Cell) -> tuple[int, list[Row]]:
-    """A cell's number and its rows, the cell's own values first."""
+    """The number of a cell and its rows by `measure`, the cell's own values first in each."""
     return number, [{**cell, **row} for row in measure(cell)]
 
 
 def name_of(cell: Cell) -> str:
-    """A cell's file name without its suffix: its values."""
+    """The file name of a cell without its suffix: its values, joined."""
     text = "_".join(str(value) for value in cell.values())
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in text)
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """Rows with a header; columns are all names, in the order in which they first come."""
+    """Rows as CSV with a header; columns are all names, in the order in which they first occur."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
@@ -161,7 +169,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def page(study: Study, rows: Sequence[Row], conclusion: str) -> str:
-    """Question, conclusion, pictures, tables."""
+    """The HTML page of a study: question, conclusion, and the figures and tables of its rows."""
     figures = list(study.figures(rows))
     plots = "\n".join(
         f'<h2>{html.escape(figure["caption"])}</h2>\n<div id="figure{number}" class="plot" role="img" '
@@ -182,7 +190,7 @@ side. Every number is in results.csv beside this page.</p>
 
 
 def table_html(table: Table) -> str:
-    """A table with its caption."""
+    """HTML of a table with its caption."""
     header = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in table.columns)
     lines = "\n".join(
         f'<tr><th scope="row">{html.escape(first)}</th>' + "".join(f"<td>{html.escape(c)}</td>" for c in rest) + "</tr>"
@@ -201,7 +209,10 @@ def curves(
     """Means of y over x, a line for each value of `by`, one standard deviation to either side.
 
     Args:
-        best: what y reaches at most; the axis then begins where the lower half of the lines ends up.
+        rows: of the results.
+        x, y, by: names of the columns to draw, and of the one that tells lines apart.
+        caption, x_title, y_title: texts of the figure.
+        best: largest possible y; the axis then begins where the lower half of the lines ends up.
     """
     traces: list[Figure] = []
     for place, name in enumerate(dict.fromkeys(row[by] for row in rows)):
@@ -238,6 +249,6 @@ def spread_of(values: Sequence[float]) -> float:
 
 
 def mean_and_spread(values: Iterable[float], digits: int = 3) -> str:
-    """For a table: `0.935 (0.004)`; a dash where there is nothing."""
+    """Mean and standard deviation for a table, as `0.935 (0.004)`; a dash where there is nothing."""
     values = list(values)
     return f"{mean(values):.{digits}f} ({spread_of(values):.{digits}f})" if values else "–"

@@ -1,4 +1,4 @@
-"""Truths: what an expensive evaluation would come to, at once. For trying searches and predictors."""
+"""Truths: stand-ins that give the results of an expensive evaluation at once, to try searches and predictors on."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Truth:
-    """An expensive function that is not, and all else that a search needs.
+    """A cheap stand-in for an expensive function, and all else that a search needs.
 
     Attributes:
-        evaluate: codes `(n, d)` to the objectives that are not exact.
-        reference: where hypervolume is measured from, `(m,)`.
+        evaluate: function from codes `(n, d)` to the objectives that are not exact.
+        reference: reference point of hypervolume, `(m,)`.
         best: the largest hypervolume known, as a share of the box from 0 to the reference; None where none is known.
     """
 
@@ -44,7 +44,7 @@ class Truth:
 
     @property
     def limits(self) -> dict[str, float]:
-        """What lies beyond the reference counts for nothing."""
+        """Limits on the objectives: the reference point, since values beyond it count for nothing."""
         return dict(zip(self.objectives, self.reference.tolist(), strict=True))
 
     def search(
@@ -55,7 +55,7 @@ class Truth:
         seed: int = 0,
         evaluate: Evaluate | None = None,
     ) -> SearchArchive:
-        """Everything that a search measures of it.
+        """Search the truth. Returns everything measured.
 
         Args:
             evaluations: how many in all.
@@ -84,8 +84,8 @@ def dtlz2(n_objectives: int, n_variables: int = 20, steps: int = 11, exact: Sequ
     """DTLZ2 on a grid (Deb et al., 2005), whose front is the part of the unit sphere without negative values.
 
     Args:
-        n_objectives: f1 to f of that number.
-        n_variables: of the space; the last ones say how far from the front a point is.
+        n_objectives: number of objectives, f1, f2 and so on.
+        n_variables: of the space; the last ones decide how far from the front a point is.
         steps: options of each variable, an odd number, so that the grid holds the front's distance variables.
         exact: numbers of the objectives that are given in closed form; f1 is number 0.
     """
@@ -117,7 +117,7 @@ def dtlz2(n_objectives: int, n_variables: int = 20, steps: int = 11, exact: Sequ
 
 
 def igd_plus(values: ArrayLike, front: ArrayLike) -> float:
-    """Mean distance of a front's points to the nearest value, counting what is worse alone (Ishibuchi et al., 2015).
+    """Mean distance of a front's points to the nearest value, in worse objectives only (Ishibuchi et al., 2015).
 
     Shapes: `(n, m), (k, m)`.
     """
@@ -126,7 +126,7 @@ def igd_plus(values: ArrayLike, front: ArrayLike) -> float:
 
 
 def layer_features(codes: Codes) -> Floats:
-    """Per layer of a MobileNetV3 of Once-for-All one-hot kernel, one-hot expansion, presence: `(n, 22) -> (n, 140)`."""
+    """One-hot kernel, one-hot expansion, presence of layers of Once-for-All's MobileNetV3. `(n, 22) -> (n, 140)`."""
     layers = np.asarray(codes)[:, 2:, None]
     present = layers > 0
     kernel, expansion = (layers - 1) % 3 == np.arange(3), (layers - 1) // 3 == np.arange(3)
@@ -135,7 +135,7 @@ def layer_features(codes: Codes) -> Floats:
 
 
 def fitted_error(path: str | Path) -> Function:
-    """The error in percent that five small networks, fitted to measured ImageNet accuracies, give to architectures."""
+    """A function from codes to errors in percent: five small networks, fitted to measured ImageNet accuracies."""
     weights = dict(np.load(path))
 
     def silu(x: Floats) -> Floats:
@@ -153,7 +153,7 @@ def fitted_error(path: str | Path) -> Function:
     return error
 
 
-BEST_KNOWN = 1324.33  # of the fitted truth: percent times millions of multiply-adds, from (27%, 500 M)
+BEST_KNOWN = 1324.33  # hypervolume of the fitted truth: percent times millions of multiply-adds, from (27%, 500 M)
 
 
 def fitted(path: str | Path) -> Truth:
@@ -179,7 +179,7 @@ def fitted(path: str | Path) -> Truth:
 
 
 def read_table(path: str | Path, space: SearchSpace) -> tuple[Codes, dict[str, Floats]]:
-    """A table of architectures, with a header: their strings under `architecture`, numbers under other names.
+    """Read a CSV table of architectures with a header: strings under `architecture`, numbers under other names.
 
     Returns:
         Codes `(n, d)`, and columns `(n,)` by name; nan where a cell is empty. Columns of text are left out.
@@ -205,7 +205,7 @@ def read_table(path: str | Path, space: SearchSpace) -> tuple[Codes, dict[str, F
 
 
 def tabular(codes: Codes, columns: dict[str, Floats]) -> Callable[[Codes], dict[str, Floats]]:
-    """An `evaluate` that looks rows up; what is not in the table is nan."""
+    """An `evaluate` that looks codes up in a table; nan for those that are not in it."""
     places = {tuple(row): place for place, row in enumerate(np.asarray(codes).tolist())}
 
     def evaluate(asked: Codes) -> dict[str, Floats]:

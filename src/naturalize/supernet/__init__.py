@@ -37,8 +37,8 @@ __all__ = [
 def resolutions_for(side: int) -> tuple[int, ...]:
     """Resolution options of `mini` for images with a short side of `side` px.
 
-    Four pixels apart, up to the image's own side but within 24 and 40: small pictures gain from being enlarged, larger
-    ones are what published weights are for. Digits of 8 px get 8 to 24, pictures of 32 px get 20 to 32.
+    They are four pixels apart, up to the image's own side but within 24 and 40: small pictures gain from being
+    enlarged, larger ones suit published weights. Digits of 8 px get 8 to 24, pictures of 32 px get 20 to 32.
     """
     largest = min(40, max(24, side // 4 * 4))
     smallest = max(8, min(largest - 12, side // 4 * 4))
@@ -48,8 +48,8 @@ def resolutions_for(side: int) -> tuple[int, ...]:
 def large_resolutions_for(side: int) -> tuple[int, ...]:
     """Resolution options of `efficientnet-lite0` for images with a short side of `side` px.
 
-    From 24 px, where a whole network costs less than the smallest one at 64 px and knows more, up to the image's own
-    side, but within 96 and 224.
+    They go from 24 px, where a whole network costs less than the smallest one at 64 px and knows more, up to the
+    image's own side, but within 96 and 224.
     """
     largest = min(LARGE_SIDES[-1], max(96, side))
     return tuple(option for option in LARGE_SIDES if option <= largest)
@@ -76,8 +76,8 @@ def make_family(name: str, side: int, resolutions: Sequence[int] = ()) -> Family
 
     Args:
         name: one of `FAMILIES`.
-        side: of the images in pixels, by which resolutions are chosen.
-        resolutions: options in place of those that go with the side, for families that have such.
+        side: of the images in pixels; it decides the resolutions.
+        resolutions: options in place of those, for families that have a choice.
     """
     if name not in FAMILIES:
         raise unknown("supernet", name, FAMILIES)
@@ -85,7 +85,7 @@ def make_family(name: str, side: int, resolutions: Sequence[int] = ()) -> Family
 
 
 class Head(Protocol):
-    """What a task puts on one body: the two verbs of an elastic operator, and its rows of the layer table.
+    """The interface of a head, which a task puts on one body: the two verbs of an elastic operator, and a spec.
 
     A head is an `nn.Module`. `forward` takes the body's feature maps by scale; `extract` fills the head of a plain
     network; `spec` gives that head's arguments, `kind` included, for the channels of each map.
@@ -181,5 +181,5 @@ def channels_by_scale(scales: Sequence[Sequence[LayerSpec]]) -> list[int]:
 
 
 def layers_of(family: Family, head_layers: Callable[[Codes], LayerTable], channels: int) -> Callable:
-    """Codes to the layer table of whole networks: body, then head."""
+    """A function from codes to the layer table of whole networks, body then head, on images with so many channels."""
     return lambda codes: family.layers(codes, channels=channels) + head_layers(codes)

@@ -22,11 +22,13 @@ class ElasticConv(ElasticConvNorm):
 
 
 class ElasticInvertedResidual(nn.Module):
-    """`subnet.InvertedResidual` of which kernel and expansion are elastic: expand, depthwise, excite, project.
+    """`subnet.InvertedResidual` with elastic kernel and expansion: expand, depthwise, excite, project.
 
     Args:
+        cin, cout, stride, activation, eps, same: as of `subnet.InvertedResidual`.
         expanded: channels by expansion, ascending; `cin` alone for a block that never expands.
         kernels: options, ascending.
+        squeeze_excite: whether the block has one.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class ElasticInvertedResidual(nn.Module):
         self.skip = stride == 1 and cin == cout
 
     def options(self, expanded: int, kernel: int) -> tuple[int, int]:
-        """Options of depthwise and of projecting operator: statistics differ by kernel, then by expansion too."""
+        """Options of the depthwise and the projecting operator: statistics of the latter differ by expansion too."""
         by_kernel = self.kernels.index(kernel)
         return by_kernel, self.expanded.index(expanded) * len(self.kernels) + by_kernel
 
@@ -82,7 +84,7 @@ class ElasticInvertedResidual(nn.Module):
 
     @torch.no_grad()
     def reorder(self, order: Tensor) -> None:
-        """Put the expanded channels in another order, of which smaller expansions keep the first ones.
+        """Put the expanded channels in another order; smaller expansions keep the first ones.
 
         The largest architecture computes the same as before. A block that does not expand has the channels of its
         input, which stay where they are.
@@ -97,9 +99,10 @@ class ElasticInvertedResidual(nn.Module):
 
 
 class ElasticBottleneck(nn.Module):
-    """`subnet.Bottleneck` of which all channels are elastic: reduce, 3x3 convolution, expand; shortcut.
+    """`subnet.Bottleneck` with elastic channels everywhere: reduce, 3x3 convolution, expand; shortcut.
 
     Args:
+        cin, cout, stride: as of `subnet.Bottleneck`; the largest numbers of channels.
         squeezed: channels of the 3x3 convolution at the largest expansion.
         projected: whether the shortcut is a projection.
     """
@@ -146,7 +149,7 @@ class MaxPool(subnet.MaxPool):
 
 
 def extract_each(elastic: nn.Module, plain: nn.Module, options: dict[str, int]) -> None:
-    """Extract the convolutions of an elastic layer, each with its option, but for those that it does not have."""
+    """Extract each convolution that an elastic layer has into the plain layer, with its option."""
     for name, option in options.items():
         operator: ElasticConvNorm | None = getattr(elastic, name)
         if operator is not None:

@@ -4,7 +4,7 @@ from naturalize.supernet.inverted_residuals import InvertedResiduals, Stage
 
 
 def efficientnet_lite0(resolutions: tuple[int, ...]) -> InvertedResiduals:
-    """The published network is the largest architecture; its 3x3 kernels stand in the centre of 5x5 ones."""
+    """The family. The published network is its largest architecture, with 3x3 kernels in the centre of 5x5 ones."""
     return InvertedResiduals(
         name="efficientnet-lite0",
         resolutions=resolutions,

@@ -1,4 +1,4 @@
-"""What a family of supernets is: a search space, the layers of its architectures, and the elastic layers of a body."""
+"""A family of supernets: a search space, the layers of its architectures, and the elastic layers of a body."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LayerSpec = dict[str, Any]
 
 @dataclass(frozen=True)
 class Opened:
-    """How many options of each elastic dimension take part, counted from the largest; 1 keeps a dimension shut."""
+    """Number of options of each elastic dimension that take part, from the largest one; 1 keeps a dimension shut."""
 
     kernels: int = 1
     depths: int = 1
@@ -107,6 +107,7 @@ class Body(nn.Module):
     """The backbone of a supernet, or one of several: everything but the head.
 
     Args:
+        family: of the supernet.
         code: of the body, one of `family.bodies`.
         channels: of the input images.
     """
@@ -122,6 +123,7 @@ class Body(nn.Module):
 
         Args:
             images: normalised, `(n, channels, r, r)` with r the architecture's resolution.
+            arch: the architecture.
         """
         maps, x = [], images
         for scale in self.family.present(arch, self.channels):

@@ -36,9 +36,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class InvertedResiduals:
-    """What a supernet of such a family is made of (a `Family`).
+    """The description of such a family (a `Family`).
 
     Attributes:
+        name: of the supernet.
         resolutions: input sides in pixels, ascending: the options of variable 1.
         widths: width multipliers: the options of variable 2; each has a body of its own.
         width_codes: first and last option of `widths` that the space admits.
@@ -154,7 +155,7 @@ class InvertedResiduals:
         return codes
 
     def kernel_and_expansion(self, layer: Ints) -> tuple[Ints, Ints]:
-        """Kernel size and expansion ratio of layer codes; those of code 0 mean nothing. Any shape."""
+        """Kernel size and expansion ratio of layer codes, of any shape; those of code 0 mean nothing."""
         index = np.maximum(layer - 1, 0)
         kernels = np.array(self.kernels)[index % len(self.kernels)]
         return kernels, np.array(self.expansions)[index // len(self.kernels)]
@@ -243,7 +244,7 @@ class InvertedResiduals:
         }  # fmt: skip
 
     def elastic_layers(self, body: int, channels: int) -> list[nn.Module]:
-        """New layers of the body of a width."""
+        """New elastic layers of the body of one width."""
         eps, same = self.eps, self.same
         cin = self.channels(self.stem, body)
         layers: list[nn.Module] = [

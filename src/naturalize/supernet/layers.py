@@ -1,4 +1,4 @@
-"""The layer table: every operator of n architectures at once. Whatever counts, times or draws reads it; no torch."""
+"""The layer table: every operator of n architectures at once. All counts are made from it; no torch."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class LayerTable:
 
 
 class LayerTableBuilder:
-    """Collects operators in order; values may be numbers or arrays of shape `(n,)`.
+    """A layer table under construction, operator by operator; values may be numbers or arrays of shape `(n,)`.
 
     Args:
         n: number of architectures.
@@ -97,9 +97,10 @@ class LayerTableBuilder:
         norm: bool = False,
         present: bool | NDArray[np.bool_] = True,
     ) -> int | Ints:
-        """Append an operator; the side of its output map is given back. A `pool` reduces the map to one pixel.
+        """Append an operator. Returns the side of its output map in pixels; a `pool` reduces the map to one pixel.
 
         Args:
+            name, kind, cin, cout, size_in, kernel, stride, groups, bias, norm, present: as of `LayerTable`.
             variables: columns that shape this operator, besides those that shape all.
         """
         size_out = -(-np.asarray(size_in) // stride) if kind != "pool" else np.ones_like(size_in)

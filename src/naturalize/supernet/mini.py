@@ -4,7 +4,7 @@ from naturalize.supernet.inverted_residuals import InvertedResiduals, Stage
 
 
 def mini(resolutions: tuple[int, ...]) -> InvertedResiduals:
-    """3 stages of 1 to 4 blocks; at most 12 M multiply-adds at 32 px."""
+    """The family: 3 stages of 1 to 4 blocks; at most 12 M multiply-adds at 32 px."""
     return InvertedResiduals(
         name="mini",
         resolutions=resolutions,

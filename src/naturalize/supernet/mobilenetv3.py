@@ -15,6 +15,7 @@ def mobilenetv3(name: str, width_codes: tuple[int, int]) -> InvertedResiduals:
     """NAT's space: 17 resolutions, widths 1.0 and 1.2 with a body each, 5 stages of 2 to 4 blocks.
 
     Args:
+        name: of the supernet.
         width_codes: the first and the last width that the space admits.
     """
     return InvertedResiduals(

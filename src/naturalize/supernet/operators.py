@@ -16,11 +16,11 @@ from torch.nn import functional as F
 
 from naturalize.supernet import subnet
 
-COLUMNS = 3  # of a kernel, up to which oneDNN's gradient of depthwise weights is quick
+COLUMNS = 3  # columns of a kernel up to which oneDNN's gradient of depthwise weights is quick
 
 
 class ConvNormSlice(NamedTuple):
-    """What one architecture uses of an elastic convolution and its batch norm."""
+    """The part of an elastic convolution and its batch norm that one architecture uses."""
 
     weight: Tensor
     gamma: Tensor
@@ -32,19 +32,19 @@ class ConvNormSlice(NamedTuple):
 class ElasticConvNorm(nn.Module):
     """Convolution, batch norm and activation with elastic channels and kernel.
 
-    Channels: the first ones. Kernel: the centre of the next larger kernel through a learned linear map, shared by all
-    channels (Once-for-All, section 3.2). In training mode the statistics are the batch's, in evaluation mode the stored
-    ones, which stay as they are in both: gradients flow in either.
+    A slice has the first channels; a smaller kernel is the centre of the next larger one through a learned linear map,
+    shared by all channels (Once-for-All, section 3.2). Statistics are the batch's in training mode and the stored ones
+    in evaluation mode; neither changes the stored ones, and gradients flow in both.
 
-    Where options differ in what they compute, each has statistics of its own, relative to those of the largest
-    architecture, which `running_mean` and `running_var` are.
+    Options that compute different maps have statistics of their own, relative to those of the largest architecture,
+    which are `running_mean` and `running_var`.
 
     Args:
         cin, cout: the largest numbers of channels.
         kernels: options, ascending.
         depthwise: one filter per channel; then `cout` equals `cin`.
-        activation, eps, same, skip: as in `subnet.ConvNorm`.
-        options: how many have statistics of their own; the last is the largest.
+        stride, activation, eps, same, skip: as of `subnet.ConvNorm`.
+        options: number of options with statistics of their own; the last is the largest.
     """
 
     running_mean: Tensor
@@ -110,7 +110,7 @@ class ElasticConvNorm(nn.Module):
         return convolution(y, weight, self.stride, 0 if self.same else kernel // 2, self.depthwise)
 
     def activated(self, y: Tensor, part: ConvNormSlice) -> Tensor:
-        """What comes after it: batch norm and activation."""
+        """Batch norm and activation of the convolution's output."""
         mean, var = (None, None) if self.training else (part.mean, part.var)
         y = F.batch_norm(y, mean, var, part.gamma, part.beta, training=self.training, eps=self.eps)
         return cast(Tensor, self.activation(y))
@@ -133,7 +133,7 @@ class ElasticConvNorm(nn.Module):
         norm.num_batches_tracked = torch.zeros((), dtype=torch.long)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Weights that know nothing of options are those of the largest architecture."""
+        """Load weights; those without statistics of options are the largest architecture's."""
         for name, plain in (("mean_shift", 0.0), ("var_factor", 1.0)):
             table = getattr(self, name)
             state_dict.setdefault(f"{prefix}{name}", torch.full_like(table, plain))
@@ -154,7 +154,7 @@ def convolution(x: Tensor, weight: Tensor, stride: int, padding: int, depthwise:
         weight = weight[:, :, edge : kernel - edge, edge : kernel - edge]
         x, padding = F.pad(x, [padding - edge] * 4), 0
     if stride == 1 and weight.shape[-1] > COLUMNS and x.device.type == "cpu":
-        if torch.is_autocast_enabled("cpu"):  # which casts for convolutions, and not for functions of one's own
+        if torch.is_autocast_enabled("cpu"):  # which casts for torch's convolutions, and not for custom functions
             x, weight = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (x, weight))
         return cast(Tensor, DepthwiseConv.apply(x, weight, padding))
     return F.conv2d(x, weight, None, stride, padding, groups=len(weight))
@@ -163,8 +163,8 @@ def convolution(x: Tensor, weight: Tensor, stride: int, padding: int, depthwise:
 class DepthwiseConv(torch.autograd.Function):
     """A depthwise convolution of stride 1 on a CPU, for wide kernels.
 
-    oneDNN takes several times as long for each column of the gradient of such weights as for those of three columns.
-    So it is put together from gradients of three columns each; the sums are the same.
+    For each column of the gradient of such weights, oneDNN takes several times as long as for those of three columns.
+    So the gradient is put together from gradients of three columns each; the sums are the same.
     """
 
     @staticmethod
@@ -179,7 +179,7 @@ class DepthwiseConv(torch.autograd.Function):
         padding, kernel, channels = ctx.padding, weight.shape[-1], len(weight)
 
         def gradients(grad: Tensor, x: Tensor, weight: Tensor, columns: int, wanted: list[bool]) -> list[Tensor]:
-            """Of the map and of the weights, padded by so many columns."""
+            """Gradients by the map and by the weights, of a convolution with so many columns of padding."""
             geometry: tuple[Any, ...] = [1, 1], [padding, columns], [1, 1], False, [0, 0], channels
             return torch.ops.aten.convolution_backward(grad, x, weight, None, *geometry, [*wanted, False])
 
@@ -218,7 +218,7 @@ class ElasticSqueezeExcite(nn.Module):
         return x * F.hardsigmoid(gate)
 
     def sort_channels(self, order: Tensor) -> None:
-        """Reorder the channels, and the squeezed ones by the L1 norm of what is made of them."""
+        """Reorder the channels, and the squeezed ones by the L1 norm of the weights that expand them."""
         self.reduce.weight.copy_(self.reduce.weight[:, order])
         self.expand.weight.copy_(self.expand.weight[order])
         self.expand.bias.copy_(self.expand.bias[order])  # type: ignore[union-attr, index]

@@ -4,7 +4,7 @@ from naturalize.supernet.inverted_residuals import InvertedResiduals, Stage
 
 
 def proxyless() -> InvertedResiduals:
-    """5 stages of 2 to 4 blocks and one of a single block, resolutions of 128 to 224 px."""
+    """The family: 5 stages of 2 to 4 blocks and one of a single block, resolutions of 128 to 224 px."""
     return InvertedResiduals(
         name="ofa-proxyless-w1.3",
         resolutions=tuple(range(128, 225, 4)),

@@ -21,9 +21,9 @@ from naturalize.supernet.layers import Ints, LayerTable, LayerTableBuilder, divi
 STEM = 64
 CHANNELS = (256, 512, 1024, 2048)  # of the stages
 STRIDES = (1, 2, 2, 2)
-BLOCKS = (4, 4, 6, 4)  # of the stages, at most; two fewer at least
+BLOCKS = (4, 4, 6, 4)  # of the stages, at most; each may have up to two fewer
 ELASTIC_DEPTH = 2
-EXPANSIONS = (0.2, 0.25, 0.35)  # channels of the 3x3 convolution, of the block's
+EXPANSIONS = (0.2, 0.25, 0.35)  # channels of the 3x3 convolution, as a share of the block's
 WIDTHS = (0.65, 0.8, 1.0)
 RESOLUTION, INNER, OUTER, STAGE, RESIDUAL, FIRST = 0, 1, 2, 3, 7, 8  # columns of the codes; STAGE is of stage 1's width
 
@@ -37,7 +37,7 @@ class ResNet50:
 
     @cached_property
     def space(self) -> SearchSpace:
-        """Of a stage the last two positions may be absent, the last one wherever the one before it is."""
+        """The search space: a stage's last two positions may be absent, the last one wherever the one before it is."""
         widths = ("stem.inner_width", "stem.width", *(f"stage{number}.width" for number in (1, 2, 3, 4)))
         variables = [
             Variable("resolution", 0, len(self.resolutions) - 1),
@@ -61,7 +61,7 @@ class ResNet50:
         return range(1)
 
     def body(self, arch: Architecture) -> int:
-        """Its code."""
+        """Code of the one body: 0."""
         return 0
 
     def in_body(self, codes: Codes, body: int) -> Codes:
@@ -85,7 +85,7 @@ class ResNet50:
         return size
 
     def mixed_channels(self, codes: Codes) -> Ints:
-        """No 1x1 convolution in the head. Shapes: `(n, d) -> (n,)`."""
+        """Zeros: there is no 1x1 convolution in the head. Shapes: `(n, d) -> (n,)`."""
         return np.zeros(len(codes), dtype=np.int64)
 
     @property
@@ -171,7 +171,7 @@ class ResNet50:
         return scales
 
     def elastic_layers(self, body: int, channels: int) -> list[nn.Module]:
-        """New layers of the body."""
+        """New elastic layers of the body."""
         inner, cin = int(inner_widths()[-1]), STEM
         layers: list[nn.Module] = [
             ElasticConv(channels, inner, (3,), 2, activation="relu"),
@@ -209,5 +209,5 @@ def conv_spec(cin: int, cout: int, stride: int) -> LayerSpec:
 
 
 def resnet50() -> ResNet50:
-    """Resolutions of 128 to 224 px."""
+    """The family at resolutions of 128 to 224 px."""
     return ResNet50("ofa-resnet50", tuple(range(128, 225, 4)))

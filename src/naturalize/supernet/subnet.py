@@ -19,7 +19,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class Normalize(nn.Module):
-    """Pixels 0..255, of any number type, to zero mean and unit variance per channel. The first step of a network."""
+    """Normalises pixels 0..255, of any number type, to mean 0 and variance 1 by channel: a network's first step."""
 
     mean: Tensor
     std: Tensor
@@ -37,6 +37,8 @@ class ConvNorm(nn.Module):
     """Convolution without bias, batch norm, activation.
 
     Args:
+        cin, cout, kernel, stride, groups: of the convolution.
+        activation: a name in `ACTIVATIONS`.
         eps: of the batch norm.
         same: pads as TensorFlow's SAME does: at stride 2 more at the end than at the start, by the size of the map.
         skip: adds the input to the output.
@@ -131,6 +133,7 @@ class Bottleneck(nn.Module):
     """Residual bottleneck (He et al., CVPR 2016), its shortcut averaged before it is projected (ResNet-D).
 
     Args:
+        cin, cout, stride: channels of input and output, and stride.
         squeezed: channels of the 3x3 convolution.
         projected: whether the shortcut is a projection: the first block of a stage.
     """
@@ -182,7 +185,7 @@ HEADS: dict[str, type[nn.Module]] = {"classification": ClassificationHead}
 
 
 class Subnet(nn.Module):
-    """Pixels 0..255, `(n, channels, resolution, resolution)`, to the head's output (logits `(n, classes)`).
+    """A network from pixels 0..255, `(n, channels, resolution, resolution)`, to the head's logits `(n, classes)`.
 
     Args:
         spec: numbers and strings only, as they stand in a network's card: `normalize`, `layers` in order, and `head`,

@@ -1,4 +1,4 @@
-"""What is learnt: head, loss, metric. A run holds its tasks by name; today there is one.
+"""Tasks, which a run learns: head, loss, metric. A run holds its tasks by name; today there is one.
 
 A new kind of task is one file beside `classification.py` and one line in `KINDS`.
 """
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class Task(Protocol):
-    """What every kind of task is. Immutable; weights are in the heads that it makes."""
+    """The interface of every kind of task. Immutable; weights are in the heads that it makes."""
 
     def heads(self, family: Family) -> dict[int, nn.Module]:
         """New heads, one for each body of a family: each a `supernet.Head`."""
@@ -36,10 +36,10 @@ class Task(Protocol):
         """The head's rows of the layer table of n architectures."""
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Of a batch, to train by."""
+        """Training loss of a batch."""
 
     def distillation_loss(self, logits: Tensor, teacher: Tensor) -> Tensor:
-        """Of a batch against a teacher's output."""
+        """Training loss of a batch against a teacher's output."""
 
     def wrong(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Whether each answer is wrong, `(n,)` bool: the error in percent is 100 times its mean."""
@@ -47,4 +47,4 @@ class Task(Protocol):
 
 CLASSIFICATION = "classification"
 KINDS: dict[str, Callable[[int], Classification]] = {CLASSIFICATION: Classification}
-"""Of a number of classes."""
+"""Kinds of tasks by name, each a function of the number of classes."""

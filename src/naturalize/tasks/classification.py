@@ -22,7 +22,8 @@ class ClassificationHead(nn.Module):
 
     Args:
         cin: the largest number of channels of the body's last feature map.
-        mixed: of the 1x1 convolution; 0 for none.
+        mixed: output channels of the 1x1 convolution; 0 for none.
+        classes: number of classes.
     """
 
     def __init__(self, cin: int, mixed: int, classes: int) -> None:
@@ -50,7 +51,7 @@ class ClassificationHead(nn.Module):
         plain.classifier.bias = own(self.classifier.bias)
 
     def spec(self, channels: Sequence[int]) -> dict[str, Any]:
-        """Arguments of the plain head on maps of so many channels."""
+        """Arguments of the plain head on maps with these numbers of channels."""
         mixed = self.mix.out_channels if self.mix is not None else 0
         return {"kind": "classification", "cin": channels[-1], "mixed": mixed, "classes": self.classifier.out_features}
 
@@ -62,7 +63,7 @@ class Classification:
     Attributes:
         classes: number of classes.
         label_smoothing: of the training loss.
-        class_weights: of the images of each class in the training loss; all the same where None.
+        class_weights: weight of each class's images in the training loss; all the same where None.
     """
 
     classes: int
@@ -91,7 +92,7 @@ class Classification:
         return build.table()
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy with smoothed labels: the mean over the batch, weighted by the image's class where classes are.
+        """Cross-entropy with smoothed labels: the mean over the batch, weighted by class where there are weights.
 
         The whole loss of an image has the weight of its class. Torch's `weight` weighs the smoothed part by the other
         classes' weights, and is then smallest for the rarest class whatever the image shows (pytorch issue 104776).
@@ -109,7 +110,7 @@ class Classification:
     def wrong(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Whether each image is misclassified, `(n,)` bool; the error in percent is 100 times its mean.
 
-        What is answered with numbers that are not finite is no class.
+        Logits that are not finite count as wrong.
         """
         return (logits.argmax(1) != labels) | ~logits.isfinite().all(1)
 

@@ -18,7 +18,7 @@ from naturalize.supernet import Supernet
 from naturalize.tasks import Task
 from naturalize.training.batches import Batches, TrainingImages
 
-Step = Callable[[int], Tensor]  # number of a step within its training to its loss, gradients accumulated
+Step = Callable[[int], Tensor]  # from a step's number within its training to its loss, with gradients accumulated
 
 MOMENTUM = 0.9
 BETAS = 0.9, 0.99  # of AdamW
@@ -28,7 +28,7 @@ PATIENCE = 20  # batches in a row with a loss that is not finite, before trainin
 
 @dataclass(frozen=True)
 class Extent:
-    """How long a training lasts: in steps, in seconds of its own wall clock, or the first of both to pass.
+    """The length of a training: in steps, in seconds of its own wall clock, or the first of both to pass.
 
     Attributes:
         until: with `seconds`, second of the run's clock at which it should end. A training that was interrupted has
@@ -46,20 +46,20 @@ class Extent:
             raise ValueError("an extent has steps or seconds")
 
     def fraction(self, state: TrainingState) -> float:
-        """How much of it is done, 0 to 1."""
+        """Share of the extent that is done, 0 to 1."""
         by_steps = 0.0 if self.steps is None else state.step / max(1, self.steps)
         by_seconds = 0.0 if self.seconds is None else state.seconds / max(1e-9, self.seconds)
         return min(1.0, max(by_steps, by_seconds))
 
     def part(self, start: float, end: float) -> Extent:
-        """The part from `start` to `end`, both in 0..1; parts that adjoin leave no step out."""
+        """The part from `start` to `end`, both in 0..1; adjoining parts leave no step out."""
         steps = None if self.steps is None else round(end * self.steps) - round(start * self.steps)
         seconds = None if self.seconds is None else (end - start) * self.seconds
         late = None if self.until is None or self.seconds is None else self.until - (1.0 - end) * self.seconds
         return replace(self, steps=steps, seconds=seconds, until=late)
 
     def resumed(self, state: TrainingState, used_s: float) -> Extent:
-        """The extent of a training that is taken up again: it goes on along the same curve, and ends when it should."""
+        """The extent of a training that is resumed: it goes on along the same curve, and still ends on time."""
         if self.seconds is None or self.until is None:
             return self
         left = max(1.0, self.until - used_s)
@@ -68,7 +68,7 @@ class Extent:
 
 @dataclass
 class TrainingState:
-    """Where a training stands; saved with each checkpoint.
+    """The state of a training; saved with each checkpoint.
 
     Attributes:
         step: steps done in this training.
@@ -90,13 +90,13 @@ class OnStep(Protocol):
 
 @dataclass
 class Trainer:
-    """What all trainings of a supernet share: the wrapped supernet, its optimiser, its images.
+    """The parts that all trainings of a supernet share: the wrapped supernet, its optimiser, its images.
 
     Attributes:
         fabric: device and precision.
         supernet, optimizer: as Fabric wrapped them.
-        teacher: normalised images to logits, another network's, from which what learns from labels learns too.
-        labelled: whether the images have labels; otherwise the teacher alone tells.
+        teacher: function from normalised images to another network's logits, to learn from besides the labels.
+        labelled: whether the images have labels; otherwise the teacher's logits stand for them.
         keeps_statistics: whether batch norms train in evaluation mode, with the statistics that they have.
     """
 
@@ -138,7 +138,7 @@ class Trainer:
             on_step(state, loss, now)
 
     def update(self, loss: float, state: TrainingState) -> None:
-        """One step of the optimiser, unless loss or gradients are not finite: then the weights stay as they are."""
+        """Take a step of the optimiser, unless loss or gradients are not finite: then the weights stay as they are."""
         most = CLIP if self.keeps_statistics else math.inf
         length = self.fabric.clip_gradients(self.supernet, self.optimizer, max_norm=most, error_if_nonfinite=False)
         if math.isfinite(loss) and math.isfinite(float(cast(Tensor, length))):
@@ -154,10 +154,10 @@ class Trainer:
             )
 
     def adaptation_step(self, draw: Callable[[int], Architecture], first: int) -> Step:
-        """One architecture a batch, drawn from the archive's distribution (NAT, section 3.4).
+        """A step function of one architecture per batch, drawn from the archive's distribution (NAT, section 3.4).
 
         Args:
-            draw: number of a step over the whole run to the architecture that it trains.
+            draw: function from a step's number over the whole run to its architecture.
             first: number of this adaptation's first step.
         """
 
@@ -171,9 +171,10 @@ class Trainer:
         return step
 
     def sandwich_step(self, draw: Callable[[int], Sequence[Architecture]], first: int) -> Step:
-        """The largest learns from labels or teacher, the others from the largest (Yu et al., BigNAS, ECCV 2020).
+        """A step function by the sandwich rule (Yu et al., BigNAS, ECCV 2020).
 
-        One backward per forward: summing losses before a backward breaks data-parallel training with unused weights.
+        The largest subnet learns from labels or teacher, the others from the largest. There is one backward per
+        forward: summing losses before a backward breaks data-parallel training with unused weights.
 
         Args:
             draw: number of a step over the whole run to its architectures, the largest first.
@@ -198,12 +199,12 @@ class Trainer:
     def distilled_step(
         self, draw: Callable[[int], Sequence[Architecture]], first: int, teacher: Callable[[Tensor], Tensor]
     ) -> Step:
-        """Every architecture learns from the labels and from a frozen teacher (Once-for-All, section 3.3).
+        """A step function: all architectures learn from labels and a frozen teacher (Once-for-All, section 3.3).
 
         Args:
-            draw: number of a step over the whole run to its architectures, all of one resolution.
+            draw: function from a step's number over the whole run to its architectures, all of one resolution.
             first: number of this training's first step.
-            teacher: normalised images to logits.
+            teacher: function from normalised images to logits.
         """
 
         def step(number: int) -> Tensor:
@@ -223,14 +224,14 @@ class Trainer:
         return None if self.teacher is None else self.teacher(images)
 
     def loss(self, logits: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
-        """Against the labels, where images have some, plus against the logits of a teacher, where there are some."""
+        """The loss against the labels, where images have some, plus that against a teacher's logits, where given."""
         losses = [self.task.loss(logits, labels)] if self.labelled else []
         if targets is not None:
             losses.append(self.task.distillation_loss(logits, targets))
         return torch.stack(losses).sum()
 
     def batch(self, step: int, arch: Architecture) -> tuple[Tensor, Tensor]:
-        """Images at the architecture's resolution, and labels, of a step."""
+        """Images of a step at the architecture's resolution, `(b, channels, r, r)`, and labels, `(b,)`."""
         resolution = self.supernet.family.resolutions[arch.code[0]]
         return self.images(self.batches.rows(step), resolution, step, self.supernet.normalize)
 
@@ -239,7 +240,9 @@ def make_optimizer(network: nn.Module, weight_decay: float, adaptive: bool = Fal
     """SGD with Nesterov momentum (NAT, section 4.3); weight decay on weights, not on norms, biases and kernel maps.
 
     Args:
-        adaptive: AdamW in place of it, for norms that keep their statistics: these do not rescale gradients, which
+        network: to train.
+        weight_decay: of the weights.
+        adaptive: AdamW in place of SGD, for norms that keep their statistics: these do not rescale gradients, which
             differ by orders of magnitude from layer to layer (docs/benchmarks.md).
     """
     decayed: list[nn.Parameter] = []
@@ -253,7 +256,7 @@ def make_optimizer(network: nn.Module, weight_decay: float, adaptive: bool = Fal
 
 
 def cosine(start: float, end: float, peak: float) -> Callable[[float], float]:
-    """The part from `start` to `end`, both in 0..1, of a cosine that falls from `peak` to zero over 0..1."""
+    """A learning rate over 0..1: the part from `start` to `end`, in 0..1, of a cosine that goes from `peak` to zero."""
 
     def rate(fraction: float) -> float:
         position = start + (end - start) * fraction
@@ -263,5 +266,5 @@ def cosine(start: float, end: float, peak: float) -> Callable[[float], float]:
 
 
 def warm_up(rate: Callable[[float], float], share: float) -> Callable[[float], float]:
-    """`rate`, but rising linearly from zero over the first `share`."""
+    """The learning rate `rate`, but rising linearly from zero over the first `share`."""
     return lambda fraction: rate(fraction) * min(1.0, (fraction + 1e-3) / share)

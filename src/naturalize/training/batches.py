@@ -1,4 +1,4 @@
-"""Which images a step trains on, and how they come to the network."""
+"""The images of a training step, and their way to the network."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from naturalize.training.engine import memory_format
 
 @dataclass(frozen=True)
 class Batches:
-    """Rows of each step: every epoch is a new permutation, cut into batches of almost equal size.
+    """The rows of each step: every epoch is a new permutation, cut into batches of almost equal size.
 
     No image is left out and no batch is smaller than `size`, unless there are fewer images than that in all: batch norm
     cannot train on one image.
 
     Attributes:
-        n: training images.
-        size: images in a batch, at least; below twice as many.
+        n: number of training images.
+        size: images in a batch, at least; there are fewer than twice as many.
     """
 
     n: int

@@ -11,7 +11,7 @@ from naturalize.training.evaluate import images_at_once
 def calibrate(subnet: Subnet, pixels: Tensor) -> Subnet:
     """Set the subnet's statistics to those of pixels `(n, channels, r, r)`, n > 1; it ends in eval mode.
 
-    Large batches in a fixed order, whose statistics are averaged: the result is a pure function of weights and pixels.
+    Statistics of large batches in a fixed order are averaged: the result is a pure function of weights and pixels.
     The supernet is not touched.
     """
     norms = [module for module in subnet.modules() if isinstance(module, nn.BatchNorm2d)]

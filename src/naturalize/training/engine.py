@@ -27,7 +27,7 @@ def make_fabric(accelerator: str = "auto") -> Fabric:
     precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
     logger = logging.getLogger("lightning_fabric")
     before = logger.level
-    logger.setLevel(logging.WARNING)  # it tells which precision was chosen here
+    logger.setLevel(logging.WARNING)  # it would report the precision, which was chosen here
     try:
         return Fabric(accelerator="cuda" if gpu else "cpu", devices=1, precision=precision)
     finally:
@@ -35,16 +35,16 @@ def make_fabric(accelerator: str = "auto") -> Fabric:
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
-    """How weights and maps lie in memory: channels last on a CPU, first on a GPU.
+    """The layout of weights and maps in memory: channels last on a CPU, first on a GPU.
 
-    There cuDNN compiles a program of its own for each new depthwise convolution of maps with channels last, forward and
-    backward, and an elastic network meets new ones in every step: 7.3 s a step of `mini` on an H200 in place of 0.04 s.
+    On a GPU, cuDNN compiles a program for each new depthwise convolution of maps with channels last, forward and
+    backward, and an elastic network has new ones in every step: 7.3 s a step of `mini` on an H200 in place of 0.04 s.
     """
     return torch.channels_last if device.type == "cpu" else torch.contiguous_format
 
 
 def quickest_thread_count(work: Callable[[], object]) -> int:
-    """The number of threads, one or all allowed, with which `work` runs faster; it is set.
+    """Set and return the number of threads, one or all allowed, with which `work` runs faster.
 
     On a busy machine two threads can be many times slower than one.
     """
@@ -69,14 +69,16 @@ def at_once(device: torch.device) -> int:
 def side_by_side(
     work: Callable[[Item], Result], items: Iterable[Item], device: torch.device, waiting: Callable[[], object]
 ) -> Iterator[Result]:
-    """Results of `work`, in the order of items, `at_once` of which are worked on at once, each with its own CPUs.
+    """Yield results of `work` in the order of items, working on `at_once` of them in parallel, each with its own CPUs.
 
-    An item is taken when a worker will soon be free, so they may end by the clock; one that takes long holds back the
-    results of those after it, but no worker. What raises in `work` or `waiting` is raised here; then, and when the
-    iterator is left, what has begun is awaited.
+    An item is taken when a worker will soon be free, so items may end by the clock. A slow one holds back the results
+    of those after it, but no worker. Errors of `work` and `waiting` are raised here; then, and when the iterator is
+    left, work that has begun is awaited.
 
     Args:
         work: called in threads; shares nothing that it changes.
+        items: to work on.
+        device: that decides how many are worked on at once.
         waiting: called in this thread, several times a second.
     """
     workers = at_once(device)

@@ -15,14 +15,14 @@ from naturalize.training.engine import memory_format
 
 PIXELS = 2**18  # of a batch: 256 images of 32 px, 32 of 90 px and more
 FEWEST = 32  # images in a batch
-BATCHES = 8  # for which images are read at once: threads that decode share them
+BATCHES = 8  # batches whose images are read at once: threads that decode share them
 
 
 @torch.no_grad()
 def fold(subnet: Subnet) -> Subnet:
-    """Put each batch norm into the convolution before it, in place: the same function in a quarter less time.
+    """Fold each batch norm into the convolution before it, in place: the same function in a quarter less time.
 
-    For a calibrated subnet that is only to answer: it cannot be saved any more.
+    This is for a calibrated subnet that only answers: it cannot be saved any more.
     """
     for module in list(subnet.modules()):
         if isinstance(module, ConvNorm) and isinstance(module.norm, nn.BatchNorm2d):
@@ -64,11 +64,15 @@ def logits_on(
     progress: Progress = silent,
     view: int = 0,
 ) -> Tensor:
-    """Logits `(len(rows), classes)`, on the CPU, of rows of images, some batches of which are in memory at a time.
+    """Logits `(len(rows), classes)`, on the CPU, of rows of images; a few batches are in memory at a time.
 
     Args:
-        images: rows, resolution and view to pixels, as `data.Pixels`.
+        network, device: the network, and the device that it is on.
+        images: function from rows, resolution and view to pixels, as `data.Pixels`.
+        rows: of the images.
         side: the resolution in pixels.
+        progress: called with every batch.
+        view: of the images.
     """
     most = BATCHES * images_at_once(side)
     parts = (images(rows[start : start + most], side, view) for start in range(0, len(rows), most))

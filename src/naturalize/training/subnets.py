@@ -29,9 +29,9 @@ class Subnets:
     """The subnets of a supernet, by architecture. The supernet's own statistics are neither read nor written.
 
     Args:
-        supernet: with the weights of now.
+        supernet: with the present weights.
         calibration: fixed training images.
-        device: that subnets are put on.
+        device: for the subnets.
         keeps_statistics: whether subnets keep the statistics of the weights, in place of those of calibration images.
     """
 

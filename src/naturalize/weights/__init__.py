@@ -37,7 +37,7 @@ IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 IMAGENET_SIDE = 224
 CLASSIFIER = "classifier.linear.weight"
 
-# What tells the families of Once-for-All files apart: the first convolution and its channels.
+# The families of Once-for-All files by what tells them apart: the first convolution and its channels.
 SIGNS = {
     ("first_conv.conv.weight", 16): "ofa-mbv3-w1.0",
     ("first_conv.conv.weight", 24): "ofa-mbv3-w1.2",
@@ -47,7 +47,7 @@ SIGNS = {
 
 # Supernets whose weights come with an installed package.
 PACKAGED: dict[str, Callable[[], Supernet]] = {"efficientnet-lite0": lite0_supernet}
-WITH_STATISTICS = frozenset(PACKAGED)  # whose batch norms hold true statistics of the largest network
+WITH_STATISTICS = frozenset(PACKAGED)  # their batch norms hold true statistics of the largest network
 UNPREPARED = frozenset({*PACKAGED, *LARGEST})  # of these only the largest network was trained
 
 
@@ -61,6 +61,7 @@ def published_supernet(name: str, progress: Progress = silent) -> Supernet:
 
     Args:
         name: of the supernet, or one in `LARGEST`.
+        progress: called while weights are fetched.
     """
     if name in PACKAGED:
         return PACKAGED[name]()
@@ -76,14 +77,14 @@ def published_supernet(name: str, progress: Progress = silent) -> Supernet:
 
 
 def with_classifier(name: str, progress: Progress = silent) -> Supernet:
-    """A supernet with its published weights that still tells the classes it was trained on. Raises `UserError`."""
+    """A supernet with its published weights and classifier. Raises `UserError` where there is no such classifier."""
     if has_published(name) and not has_bundled(name):
         return published_supernet(name, progress)
     raise UserError(f"{name} has no published classifier: a teacher needs one, as a run of naturalize has")
 
 
 def family_of_file(path: Path) -> str:
-    """The supernet's name of a Once-for-All file. Raises `UserError` for a file of anything else."""
+    """Name of the supernet of a Once-for-All file. Raises `UserError` for a file of anything else."""
     return family_of(read_tensors(path), path)
 
 
@@ -105,7 +106,7 @@ def has_subnets(path: Path) -> bool:
 
 
 def family_of(tensors: dict[str, Tensor], path: Path) -> str:
-    """The supernet's name that tensors look like."""
+    """Name of the supernet that a file's tensors belong to, by their first convolution. Raises `UserError`."""
     found = {canonical(key): tensor for key, tensor in tensors.items()}
     for (key, channels), name in SIGNS.items():
         if key in found and len(found[key]) == channels:
@@ -114,7 +115,7 @@ def family_of(tensors: dict[str, Tensor], path: Path) -> str:
 
 
 def imagenet_supernet(name: str, classes: int) -> Supernet:
-    """A new supernet for colour pictures, normalised as ImageNet's usually are."""
+    """A new supernet for colour pictures, with ImageNet's usual normalisation."""
     family = make_family(name, IMAGENET_SIDE)
     return Supernet(family, {TASK: Classification(classes).heads(family)}, IMAGENET_MEAN, IMAGENET_STD)
 
@@ -122,10 +123,10 @@ def imagenet_supernet(name: str, classes: int) -> Supernet:
 def transplant(target: Supernet, source: Supernet, classifier: bool = False) -> None:
     """Copy the bodies of `source` into `target`, and its first task's heads into those of every task.
 
-    Classifiers stay new unless they are wanted.
+    Classifiers stay new unless `classifier` is true.
 
-    First convolutions for colour are summed over colours where the target takes grey, those for grey spread over
-    colours where it takes colour: each answers to a grey picture as before. Raises `UserError` for another family.
+    A first convolution for colour is summed over colours where the target takes grey; one for grey is spread over
+    colours where it takes colour. Grey pictures give the same results as before. Raises `UserError` for another family.
     """
     if source.family.name != target.family.name:
         raise UserError(f"the weights are of {source.family.name}, not of {target.family.name}")

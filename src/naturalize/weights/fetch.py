@@ -25,7 +25,7 @@ REMEDY = "name another directory in the environment variable NATURALIZE_CACHE"
 
 
 def cache_directory() -> Path:
-    """Where fetched files are kept: NATURALIZE_CACHE, or naturalize/ in the user's cache."""
+    """The directory of fetched files: NATURALIZE_CACHE, or naturalize/ in the user's cache."""
     if chosen := os.environ.get("NATURALIZE_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "naturalize"
@@ -35,7 +35,9 @@ def fetched(file: Published, sources: tuple[str, ...] | None = None, progress: P
     """The file's path, after fetching it where it is not in the cache.
 
     Args:
+        file: to fetch.
         sources: addresses to try in order, in place of the file's own.
+        progress: called while bytes come in.
 
     Raises:
         UserError: where no source gave the right content; it says how to put the file there by hand.
@@ -55,7 +57,7 @@ def fetched(file: Published, sources: tuple[str, ...] | None = None, progress: P
                 with room_on_disk(part, remedy=REMEDY):
                     begun = part.exists()
                     download(source, part, progress)
-                    if begun and blob_id(part) != file.blob:  # what was there may be of another source
+                    if begun and blob_id(part) != file.blob:  # the earlier part may be from another source
                         part.unlink()
                         download(source, part, progress)
             except (OSError, http.client.HTTPException) as error:
@@ -74,7 +76,7 @@ def fetched(file: Published, sources: tuple[str, ...] | None = None, progress: P
 
 
 def checked(path: Path, file: Published) -> Path:
-    """A file of the cache, unless its content is another. Raises `UserError`."""
+    """The path of a cached file. Raises `UserError` where its content is not the published one."""
     if blob_id(path) != file.blob:
         raise UserError(f"{path} is not the published {file.name} (git blob {file.blob}): delete it and try again")
     return path
@@ -97,7 +99,7 @@ def locked(path: Path, progress: Progress):  # type: ignore[no-untyped-def]
 
 
 def download(source: str, part: Path, progress: Progress) -> None:
-    """Fetch what is missing of a file; raises the last attempt's error."""
+    """Fetch the missing bytes of a file, in a few attempts. Raises the error of the last one."""
     for attempt in range(ATTEMPTS):
         try:
             return download_rest(source, part, progress)
@@ -108,13 +110,13 @@ def download(source: str, part: Path, progress: Progress) -> None:
 
 
 def download_rest(source: str, part: Path, progress: Progress) -> None:
-    """One request for the bytes after those that are there already."""
+    """Request the bytes after those that are there already."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "naturalize"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         answer = urllib.request.urlopen(urllib.request.Request(source, headers=headers), timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # there is nothing after them: whole, or longer than the file
+        if error.code == 416 and have:  # there are none: the part is whole, or too long
             return
         raise
     with answer, part.open("ab" if answer.status == 206 else "wb") as file:

@@ -1,4 +1,4 @@
-"""Layouts of weights: under which names a file keeps what a supernet computes with.
+"""Layouts of weights: the names under which a file keeps the tensors of a supernet.
 
 A layout is a mapping from the supernet's names to the file's. Reading and writing use the same one, so they agree.
 """
@@ -26,7 +26,7 @@ IGNORED = ("num_batches_tracked",)
 
 
 def once_for_all(supernet: Supernet, body: int) -> Layout:
-    """Names in the checkpoints of the `ofa` package (github.com/mit-han-lab/once-for-all) of one body and its head."""
+    """Layout of one body and its head in checkpoints of the `ofa` package (github.com/mit-han-lab/once-for-all)."""
     layers, head = supernet.layers_of(body), supernet.head_of(body)
     ours, theirs = f"bodies.{body}.layers", f"heads.{TASK}.{body}"
     if isinstance(supernet.family, ResNet50):
@@ -62,7 +62,7 @@ def stem_of_resnet() -> dict[int, str]:
 
 
 def convolution(layer: ElasticConvNorm, ours: str, theirs: str, dynamic: bool) -> Layout:
-    """A convolution with its batch norm; the package wraps elastic ones once more, which shows in their names."""
+    """Layout of a convolution with its batch norm; the package wraps elastic ones once more, as their names show."""
     conv, norm = (f"{theirs}.conv.conv", f"{theirs}.bn.bn") if dynamic else (f"{theirs}.conv", f"{theirs}.bn")
     return {
         f"{ours}.weight": f"{conv}.weight",
@@ -75,7 +75,7 @@ def convolution(layer: ElasticConvNorm, ours: str, theirs: str, dynamic: bool) -
 
 
 def inverted_residual(layer: ElasticInvertedResidual, ours: str, theirs: str, dynamic: bool) -> Layout:
-    """An inverted residual."""
+    """Layout of an inverted residual."""
     layout: Layout = {}
     for name, their_name in (
         ("expand", "inverted_bottleneck"),
@@ -93,7 +93,7 @@ def inverted_residual(layer: ElasticInvertedResidual, ours: str, theirs: str, dy
 
 
 def bottleneck(layer: ElasticBottleneck, ours: str, theirs: str) -> Layout:
-    """A residual bottleneck."""
+    """Layout of a residual bottleneck."""
     layout: Layout = {}
     for name, their_name in (("reduce", "conv1"), ("conv", "conv2"), ("expand", "conv3"), ("shortcut", "downsample")):
         operator = getattr(layer, name)
@@ -103,18 +103,18 @@ def bottleneck(layer: ElasticBottleneck, ours: str, theirs: str) -> Layout:
 
 
 def canonical(name: str) -> str:
-    """A name of the `ofa` package without what its versions disagree on: `mobile_inverted_conv`, doubled wrappers."""
+    """A name of the `ofa` package without the parts that its versions disagree on, as doubled wrappers."""
     return re.sub(r"\b(conv|bn|linear)(\.\1)+\b", r"\1", name.replace(".mobile_inverted_conv.", ".conv."))
 
 
 def load_tensors(supernet: Supernet, tensors: Mapping[str, Tensor], layout: Layout, source: Path | str) -> None:
-    """Copy a file's tensors into the supernet, all or, where one does not fit, none.
+    """Copy a file's tensors into the supernet: all of them, or none where one does not fit.
 
-    A classifier of another number of classes stays as it is in the supernet: it is new for the data. A file without
-    any kernel map is of the largest network, trained alone: smaller kernels begin as the centres of its own.
+    For another number of classes, the supernet keeps its own classifier, which is new. A file without kernel maps holds
+    the largest network, trained alone: smaller kernels begin as the centres of its own.
 
     Raises:
-        UserError: naming what is missing, what is too many, or what has another shape.
+        UserError: naming tensors that are missing, too many, of another shape, or not finite.
     """
     found = {canonical(name): tensor for name, tensor in tensors.items() if not name.endswith(IGNORED)}
     wanted = {ours: canonical(theirs) for ours, theirs in layout.items() if has_maps(found) or not has_maps([theirs])}

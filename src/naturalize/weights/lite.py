@@ -42,7 +42,7 @@ def lite0_file() -> Path:
 def lite0_supernet() -> Supernet:
     """The supernet whose largest architecture computes what the published network does.
 
-    Its 3x3 kernels stand in the centre of 5x5 ones of zeros. The channels of expansions are in no order yet.
+    Its 3x3 kernels are in the centre of 5x5 ones of zeros. The channels of expansions are in no order yet.
     """
     family = make_family("efficientnet-lite0", 224)
     supernet = Supernet(family, {TASK: Classification(CLASSES).heads(family)}, MEAN, STD)
@@ -51,7 +51,7 @@ def lite0_supernet() -> Supernet:
 
 
 def renamed(supernet: Supernet, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The published tensors by the supernet's names, kernels as large as its own."""
+    """The published tensors by the supernet's names, with kernels padded to the size of its own."""
     state = supernet.state_dict()
 
     def operator(ours: str, conv: str, norm: str) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Published weights by name: which files a supernet needs, where they are, and how to know them again."""
+"""Published weights by name: the files that a supernet needs, their addresses and their checksums."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ FILES: dict[str, dict[int, Published]] = {
     "ofa-mbv3-w1.2": {1: MBV3_W12},
     "ofa-proxyless-w1.3": {0: PROXYLESS},
 }
-# networks that are the largest of a supernet, trained alone, to prepare it from: the supernet, and the file
+# largest networks of a supernet, trained alone, to prepare it from: the supernet, and the file
 LARGEST: dict[str, tuple[str, Published]] = {
     "ofa-d4-e6-k7": (
         "ofa-mbv3-w1.0",

@@ -1,4 +1,4 @@
-"""Files of weights, read without running anything in them: safetensors, and PyTorch's own with weights alone."""
+"""Files of weights, read without running any code in them: safetensors, and PyTorch's own with weights alone."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from naturalize.errors import UserError
 
-TORCH = (b"PK", b"\x80\x02")  # what PyTorch's files begin with, the newer kind and the older
+TORCH = (b"PK", b"\x80\x02")  # first bytes of PyTorch's files, of the newer kind and the older
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name; those below `state_dict` where it has such an entry.
 
     Raises:
-        UserError: for a file that is missing, truncated, none of weights, or that holds code.
+        UserError: for a file that is missing, truncated, without weights, or with code.
     """
     try:
         if path.suffix == ".safetensors":
