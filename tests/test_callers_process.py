@@ -33,7 +33,7 @@ def test_C11_generator_and_threads_are_as_before(bands, tmp_path, threads):
 
 
 def test_C11_so_they_are_after_photographs_were_looked_at(picture_maker, tmp_path, threads):
-    data = picture_maker(tmp_path / "photographs", 6, "cat", "dog")
+    data = picture_maker(tmp_path / "photographs", 20, "cat", "dog", size=(96, 80))
     torch.manual_seed(5)
     state = torch.get_rng_state()
     naturalize.check(str(data), listeners=())

@@ -59,7 +59,7 @@ def test_only_valid_allowed_and_new_architectures_are_measured(
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("options", [(1, 1), (2, 1), (2, 2)])
-@pytest.mark.parametrize("limit", [0.5, 2.0])
+@pytest.mark.parametrize("limit", [1.0, 2.0])
 def test_a_space_that_is_soon_used_up_ends_the_search(method: str, options: tuple[int, int], limit: float) -> None:
     space = SearchSpace("small", [Variable(f"v{i}", 0, count - 1) for i, count in enumerate(options)])
 

@@ -108,8 +108,8 @@ class SearchArchive:
         within = np.isfinite(values).all(axis=1)
         for column, name in enumerate(self.problem.objectives):
             within &= ~(values[:, column] > self.problem.limits.get(name, np.inf))
-        within[within] = self.problem.allowed(codes[within])
         rows = np.flatnonzero(within)
+        rows = rows[self.problem.allowed(codes[rows])]
         rows = rows[non_dominated(values[rows])] if len(rows) else rows
         return rows[np.argsort(values[rows, 0], kind="stable")]
 
