@@ -3,8 +3,8 @@
 # leaves a number of the device and a database of events in the user's cache. An environment variable that is set before
 # the import keeps it from writing.
 #
-# Seen: files under .cache/Microsoft/DeveloperTools/.onnxruntime with disable_telemetry_events(), none with
-# ORT_DISABLE_TELEMETRY=1 (a name that the library holds and its documentation did not mention).
+# Seen: "files in the home: 2 by disable_telemetry_events(), 0 by the environment variable"; they lie under
+# .cache/Microsoft/DeveloperTools/.onnxruntime. With CI in the environment the library writes nothing in any case.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -23,7 +23,7 @@ session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CP
 session.run(None, {"x": np.zeros(2, np.float32)})
 PY
 mkdir "$work/plain" "$work/off"
-env -u XDG_CACHE_HOME HOME="$work/plain" "$work/venv/bin/python" "$work/run.py"
+env -u XDG_CACHE_HOME -u CI HOME="$work/plain" "$work/venv/bin/python" "$work/run.py"
 env -u XDG_CACHE_HOME HOME="$work/off" ORT_DISABLE_TELEMETRY=1 "$work/venv/bin/python" "$work/run.py"
 plain=$(find "$work/plain" -type f | wc -l)
 off=$(find "$work/off" -type f | wc -l)

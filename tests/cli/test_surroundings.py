@@ -223,7 +223,8 @@ def test_N04_nothing_is_written_to_the_users_home(finished: Finished, tmp_path: 
     work.mkdir()
     (work / "photos").symlink_to(finished.photos)
     finished.copy(work / "run")
-    env = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")} | {"HOME": str(home)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_") and name != "CI"}
+    env = kept | {"HOME": str(home)}  # under CI onnxruntime writes nothing in any case
     done = naturalize(*command.split(), cwd=work, env=env)
     assert done.code == 0, done.err
     assert content_of(home) == {}

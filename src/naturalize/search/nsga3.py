@@ -134,7 +134,7 @@ class Evaluations:
     def __call__(self, codes: Codes) -> tuple[Floats, Floats]:
         """Objectives `(n, m)`, and excess over the limits `(n, r)`, which is positive where a limit is not met.
 
-        Raises `ValueError` for a value that is not finite: pymoo would drop the whole front without a word.
+        Raises `ValueError` for a value that is not finite: one makes pymoo's whole front a single row.
         """
         rows = [tuple(row) for row in codes.tolist()]
         new = list(dict.fromkeys(row for row in rows if row not in self._known))
