@@ -9,7 +9,9 @@ Choices: 70% of the training pictures are used, the other 30% answer; no test pi
   resolutions: norms as published for every subnet; relative to them by kernel and expansion (`warm_start.fit_block`);
   these moved by a quarter and by half towards those of 256 of the user's pictures at that resolution; towards those of
   256 pictures of something else (clothing, or dtd10 for clothing) altogether; re-estimated on the user's, after scale
-  and shift changed so that the largest keeps its function.
+  and shift changed so that the largest keeps its function; and norms of another kind, over groups of 8 channels of each
+  picture (Wu & He, ECCV 2018), scale and shift of each channel fitted so that means and variances of its answers on
+  these 256 pictures stay those of the norms by option.
 - draws: training for the same number of multiply-adds, with kept statistics: the whole network at random resolutions;
   the whole with more or less left out; both in turn; uniform architectures. Hypervolume of the whole networks, and of
   them with 90 others that are the same for all ways; reference 90% and a tenth more than the largest.
@@ -18,6 +20,7 @@ Choices: 70% of the training pictures are used, the other 30% answer; no test pi
 import argparse
 import copy
 import math
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -42,6 +45,7 @@ from naturalize.weights import published_supernet, transplant
 
 SEED, HELD_OUT, BATCH = 100, 0.3, 64
 FIT, FIT_SIDE = 128, 96
+OF_A_GROUP = 8  # channels
 CPU = torch.device("cpu")
 
 
@@ -103,6 +107,43 @@ def moved(network: subnet.Subnet, pixels: torch.Tensor, share: float) -> subnet.
     return network
 
 
+def grouped(network: subnet.Subnet, pixels: torch.Tensor) -> subnet.Subnet:
+    """The network with group norms, whose answers to pixels have the mean and variance by channel that they had."""
+    network = network.to(memory_format=torch.channels_last).eval()
+    wanted: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def look(name: str, _: nn.Module, __: object, answer: torch.Tensor) -> None:
+        wanted[name] = moments(answer)
+
+    def fit(name: str, norm: nn.Module, __: object, answer: torch.Tensor) -> torch.Tensor:
+        (mean, variance), (own_mean, own_variance) = wanted[name], moments(answer)
+        norm.weight.copy_((variance / own_variance.clamp_min(norm.eps)).sqrt())
+        norm.bias.copy_(mean - own_mean * norm.weight)
+        return answer * norm.weight[:, None, None] + norm.bias[:, None, None]
+
+    norms = {name: module for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    with torch.no_grad():
+        answer_with(network, pixels, {module: partial(look, name) for name, module in norms.items()})
+        others = {name: nn.GroupNorm(n.num_features // OF_A_GROUP, n.num_features) for name, n in norms.items()}
+        for name, norm in others.items():
+            network.set_submodule(name, norm)
+        answer_with(network, pixels, {norm: partial(fit, name) for name, norm in others.items()})
+    return network
+
+
+def moments(answer: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance by channel."""
+    return answer.mean((0, 2, 3)), answer.var((0, 2, 3), correction=0)
+
+
+def answer_with(network: nn.Module, pixels: torch.Tensor, hooks: dict[nn.Module, Callable[..., object]]) -> None:
+    """One pass, with a forward hook on each of some modules."""
+    handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
+    network(pixels)
+    for handle in handles:
+        handle.remove()
+
+
 def statistics(work: Work) -> list[dict[str, object]]:
     """The table of probes."""
     general = Work("dtd10" if work.name == "clothing" else "clothing").train
@@ -140,6 +181,7 @@ def statistics(work: Work) -> list[dict[str, object]]:
                 "moved by 1/2": work.probe_error(moved(by_option.extract(arch), pixels, 0.5), side),
                 "of others": work.probe_error(moved(by_option.extract(arch), others, 1.0), side),
                 "re-estimated": work.probe_error(calibrate(own.extract(arch), pixels), side),
+                "group norms": work.probe_error(grouped(by_option.extract(arch), pixels), side),
             }
             rows.append(row)
             print("  ".join(f"{v:.1f}" if isinstance(v, float) else str(v) for v in row.values()), flush=True)
