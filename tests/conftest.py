@@ -1,16 +1,21 @@
 """What tests share: where the project's real data are, small supernets, learnable pictures."""
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import naturalize  # noqa: F401  (before torch, whose threads it makes sleep while they wait)
 import runs
 from naturalize.data import open_data
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores
+    torch.set_num_threads(1)
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
 

@@ -8,6 +8,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import naturalize
+from naturalize import schedule
 
 STEPS = ("transfer", "check", "prepare", "open_run", "finetune", "export", "predict", "finish", "resume")
 SEARCH = ("evaluations", "hypervolume", "loop", "methods", "nsga3", "problem", "survival")
@@ -24,6 +25,8 @@ def failures(tests):
 
 def test_the_public_functions_examples_run_one_after_the_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(schedule, "INITIAL", 12)
+    monkeypatch.setattr(schedule, "NEW", 6)
     (tmp_path / "pictures").mkdir()
     zero = 16 * load_digits().images[0]
     Image.fromarray(zero.clip(0, 255).astype("uint8")).save(tmp_path / "pictures" / "zero.png")

@@ -53,8 +53,10 @@ def test_a_network_that_became_better_takes_the_place_of_the_old_one(bands, run)
     assert (run / after["weights"]).read_bytes() != weights
     card = json.loads((run / after["weights"]).with_suffix(".json").read_text(encoding="utf-8"))
     assert (card["val_error"], card["test_error"]) == (after["val_error"], after["test_error"])
-    others = [name for name in before if name != chosen["architecture"]]
-    assert all(front_of(run)[name] == before[name] for name in others)
+    left = front_of(run)
+    for name in before.keys() - {chosen["architecture"]}:
+        assert left.get(name, before[name]) == before[name]
+        assert name in left or before[name]["val_error_views"] >= after["val_error_views"], "what is dominated by now"
 
 
 def test_a_network_that_did_not_is_left_as_it_was(bands, run, monkeypatch):
@@ -237,7 +239,7 @@ def test_C7_a_finished_result_stays_when_what_goes_on_is_stopped(bands, run):
 
 def test_C1_ending_a_run_early_leaves_its_clock_as_it_is(bands, tmp_path):
     run = tmp_path / "run"
-    command("transfer", bands, *SMALL, "--out", run, signals="measure:4:SIGTERM", code=143)
+    command("transfer", bands, *SMALL, "--out", run, signals="adapt:3:SIGTERM", code=143)
     before = clock_of(run)
     naturalize.finish(run, data=str(bands), listeners=())
     assert clock_of(run) == before
@@ -276,7 +278,7 @@ def test_X11_a_job_that_was_damaged_begins_anew(bands, run):
     assert not (run / "finetuning").exists()
 
 
-@pytest.mark.parametrize("how_many", [1, None])
+@pytest.mark.parametrize("how_many", [1, 2])
 def test_C19_the_front_is_one_after_finetuning(bands, run, how_many):
     """Also where two of those that were trained are now each other's rivals."""
     chosen = sorted(front_of(run), key=lambda text: front_of(run)[text]["madds"])[::-1][:how_many]

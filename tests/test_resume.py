@@ -154,7 +154,7 @@ def test_R02_a_finished_run_says_so_and_more_iterations_go_on_with_a_new_cosine(
     assert more[0][4] == pytest.approx(peak)
     assert more[-1][4] < 0.1 * peak
     assert set(before["measurements"]) <= runs.measured(run)
-    assert dict(runs.rows(run, "SELECT name, value FROM decisions"))["adapt 2"].startswith("[0.0, 1.0")
+    assert dict(runs.rows(run, "SELECT name, value FROM decisions"))["adapt 2"].startswith('{"start": 0.0, "end": 1.0')
     front = front_of(run)
     assert (front["state"], front["weights_version"]) == ("finished", 3)
 

@@ -351,12 +351,10 @@ def test_N12_nothing_public_reshapes_what_it_gets() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_N12_a_search_that_is_told_failures_alone_goes_on(method: str) -> None:
     searcher = make_searcher(method, SearchProblem(SPACE, ["loss", "other"]), 0)
-    asked = 0
-    for _ in range(8):
+    for turn in range(8):
         codes = searcher.ask(20)
-        asked += len(codes)
+        assert len(codes) == 20 or (turn and len(codes)), "one at a time where its first design is asked"
         searcher.tell(codes, np.full((len(codes), 2), np.nan))
-    assert asked >= 100
 
 
 @pytest.mark.parametrize(("method", "most"), [("auto", 35), ("nat", 43)])

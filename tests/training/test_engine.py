@@ -8,6 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from torch.nn import functional as F
 
+from naturalize.training import engine
 from naturalize.training.engine import at_once, make_fabric, memory_format, side_by_side
 
 CPU = torch.device("cpu")
@@ -102,10 +103,17 @@ def test_a_stop_while_waiting_is_raised_at_once(two_cpus: None) -> None:
         list(side_by_side(lambda item: over.wait(10), range(8), CPU, stop))
 
 
-def test_the_fabric_says_nothing_of_its_precision(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_fabric_says_nothing_of_its_precision(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_a_gpu_has_it(**options: object) -> Fabric:
+        return Fabric(accelerator="cpu", precision="bf16-mixed")
+
+    monkeypatch.setattr(engine, "Fabric", as_a_gpu_has_it)
     make_fabric()
-    Fabric(accelerator="cpu", precision="bf16-mixed")  # as a GPU has it
     assert not caplog.records
+    as_a_gpu_has_it()
+    assert caplog.records, "what a caller's own Fabric says is told as before"
 
 
 def test_channels_come_last_on_a_cpu_only() -> None:

@@ -16,7 +16,7 @@ from naturalize.errors import UserError
 from naturalize.objectives import COST, DEFAULT, ERROR
 from naturalize.search import SearchArchive, search
 from naturalize.search.evaluations import Evaluate
-from naturalize.search.methods import AUTO, MakeSearcher
+from naturalize.search.methods import AUTO, GUIDED, MakeSearcher
 from naturalize.search.problem import Function
 from naturalize.space import Codes, SearchSpace, Variable
 
@@ -69,7 +69,7 @@ class Truth:
             exact=self.exact,
             limits=self.limits,
             candidates=self.candidates,
-            known=self.known,
+            known=self.known if method in GUIDED else (),
             method=method,
             evaluations=evaluations,
             seed=seed,
