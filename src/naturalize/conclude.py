@@ -222,9 +222,8 @@ def verdict(front: Front, untested: int = 0, carried: int = 0, balanced: bool = 
     networks, found = front["networks"], []
     published = sum(network["origin"] == PUBLISHED for network in networks)
     if untested:
-        found.append(
-            f"{untested} network{'s' * (untested != 1)} of the front had to be left out: there was no time to test more"
-        )
+        left_out = plural(untested, "network")
+        found.append(f"{left_out} of the front had to be left out: there was no time to test more")
     if front["weights_version"] == NO_VERSION:
         found.append(
             "nothing was trained: these are the published network at several resolutions, with a classifier for your "
@@ -236,7 +235,7 @@ def verdict(front: Front, untested: int = 0, carried: int = 0, balanced: bool = 
             "for your pictures: nothing that was trained is better there. A larger --budget gives training more time"
         )
     if len(networks) < FEW_NETWORKS:
-        number = f"{len(networks)} network{'s' * (len(networks) != 1)}"
+        number = plural(len(networks), "network")
         found.append(f"only {number} on the front: a larger --budget, more pictures or a quieter machine give more")
     if carried:
         found.append(f"{plural(carried, 'network')} that had been fine-tuned before stayed as {IT[carried == 1]}")

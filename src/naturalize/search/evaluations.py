@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from naturalize.errors import UserError
 from naturalize.search.hypervolume import hypervolume
-from naturalize.search.problem import Floats, SearchProblem, checked_codes
+from naturalize.search.problem import Floats, SearchProblem
 from naturalize.search.survival import non_dominated
 from naturalize.space import Codes
 
@@ -94,10 +94,9 @@ class SearchArchive:
 
         Raises `UserError` for other shapes, and for codes that are no architectures of the space.
         """
-        codes, values = checked_codes(self.problem.space, codes, "codes"), np.asarray(values, dtype=np.float64)
-        wanted = (len(codes), len(self.problem.objectives))
-        if values.shape != wanted or len(reasons) != len(codes):
-            raise UserError(f"values have the shape {wanted} and a reason each, not {values.shape} and {len(reasons)}")
+        codes, values = self.problem.checked(codes, values)
+        if len(reasons) != len(codes):
+            raise UserError(f"reasons have the shape {(len(codes),)}, not {(len(reasons),)}")
         rows = list(map(tuple, codes.tolist()))
         self.rows += map(Evaluated, rows, map(tuple, values.tolist()), reasons)
         self.suspects = [code for code in self.suspects if code not in rows]

@@ -94,6 +94,18 @@ class SearchProblem:
             raise UserError(f"the exact function {name} gave {values[~np.isfinite(values)][0]} for {first}")
         return values
 
+    def checked(self, codes: Any, values: Any) -> tuple[Codes, Floats]:
+        """Architectures and their objectives from outside as arrays `(n, d)` and `(n, m)`.
+
+        Raises `UserError` for other shapes, and for codes that are no architectures of the space.
+        """
+        codes, values = checked_codes(self.space, codes, "codes"), np.asarray(values, dtype=np.float64)
+        wanted = (len(codes), len(self.objectives))
+        if values.shape != wanted:
+            columns = ", ".join(self.objectives)
+            raise UserError(f"values have the shape {wanted}, columns {columns}, not {values.shape}")
+        return codes, values
+
     def allowed(self, codes: Codes) -> NDArray[np.bool_]:
         """Whether each architecture is within the limits on exact functions. Shapes: `(n, d) -> (n,)`."""
         allowed = np.ones(len(codes), dtype=bool)

@@ -7,8 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from naturalize import rng
-from naturalize.errors import UserError
-from naturalize.search.problem import Floats, SearchProblem, checked_codes
+from naturalize.search.problem import Floats, SearchProblem
 from naturalize.search.survival import HUGE
 from naturalize.space import Codes, unique_rows
 
@@ -57,12 +56,7 @@ class Searcher(ABC):
 
         Raises `UserError` for other shapes, and for codes that are no architectures of the space.
         """
-        codes = checked_codes(self.problem.space, codes, "codes")
-        values = np.asarray(values, dtype=np.float64)
-        wanted = (len(codes), len(self.problem.objectives))
-        if values.shape != wanted:
-            columns = ", ".join(self.problem.objectives)
-            raise UserError(f"values have the shape {wanted}, columns {columns}, not {values.shape}")
+        codes, values = self.problem.checked(codes, values)
         for row in map(tuple, codes.tolist()):
             self._pending.pop(row, None)
             self._known.add(row)
