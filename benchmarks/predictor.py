@@ -23,7 +23,8 @@ from scipy.interpolate import RBFInterpolator
 from scipy.stats import kendalltau
 
 from naturalize.objectives.exact import stage_counts
-from naturalize.predictor import PREDICTORS, RBFEnsemble, make
+from naturalize.predictor import PREDICTORS, make
+from naturalize.predictor.rbf import RBFEnsemble
 from naturalize.supernet import make_family
 from naturalize.tasks import Classification
 

@@ -18,6 +18,8 @@ from naturalize.run import read_events
 from naturalize.run.checkpoints import Checkpoints
 from runs import SMALL, command
 
+SHORT = "10s"  # enough for a network of `bands`; the command's own minimum is longer
+
 
 @pytest.fixture(scope="module")
 def finished(bands, tmp_path_factory):
@@ -27,7 +29,8 @@ def finished(bands, tmp_path_factory):
 
 
 @pytest.fixture
-def run(finished, tmp_path):
+def run(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("naturalize.run.settings.MINIMUM_BUDGET_S", 10)
     shutil.copytree(finished, tmp_path / "run")
     return tmp_path / "run"
 
@@ -65,7 +68,7 @@ def test_a_network_that_did_not_is_left_as_it_was(bands, run, monkeypatch):
     monkeypatch.setattr(finetuning, "RATE", 0.0)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.suffix in (".safetensors", ".json")}
     told = []
-    naturalize.finetune(run, budget="30s", data=str(bands), listeners=[told.append])
+    naturalize.finetune(run, budget=SHORT, data=str(bands), listeners=[told.append])
     (event,) = (event for event in told if event["event"] == "finetuned")
     assert not event["kept"]
     assert {path: path.read_bytes() for path in before} == before
@@ -80,7 +83,7 @@ def test_killed_while_the_new_network_is_tested_the_old_one_is_still_there(bands
     before = front_of(run)
     smallest = min(before, key=lambda text: before[text]["madds"])
     for listeners in ([killed], ()):
-        options = {"architectures": [smallest], "budget": "30s", "data": str(bands), "listeners": listeners}
+        options = {"architectures": [smallest], "budget": SHORT, "data": str(bands), "listeners": listeners}
         if listeners:
             with pytest.raises(SystemExit):
                 naturalize.finetune(run, **options)
@@ -133,18 +136,18 @@ def stopped_at(run, bands, step, **options):
 
 def test_C1_the_transfers_clock_stands_still(bands, run):
     before = clock_of(run)
-    naturalize.finetune(run, budget="30s", data=str(bands), listeners=())
+    naturalize.finetune(run, budget=SHORT, data=str(bands), listeners=())
     assert clock_of(run) == before
     assert not (run / "finetuning").exists()
 
 
 def test_C6_a_stopped_job_goes_on_where_it_was_and_ends_in_its_budget(bands, run):
     (smallest, largest) = sorted(front_of(run).values(), key=lambda n: n["madds"])[:: len(front_of(run)) - 1]
-    options = {"architectures": [smallest["architecture"], largest["architecture"]], "budget": "30s"}
+    options = {"architectures": [smallest["architecture"], largest["architecture"]], "budget": SHORT}
     stopped_at(run, bands, 500, **options)
     job = json.loads((run / "finetuning" / "job.json").read_text(encoding="utf-8"))
     assert job["done"] == []
-    assert 0 < job["used_s"] < 30
+    assert 0 < job["used_s"] < 10
     steps = [int(event["step"]) for event in read_events(run / "events.jsonl") if event["event"] == "epoch"]
     checkpoint = Checkpoints(run / "finetuning" / smallest["architecture"])
     trained = checkpoint.load(checkpoint.latest())[2]["training"]
@@ -153,14 +156,14 @@ def test_C6_a_stopped_job_goes_on_where_it_was_and_ends_in_its_budget(bands, run
     before = time.monotonic()
     told = []
     naturalize.finetune(run, data=str(bands), listeners=[told.append], **options)
-    assert job["used_s"] + time.monotonic() - before < 30 + 15
+    assert job["used_s"] + time.monotonic() - before < 10 + 15
     assert [event["architecture"] for event in told if event["event"] == "finetuned"] == options["architectures"]
     assert not (run / "finetuning").exists()
 
 
 def test_C6_what_was_delivered_before_a_stop_is_kept_and_not_trained_again(bands, run):
     (smallest, largest) = sorted(front_of(run).values(), key=lambda n: n["madds"])[:: len(front_of(run)) - 1]
-    options = {"architectures": [smallest["architecture"], largest["architecture"]], "budget": "30s"}
+    options = {"architectures": [smallest["architecture"], largest["architecture"]], "budget": SHORT}
 
     def stop_second(event):
         if event["event"] == "finetuned":
@@ -182,14 +185,14 @@ def test_C6_what_was_delivered_before_a_stop_is_kept_and_not_trained_again(bands
 
 def test_C6_another_job_than_the_one_under_way_is_refused(bands, run):
     smallest = min(front_of(run).values(), key=lambda n: n["madds"])["architecture"]
-    stopped_at(run, bands, 300, architectures=[smallest], budget="30s")
-    with pytest.raises(UserError, match=f"the fine-tuning of {smallest} in 30s is under way"):
+    stopped_at(run, bands, 300, architectures=[smallest], budget=SHORT)
+    with pytest.raises(UserError, match=f"the fine-tuning of {smallest} in 10s is under way"):
         naturalize.finetune(run, data=str(bands), budget="40s", architectures=[smallest], listeners=())
 
 
 def test_C7_a_run_that_goes_on_keeps_what_was_finetuned(bands, run):
     smallest = min(front_of(run).values(), key=lambda n: n["madds"])["architecture"]
-    naturalize.finetune(run, data=str(bands), budget="30s", architectures=[smallest], listeners=())
+    naturalize.finetune(run, data=str(bands), budget=SHORT, architectures=[smallest], listeners=())
     tuned = front_of(run)[smallest]
     weights = (run / tuned["weights"]).read_bytes()
     naturalize.resume(run, iterations=2, data=str(bands), listeners=())
@@ -204,7 +207,7 @@ def test_C7_so_does_one_with_a_last_adaptation_which_no_error_can_judge(bands, r
     from naturalize import testing
 
     smallest = min(front_of(run).values(), key=lambda n: n["madds"])["architecture"]
-    naturalize.finetune(run, data=str(bands), budget="30s", architectures=[smallest], listeners=())
+    naturalize.finetune(run, data=str(bands), budget=SHORT, architectures=[smallest], listeners=())
     tuned = front_of(run)[smallest]
     monkeypatch.setattr(testing, "one_version", lambda front: False)
     worse = json.loads((run / "front.json").read_text(encoding="utf-8"))
@@ -250,7 +253,7 @@ def test_C6_a_job_that_was_all_delivered_goes_on_although_its_network_has_left_t
     """Killed between its last front and its end: what `--require` chose then is not chosen again."""
     from naturalize import finetuning
 
-    options = {"require": "params<100M", "budget": "30s", "data": str(bands), "listeners": ()}
+    options = {"require": "params<100M", "budget": SHORT, "data": str(bands), "listeners": ()}
     with monkeypatch.context() as patch:
         patch.setattr(finetuning.Job, "forget", lambda job: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
@@ -269,12 +272,12 @@ def test_C6_a_job_that_was_all_delivered_goes_on_although_its_network_has_left_t
 
 def test_X11_a_job_that_was_damaged_begins_anew(bands, run):
     smallest = min(front_of(run).values(), key=lambda n: n["madds"])["architecture"]
-    stopped_at(run, bands, 300, architectures=[smallest], budget="30s")
+    stopped_at(run, bands, 300, architectures=[smallest], budget=SHORT)
     path = run / "finetuning" / "job.json"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace('"budget_s": 30.0', '"budget_s": 70.0'), encoding="utf-8")
+    path.write_text(text.replace('"budget_s": 10.0', '"budget_s": 70.0'), encoding="utf-8")
     assert path.read_text(encoding="utf-8") != text
-    naturalize.finetune(run, data=str(bands), architectures=[smallest], budget="30s", listeners=())
+    naturalize.finetune(run, data=str(bands), architectures=[smallest], budget=SHORT, listeners=())
     assert not (run / "finetuning").exists()
 
 
@@ -282,7 +285,7 @@ def test_X11_a_job_that_was_damaged_begins_anew(bands, run):
 def test_C19_the_front_is_one_after_finetuning(bands, run, how_many):
     """Also where two of those that were trained are now each other's rivals."""
     chosen = sorted(front_of(run), key=lambda text: front_of(run)[text]["madds"])[::-1][:how_many]
-    naturalize.finetune(run, data=str(bands), budget=f"{30 * len(chosen)}s", architectures=chosen, listeners=())
+    naturalize.finetune(run, data=str(bands), budget=f"{10 * len(chosen)}s", architectures=chosen, listeners=())
     networks = list(front_of(run).values())
     assert networks
     for one in networks:
@@ -292,5 +295,5 @@ def test_C19_the_front_is_one_after_finetuning(bands, run, how_many):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: elsewhere everything is on one device")
 def test_C2_a_network_is_finetuned_where_the_supernet_is(bands, run):
-    naturalize.finetune(run, budget="30s", listeners=())
+    naturalize.finetune(run, budget=SHORT, listeners=())
     assert naturalize.open_run(run).best().module()(torch.zeros(1, 1, 8, 8)).device.type == "cpu"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from naturalize.objectives.exact import Exact, stage_counts
-from naturalize.predictor import FULL, Encoding
+from naturalize.predictor.encoding import Encoding
+from naturalize.predictor.making import FULL
 from naturalize.space import SearchSpace, Variable
 from naturalize.supernet import FAMILIES, make_family
 from naturalize.tasks import Classification

@@ -8,8 +8,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern, WhiteKernel
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from naturalize.predictor import GaussianProcess
-from naturalize.predictor.gaussian_process import LogPosterior, Target
+from naturalize.predictor.gaussian_process import GaussianProcess, LogPosterior, Target
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from naturalize.errors import UserError
 from naturalize.objectives.exact import stage_counts
-from naturalize.predictor import PREDICTORS, BestPredictor, MultiLayerPerceptron, make
+from naturalize.predictor import PREDICTORS, make
+from naturalize.predictor.best import BestPredictor
+from naturalize.predictor.making import MAKERS
+from naturalize.predictor.perceptron import MultiLayerPerceptron
 from naturalize.space import SearchSpace, Variable
 from naturalize.supernet import make_family
 from naturalize.tasks import Classification
@@ -24,6 +27,10 @@ from naturalize.tasks import Classification
 )
 def test_follows_the_contract_of_scikit_learn(estimator, check):  # type: ignore[no-untyped-def]
     check(estimator)
+
+
+def test_every_name_has_its_maker() -> None:
+    assert list(MAKERS) == list(PREDICTORS)
 
 
 @pytest.mark.parametrize("name", PREDICTORS)

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from naturalize.predictor import RBF, RBFEnsemble, held_out_rank_correlation
-from naturalize.predictor.rbf import draw_subsets
+from naturalize.predictor.held_out import held_out_rank_correlation
+from naturalize.predictor.rbf import RBF, RBFEnsemble, draw_subsets
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from naturalize.predictor import RBFEnsemble
+from naturalize.predictor.rbf import RBFEnsemble
 from naturalize.search import hypervolume, non_dominated, propose
 from naturalize.space import Codes, SearchSpace, Variable, unique_rows
 from naturalize.study.truths import fitted_error

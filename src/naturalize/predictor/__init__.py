@@ -1,78 +1,30 @@
 """Predictors: scikit-learn regressors from codes to error, fitted anew in every iteration on few measurements.
 
-Each is an encoding and a regressor in a pipeline. A regressor follows scikit-learn's contract to the letter
-(`check_estimator` proves it), and predicts many architectures at once. A new one is one line in `PREDICTORS`.
+A regressor follows scikit-learn's contract to the letter (`check_estimator` proves it), and predicts many architectures
+at once. A new one is a name in `PREDICTORS` and a line in `making.MAKERS`.
+
+This file imports no scikit-learn, which takes a second or more: so the search library and the command line start at
+once, and only what fits a predictor waits for it.
 """
 
-from collections.abc import Callable, Sequence
+from __future__ import annotations
 
-from sklearn.base import RegressorMixin
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeRegressor
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from naturalize.errors import unknown
-from naturalize.predictor.best import BestPredictor
-from naturalize.predictor.encoding import Counts, Encoding
-from naturalize.predictor.gaussian_process import GaussianProcess
-from naturalize.predictor.held_out import held_out_rank_correlation
-from naturalize.predictor.perceptron import MultiLayerPerceptron
-from naturalize.predictor.rbf import RBF, RBFEnsemble
 from naturalize.space import SearchSpace
 
-__all__ = [
-    "PREDICTORS",
-    "RBF",
-    "WITH_SPREAD",
-    "BestPredictor",
-    "Counts",
-    "Encoding",
-    "GaussianProcess",
-    "MultiLayerPerceptron",
-    "RBFEnsemble",
-    "held_out_rank_correlation",
-    "make",
-]
+if TYPE_CHECKING:
+    from sklearn.base import RegressorMixin
 
-FULL = ("base", "sums", "one-hot", "counts")
+Counts = Callable[[Any], NDArray[np.float64]]
+"""A function from codes `(n, d)` to known numbers of each architecture, `(n,)` or `(n, k)`, as counts by stage."""
 
-
-def process_on_all(space: SearchSpace, counts: Sequence[Counts], seed: int) -> Pipeline:
-    """A Gaussian process on all known numbers, a length-scale for each kind of them; arguments as of `make`."""
-    encoding = Encoding(space, FULL, counts)
-    kinds = encoding.fit(space.corners()).kinds_
-    return make_pipeline(encoding, StandardScaler(), GaussianProcess(groups=kinds, warm_start=True))
-
-
-def on_raw_codes(regressor: RegressorMixin, space: SearchSpace) -> Pipeline:
-    """A regressor on codes scaled to [0, 1], as in the paper."""
-    return make_pipeline(Encoding(space, ("raw",)), regressor)
-
-
-def multi_layer_perceptron(space: SearchSpace, counts: Sequence[Counts], seed: int) -> Pipeline:
-    """A perceptron with two hidden layers on raw codes, targets standardised; arguments as of `make`."""
-    layers = MultiLayerPerceptron(
-        hidden_layer_sizes=(100, 100), solver="lbfgs", alpha=1.0, max_iter=500, random_state=seed
-    )
-    return on_raw_codes(TransformedTargetRegressor(layers, transformer=StandardScaler()), space)
-
-
-def better(space: SearchSpace, counts: Sequence[Counts], seed: int) -> BestPredictor:
-    """The better of the Gaussian process and the paper's ensemble, chosen by each fit; arguments as of `make`."""
-    names = "gaussian-process", "rbf-ensemble"
-    return BestPredictor([(name, PREDICTORS[name](space, counts, seed)) for name in names], random_state=seed)
-
-
-Maker = Callable[[SearchSpace, Sequence[Counts], int], RegressorMixin]
-PREDICTORS: dict[str, Maker] = {
-    "auto": better,
-    "cart": lambda space, counts, seed: on_raw_codes(DecisionTreeRegressor(random_state=seed), space),
-    "gaussian-process": process_on_all,
-    "mlp": multi_layer_perceptron,
-    "rbf": lambda space, counts, seed: on_raw_codes(RBF(), space),
-    "rbf-ensemble": lambda space, counts, seed: on_raw_codes(RBFEnsemble(random_state=seed), space),
-}
+PREDICTORS = ("auto", "cart", "gaussian-process", "mlp", "rbf", "rbf-ensemble")
 
 WITH_SPREAD = ("auto", "gaussian-process", "rbf-ensemble")
 """Predictors that give a standard deviation too: `predict(codes, return_std=True)`."""
@@ -92,4 +44,6 @@ def make(name: str, space: SearchSpace, seed: int, counts: Sequence[Counts] = ()
     """
     if name not in PREDICTORS:
         raise unknown("predictor", name, PREDICTORS)
-    return PREDICTORS[name](space, counts, seed)
+    from naturalize.predictor.making import MAKERS
+
+    return MAKERS[name](space, counts, seed)

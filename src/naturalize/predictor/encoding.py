@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from naturalize.errors import UserError
+from naturalize.predictor import Counts
 from naturalize.space import SearchSpace
 
 Floats = NDArray[np.float64]
-Counts = Callable[[Any], Floats]
-"""A function from codes `(n, d)` to known numbers of each architecture, `(n,)` or `(n, k)`, as counts by stage."""
 
 Column = tuple[str, dict[int, Floats]]
 """A kind, and for each variable involved the number of each of its options; the numbers of a row are added up."""

@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
@@ -91,11 +90,12 @@ class Genetic(Searcher):
             "sampling": self.initial(self.population).astype(np.float64),
             **variation.operators(space),
         }
-        self.algorithm = (
-            NSGA3(reference_directions(n_objectives, self.population), **options)
-            if many_objectives
-            else NSGA2(**options)
-        )
+        if many_objectives:
+            self.algorithm = NSGA3(reference_directions(n_objectives, self.population), **options)
+        else:
+            from pymoo.algorithms.moo.nsga2 import NSGA2  # brings all of scipy.spatial
+
+            self.algorithm = NSGA2(**options)
         empty = Problem(n_var=len(space), n_obj=n_objectives, xl=space.lower - 0.5, xu=space.upper + 0.5)
         self.algorithm.setup(empty, termination=("n_gen", np.inf), seed=rng.integer(seed, "genetic"))
         self.generation: Codes = np.empty((0, len(space)), dtype=np.int64)

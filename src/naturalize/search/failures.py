@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier
 
 from naturalize.search.problem import Floats
 from naturalize.space import Codes
@@ -26,6 +25,8 @@ def chance_of_failure(measured: Codes, failed: Codes, seed: int) -> Callable[[Co
     """
     if min(len(measured), len(failed)) < FEWEST:
         return None
+    from sklearn.ensemble import RandomForestClassifier  # slow to import, seldom needed
+
     forest = RandomForestClassifier(TREES, random_state=seed).fit(
         np.concatenate([measured, failed]), np.repeat([False, True], [len(measured), len(failed)])
     )

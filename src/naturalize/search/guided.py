@@ -101,7 +101,9 @@ class Guided(Searcher):
         some = np.linspace(0, len(self.codes) - 1, min(len(self.codes), PAIRS)).astype(int)
         values = self.values[some, self.problem.column(name)]
         seed = rng.integer(self.seed, "rank correlation", self.step)
-        return predictors.held_out_rank_correlation(self.unfitted(name), self.codes[some], values, seed)
+        from naturalize.predictor.held_out import held_out_rank_correlation  # scikit-learn is slow to import
+
+        return held_out_rank_correlation(self.unfitted(name), self.codes[some], values, seed)
 
     def unfitted(self, name: str) -> Any:
         """A new predictor of a measured objective."""
