@@ -6,10 +6,9 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from naturalize.errors import UserError
@@ -17,6 +16,9 @@ from naturalize.space import Architecture
 from naturalize.supernet import Supernet
 from naturalize.tasks import Task
 from naturalize.training.batches import Batches, TrainingImages
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Step = Callable[[int], Tensor]  # from a step's number within its training to its loss, with gradients accumulated
 

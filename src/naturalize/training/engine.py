@@ -7,12 +7,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from lightning_fabric import Fabric
 
 from naturalize.data.machine import allowed_cpus
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,6 +25,8 @@ TELL_S = 0.25
 
 def make_fabric(accelerator: str = "auto") -> Fabric:
     """One device. Mixed precision on a GPU only: float32 trains twice as fast as bfloat16 on a CPU."""
+    from lightning_fabric import Fabric  # brings torch's compiler: a third of a command's start, where none trains
+
     gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
     logger = logging.getLogger("lightning_fabric")
