@@ -6,7 +6,15 @@ import pytest
 import torch
 
 import naturalize
+from naturalize import schedule
 from naturalize.errors import Interrupted
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Few networks measured: what is left behind does not depend on how many."""
+    monkeypatch.setattr(schedule, "INITIAL", 8)
+    monkeypatch.setattr(schedule, "NEW", 4)
 
 
 @pytest.fixture

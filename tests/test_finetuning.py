@@ -31,6 +31,7 @@ def finished(bands, tmp_path_factory):
 @pytest.fixture
 def run(finished, tmp_path, monkeypatch):
     monkeypatch.setattr("naturalize.run.settings.MINIMUM_BUDGET_S", 10)
+    monkeypatch.setattr("naturalize.schedule.NEW", 4)
     shutil.copytree(finished, tmp_path / "run")
     return tmp_path / "run"
 

@@ -165,10 +165,10 @@ def test_uniform_shares_leave_out_what_a_variable_has_not() -> None:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared supernet for digits."""
-    out = tmp_path_factory.mktemp("runs") / "digits"
-    api.prepare("digits", out, supernet="mini", epochs=1, listeners=())
+def run(bands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared supernet for small pictures."""
+    out = tmp_path_factory.mktemp("runs") / "bands"
+    api.prepare(str(bands), out, supernet="mini", epochs=1, listeners=())
     return out
 
 
