@@ -1,6 +1,7 @@
 """Errors that are the user's to mend: one clear line that says what is wrong and what to do, never a traceback."""
 
 import difflib
+import operator
 import os
 import re
 from collections.abc import Iterable
@@ -23,6 +24,17 @@ class Interrupted(BaseException):
     def exit_code(self) -> int:
         """128 + the signal's number, as shells report it: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + self.signum
+
+
+def whole(what: str, value: object, least: int) -> int:
+    """A whole number from outside. Raises `UserError` for anything else, and for one below the least."""
+    try:
+        found = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise UserError(f"{what} is a whole number, not {value!r}") from None
+    if found < least:
+        raise UserError(f"{what} is at least {least}, not {found}")
+    return found
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:

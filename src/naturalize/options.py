@@ -11,6 +11,7 @@ from naturalize.data import Dataset
 from naturalize.errors import UserError, unknown
 from naturalize.objectives import DEFAULT, parse_objectives
 from naturalize.objectives.requirement import parse_requirement
+from naturalize.rng import check_seed
 from naturalize.run import Run, Settings, parse_budget, source_from
 from naturalize.run.settings import PUBLISHED
 from naturalize.supernet import FAMILIES
@@ -50,8 +51,7 @@ def make_settings(
     for name, value in (("iterations", iterations), ("epochs", epochs)):
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: give 1 or more")
-    if seed < 0:
-        raise UserError(f"--seed {seed}: give 0 or more")
+    check_seed(seed)
     name, weights = named_supernet(supernet, scratch)
     parsed = parse_objectives(as_list(objectives))
     requirements = tuple(as_list(require))

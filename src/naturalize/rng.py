@@ -7,6 +7,18 @@ import zlib
 
 import numpy as np
 
+from naturalize.errors import UserError, whole
+
+LARGEST_SEED = 2**63 - 1  # that torch takes
+
+
+def check_seed(seed: object) -> int:
+    """The seed, if it is a whole number from 0 to `LARGEST_SEED`. Raises `UserError`."""
+    found = whole("the seed", seed, 0)
+    if found > LARGEST_SEED:
+        raise UserError(f"the seed is at most {LARGEST_SEED}, not {found}")
+    return found
+
 
 def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
     """A NumPy generator for one purpose at one step."""

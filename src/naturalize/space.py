@@ -14,10 +14,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from naturalize.errors import UserError
+from naturalize.errors import UserError, whole
 
 Codes = NDArray[np.int64]
 
+WIDEST = 2**53  # codes beyond this are no longer told apart as floats
 REJECTED = 64  # combinations of options per valid one, from which on rejection is too slow
 
 
@@ -41,7 +42,7 @@ class Variable:
     def __post_init__(self) -> None:
         for name, values in self.factors:
             if len(values) != self.upper:
-                raise ValueError(f"{self.name}: {name} has {len(values)} values for the codes 1 to {self.upper}")
+                raise UserError(f"{self.name}: {name} has {len(values)} values for the codes 1 to {self.upper}")
 
     def within(self, lower: int, upper: int) -> Variable:
         """The variable with narrower bounds."""
@@ -294,6 +295,11 @@ def check_space(name: str, variables: Sequence[Variable], rules: Sequence[tuple[
     if not variables:
         raise UserError(f"the search space {name} has no variables")
     for variable in variables:
+        if not isinstance(variable, Variable):
+            raise UserError(f"{name}: {variable!r} is no variable: give Variable(name, lower, upper)")
+        for bound in (variable.lower, variable.upper):
+            if whole(f"{name}: a bound of {variable.name}", bound, -WIDEST) > WIDEST:
+                raise UserError(f"{name}: a bound of {variable.name} is at most {WIDEST}, not {bound}")
         if variable.lower > variable.upper:
             raise UserError(
                 f"{name}: {variable.name} has no options: it runs from {variable.lower} to {variable.upper}"

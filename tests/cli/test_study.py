@@ -27,6 +27,7 @@ def test_what_is_no_source_is_refused_in_a_line(tmp_path: Path) -> None:
         (["predictors", "nothing.csv", "--supernet", "ofa-mbv3-w1.0"], "is no run, no table"),
         (["predictors", "nothing.csv"], "--supernet"),
         (["search", "dtlz2", "--method", "rondom"], "did you mean random"),
+        (["search", "dtlz2", "--jobs", "0"], "--jobs 0"),
         (["adaptation", "digits", "--budget", "5"], "budget '5'"),
     ):
         done = naturalize("study", *arguments, "--out", tmp_path / "s")

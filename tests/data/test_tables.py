@@ -415,3 +415,10 @@ def test_N19_pictures_beside_a_link_to_tables_around_them_are_pictures(tmp_path:
         (tmp_path / "photos" / name / f"{index}.jpg").write_bytes(content)
     (tmp_path / "photos" / "cat" / "up").symlink_to("../..")
     assert "cat/0.jpg" in open_data(tmp_path / "photos").paths
+
+
+def test_a_table_without_rows_is_refused_in_a_line(tmp_path: Path) -> None:
+    empty = pa.table({"image": pa.array([], pa.binary()), "label": pa.array([], pa.string())})
+    pq.write_table(empty, tmp_path / "x.parquet")
+    with pytest.raises(UserError, match="holds no labelled pictures to train on"):
+        open_data(tmp_path / "x.parquet")

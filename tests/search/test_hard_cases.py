@@ -287,13 +287,62 @@ def test_N10_survival_and_proposals_take_huge_values() -> None:
         ({"candidates": [[0] * 11]}, r"candidates have the shape \(n, 12\)"),
         ({"candidates": [[0] * 12, [0] * 11 + [10]]}, "candidates: row 1, .* is no architecture of digits"),
         ({"candidates": [[0.5] * 12]}, "candidates are whole numbers"),
-        ({"seed": -1}, "the seed at least 0"),
-        ({"evaluations": 0}, "evaluations and workers are at least 1"),
+        ({"candidates": [[0] * 12, [0] * 11]}, "candidates are whole numbers"),
+        ({"candidates": [[None] * 12]}, "candidates are whole numbers"),
+        (
+            {"exact": {"size": lambda codes: ["heavy"] * len(codes)}},
+            "the exact function size: these are no real numbers",
+        ),
+        ({"exact": {"size": lambda codes: 1j * codes[:, 0]}}, "the exact function size: complex numbers"),
+        ({"limits": {"size": "30"}}, "the limit on size must be a finite number, not '30'"),
+        ({"limits": {"size": None}}, "the limit on size must be a finite number, not None"),
+        ({"seed": -1}, "the seed is at least 0"),
+        ({"seed": 1.5}, "the seed is a whole number, not 1.5"),
+        ({"seed": 2**63}, "the seed is at most"),
+        ({"evaluations": 0}, "the number of evaluations is at least 1"),
+        ({"evaluations": "20"}, "the number of evaluations is a whole number"),
+        ({"workers": 1.5}, "the number of workers is a whole number"),
     ],
 )
 def test_N11_arguments_are_checked_at_the_door(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         run(**options)
+
+
+@pytest.mark.parametrize("answer", [["light"], [1j], [[1.0]]])
+def test_N11_what_evaluate_gives_instead_of_real_numbers_is_a_failure_in_a_line(answer: list[Any]) -> None:
+    with pytest.raises(SearchError, match="evaluate") as caught:
+        run(evaluate=lambda codes: {"loss": answer * len(codes)}, method="random")
+    assert "\n" not in str(caught.value)
+
+
+def test_N11_so_are_masked_values_and_messages_of_several_lines() -> None:
+    def masked(codes: Codes) -> dict[str, Any]:
+        return {"loss": np.ma.masked_less(loss(codes), np.median(loss(codes)))}
+
+    archive = run(evaluate=masked, method="random")
+    assert archive.failed
+    assert all(np.isnan(row.values[0]) for row in archive.rows if row.reason)
+
+    def raises(codes: Codes) -> dict[str, Any]:
+        raise RuntimeError("out of memory\n  at line 2\n")
+
+    with pytest.raises(SearchError, match=": RuntimeError: out of memory at line 2"):
+        run(evaluate=raises, method="random")
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ([Variable("x", 0, 2.5)], "a bound of x is a whole number, not 2.5"),
+        ([Variable("x", "0", 2)], "a bound of x is a whole number, not '0'"),
+        ([Variable("x", 0, 2**63)], "a bound of x is at most"),
+        ([("x", 0, 2)], "is no variable"),
+    ],
+)
+def test_N11_so_are_bounds(variables: list[Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        SearchSpace("own", variables)
 
 
 def test_N11_candidates_may_be_a_list() -> None:

@@ -8,7 +8,6 @@ import torch
 from lightning_fabric import Fabric
 from torch.nn import functional as F
 
-from naturalize.training import engine
 from naturalize.training.engine import at_once, make_fabric, memory_format, side_by_side
 
 CPU = torch.device("cpu")
@@ -109,7 +108,7 @@ def test_the_fabric_says_nothing_of_its_precision(
     def as_a_gpu_has_it(**options: object) -> Fabric:
         return Fabric(accelerator="cpu", precision="bf16-mixed")
 
-    monkeypatch.setattr(engine, "Fabric", as_a_gpu_has_it)
+    monkeypatch.setattr("lightning_fabric.Fabric", as_a_gpu_has_it)
     make_fabric()
     assert not caplog.records
     as_a_gpu_has_it()

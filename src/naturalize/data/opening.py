@@ -22,6 +22,7 @@ from naturalize.data.scan import Room, judged, scan
 from naturalize.data.splits import cut
 from naturalize.errors import UserError, unknown
 from naturalize.progress import Progress, silent
+from naturalize.rng import check_seed
 
 READERS = (arrays, tables, folder)
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
@@ -67,6 +68,7 @@ def open_data(
     Raises:
         UserError: naming the source, folder or picture that cannot be used and what to do.
     """
+    check_seed(seed)
     found = folder.find_without_classes(source) if without_classes and folder.has_no_classes(source) else _find(source)
     _drop_empty_splits(found)
     class_names = _class_names(found, classes)
@@ -135,7 +137,7 @@ def _looks_like_a_path(source: str | os.PathLike[str]) -> bool:
 
 
 def _drop_empty_splits(found: Found) -> None:
-    if not found.parts["train"].names:
+    if "train" not in found.parts or not found.parts["train"].names:
         raise UserError(f"{found.source} holds no labelled pictures to train on")
     for split in [split for split, part in found.parts.items() if not part.names]:
         del found.parts[split]

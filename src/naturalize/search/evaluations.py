@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from naturalize.errors import UserError
 from naturalize.search.hypervolume import hypervolume
-from naturalize.search.problem import Floats, SearchProblem
+from naturalize.search.problem import Floats, SearchProblem, floats
 from naturalize.search.survival import non_dominated
 from naturalize.space import Codes
 
@@ -156,7 +157,8 @@ def measured(evaluate: Evaluate, names: Sequence[str], codes: Codes) -> Found:
     except Exception as error:
         if len(codes) > 1:
             raise
-        return [([np.nan] * len(names), f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)]
+        lines = [str(error)] if isinstance(error, UserError) else traceback.format_exception_only(error)
+        return [([np.nan] * len(names), " ".join("".join(lines).split()))]
     found = []
     for row in np.column_stack(columns) if columns else np.empty((len(codes), 0)):
         bad = [name for name, value in zip(names, row, strict=True) if not np.isfinite(value)]
@@ -191,7 +193,7 @@ def checked(answer: Any, names: Sequence[str], n: int) -> list[Floats]:
     for name in names:
         if not isinstance(answer, Mapping) or name not in answer:
             raise ValueError(f"evaluate gave no {name!r}: it gives a dictionary of arrays by objective")
-        values = np.asarray(answer[name], dtype=np.float64)
+        values = floats(answer[name], f"evaluate's {name}")
         if values.shape != (n,):
             raise ValueError(f"evaluate gave {name!r} the shape {values.shape} for {n} architectures")
         columns.append(values)

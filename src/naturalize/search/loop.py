@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from naturalize.errors import UserError
+from naturalize.errors import UserError, whole
 from naturalize.predictor import Counts
 from naturalize.progress import Progress, silent
 from naturalize.search.evaluations import Evaluate, Found, SearchArchive, SearchError, in_parts, measured
@@ -84,10 +84,9 @@ def search(
         >>> len(archive), archive.values[archive.front()].shape[1]
         (30, 2)
     """
-    if evaluations < 1 or seed < 0 or (workers is not None and workers < 1):
-        raise UserError(
-            f"evaluations and workers are at least 1 and the seed at least 0, not {evaluations}, {workers} and {seed}"
-        )
+    whole("the number of evaluations", evaluations, 1)
+    if workers is not None:
+        whole("the number of workers", workers, 1)
     problem = SearchProblem(space, list(objectives), dict(exact or {}), dict(limits or {}), candidates)
     archive = SearchArchive(problem) if archive is None else archive
     of = archive.problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,8 @@ class SearchProblem:
         for name, limit in self.limits.items():
             if name not in self.exact and name not in self.objectives:
                 raise UserError(f"the limit on {name} is on no objective, and no exact function of that name is given")
-            if not np.isfinite(limit):
-                raise UserError(f"the limit on {name} must be a finite number, not {limit}")
+            if not isinstance(limit, Real) or not np.isfinite(limit):
+                raise UserError(f"the limit on {name} must be a finite number, not {limit!r}")
         if self.candidates is not None:
             candidates = checked_codes(self.space, self.candidates, "candidates")
             object.__setattr__(self, "candidates", unique_rows(candidates))
@@ -86,7 +87,7 @@ class SearchProblem:
 
     def exact_value(self, name: str, codes: Codes) -> Floats:
         """Values of an exact function, which gets a copy. `(n, d) -> (n,)`. Raises `UserError` for a bad answer."""
-        values = np.asarray(self.exact[name](codes.copy()), dtype=np.float64)
+        values = floats(self.exact[name](codes.copy()), f"the exact function {name}")
         if values.shape != (len(codes),):
             raise UserError(f"the exact function {name} gave the shape {values.shape} for {len(codes)} architectures")
         if not np.isfinite(values).all():
@@ -99,7 +100,7 @@ class SearchProblem:
 
         Raises `UserError` for other shapes, and for codes that are no architectures of the space.
         """
-        codes, values = checked_codes(self.space, codes, "codes"), np.asarray(values, dtype=np.float64)
+        codes, values = checked_codes(self.space, codes, "codes"), floats(values, "values")
         wanted = (len(codes), len(self.objectives))
         if values.shape != wanted:
             columns = ", ".join(self.objectives)
@@ -190,6 +191,22 @@ class SearchProblem:
         return codes[self.allowed(codes)]
 
 
+def floats(values: Any, what: str) -> Floats:
+    """Numbers from outside; nan where they are masked. Raises `UserError` for what is no array of real numbers.
+
+    Args:
+        values: an array, or what makes one.
+        what: their name in error messages.
+    """
+    try:
+        if np.iscomplexobj(values):
+            raise UserError(f"{what}: complex numbers have no order")
+        plain: Floats = np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)
+        return plain
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{what}: these are no real numbers: {error}") from error
+
+
 def checked_codes(space: SearchSpace, codes: Any, what: str) -> Codes:
     """Codes from outside as an array `(n, d)`. Raises `UserError` where they are not of the space.
 
@@ -198,12 +215,16 @@ def checked_codes(space: SearchSpace, codes: Any, what: str) -> Codes:
         codes: `(n, d)`; an empty list for none.
         what: their name in error messages.
     """
-    found = np.asarray(codes)
+    try:
+        found = np.asarray(codes)
+        whole = np.equal(found, np.rint(found)).all()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{what} are whole numbers, a row each: {error}") from error
     if found.shape == (0,):
         found = found.reshape(0, len(space))
     if found.ndim != 2 or found.shape[1] != len(space):
         raise UserError(f"{what} have the shape (n, {len(space)}), a row each, not {found.shape}")
-    if found.size and not np.equal(found, np.rint(found)).all():
+    if not whole:
         raise UserError(f"{what} are whole numbers")
     found = found.astype(np.int64)
     wrong = np.flatnonzero(~space.is_valid(found))

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from naturalize import rng
+from naturalize.errors import whole
 from naturalize.search.problem import Floats, SearchProblem
 from naturalize.search.survival import HUGE
 from naturalize.space import Codes, unique_rows
@@ -34,7 +35,7 @@ class Searcher(ABC):
 
     def __init__(self, problem: SearchProblem, seed: int) -> None:
         self.problem = problem
-        self.seed = seed
+        self.seed = rng.check_seed(seed)
         self.step = 0
         self.codes: Codes = np.empty((0, len(problem.space)), dtype=np.int64)
         self.values: Floats = np.empty((0, len(problem.objectives)))
@@ -44,7 +45,7 @@ class Searcher(ABC):
 
     def ask(self, n: int) -> Codes:
         """Architectures to measure next, `(k, d)`, k <= n."""
-        found = self.fresh(self.propose(n))[:n]
+        found = self.fresh(self.propose(whole("the number of architectures", n, 0)))[:n]
         self.step += 1
         rows = [tuple(row) for row in found.tolist()]
         self._pending.update(dict.fromkeys(rows))

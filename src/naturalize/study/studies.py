@@ -48,7 +48,7 @@ def study_predictors(
         UserError: for sources and names that make no sense, and where `out` holds something else.
     """
     check_names("predictor", predictors, PREDICTORS)
-    check_counts(seeds=seeds)
+    check_counts(jobs=jobs, seeds=seeds)
     pairs = [read_pairs(source, supernet, drawn, Path(out), jobs, progress) for source in sources]
     return run_study(predictors_study(pairs, range(seeds), predictors), out, jobs=jobs, progress=progress)
 
@@ -74,7 +74,7 @@ def study_search(
         out, supernet, seeds, jobs, progress: as of `study_predictors`.
     """
     check_names("search", methods, METHODS)
-    check_counts(seeds=seeds, evaluations=evaluations)
+    check_counts(jobs=jobs, seeds=seeds, evaluations=evaluations)
     costs = [costs_of(Path(source)) for source in sources if Path(source).is_dir()]
     study = search_study(truths_of(sources, supernet), range(seeds), evaluations, methods, costs)
     return run_study(study, out, jobs=jobs, progress=progress)
@@ -95,7 +95,7 @@ def study_operators(
     Args:
         sources, out, supernet, evaluations, seeds, jobs, progress: as of `study_search`.
     """
-    check_counts(seeds=seeds, evaluations=evaluations)
+    check_counts(jobs=jobs, seeds=seeds, evaluations=evaluations)
     study = operators_study(truths_of(sources, supernet), range(seeds), evaluations)
     return run_study(study, out, jobs=jobs, progress=progress)
 
@@ -138,8 +138,10 @@ def check_names(what: str, names: Sequence[str], known: Collection[str]) -> None
             raise unknown(what, name, known)
 
 
-def check_counts(**counts: int) -> None:
-    """Raise `UserError` for a count below 1."""
+def check_counts(*, jobs: int = -1, **counts: int) -> None:
+    """Raise `UserError` for a count below 1; -1 jobs are one on each CPU."""
+    if jobs < 1 and jobs != -1:
+        raise UserError(f"--jobs {jobs}: give 1 or more, or -1 for one on each CPU")
     for name, count in counts.items():
         if count < 1:
             raise UserError(f"--{name} {count}: give 1 or more")
