@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from naturalize.errors import UserError
 from naturalize.objectives.exact import Exact, stage_counts
 from naturalize.predictor.encoding import Encoding
 from naturalize.predictor.making import FULL
@@ -120,5 +121,5 @@ def test_codes_of_another_space_are_refused() -> None:
 
 
 def test_factors_have_a_value_for_each_code() -> None:
-    with pytest.raises(ValueError, match="layer: kernel has 2 values for the codes 1 to 3"):
+    with pytest.raises(UserError, match="layer: kernel has 2 values for the codes 1 to 3"):
         Variable("layer", 0, 3, "stage", (("kernel", (3, 5)),))
