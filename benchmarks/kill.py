@@ -158,7 +158,7 @@ def phase_of(run: Path) -> str:
         return "over"
     follows = {"scan": "prepare", "prepare": "measure", "measure": "search", "fit": "search", "search": "adapt"}
     follows |= {"adapt": "measure", "final": "report", "report": "report"}
-    return follows[over[-1]] if over else "pixels"
+    return follows.get(over[-1], f"after {over[-1]}") if over else "pixels"
 
 
 def rounds_of(name: str, job: Job, scratch: Path, number: int, moments: random.Random) -> list[dict[str, Any]]:
