@@ -7,6 +7,7 @@ single-value view of a row. No torch: a space of one's own can be searched in a 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -52,8 +53,8 @@ class Variable:
 
     @property
     def digits(self) -> int:
-        """Number of decimal digits of its code in the string form: as many as its largest code has."""
-        return len(str(self.upper))
+        """Number of characters of its code in the string form: as many as its longest code has."""
+        return max(len(str(self.lower)), len(str(self.upper)))
 
 
 class Architecture:
@@ -243,7 +244,7 @@ class SearchSpace:
         return (np.asarray(codes) - self.lower) / np.maximum(self.upper - self.lower, 1)
 
     def strings(self, codes: Codes) -> list[str]:
-        """The string form of each row: its codes joined, each in as many digits as its variable's largest code."""
+        """The string form of each row: its codes joined, each as long as its variable's longest code."""
         widths = [variable.digits for variable in self.variables]
         return [
             "".join(f"{value:0{width}d}" for value, width in zip(row, widths, strict=True)) for row in codes.tolist()
@@ -256,13 +257,14 @@ class SearchSpace:
     def parse(self, text: str) -> Architecture:
         """The architecture of a string form. Raises `UserError` for a string of another space."""
         widths = [variable.digits for variable in self.variables]
-        if not (text.isascii() and text.isdigit()) or len(text) != sum(widths):
+        ends = np.cumsum(widths)
+        parts = [text[end - width : end] for end, width in zip(ends, widths, strict=True)]
+        if len(text) != sum(widths) or not all(re.fullmatch(r"-?[0-9]+", part) for part in parts):
             raise UserError(
                 f"{text!r} is no architecture of {self.name}: its strings are {sum(widths)} digits, "
                 f"as {self.strings(self.corners())[1]}"
             )
-        ends = np.cumsum(widths)
-        code = [int(text[end - width : end]) for end, width in zip(ends, widths, strict=True)]
+        code = list(map(int, parts))
         for variable, value in zip(self.variables, code, strict=True):
             if not variable.lower <= value <= variable.upper:
                 raise UserError(

@@ -4,6 +4,9 @@ import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from naturalize.search import (
     SearchArchive,
     SearchError,
     SearchProblem,
+    guided,
     hypervolume,
     make_searcher,
     propose,
@@ -425,3 +429,217 @@ def test_warnings_of_the_caller_are_told_as_before(method: str) -> None:
         before = list(warnings.filters)
         run(method, evaluations=120 if method == "nat" else 60)
         assert warnings.filters == before
+
+
+# siblings of the above, met at other doors ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["auto", "nat"])
+def test_N11_ranges_of_any_width_are_numbers(method: str) -> None:
+    wide = SearchSpace("wide", [Variable("a", 0, 2**53), Variable("b", -(2**53), 2**53), Variable("c", 0, 3)])
+
+    def far(codes: Codes) -> dict[str, Floats]:
+        return {"loss": np.abs(codes[:, 0] / 2**53 - 0.7) + np.abs(codes[:, 1] / 2**53 + 0.2)}
+
+    archive = search(wide, far, ["loss"], method=method, evaluations=110 if method == "nat" else 40)
+    assert np.median(archive.values[-10:]) < 0.5 * np.median(archive.values[:20])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_N07_wide_variables_that_a_limit_ties_together_move_together(method: str) -> None:
+    wide = SearchSpace("wide", [Variable(f"x{i}", 0, 10**5) for i in range(4)])
+
+    def apart(codes: Codes) -> Floats:
+        return (np.abs(codes[:, 0] - codes[:, 1]) + np.abs(codes[:, 2] - codes[:, 3])).astype(float)
+
+    def far(codes: Codes) -> dict[str, Floats]:
+        return {"loss": np.abs(codes - np.array([70000, 70000, 20000, 20000])).sum(1) / 1e5}
+
+    archive = search(wide, far, ["loss"], exact={"apart": apart}, limits={"apart": 5.0}, method=method, evaluations=60)
+    assert len(archive) == 60
+    assert (apart(archive.codes) <= 5).all()
+
+
+@pytest.mark.parametrize("objectives", [["loss"], ["loss", "size"], ["loss", "size", "far"]])
+def test_N07_a_region_that_is_used_up_ends_the_search(objectives: list[str]) -> None:
+    archive = search(
+        SPACE,
+        lambda codes: evaluate(codes) | {"far": loss(9 - codes)},
+        objectives,
+        exact={"size": size, "rest": lambda codes: (codes[:, :11] != 3).sum(axis=1).astype(float)},
+        limits={"rest": 0.0},
+    )
+    assert len(archive) == 10
+
+
+def test_N07_an_archive_that_goes_on_under_limits_that_nothing_keeps_is_told() -> None:
+    archive = run(evaluations=10)
+    with pytest.raises(UserError, match="no architecture of digits was found within the limits"):
+        run(archive=archive, limits={"size": -5.0})
+
+
+@pytest.mark.parametrize("method", ["auto", "nat"])
+@pytest.mark.parametrize("objectives", [["loss", "size"], ["loss", "size", "far"]])
+def test_N07_a_measured_limit_that_nothing_keeps_yet_is_approached_in_any_unit(
+    method: str, objectives: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guided, "propose", partial(propose, generations=10))
+    asked = {"exact": {"size": size}, "evaluations": 120 if method == "nat" else 40}
+
+    def measured_in(unit: float) -> SearchArchive:
+        return search(
+            SPACE,
+            lambda codes: {"loss": unit * loss(codes), "far": unit * loss(9 - codes)},
+            objectives,
+            limits={"loss": 15 * unit},
+            method=method,
+            **asked,
+        )
+
+    archive = measured_in(1.0)
+    np.testing.assert_array_equal(measured_in(2.0**-10).codes, archive.codes)
+    assert archive.values[:, 0].min() < 0.7 * run("random", evaluations=asked["evaluations"]).values[:, 0].min()
+
+
+def test_N06_a_call_that_is_refused_leaves_the_archive_as_it_was() -> None:
+    archive = run(evaluations=20)
+    front = archive.front().tolist()
+    with pytest.raises(UserError, match="unknown search"):
+        run("typo", archive=archive, limits={"size": 1.0})
+    assert archive.front().tolist() == front
+
+
+def test_N06_exact_values_are_compared_in_their_own_unit() -> None:
+    archive = run(exact={"size": lambda codes: 1e-9 * size(codes)}, evaluations=10)
+    with pytest.raises(UserError, match="gave other values"):
+        run(exact={"size": lambda codes: 5e-9 * size(9 - codes)}, archive=archive)
+
+
+def test_N09_suspects_are_not_measured_outside_the_limits() -> None:
+    archive = run("random", evaluations=10)
+    archive.suspects = [(9,) * 12, (0,) * 12]
+    with ThreadPoolExecutor(2) as executor:
+        run("random", archive=archive, limits={"size": 30.0}, evaluations=20, executor=executor)
+    assert (size(archive.codes[10:]) <= 30).all()
+    assert (0,) * 12 in set(map(tuple, archive.codes.tolist()))
+    assert archive.suspects == [(9,) * 12]
+
+
+def no_gpu() -> None:
+    raise OSError("no GPU here")
+
+
+@pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_N09_an_executor_that_never_works_makes_no_failures(pool: Any) -> None:
+    archive = None
+    for _ in range(3):
+        with pool(1, initializer=no_gpu) as executor, pytest.raises(SearchError) as caught:
+            run("random", archive=archive, executor=executor)
+        archive = caught.value.archive
+    assert len(archive) == 0
+    assert "die before they get work" in str(caught.value)
+
+
+def test_N09_what_loses_a_worker_is_told() -> None:
+    with ProcessPoolExecutor(1) as executor, pytest.raises(SearchError, match="pickle"):
+        run("random", evaluate=lambda codes: evaluate(codes), executor=executor)
+
+
+def test_N09_futures_of_another_kind_are_refused() -> None:
+    class Cluster:
+        def submit(self, *call: Any) -> int:
+            return 5
+
+    with pytest.raises(UserError, match=r"int in place of a Future of concurrent\.futures"):
+        run("random", executor=Cluster())
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    why: str
+
+
+def test_N08_an_exception_without_room_is_the_cause_of_one_that_has_the_archive() -> None:
+    def enough(phase: str, done: int, total: int) -> None:
+        if done >= 24:
+            raise Frozen("enough")
+
+    with pytest.raises(SearchError, match="Frozen: enough") as caught:
+        run("random", progress=enough)
+    assert isinstance(caught.value.__cause__, Frozen)
+    assert len(caught.value.archive) == 24
+
+
+def test_N08_a_table_is_whole_whatever_a_failure_says(tmp_path: Path) -> None:
+    def odd(codes: Codes) -> dict[str, Floats]:
+        if (codes[:, 0] > 4).any():
+            raise ValueError("größer \udcff")
+        return evaluate(codes)
+
+    archive = run("random", evaluate=odd, evaluations=20)
+    archive.write_csv(tmp_path / "table.csv")
+    assert len((tmp_path / "table.csv").read_text(encoding="utf-8").splitlines()) == 21
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"seed": -1}, "the seed is at least 0"),
+        ({"n_new": 2.5}, "whole number, not 2.5"),
+        ({"population": 0}, "population is at least 1"),
+        ({"generations": 0}, "generations is at least 1"),
+        ({"limits": [(size, float("nan"))]}, "limits are finite"),
+        ({"objectives": [lambda codes: [10**400] * len(codes)]}, "no real numbers"),
+    ],
+)
+def test_N11_a_proposal_checks_its_arguments(asked: dict[str, Any], words: str) -> None:
+    given = {"objectives": [loss, size], "archive": [], "n_new": 5, "seed": 0} | asked
+    with pytest.raises(UserError, match=words):
+        propose(SPACE, given.pop("objectives"), given.pop("archive"), given.pop("n_new"), **given)
+
+
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [([[1e30] * 12], "whole numbers, up to"), (np.ma.masked_equal([[1] + [2] * 11], 1), "masked in places")],
+)
+def test_N11_told_codes_are_numbers_of_the_space(codes: Any, words: str) -> None:
+    searcher = make_searcher("random", SearchProblem(SPACE, ["loss"]), 0)
+    with pytest.raises(UserError, match=words):
+        searcher.tell(codes, [[1.0]])
+    with pytest.raises(UserError, match="no real numbers"):
+        searcher.tell([[1] * 12], [[10**400]])
+    with pytest.raises(UserError, match="candidates are empty"):
+        SearchProblem(SPACE, ["loss"], candidates=np.empty((0, 12)))
+
+
+@pytest.mark.parametrize("method", ["auto", "nat"])
+def test_N05_functions_may_use_one_buffer_for_every_answer(method: str) -> None:
+    buffer = np.zeros(10**5)
+
+    def shared(function: Callable[[Codes], Floats]) -> Callable[[Codes], Floats]:
+        def answer(codes: Codes) -> Floats:
+            buffer[: len(codes)] = function(codes)
+            return buffer[: len(codes)]
+
+        return answer
+
+    def weight(codes: Codes) -> Floats:
+        return (codes * np.arange(12)).sum(axis=1).astype(float)
+
+    def searched(of: Callable[[Any], Any]) -> Codes:
+        exact = {"size": of(size), "weight": of(weight)}
+        evaluations = 110 if method == "nat" else 24
+        asked = {"exact": exact, "method": method, "evaluations": evaluations}
+        return search(SPACE, evaluate, ["loss", "size", "weight"], **asked).codes
+
+    np.testing.assert_array_equal(searched(shared), searched(lambda function: function))
+
+
+def test_N12_a_value_that_comes_after_a_failure_counts() -> None:
+    searcher = make_searcher("random", SearchProblem(SPACE, ["loss"]), 0)
+    codes = searcher.ask(2)
+    searcher.tell(codes, [[np.nan], [np.nan]])
+    searcher.tell(codes[:1], [[1.0]])
+    assert searcher.failed.tolist() == codes[1:].tolist()
+    assert searcher.codes.tolist() == codes[:1].tolist()

@@ -23,7 +23,7 @@ Column = tuple[str, dict[int, Floats]]
 
 
 COUNTS = "counts"
-WIDE = 64  # options above which a variable is looked up as a number, and has no one-hot part
+WIDE = 64  # options above which a variable has no one-hot part
 
 
 class Encoding(TransformerMixin, BaseEstimator):
@@ -38,7 +38,8 @@ class Encoding(TransformerMixin, BaseEstimator):
 
     Every part but the last is a sum of one number for each variable. So all are one matrix product with the one-hot
     form of the codes; only variables with more than `WIDE` options are looked up instead, and have no one-hot part.
-    Variables with a single option are left out.
+    Without factors the numbers of such a variable lie on a line, and the ends of it are all that is kept. Variables
+    with a single option are left out.
 
     Args:
         space: of the codes.
@@ -48,7 +49,7 @@ class Encoding(TransformerMixin, BaseEstimator):
     Attributes:
         kinds_: kind of each column, `p` names; columns of one kind are alike.
         matrix_: the number that each option of each variable adds to each column but the counts.
-        wide_: for variables with many options, which add to few columns: variable, column, numbers of its options.
+        wide_: for variables with many options, which add to few columns: variable, column, numbers at `knots`.
     """
 
     def __init__(self, space: SearchSpace, parts: Sequence[str] = ("base",), counts: Sequence[Counts] = ()) -> None:
@@ -76,12 +77,11 @@ class Encoding(TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> Floats:
         """The columns of codes. Shapes: `(n, d) -> (n, p)`."""
         codes, starts, narrow = self._codes(X), self._starts(), self._options() <= WIDE
-        options = codes - self.space.lower
         one_hot = np.zeros((len(codes), starts[-1]))
-        np.put_along_axis(one_hot, (options + starts[:-1])[:, narrow], 1.0, axis=1)
+        np.put_along_axis(one_hot, (codes - self.space.lower + starts[:-1])[:, narrow], 1.0, axis=1)
         columns = one_hot @ self.matrix_
         for variable, place, values in self.wide_:
-            columns[:, place] += values[options[:, variable]]
+            columns[:, place] += np.interp(codes[:, variable], knots(self.space, variable), values)
         return np.concatenate([columns, self._counted(codes)], axis=1)
 
     def _codes(self, X: Any) -> NDArray[np.int64]:
@@ -110,7 +110,7 @@ def counted(count: Counts, codes: NDArray[np.int64]) -> Floats:
 
     Raises `UserError` for another number of answers, and for answers that are not finite.
     """
-    found = np.asarray(count(codes.copy()), dtype=np.float64)
+    found = np.array(count(codes.copy()), dtype=np.float64)
     if found.ndim not in (1, 2) or len(found) != len(codes) or not np.isfinite(found).all():
         what = "values that are not finite" if found.shape[:1] == (len(codes),) else f"the shape {found.shape}"
         raise UserError(f"a known function gave {what} for {len(codes)} architectures: it gives (n,) or (n, k)")
@@ -131,17 +131,24 @@ def groups(space: SearchSpace) -> dict[str, list[int]]:
     return found
 
 
+def knots(space: SearchSpace, column: int) -> NDArray[np.int64]:
+    """The codes of a variable at which its numbers are listed: all, or the ends of a line on which many lie."""
+    lower, upper = int(space.lower[column]), int(space.upper[column])
+    if upper - lower < WIDE or space.variables[column].factors:
+        return np.arange(lower, upper + 1)
+    return np.array([0, 1, upper] if space.optional[column] else [lower, upper])
+
+
 def present(space: SearchSpace, column: int) -> NDArray[np.bool_]:
-    """Whether a variable is present, for each of its options."""
-    codes = np.arange(space.lower[column], space.upper[column] + 1)
-    return (codes > 0) | ~space.optional[column]
+    """Whether a variable is present, for each of its `knots`."""
+    return (knots(space, column) > 0) | ~space.optional[column]
 
 
 def factors(space: SearchSpace, column: int) -> Iterator[tuple[str, Floats]]:
-    """The factors of a variable: kind, and the value of each option; 0 for absence."""
+    """The factors of a variable: kind, and the value at each of its `knots`; 0 for absence."""
     variable = space.variables[column]
     there = present(space, column)
-    codes = np.arange(variable.lower, variable.upper + 1, dtype=np.float64)
+    codes = knots(space, column).astype(np.float64)
     if not variable.factors:
         yield ("code" if variable.group or space.optional[column] else variable.name), np.where(there, codes, 0)
     for name, values in variable.factors:
@@ -153,7 +160,8 @@ def factors(space: SearchSpace, column: int) -> Iterator[tuple[str, Floats]]:
 def raw(space: SearchSpace) -> Iterator[Column]:
     """The columns of `raw`."""
     for column in free(space):
-        yield "raw", {column: np.linspace(0, 1, int(space.upper[column] - space.lower[column]) + 1)}
+        codes = knots(space, column)
+        yield "raw", {column: (codes - codes[0]) / (codes[-1] - codes[0])}
 
 
 def base(space: SearchSpace) -> Iterator[Column]:
@@ -184,10 +192,10 @@ def sums(space: SearchSpace) -> Iterator[Column]:
 def one_hot(space: SearchSpace) -> Iterator[Column]:
     """The columns of `one-hot`. A variable with two options needs one."""
     for column in free(space):
+        if space.upper[column] - space.lower[column] >= WIDE:
+            continue
         there = present(space, column)
         count = len(there)
-        if count > WIDE:
-            continue
         for option in range(count if count > 2 else 1):
             yield "option", {column: np.eye(count)[option]}
         several = list(factors(space, column)) if len(space.variables[column].factors) > 1 else []

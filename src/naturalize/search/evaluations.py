@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from naturalize.errors import UserError
+from naturalize.files import write_bytes
 from naturalize.search.hypervolume import hypervolume
 from naturalize.search.problem import Floats, SearchProblem, floats
 from naturalize.search.survival import non_dominated
@@ -128,10 +130,11 @@ class SearchArchive:
     def write_csv(self, path: str | Path) -> None:
         """Write a line for each measurement, in order: the architecture's string, the objectives, why it failed."""
         strings = self.problem.space.strings(self.codes)
-        with Path(path).open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["architecture", *self.problem.objectives, "failed"])
-            writer.writerows([text, *row.values, row.reason] for text, row in zip(strings, self.rows, strict=True))
+        table = io.StringIO(newline="")
+        writer = csv.writer(table)
+        writer.writerow(["architecture", *self.problem.objectives, "failed"])
+        writer.writerows([text, *row.values, row.reason] for text, row in zip(strings, self.rows, strict=True))
+        write_bytes(Path(path), table.getvalue().encode(errors="backslashreplace"))
 
     def check_hope(self) -> None:
         """Raise `SearchError` where all of the first measurements failed."""
@@ -157,13 +160,18 @@ def measured(evaluate: Evaluate, names: Sequence[str], codes: Codes) -> Found:
     except Exception as error:
         if len(codes) > 1:
             raise
-        lines = [str(error)] if isinstance(error, UserError) else traceback.format_exception_only(error)
-        return [([np.nan] * len(names), " ".join("".join(lines).split()))]
+        return [([np.nan] * len(names), in_a_line(error))]
     found = []
     for row in np.column_stack(columns) if columns else np.empty((len(codes), 0)):
         bad = [name for name, value in zip(names, row, strict=True) if not np.isfinite(value)]
         found.append((row.tolist(), f"{bad[0]} is not finite" if bad else ""))
     return found
+
+
+def in_a_line(error: BaseException) -> str:
+    """What an exception says, on one line."""
+    lines = [str(error)] if isinstance(error, UserError) else traceback.format_exception_only(error)
+    return " ".join("".join(lines).split())
 
 
 def in_parts(evaluate: Evaluate, names: Sequence[str], codes: Codes) -> Iterator[tuple[Codes, Found]]:

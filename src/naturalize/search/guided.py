@@ -96,6 +96,15 @@ class Guided(Searcher):
             self.n_fitted = len(self.codes)
         return self.models
 
+    def limits(self) -> dict[str, float]:
+        """The problem's limits; those on measured objectives that nothing keeps yet are at the best value so far."""
+        found = dict(self.problem.limits)
+        for name in self.problem.measured:
+            values = self.values[:, self.problem.column(name)]
+            if name in found and len(values):
+                found[name] = max(found[name], float(values.min()))
+        return found
+
     def rank_correlation(self, name: str) -> float:
         """Kendall's tau of a measured objective's predictor, on measurements that it was not fitted on."""
         some = np.linspace(0, len(self.codes) - 1, min(len(self.codes), PAIRS)).astype(int)
@@ -126,7 +135,7 @@ class NSGA3Guided(Guided):
             [functions[name] for name in problem.objectives],
             np.concatenate([self.codes, self.pending]),
             n,
-            limits=[*((functions[name], limit) for name, limit in problem.limits.items()), *self.of_failures()],
+            limits=[*((functions[name], limit) for name, limit in self.limits().items()), *self.of_failures()],
             candidates=None if problem.every is None else self.hopeful(self.fresh(problem.every)),
             seed=rng.integer(self.seed, "search", self.step),
             progress=self.progress,
@@ -152,8 +161,9 @@ class GainGuided(Guided):
         """A greedy batch from all architectures that an evolution over predictions visits."""
         models = self.fitted()
         told = np.concatenate([self.values, self.predicted(self.pending, models)[0]])
-        lower, upper = told.min(axis=0), self.upper(told)
-        unit = np.where(upper > lower, upper - lower, 1)
+        (lower, unit), upper = ranges(told), self.upper(told)
+        lower = np.where(upper > lower, lower, upper - unit)  # where nothing keeps a limit, all lies outside
+        unit = upper - lower
         met, mean, std = self.evolve(models, lower, unit)
         optimistic = mean - np.array(self.betas)[:, None, None] * std
         return met[greedy_batch(self.gain((told - lower) / unit, (optimistic - lower) / unit), n, self.n_known)]
@@ -181,8 +191,9 @@ class GainGuided(Guided):
         """The end of the region: the limits; a tenth beyond the front where there are none. `(k, m) -> (m,)`."""
         _, unit = ranges(told)
         upper = told[non_dominated(told)].max(axis=0) + 0.1 * unit
+        limits = self.limits()
         for column, name in enumerate(self.problem.objectives):
-            upper[column] = self.problem.limits.get(name, upper[column])
+            upper[column] = limits.get(name, upper[column])
         return upper
 
     def evolve(self, models: Mapping[str, Any], lower: Floats, unit: Floats) -> tuple[Codes, Floats, Floats]:
@@ -205,8 +216,8 @@ class GainGuided(Guided):
         mean, std = self.predicted(met, models)
         for generation in range(self.generations):
             optimistic = mean - self.betas[generation % len(self.betas)] * std
-            kept = self.fittest((optimistic - lower) / unit, generation)
-            children = operators.children(np.concatenate([best, met[kept]]), self.children, generator)
+            kept = met[self.fittest((optimistic - lower) / unit, generation)] if len(met) else met
+            children = operators.children(np.concatenate([best, kept]), self.children, generator)
             children = self.hopeful(self.fresh(children))
             rows = list(map(tuple, children.tolist()))
             children = children[[row not in seen for row in rows]]

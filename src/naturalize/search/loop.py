@@ -11,7 +11,7 @@ import numpy as np
 from naturalize.errors import UserError, whole
 from naturalize.predictor import Counts
 from naturalize.progress import Progress, silent
-from naturalize.search.evaluations import Evaluate, Found, SearchArchive, SearchError, in_parts, measured
+from naturalize.search.evaluations import Evaluate, Found, SearchArchive, SearchError, in_a_line, in_parts, measured
 from naturalize.search.methods import AUTO, MakeSearcher, make_searcher
 from naturalize.search.problem import Floats, Function, SearchProblem
 from naturalize.search.searcher import Searcher
@@ -59,8 +59,9 @@ def search(
         seed: of all draws.
         archive: of an earlier search of the same space and objectives, to go on with; new measurements are added to it.
             Limits and candidates may differ.
-        executor: any of `concurrent.futures`: threads, processes, Dask, Ray, submitit. `evaluate` must be such that it
-            can be sent there. The architecture of a worker that is lost is asked again, three times at most.
+        executor: any that gives the futures of `concurrent.futures`: threads, processes, loky, Dask's
+            `Client.get_executor()`. `evaluate` must be such that it can be sent there. The architecture of a worker
+            that is lost is asked again, three times at most.
         workers: architectures that are under way at once; as many as the executor has workers unless told.
         progress: called after every evaluation; what it raises ends the search.
 
@@ -69,10 +70,12 @@ def search(
         within the limits.
 
     Raises:
-        UserError: for arguments that make no sense, and where no architecture is found within the limits.
+        UserError: for arguments that make no sense, an executor with futures of its own, and where no architecture is
+            found within the limits.
         SearchError: where everything fails, and where the executor is broken.
 
-    Any exception that ends the search, Ctrl-C too, has the archive in its attribute `archive`, to go on with.
+    Any exception that ends the search, Ctrl-C too, has the archive in its attribute `archive`, to go on with; one whose
+    class takes no attributes is the cause of a `SearchError` that has it.
 
     Example:
         >>> from naturalize.space import Variable
@@ -95,7 +98,6 @@ def search(
         raise UserError("the archive is of another search: its space or its objectives differ")
     if len(archive):
         check_exact(problem, archive)
-    archive.problem = problem
     if isinstance(method, str):
         searcher = make_searcher(method, problem, seed, predictor=predictor, known=known)
     elif predictor is not None or known:
@@ -103,6 +105,7 @@ def search(
     else:
         searcher = method(problem, seed)
     searcher.tell(archive.codes, archive.values)
+    archive.problem = problem
     ask = Asking(evaluate, searcher, archive, evaluations, progress)
     try:
         if executor is None:
@@ -110,11 +113,14 @@ def search(
         else:
             ask.side_by_side(executor, workers or int(getattr(executor, "_max_workers", 1)))
     except BaseException as error:
-        error.archive = archive  # type: ignore[attr-defined]
-        if len(archive):
-            error.add_note(f"{len(archive)} measurements are kept: search(..., archive=error.archive) goes on")
+        try:
+            error.archive = archive  # type: ignore[attr-defined]
+            if len(archive):
+                error.add_note(f"{len(archive)} measurements are kept: search(..., archive=error.archive) goes on")
+        except AttributeError:  # a class without room for it
+            raise SearchError(f"the search was ended by {type(error).__name__}: {error}", archive) from error
         raise
-    if not len(archive):
+    if not problem.allowed(archive.codes).any():
         limit = ", ".join(f"{name} <= {value:g}" for name, value in problem.limits.items())
         raise UserError(f"no architecture of {space.name} was found within the limits ({limit}): allow more")
     return archive
@@ -126,7 +132,8 @@ def check_exact(problem: SearchProblem, archive: SearchArchive) -> None:
     measured = np.isfinite(values).all(axis=1)
     exact = problem.exact_values(codes[measured])
     for column, name in enumerate(problem.objectives):
-        if name in problem.exact and not np.allclose(exact[:, column], values[measured, column]):
+        scale = np.abs(values[measured, column]).max(initial=0.0)
+        if name in problem.exact and not np.allclose(exact[:, column], values[measured, column], atol=1e-8 * scale):
             raise UserError(f"the archive is of another search: the exact function {name} gave other values there")
 
 
@@ -149,6 +156,7 @@ class Asking:
         self.progress = progress
         self.names = searcher.problem.measured
         self.columns = [searcher.problem.column(name) for name in self.names]
+        self.answered = False  # whether a worker did anything
 
     def one_after_the_other(self) -> None:
         """Evaluate batches of the searcher's size until the evaluations are spent."""
@@ -162,8 +170,11 @@ class Asking:
     def side_by_side(self, executor: Executor, workers: int) -> None:
         """Keep as many architectures under way as there are workers; ask for a new one whenever a result comes in.
 
-        The suspects of an earlier search come first, one at a time.
+        The suspects of an earlier search come first, one at a time, after a call that does nothing: an executor whose
+        workers die at that is broken itself.
         """
+        if self.suspects():
+            self.check_works(executor)
         under_way: dict[Future[Any], tuple[Codes, int]] = {}
 
         def submit(codes: Codes, tries: int) -> None:
@@ -173,11 +184,15 @@ class Asking:
                 if isinstance(error, BrokenExecutor):
                     self.blame([codes for codes, _ in under_way.values()])
                 raise SearchError(f"the executor takes no more work: {error}", self.archive) from error
+            if not isinstance(future, Future):
+                raise UserError(
+                    f"the executor gives {type(future).__name__} in place of a Future of concurrent.futures"
+                )
             under_way[future] = codes, tries
 
         def asked(n: int) -> Codes:
-            if self.archive.suspects:
-                alone = self.archive.suspects[: 1 - len(under_way)]
+            if suspects := self.suspects():
+                alone = suspects[: 1 - len(under_way)]
                 return np.array(alone, dtype=np.int64).reshape(-1, len(self.searcher.problem.space))
             return self.searcher.ask(n)
 
@@ -199,17 +214,35 @@ class Asking:
                     if (future.cancelled() or lost is not None) and tries < TRIES:
                         submit(codes, tries + 1)
                     elif future.cancelled() or lost is not None:
-                        self.take(codes, [([np.nan] * len(self.names), f"its worker was lost {TRIES} times")])
+                        why = "" if lost is None else f": {in_a_line(lost)}"
+                        self.take(codes, [([np.nan] * len(self.names), f"its worker was lost {TRIES} times{why}")])
                     else:
+                        self.answered = True
                         self.take(codes, future.result())
         finally:
             for future, (codes, _) in under_way.items():
                 if not future.cancel() and future.done() and future.exception() is None:
                     self.keep(codes, future.result())
 
+    def suspects(self) -> list[tuple[int, ...]]:
+        """The suspects of earlier searches that may be measured in this one."""
+        codes = np.array(self.archive.suspects, dtype=np.int64).reshape(-1, len(self.searcher.problem.space))
+        return [tuple(code) for code in codes[self.searcher.problem.allowed(codes)].tolist()]
+
+    def check_works(self, executor: Executor) -> None:
+        """Raise `SearchError` where the executor's workers die without work."""
+        try:
+            executor.submit(int).result()
+        except RuntimeError as error:  # broken, or shut down
+            raise SearchError(f"the executor's workers die before they get work: {error}", self.archive) from error
+        self.answered = True
+
     def blame(self, under_way: Sequence[Codes]) -> None:
-        """Note the architectures under way when an executor broke: a single one has failed, several are suspects."""
-        if len(under_way) == 1:
+        """Note the architectures under way when an executor broke.
+
+        A single one has failed, if workers did anything before; several are suspects.
+        """
+        if len(under_way) == 1 and self.answered:
             self.keep(under_way[0], [([np.nan] * len(self.names), "its worker process died")])
         else:
             known = {row.code for row in self.archive.rows} | set(self.archive.suspects)

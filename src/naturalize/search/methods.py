@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from naturalize.errors import UserError, unknown
+from naturalize.errors import UserError, unknown, whole
 from naturalize.predictor import PREDICTORS, WITH_SPREAD, Counts
 from naturalize.progress import Progress, silent
 from naturalize.search.baselines import Genetic, LocalSearch, RandomSearch, RegularisedEvolution
@@ -77,7 +77,8 @@ def make_guided(
     n_initial: int | None = None,
     progress: Progress = silent,
 ) -> Guided:
-    """A new search with a predictor, by its name in `GUIDED`. Raises `UserError` for a name that is not there.
+    """A new search with a predictor, by its name in `GUIDED`. Raises `UserError` for a name that is not there, and no
+    whole number of architectures.
 
     Args:
         name: one of `GUIDED`.
@@ -90,6 +91,7 @@ def make_guided(
     """
     check_guided(name, predictor)
     own_predictor, own_initial = GUIDED[name]
+    n_initial = own_initial if n_initial is None else whole("the number of initial architectures", n_initial, 0)
     predictor = own_predictor if predictor is None else predictor
     by_nsga3 = name == NAT or predictor not in WITH_SPREAD
     by_gain = HypervolumeGuided if len(problem.objectives) == 2 else LinesGuided
@@ -97,7 +99,7 @@ def make_guided(
         problem,
         seed,
         predictor=predictor,
-        n_initial=own_initial if n_initial is None else n_initial,
+        n_initial=n_initial,
         known=known,
         progress=progress,
     )

@@ -14,9 +14,10 @@ from pymoo.core.repair import Repair
 from pymoo.operators.crossover.ux import UniformCrossover
 from pymoo.operators.mutation.pm import PolynomialMutation
 
+from naturalize.errors import UserError, whole
 from naturalize.progress import Progress, silent
-from naturalize.rng import generator, integer
-from naturalize.search.problem import Floats, Function, checked_codes
+from naturalize.rng import check_seed, generator, integer
+from naturalize.search.problem import Floats, Function, checked_codes, floats
 from naturalize.search.survival import HUGE, normalise, ranges, reference_directions, survive
 from naturalize.space import Codes, SearchSpace, unique_rows
 
@@ -86,7 +87,7 @@ def propose(
 
     Raises:
         ValueError: without any objective, and when a function gives values that are not finite, or not one for each.
-        UserError: for an archive or candidates that are not of the space.
+        UserError: for an archive or candidates that are not of the space, for numbers and a seed that make no sense.
 
     Example:
         >>> from naturalize.space import Variable
@@ -99,6 +100,10 @@ def propose(
     """
     if not objectives:
         raise ValueError("a search needs at least one objective")
+    check_seed(seed)
+    whole("the number of architectures", n_new, 0)
+    whole("the population", population, 1)
+    whole("the number of generations", generations, 1)
     evaluations = Evaluations(objectives, limits)
     archive = unique_rows(checked_codes(space, archive, "the archive's codes"))
     if candidates is not None:
@@ -123,7 +128,9 @@ class Evaluations:
     def __init__(self, objectives: Sequence[Function], limits: Sequence[tuple[Function, float]]) -> None:
         self.functions = [*objectives, *(function for function, _ in limits)]
         self.n_objectives = len(objectives)
-        self.limits = np.array([limit for _, limit in limits], dtype=np.float64)
+        self.limits = floats([limit for _, limit in limits], "limits")
+        if not np.isfinite(self.limits).all():
+            raise UserError(f"limits are finite numbers, not {self.limits.tolist()}")
         self._known: dict[tuple[int, ...], Floats] = {}
 
     @property
@@ -140,10 +147,11 @@ class Evaluations:
         new = list(dict.fromkeys(row for row in rows if row not in self._known))
         if new:
             asked = np.array(new, dtype=np.int64)
-            columns = [np.asarray(function(asked.copy()), dtype=np.float64) for function in self.functions]
+            what = "a function of the search"
+            columns = [floats(function(asked.copy()), what) for function in self.functions]
             for column in columns:
                 if column.shape != (len(new),):
-                    raise ValueError(f"a function of the search gave the shape {column.shape} for {len(new)} rows")
+                    raise ValueError(f"{what} gave the shape {column.shape} for {len(new)} rows")
             values = np.column_stack(columns)
             if not np.isfinite(values).all():
                 raise ValueError("an objective or a limit of the search gave values that are not finite")

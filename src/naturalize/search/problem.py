@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from naturalize.errors import UserError
 from naturalize.search.operators import Operators
-from naturalize.space import Codes, SearchSpace, unique_rows
+from naturalize.space import WIDEST, Codes, SearchSpace, unique_rows
 
 Floats = NDArray[np.float64]
 Function = Callable[[Codes], Floats]
@@ -66,6 +66,8 @@ class SearchProblem:
                 raise UserError(f"the limit on {name} must be a finite number, not {limit!r}")
         if self.candidates is not None:
             candidates = checked_codes(self.space, self.candidates, "candidates")
+            if not len(candidates):
+                raise UserError("candidates are empty: give the architectures that may be measured, or leave them out")
             object.__setattr__(self, "candidates", unique_rows(candidates))
 
     @property
@@ -158,7 +160,8 @@ class SearchProblem:
         """Allowed architectures that n random walks visit, `(k, d)`; a step changes one or two variables.
 
         In the long run each allowed architecture within reach is visited equally often (Metropolis et al., 1953). Some
-        steps change two variables, since limits may tie variables together, as a sum that must not change.
+        steps change two variables, since limits may tie variables together, as a sum that must not change; of these
+        some move both equally far, since a difference that must stay small leaves little room in wide ranges.
 
         Args:
             start: allowed architectures, `(s, d)`.
@@ -169,10 +172,16 @@ class SearchProblem:
         at, rows, met = start[rng.integers(len(start), size=n)], np.arange(n), []
         for step in range(SWEEPS * len(free)):
             moved = at.copy()
+            columns = free[rng.integers(len(free), size=n)]
+            far = np.exp(rng.random(n) * np.log1p(self.space.upper[columns] - self.space.lower[columns])).astype(int)
             for _ in range(1 + step % 2):
+                if step % 4 < 2:
+                    moved[rows, columns] = rng.integers(self.space.lower[columns], self.space.upper[columns] + 1)
+                else:
+                    moved[rows, columns] += rng.choice([-1, 1], n) * far
                 columns = free[rng.integers(len(free), size=n)]
-                moved[rows, columns] = rng.integers(self.space.lower[columns], self.space.upper[columns] + 1)
-            moved = self.space.repair(moved)
+            inside = np.logical_and(self.space.lower <= moved, moved <= self.space.upper).all(axis=1, keepdims=True)
+            moved = self.space.repair(np.where(inside, moved, at))
             at = np.where(self.allowed(moved)[:, None], moved, at)
             if step % len(free) == len(free) - 1:
                 met.append(at)
@@ -192,7 +201,7 @@ class SearchProblem:
 
 
 def floats(values: Any, what: str) -> Floats:
-    """Numbers from outside; nan where they are masked. Raises `UserError` for what is no array of real numbers.
+    """A copy of numbers from outside; nan where they are masked. Raises `UserError` for other than real numbers.
 
     Args:
         values: an array, or what makes one.
@@ -201,9 +210,9 @@ def floats(values: Any, what: str) -> Floats:
     try:
         if np.iscomplexobj(values):
             raise UserError(f"{what}: complex numbers have no order")
-        plain: Floats = np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)
+        plain: Floats = np.ma.filled(np.ma.array(values, dtype=np.float64, copy=True), np.nan)
         return plain
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{what}: these are no real numbers: {error}") from error
 
 
@@ -215,17 +224,19 @@ def checked_codes(space: SearchSpace, codes: Any, what: str) -> Codes:
         codes: `(n, d)`; an empty list for none.
         what: their name in error messages.
     """
+    if np.ma.is_masked(codes):
+        raise UserError(f"{what} are masked in places: fill them in")
     try:
         found = np.asarray(codes)
         whole = np.equal(found, np.rint(found)).all()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{what} are whole numbers, a row each: {error}") from error
     if found.shape == (0,):
         found = found.reshape(0, len(space))
     if found.ndim != 2 or found.shape[1] != len(space):
         raise UserError(f"{what} have the shape (n, {len(space)}), a row each, not {found.shape}")
-    if not whole:
-        raise UserError(f"{what} are whole numbers")
+    if not whole or (np.abs(found) > WIDEST).any():
+        raise UserError(f"{what} are whole numbers, up to {WIDEST}")
     found = found.astype(np.int64)
     wrong = np.flatnonzero(~space.is_valid(found))
     if len(wrong):

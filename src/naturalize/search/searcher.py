@@ -63,7 +63,9 @@ class Searcher(ABC):
             self._known.add(row)
         finite = np.isfinite(values).all(axis=1)
         self.codes = np.concatenate([self.codes, codes[finite]])
-        self.failed = np.concatenate([self.failed, codes[~finite]])
+        now = set(map(tuple, codes.tolist()))
+        still = np.array([tuple(row) not in now for row in self.failed.tolist()], dtype=bool)
+        self.failed = np.concatenate([self.failed[still], codes[~finite]])
         self.values = np.concatenate([self.values, values[finite].clip(-HUGE, HUGE)])
 
     @abstractmethod
