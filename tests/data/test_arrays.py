@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from pictures import colours, deep_png
@@ -280,3 +281,25 @@ def test_N16_a_dark_array_among_others_is_read_in_any_byte_order(order: str) -> 
 def test_N16_a_low_range_in_the_other_byte_order_is_refused_too() -> None:
     with pytest.raises(UserError, match="uint16 from 0 to 254, which leaves open what white is"):
         open_data((GREY.astype(">u2"), Y))
+
+
+@pytest.mark.parametrize(("kind", "low", "high"), [(np.float32, 1, 255), (np.uint16, 255, 65535)])
+@pytest.mark.parametrize("other", ["train", "val"])
+def test_N16_splits_of_different_ranges_are_refused(kind: Any, low: float, high: float, other: str) -> None:
+    noise = np.random.default_rng(0).random((2, 12, 8, 8))
+    noise[:, 0, 0, 0] = 1
+    pairs = {
+        split: ((high * part).astype(kind), list("abc") * 4)
+        for split, part in zip(("train", "val"), noise, strict=True)
+    }
+    assert len(open_data(pairs).paths) == 24
+    pairs[other] = ((low * noise[0]).astype(kind), pairs[other][1])
+    with pytest.raises(UserError, match=f"X of {other} goes up to {low} where others go up to {high}"):
+        open_data(pairs)
+
+
+def test_N13_a_label_that_is_missing_in_a_column_of_chunks_is_no_class() -> None:
+    labels = pa.chunked_array([["cat", None, "dog"], ["dog", "cat", "cat"] * 5])
+    dataset = open_data((np.random.default_rng(0).integers(0, 256, (18, 8, 8), dtype=np.uint8), labels))
+    assert dataset.class_names == ("cat", "dog")
+    assert len(dataset.paths) == 17

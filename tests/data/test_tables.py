@@ -163,6 +163,9 @@ def test_several_data_sets_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
     write_images(tmp_path / "y-train.parquet", ["cat", "dog"], [0, 1] * 4)
     with pytest.raises(UserError, match=r"several data sets \(x, y\): name one, as .*x"):
         open_data(tmp_path)
+    (tmp_path / "y-train.parquet").rename(tmp_path / "train.parquet")
+    with pytest.raises(UserError, match=r"several data sets \(train\.parquet, x\): name one, as .*train\.parquet"):
+        open_data(tmp_path)
 
 
 @pytest.mark.parametrize(

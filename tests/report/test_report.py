@@ -110,7 +110,11 @@ def test_P07_report_is_made_from_what_is_whole(tmp_path: Path) -> None:
     assert "fitted on 140 measurements; rank correlation on held-out networks 0.83." in page
     for lost in ("events.jsonl", "run.toml", "report.html", "pictures/0.png"):
         (run / lost).unlink()
+    flipped = bytearray((run / "pictures" / "1.png").read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    (run / "pictures" / "1.png").write_bytes(flipped)
     page = write_report(run).read_text(encoding="utf-8")
+    assert data_of(page)["pictures"].keys() & {"pictures/0.png", "pictures/1.png"} == set()
     assert "Not recorded." in page
     assert "No readable run.toml." in page
 

@@ -157,6 +157,34 @@ def test_X11_one_flipped_bit_in_a_checkpoint_is_noticed(checkpoints, file):
         assert told == state
 
 
+@pytest.mark.parametrize("content", [b"", b"\xb0000", b"0099", b"0000 0123456789"])
+def test_X11_a_damaged_pointer_is_noticed(checkpoints, content):
+    for _ in range(2):
+        checkpoints.save(weights(), {}, STATE)
+    pointer = checkpoints.directory / "latest"
+    whole = pointer.read_bytes()
+    assert checkpoints.latest() == "0001"
+    pointer.write_bytes(whole.replace(b"0001", b"0000"))
+    with pytest.raises(UserError, match="latest is damaged"):
+        checkpoints.latest()
+    pointer.write_bytes(content)
+    with pytest.raises(UserError, match="the newest is 0001"):
+        checkpoints.latest()
+    pointer.write_text("0000\n")  # as a person writes it
+    assert checkpoints.latest() == "0000"
+
+
+@pytest.mark.parametrize("content", ["5", "null", "[1]"])
+def test_X11_a_state_that_is_no_table_is_noticed(checkpoints, content):
+    name = checkpoints.save(weights(), {}, STATE)
+    path = checkpoints.directory / name / "state.json"
+    path.write_text(path.read_text().replace("version", "wersion"))
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"checkpoint .*0000 is damaged"):
+            checkpoints.version(4)
+        path.write_text(content)
+
+
 def test_X11_checkpoints_of_before_there_were_checksums_load(checkpoints):
     name = checkpoints.save(weights(), {"a": torch.ones(2)}, STATE)
     for file in ("weights.safetensors", "trainer.safetensors"):

@@ -72,3 +72,10 @@ def test_a_damaged_card_does_not_stand_in_the_way(tmp_path):
     (tmp_path / "lock.json").write_text("{")
     with locked(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("content", ["null", "5", "[1]", "\x00"])
+def test_X11_a_damaged_card_of_a_process_that_is_gone_is_taken_over(tmp_path, content):
+    (tmp_path / "lock.json").write_text(content)
+    with locked(tmp_path):
+        assert json.loads((tmp_path / "lock.json").read_text())["pid"] == os.getpid()

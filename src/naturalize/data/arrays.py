@@ -53,7 +53,12 @@ def find(source: Any) -> Found:
     if "train" not in names_of:
         raise UserError("arrays without 'train': give (X, y), or {'train': (X, y), ...}")
     checked = {split: _checked(split, pairs[names_of[split]]) for split in SPLITS if split in names_of}
-    scale = _scale([each for pictures, _ in checked.values() for each in pictures if not isinstance(each, Image.Image)])
+    arrays = {
+        split: [each for each in pictures if not isinstance(each, Image.Image)]
+        for split, (pictures, _) in checked.items()
+    }
+    scale = _scale([each for listed in arrays.values() for each in listed])
+    _check_ranges(arrays, scale)
     parts, notes = {}, []
     for split, (pictures, labels) in checked.items():
         rows = [row for row, label in enumerate(labels) if label is not None]
@@ -154,8 +159,17 @@ def _array(name: str, values: Any) -> NDArray[Any]:
         raise UserError(f"{name} is masked in places, where it has no pixels: fill them in, as with .filled(0)")
     try:
         return np.asarray(values)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # the last: a tensor with a gradient
         raise UserError(f"{name} cannot be made an array: give pictures as arrays (H, W) or (H, W, c)") from error
+
+
+def _check_ranges(arrays: dict[str, list[Any]], scale: float) -> None:
+    """Raise `UserError` where one split comes out black beside the others: it is of another range."""
+    highest = {split: max(float(np.max(each)) for each in listed) for split, listed in arrays.items() if listed}
+    most = max(highest.values(), default=0.0)
+    for split, value in highest.items():
+        if value * scale < 2 <= most * scale:
+            raise UserError(f"X of {split} goes up to {value:g} where others go up to {most:g}: give all in one range")
 
 
 def _labels_of(name: str, given: Any) -> list[Any]:
@@ -164,7 +178,8 @@ def _labels_of(name: str, given: Any) -> list[Any]:
     listed = isinstance(given, Sequence) and not isinstance(given, str | bytes)
     if not (listed or hasattr(given, "__array__")) or getattr(given, "ndim", 1) != 1:
         raise several
-    labels = given.tolist() if hasattr(given, "tolist") else list(given)
+    convert = next((getattr(given, name) for name in ("to_pylist", "tolist") if hasattr(given, name)), None)
+    labels = convert() if convert else list(given)
     if any(getattr(label, "ndim", int(isinstance(label, list | tuple))) for label in labels):
         raise several
     return [None if label is np.ma.masked else label for label in labels]
@@ -186,10 +201,10 @@ def _check_shape(name: str, shape: tuple[int, ...]) -> None:
 
 def _scale(pictures: Sequence[Any]) -> float:
     """The factor that brings all pictures to 0..255."""
-    kinds = {str(picture.dtype.newbyteorder("=")) for picture in pictures}
+    kinds = {picture.dtype.newbyteorder("=") for picture in pictures}
     if len(kinds) > 1:
-        raise UserError(f"X mixes types ({', '.join(sorted(kinds))}): give one")
-    kind = np.dtype(kinds.pop()) if kinds else np.dtype(np.uint8)
+        raise UserError(f"X mixes types ({', '.join(sorted(map(str, kinds)))}): give one")
+    kind = kinds.pop() if kinds else np.dtype(np.uint8)
     if kind == np.uint8:
         return 1.0
     if kind == np.bool_:

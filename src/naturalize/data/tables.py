@@ -67,7 +67,9 @@ def find(source: Any) -> Found:
         by_split.setdefault(SPELLINGS[word.lower()] if word else "train", []).append(file)
     stems = in_natural_order(_stem(file.relative_to(root)) for file in files)
     if len(stems) > 1:
-        raise UserError(f"{path} holds several data sets ({shortened(stems)}): name one, as {root / stems[0]}")
+        nameless = next((file.name for file in files if not _stem(file.relative_to(root))), "")
+        named = [stem or nameless for stem in stems]
+        raise UserError(f"{path} holds several data sets ({shortened(named)}): name one, as {root / named[0]}")
     if "train" not in by_split:
         if len(by_split) > 1:
             raise UserError(f"{path} holds {' and '.join(by_split)} but no train file: add one")

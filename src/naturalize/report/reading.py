@@ -1,11 +1,13 @@
 """The files of a run directory as the report reads them; but for front.json, missing or damaged ones are left out."""
 
+import io
 import math
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from naturalize import run
 from naturalize.files import check_content
@@ -52,13 +54,16 @@ def phase_seconds(events: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def read_picture(run_directory: Path, name: str) -> bytes | None:
-    """A PNG of `pictures/`; None where it is missing or `name` leads out of that directory."""
+    """A PNG of `pictures/`; None where it is missing or damaged, or `name` leads out of that directory."""
     folder = (run_directory / "pictures").resolve()
     try:
         path = (run_directory / name).resolve()
-        return path.read_bytes() if path.is_relative_to(folder) else None
-    except (OSError, ValueError):
+        content = path.read_bytes() if path.is_relative_to(folder) else b""
+        with Image.open(io.BytesIO(content)) as picture:
+            picture.verify()
+    except (OSError, ValueError, SyntaxError):  # the last: a checksum in it does not match
         return None
+    return content
 
 
 def _is_duration(value: object) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from naturalize.errors import UserError
-from naturalize.files import room_on_disk, sync_directory, write_json, write_text
+from naturalize.files import check_content, checksum_of, room_on_disk, sync_directory, write_json, write_text
 from naturalize.tensor_files import load_tensors, save_tensors
 
 
@@ -32,9 +31,18 @@ class Checkpoints:
         return sorted(found, key=int)
 
     def latest(self) -> str | None:
-        """The checkpoint that the pointer names, or None before the first."""
+        """The checkpoint that the pointer names, or None before the first. Raises `UserError` where it names none."""
         pointer = self.directory / "latest"
-        return pointer.read_text(encoding="utf-8").strip() if pointer.exists() else None
+        if not pointer.exists():
+            return None
+        name, *told = [*pointer.read_text(encoding="utf-8", errors="replace").split(), ""]
+        if name not in self.names() or (told[0] and told[0] != checksum_of(name)):
+            newest = (self.names() or ["none"])[-1]
+            raise UserError(
+                f"{pointer} is damaged: write the name of a checkpoint into it, the newest is {newest}, or put it back "
+                "from a copy"
+            )
+        return name
 
     def save(self, weights: Mapping[str, Tensor], trainer: Mapping[str, Tensor], state: dict[str, Any]) -> str:
         """Write a checkpoint and let the pointer name it. Raises `UserError` for tensors that are not finite."""
@@ -52,13 +60,13 @@ class Checkpoints:
             try:
                 save_tensors(beside / "weights.safetensors", weights)
                 save_tensors(beside / "trainer.safetensors", trainer, {"state": json.dumps(state)})
-                write_json(beside / "state.json", state)
+                write_json(beside / "state.json", {**state, "checksum": checksum_of(state)})
                 beside.rename(self.directory / name)
             except BaseException:
                 shutil.rmtree(beside, ignore_errors=True)
                 raise
             sync_directory(self.directory)
-            write_text(self.directory / "latest", name + os.linesep)
+            write_text(self.directory / "latest", f"{name} {checksum_of(name)}\n")
         return name
 
     def kept(self) -> str:
@@ -69,8 +77,8 @@ class Checkpoints:
     def state(self, name: str) -> dict[str, Any]:
         """The state that `save` was given."""
         try:
-            return dict(json.loads((self.directory / name / "state.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+            return check_content(json.loads((self.directory / name / "state.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, AttributeError) as error:
             raise damaged(self.directory / name, error) from error
 
     def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:

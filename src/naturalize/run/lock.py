@@ -54,5 +54,5 @@ def read_owner(card: Path) -> dict[str, object]:
     """Pid and host in lock.json; empty when nobody left one."""
     try:
         return dict(json.loads(card.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return {}

@@ -110,7 +110,7 @@ def claimed(out: str | Path, name: str) -> Path:
     card = out / "study.json"
     if out.exists() and not card.exists() and any(out.iterdir()):
         raise UserError(f"{out} holds something that is no study: choose another --out")
-    if card.exists() and json.loads(card.read_text(encoding="utf-8")) != {"study": name}:
+    if card.exists() and read_cell(card) != {"study": name}:
         raise UserError(f"{out} holds another study: choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     write_json(card, {"study": name})
@@ -133,7 +133,7 @@ def measure_cells(
     """
     directory.mkdir(parents=True, exist_ok=True)
     paths = [directory / f"{name_of(cell)}.json" for cell in cells]
-    missing = [number for number, path in enumerate(paths) if not path.exists()]
+    missing = [number for number, path in enumerate(paths) if read_cell(path) is None]
     work = (delayed(measured)(measure, number, cells[number]) for number in missing)
     done = len(paths) - len(missing)
     progress("study", done, len(paths))
@@ -141,7 +141,15 @@ def measure_cells(
         write_json(paths[number], found)
         done += 1
         progress("study", done, len(paths))
-    return [row for path in paths for row in json.loads(path.read_text(encoding="utf-8"))]
+    return [row for path in paths for row in read_cell(path)]
+
+
+def read_cell(path: Path) -> Any:
+    """The content of a JSON file; None where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def measured(measure: Callable[[Cell], Sequence[Row]], number: int, cell: Cell) -> tuple[int, list[Row]]:
