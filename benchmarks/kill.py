@@ -96,7 +96,7 @@ def jobs_on(data: Path, finished: Path) -> dict[str, Job]:
 
 def prepared_in(run: Path) -> dict[str, Any]:
     """The weights of a preparation, to the bit."""
-    latest = run / "supernet" / (run / "supernet" / "latest").read_text().strip()
+    latest = run / "supernet" / (run / "supernet" / "latest").read_text().split()[0]
     return {"weights": {name: array.tobytes() for name, array in load_file(latest / "weights.safetensors").items()}}
 
 

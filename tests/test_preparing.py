@@ -22,7 +22,7 @@ def data(tmp_path_factory):
 
 
 def weights_of(run):
-    latest = (run / "supernet" / "latest").read_text().strip()
+    latest = (run / "supernet" / "latest").read_text().split()[0]
     return load_file(run / "supernet" / latest / "weights.safetensors")
 
 

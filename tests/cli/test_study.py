@@ -8,12 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-from commands import naturalize
+from commands import Quick
 
 
-def test_a_study_prints_its_conclusion_and_writes_page_and_table(tmp_path: Path) -> None:
+def test_a_study_prints_its_conclusion_and_writes_page_and_table(quick: Quick, tmp_path: Path) -> None:
     arguments = ["study", "search", "dtlz2", "--method", "random", "--method", "local", "--evaluations", "40"]
-    done = naturalize(*arguments, "--seeds", "2", "--jobs", "1", "--out", tmp_path / "s")
+    done = quick(*arguments, "--seeds", "2", "--jobs", "1", "--out", tmp_path / "s")
     assert done.code == 0, done
     first, last = done.lines
     assert first.startswith("On dtlz2, after 40 evaluations, ")
@@ -22,7 +22,7 @@ def test_a_study_prints_its_conclusion_and_writes_page_and_table(tmp_path: Path)
         assert {row["method"] for row in csv.DictReader(file)} == {"random", "local"}
 
 
-def test_what_is_no_source_is_refused_in_a_line(tmp_path: Path) -> None:
+def test_what_is_no_source_is_refused_in_a_line(quick: Quick, tmp_path: Path) -> None:
     for arguments, words in (
         (["predictors", "nothing.csv", "--supernet", "ofa-mbv3-w1.0"], "is no run, no table"),
         (["predictors", "nothing.csv"], "--supernet"),
@@ -30,7 +30,7 @@ def test_what_is_no_source_is_refused_in_a_line(tmp_path: Path) -> None:
         (["search", "dtlz2", "--jobs", "0"], "--jobs 0"),
         (["adaptation", "digits", "--budget", "5"], "budget '5'"),
     ):
-        done = naturalize("study", *arguments, "--out", tmp_path / "s")
+        done = quick("study", *arguments, "--out", tmp_path / "s")
         assert done.code == 2, done
         (line,) = done.err.splitlines()
         assert line.startswith("naturalize: ")
