@@ -16,7 +16,9 @@ NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs"
 
 
 @contextlib.contextmanager
-def room_on_disk(path: Path, need: int | None = None, remedy: str = "choose another --out") -> Iterator[None]:
+def room_on_disk(
+    path: Path, need: int | None = None, remedy: str = "choose another place, or allow it"
+) -> Iterator[None]:
     """Turn errors 'no space left' and 'not permitted' into a `UserError` that names the path and the free space.
 
     Args:
@@ -31,7 +33,7 @@ def room_on_disk(path: Path, need: int | None = None, remedy: str = "choose anot
             free = shutil.disk_usage(existing_parent(path)).free / 1e6
             needed = "" if need is None else f"{need / 1e6:.1f} MB needed, "
             raise UserError(
-                f"the disk of {path} is full ({needed}{free:.1f} MB free): free some space, then `naturalize resume`"
+                f"the disk of {path} is full ({needed}{free:.1f} MB free): free some space, then give the command again"
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise UserError(f"{path} cannot be written ({error.strerror}): {remedy}") from error

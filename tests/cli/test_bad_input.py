@@ -196,6 +196,11 @@ def test_what_is_no_run(photos: Path, quick: Quick, command: str, run: str, word
         (["predict", "x"], ["missing argument"]),
         (["--colour"], ["no such option: --colour", "naturalize --help"]),
         (["prepare", "x"], ["missing option '--out'"]),
+        (["check", ""], ["a path is empty"]),
+        (["transfer", "digits", "--classes", ""], ["--classes", "empty name"]),
+        (["transfer", "digits", "--classes", "1,,2"], ["--classes", "empty name"]),
+        (["transfer", "digits", "--supernet", "/etc/passwd"], ["/etc/passwd", "no file of weights"]),
+        (["transfer", "/dev/null"], ["/dev/null", "neither"]),
     ],
 )
 def test_usage_is_told_in_one_line(quick: Quick, arguments: list[str], words: list[str]) -> None:
@@ -203,6 +208,10 @@ def test_usage_is_told_in_one_line(quick: Quick, arguments: list[str], words: li
     assert_refused(done)
     for word in words:
         assert word.lower() in done.err.lower()
+
+
+def test_an_empty_path_is_not_the_current_directory(finished: Finished, quick: Quick) -> None:
+    assert_refused(quick("predict", finished.directory, ""), "a path is empty")
 
 
 @pytest.mark.parametrize(
@@ -304,7 +313,7 @@ def cut(pattern: str) -> Callable[[Path], None]:
         ),
         (cut("supernet/*/weights.safetensors"), "resume run --iterations 2 --data photos", ["checkpoint", "damaged"]),
         (cut("supernet/*/state.json"), "resume run --iterations 2 --data photos", ["checkpoint", "damaged"]),
-        (written("supernet/latest", b"0099"), "resume run --iterations 2 --data photos", ["0099"]),
+        (written("supernet/latest", b"0099"), "resume run --iterations 2 --data photos", ["latest is damaged"]),
         (written("archive.sqlite", b"x" * 9000), "resume run --data photos", ["archive.sqlite"]),
         (written("archive.sqlite", b"x" * 9000), "finish run --data photos", ["archive.sqlite"]),
     ],

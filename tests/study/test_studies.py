@@ -237,6 +237,9 @@ def test_a_table_is_a_truth_and_its_rows_are_all_that_is_measured(published_data
         ("architecture,top1\n08053004710520037775250,much\n", "no column of errors"),
         ("\0\x9e\0", "no t"),
         ("", "empty"),
+        ("architecture,error\n08053004710520037775250,-3\n", "errors outside of 0 to 100 percent, from -3 to -3"),
+        ("architecture,top1\n", "no row with an architecture and an error"),
+        ("architecture,top1\n08053004710520037775250,inf\n08053004710520037775250\n", "no row with"),
     ],
 )
 def test_what_is_no_table_is_refused_in_a_line(tmp_path: Path, text: str | None, words: str) -> None:
@@ -263,6 +266,27 @@ def test_bad_arguments_are_refused_before_anything_is_written(
     with pytest.raises(UserError, match=words):
         study_search(arguments.pop("sources"), tmp_path / "study", **arguments)
     assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:4000], lambda whole: b"", lambda whole: b"PK" + whole[2:99]])
+def test_what_is_no_fitted_truth_is_refused_in_a_line(tmp_path: Path, damage: Any) -> None:
+    path = tmp_path / "truth.npz"
+    np.savez(path, X=np.zeros(1000))
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"truth\.npz is no fitted truth, or a damaged one"):
+            read_truth(path, None)
+        path.write_bytes(damage(path.read_bytes()))
+
+
+def test_errors_that_are_all_the_same_rank_nothing(tmp_path: Path) -> None:
+    same = Pairs("same", SPACE, SPACE.sample_distinct(120, np.random.default_rng(0)), np.full(120, 7.0))
+    found = run_study(predictors_study([same], range(1), ["cart"]), tmp_path / "study", jobs=1)
+    assert {row["kendall"] for row in found.rows} == {0.0}
+
+
+def test_too_few_pairs_to_judge_by_are_refused() -> None:
+    with pytest.raises(UserError, match="few has 80 measured architectures, and 100 are needed"):
+        predictors_study([Pairs("few", SPACE, SPACE.corners()[[0] * 80], np.zeros(80))], range(2))
 
 
 def test_an_unknown_predictor_is_refused(tmp_path: Path) -> None:

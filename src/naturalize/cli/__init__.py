@@ -323,7 +323,7 @@ def export(
 @app.command(short_help="Classify pictures.")
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An exported .onnx file, or the directory of a run.")],
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES", help="Picture files and folders.")],
+    pictures: Annotated[list[str], typer.Argument(metavar="PICTURES", help="Picture files and folders.")],
     require: Require = None,
 ) -> None:
     """Classify pictures: one row a file, with tabs between path, class and probability.
@@ -470,5 +470,8 @@ def show(run: Run) -> None:
 
 
 def split_names(text: str | None) -> list[str]:
-    """The names in a text with commas between them."""
-    return [name.strip() for name in text.split(",")] if text else []
+    """The names in a text with commas between them. Raises `UserError` for an empty one."""
+    names = [] if text is None else [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise UserError(f"--classes {text!r} has an empty name: give names with commas between, as cat,dog")
+    return names

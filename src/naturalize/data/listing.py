@@ -127,7 +127,7 @@ def list_images(
     if path.is_file():
         return [(printable(path.name), path)]
     if not path.is_dir():
-        raise UserError(f"{path}: no such file or folder")
+        raise UserError(f"{path}: {'neither a file nor a folder' if path.exists() else 'no such file or folder'}")
     below = walk(path, "", (), set())
     pictures = below.pictures
     for name in (*below.others, *below.loops):

@@ -140,7 +140,9 @@ def as_text(name: str) -> str:
 
 
 def as_path(source: str | os.PathLike[str]) -> Path:
-    """The absolute path that a user or a file of ours names; it undoes `as_text`."""
+    """The absolute path that a user or a file of ours names; it undoes `as_text`. Raises `UserError` for no name."""
+    if not os.fspath(source):
+        raise UserError("a path is empty: name a file or a folder")
     return Path(os.fsdecode(os.fspath(source).encode(errors="surrogateescape"))).expanduser().absolute()
 
 

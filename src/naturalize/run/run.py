@@ -268,13 +268,13 @@ def prepared_directory(out: Path, data: Path | None) -> Iterator[bool]:
             raise UserError(f"--out {out} exists and is no run (it holds {others[0]}): choose another directory")
     parent = existing_parent(out)
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise UserError(f"--out {out} cannot be written (no permission in {parent}): choose another directory")
+        raise UserError(f"{out} cannot be written (no permission in {parent}): choose another directory")
     made = [path for path in (out, *out.parents) if not path.exists()]
     try:
         with room_on_disk(out):
             out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--out {out} cannot be made ({error.strerror}): choose another directory") from error
+        raise UserError(f"{out} cannot be made ({error.strerror}): choose another directory") from error
     try:
         with locked(out):
             try:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from statistics import mean, median
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
+from naturalize.errors import UserError
 from naturalize.predictor import PREDICTORS, Counts, make
+from naturalize.search.problem import Floats
 from naturalize.space import Codes, SearchSpace
 from naturalize.study.study import Cell, Figure, Row, Study, Table, curves, mean_and_spread
 
@@ -34,9 +36,15 @@ class Pairs:
     name: str
     space: SearchSpace
     codes: Codes
-    error: NDArray[np.float64]
+    error: Floats
     known: Sequence[Counts] = ()
     measure_s: float | None = None
+
+
+def rank(correlation: Callable[..., Any], predicted: Floats, error: Floats) -> float:
+    """A rank correlation; 0 where the predictions or the errors are all the same."""
+    constant = np.ptp(predicted) == 0 or np.ptp(error) == 0
+    return 0.0 if constant else float(correlation(predicted, error).statistic)
 
 
 def predictors_study(every: Sequence[Pairs], seeds: Sequence[int], names: Sequence[str] = tuple(PREDICTORS)) -> Study:
@@ -50,6 +58,12 @@ def predictors_study(every: Sequence[Pairs], seeds: Sequence[int], names: Sequen
         seeds: of permutations and predictors.
         names: of predictors.
     """
+    for pairs in every:
+        if len(pairs.codes) < SIZES[0] + TESTED:
+            raise UserError(
+                f"{pairs.name} has {len(pairs.codes)} measured architectures, and {SIZES[0] + TESTED} are needed: "
+                f"{SIZES[0]} to learn from, {TESTED} to judge by"
+            )
     by_name = {pairs.name: pairs for pairs in every}
     cells = [
         {"data": data, "of": len(pairs.codes), "predictor": name, "seed": seed}
@@ -73,8 +87,8 @@ def predictors_study(every: Sequence[Pairs], seeds: Sequence[int], names: Sequen
             rows.append(
                 {
                     "pairs": size,
-                    "kendall": float(kendalltau(predicted, pairs.error[test]).statistic),
-                    "spearman": float(spearmanr(predicted, pairs.error[test]).statistic),
+                    "kendall": rank(kendalltau, predicted, pairs.error[test]),
+                    "spearman": rank(spearmanr, predicted, pairs.error[test]),
                     "fit_s": fitted - start,
                     "predict_s": predict_s / len(test),
                     "measure_s": pairs.measure_s,

@@ -100,7 +100,10 @@ def run_pairs(directory: Path, drawn: int, out: Path, jobs: int, progress: Progr
 
 
 def read_errors(path: Path, supernet: str | None) -> tuple[Family, Codes, Floats]:
-    """Family, codes `(n, d)` and errors `(n,)` in percent of a table. Raises `UserError` for what is no such table."""
+    """Family, codes `(n, d)` and errors `(n,)` in percent of a table's rows that have one.
+
+    Raises `UserError` for what is no such table.
+    """
     if supernet is None:
         raise UserError(f"say which supernet the architectures of {path} are of, as --supernet ofa-mbv3-w1.0")
     family = make_family(supernet, TABLE_SIDE)
@@ -111,11 +114,18 @@ def read_errors(path: Path, supernet: str | None) -> tuple[Family, Codes, Floats
     if not named:
         known = ", ".join((*ERRORS, *ACCURACIES))
         raise UserError(
-            f"{path} has no column of errors: it must have numbers in one of {known}, and has {', '.join(columns)}"
+            f"{path} has no column of errors: it must have a number in each row of one of {known}; columns of "
+            f"numbers: {', '.join(columns) or 'none'}"
         )
     values = columns[named[0]]
     error = values if named[0] in ERRORS else 100 - values
     good = np.isfinite(error)
+    if not good.any():
+        raise UserError(f"{path} has no row with an architecture and an error")
+    if error[good].min() < 0 or error[good].max() > 100:
+        raise UserError(
+            f"{path} has errors outside of 0 to 100 percent, from {error[good].min():g} to {error[good].max():g}"
+        )
     return family, codes[good], error[good]
 
 

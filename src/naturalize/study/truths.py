@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -135,8 +136,18 @@ def layer_features(codes: Codes) -> Floats:
 
 
 def fitted_error(path: str | Path) -> Function:
-    """A function from codes to errors in percent: five small networks, fitted to measured ImageNet accuracies."""
-    weights = dict(np.load(path))
+    """A function from codes to errors in percent: five small networks, fitted to measured ImageNet accuracies.
+
+    Raises `UserError` for a file without them.
+    """
+    names = ["mean", "std", *(f"{kind}{member}{layer}" for kind in "wb" for member in range(5) for layer in range(3))]
+    try:
+        with np.load(path) as file:
+            weights = {name: file[name] for name in names}
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as damage:
+        raise UserError(
+            f"{path} is no fitted truth, or a damaged one: it has no {', '.join(names[:3])} ..."
+        ) from damage
 
     def silu(x: Floats) -> Floats:
         return x / (1 + np.exp(-x))

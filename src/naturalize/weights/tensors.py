@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from naturalize.errors import UserError
@@ -35,7 +33,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
                 "`state_dict()` alone"
             ) from error
         raise damaged(path, error) from error
-    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, SafetensorError) as error:
+    except Exception as error:  # a file may make its readers stumble anywhere
         raise damaged(path, error) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
@@ -49,5 +47,5 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def damaged(path: Path, error: Exception) -> UserError:
     """The error for a file that cannot be read."""
-    why = str(error).strip().split("\n")[0][:120] or type(error).__name__
-    return UserError(f"{path} is damaged, truncated or no file of weights ({why})")
+    why = str(error).strip().split("\n")[0][:120]
+    return UserError(f"{path} is damaged, truncated or no file of weights ({type(error).__name__}: {why})")
