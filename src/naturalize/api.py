@@ -387,6 +387,8 @@ def predict(
         pictures/zero.png True
     """
     paths = [pictures] if isinstance(pictures, str | Path) else pictures
+    if "" in paths:
+        raise UserError("a path is empty: name a file or a folder")
     return predict_with(open_model(model, as_list(require)), [Path(path) for path in paths], passed_over)
 
 

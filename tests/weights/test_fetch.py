@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 import subprocess
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -118,8 +119,8 @@ def fetch_in_process(source):
 
 def test_processes_that_want_the_same_file_fetch_it_once(server):
     behaviour = Behaviour(CONTENT, chunk_s=1e-3)
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        assert pool.map(fetch_in_process, [server(behaviour)] * 3) == [True] * 3
+    with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert list(pool.map(fetch_in_process, [server(behaviour)] * 3)) == [True] * 3
     assert behaviour.requests == [None]
 
 
