@@ -52,8 +52,8 @@ class Brightest(nn.Module):
 
 
 def test_pictures_without_classes_are_learnt_from_any_module(tmp_path):
-    loose, out = loosened(runs.grey_pictures(tmp_path / "bands", n=100), tmp_path / "loose"), tmp_path / "run"
-    asked = {"epochs": 15, "seed": 1, "listeners": ()}
+    loose, out = loosened(runs.grey_pictures(tmp_path / "bands", n=60), tmp_path / "loose"), tmp_path / "run"
+    asked = {"epochs": 12, "seed": 1, "listeners": ()}
     run = naturalize.prepare(str(loose), out, teacher=Brightest(), **asked)
     assert run.class_names == ["0", "1", "2"]
     assert runs.events(out, "prepared")[0]["largest_error"] < 20.0  # of pictures that were not trained on

@@ -40,9 +40,9 @@ def test_what_is_no_source_is_refused_in_a_line(quick: Quick, tmp_path: Path) ->
 
 def test_an_interrupted_study_says_how_it_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "s"
-    program = [sys.executable, "-m", "naturalize", "study", "search", "dtlz2", "--method", "nat", "--seeds", "40"]
+    program = [sys.executable, "-m", "naturalize", "study", "search", "dtlz2", "--method", "auto", "--seeds", "40"]
     process = subprocess.Popen(
-        [*program, "--jobs", "1", "--evaluations", "130", "--out", str(out)],
+        [*program, "--jobs", "1", "--evaluations", "40", "--out", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120

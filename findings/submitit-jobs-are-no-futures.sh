@@ -1,0 +1,31 @@
+#!/bin/sh
+# submitit 1.5.4: its executors have `submit`, as those of concurrent.futures have, but what that gives is no Future:
+# concurrent.futures.wait and as_completed fail on it, after the jobs were submitted and while they run.
+#
+# Its README says that the interface is the same. A program that takes "any executor of concurrent.futures" has to look
+# at the class of the first future, and to poll `done()` where it is another one.
+#
+# Seen: "AttributeError: 'LocalJob' object has no attribute '_condition'; the job itself gives 25".
+set -eu
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+python3 -m venv "$work/venv"
+"$work/venv/bin/pip" install --quiet submitit==1.5.4
+cd "$work"
+"$work/venv/bin/python" - <<'PY'
+from concurrent.futures import wait
+
+import submitit
+
+executor = submitit.LocalExecutor(folder="jobs")
+executor.update_parameters(timeout_min=2)
+job = executor.submit(pow, 5, 2)
+try:
+    wait([job])
+    told = "wait works"
+except AttributeError as error:
+    told = f"AttributeError: {error}"
+told += f"; the job itself gives {job.result()}"
+print(told)
+assert told == "AttributeError: 'LocalJob' object has no attribute '_condition'; the job itself gives 25", told
+PY
