@@ -2,9 +2,9 @@
 # torch 2.13.0 on a CPU with AVX2 (oneDNN): the weight gradient of a depthwise convolution jumps from kernel 3 to 5.
 #
 # A 5 x 5 kernel has 2.8 times the multiply-adds of a 3 x 3 one, a 7 x 7 one 5.4 times. Forward they take 1.4 to 3.3 times
-# as long; their weight gradients 8 to 34 times (96 channels, 32 maps of 8 x 8, one thread, twice). So multiply-adds, and
-# times of inference, say little of what large kernels cost in training: a supernet that draws kernels of 3, 5 and 7
-# spends most of its depthwise time on these gradients.
+# as long; their weight gradients 8 to 35 times (96 channels, 32 maps of 8 x 8, one thread, twice). So multiply-adds, and
+# times of inference, say little of what large kernels cost in training, as in a supernet that draws
+# kernels of 3, 5 and 7.
 #
 # Seen, weight gradients over those of kernel 3: kernel 5 about 8 (channels last) and 17 to 21 (first), kernel 7 15 to 21
 # and 34 to 35. It fails where one of them is below 4.

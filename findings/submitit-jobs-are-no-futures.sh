@@ -1,8 +1,8 @@
 #!/bin/sh
 # submitit 1.5.4: its executors have `submit`, as those of concurrent.futures have, but what that gives is no Future:
-# concurrent.futures.wait and as_completed fail on it, after the jobs were submitted and while they run.
+# concurrent.futures.wait fails on it, after the job was submitted.
 #
-# Its README says that the interface is the same. A program that takes "any executor of concurrent.futures" has to look
+# Its README says that one can swap its executors with those of concurrent.futures in a line. A program that takes "any executor of concurrent.futures" has to look
 # at the class of the first future, and to poll `done()` where it is another one.
 #
 # Seen: "AttributeError: 'LocalJob' object has no attribute '_condition'; the job itself gives 25".
