@@ -298,6 +298,14 @@ def test_N16_splits_of_different_ranges_are_refused(kind: Any, low: float, high:
         open_data(pairs)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.bool_])
+def test_N16_a_dark_split_of_a_type_that_says_its_range_is_taken(kind: Any) -> None:
+    bright = np.random.default_rng(0).integers(0, 2, (12, 8, 8)).astype(kind)
+    dark = np.zeros((6, 8, 8), kind)
+    dark[:, 0, :6] = np.eye(6)
+    assert len(open_data({"train": (bright, list("abc") * 4), "val": (dark, list("abc") * 2)}).paths) == 18
+
+
 def test_N13_a_label_that_is_missing_in_a_column_of_chunks_is_no_class() -> None:
     labels = pa.chunked_array([["cat", None, "dog"], ["dog", "cat", "cat"] * 5])
     dataset = open_data((np.random.default_rng(0).integers(0, 256, (18, 8, 8), dtype=np.uint8), labels))

@@ -57,8 +57,7 @@ def find(source: Any) -> Found:
         split: [each for each in pictures if not isinstance(each, Image.Image)]
         for split, (pictures, _) in checked.items()
     }
-    scale = _scale([each for listed in arrays.values() for each in listed])
-    _check_ranges(arrays, scale)
+    scale = _scale({split: listed for split, listed in arrays.items() if listed})
     parts, notes = {}, []
     for split, (pictures, labels) in checked.items():
         rows = [row for row, label in enumerate(labels) if label is not None]
@@ -163,15 +162,6 @@ def _array(name: str, values: Any) -> NDArray[Any]:
         raise UserError(f"{name} cannot be made an array: give pictures as arrays (H, W) or (H, W, c)") from error
 
 
-def _check_ranges(arrays: dict[str, list[Any]], scale: float) -> None:
-    """Raise `UserError` where one split comes out black beside the others: it is of another range."""
-    highest = {split: max(float(np.max(each)) for each in listed) for split, listed in arrays.items() if listed}
-    most = max(highest.values(), default=0.0)
-    for split, value in highest.items():
-        if value * scale < 2 <= most * scale:
-            raise UserError(f"X of {split} goes up to {value:g} where others go up to {most:g}: give all in one range")
-
-
 def _labels_of(name: str, given: Any) -> list[Any]:
     """Labels one by one, masked ones as None. Raises `UserError`, by `name`, for more than one a picture."""
     several = UserError(f"{name}: give one label per picture, shape (n,)")
@@ -199,8 +189,9 @@ def _check_shape(name: str, shape: tuple[int, ...]) -> None:
         raise UserError(f"{name} has shape {shape}, which may be (H, W, c) or (c, H, W): give another size")
 
 
-def _scale(pictures: Sequence[Any]) -> float:
-    """The factor that brings all pictures to 0..255."""
+def _scale(arrays: dict[str, list[Any]]) -> float:
+    """The factor that brings the pictures of all splits to 0..255."""
+    pictures = [each for listed in arrays.values() for each in listed]
     kinds = {picture.dtype.newbyteorder("=") for picture in pictures}
     if len(kinds) > 1:
         raise UserError(f"X mixes types ({', '.join(sorted(map(str, kinds)))}): give one")
@@ -212,14 +203,22 @@ def _scale(pictures: Sequence[Any]) -> float:
     if kind.kind not in "iuf":
         raise UserError(f"X holds {kind}: give numbers, best uint8 of 0..255")
     lowest = min(float(np.min(picture)) for picture in pictures)
-    highest = max(float(np.max(picture)) for picture in pictures)
+    by_split = {split: max(float(np.max(picture)) for picture in listed) for split, listed in arrays.items()}
+    highest = max(by_split.values())
     if kind == np.uint16 and not leaves_white_open(int(highest)):
-        return 1 / 256
-    if kind.kind == "f" and lowest >= 0 and 0 < highest <= 1:
-        return 255.0
-    if kind != np.uint16 and lowest >= 0 and 127 < highest <= 255:
-        return 1.0
-    raise UserError(
-        f"X holds {kind} from {lowest:g} to {highest:g}, which leaves open what white is: "
-        "give uint8 of 0..255, floats of 0..1, or uint16 that uses its whole range"
-    )
+        scale = 1 / 256
+    elif kind.kind == "f" and lowest >= 0 and 0 < highest <= 1:
+        scale = 255.0
+    elif kind != np.uint16 and lowest >= 0 and 127 < highest <= 255:
+        scale = 1.0
+    else:
+        raise UserError(
+            f"X holds {kind} from {lowest:g} to {highest:g}, which leaves open what white is: "
+            "give uint8 of 0..255, floats of 0..1, or uint16 that uses its whole range"
+        )
+    for split, value in by_split.items():
+        if 0 < value * scale < 2:
+            raise UserError(
+                f"X of {split} goes up to {value:g} where others go up to {highest:g}: give all in one range"
+            )
+    return scale
