@@ -636,6 +636,19 @@ def test_N05_functions_may_use_one_buffer_for_every_answer(method: str) -> None:
     np.testing.assert_array_equal(searched(shared), searched(lambda function: function))
 
 
+@pytest.mark.parametrize("threads", [0, 2])
+def test_N05_no_function_is_asked_about_no_architectures(threads: int) -> None:
+    def largest(codes: Codes) -> Floats:
+        return np.full(len(codes), codes.max()).astype(float)  # max fails where there are none
+
+    asked = {"exact": {"size": largest}, "limits": {"size": 9.0}, "evaluations": 24}
+    if threads:
+        with ThreadPoolExecutor(threads) as executor:
+            assert len(run(executor=executor, **asked)) == 24
+    else:
+        assert len(run(**asked)) == 24
+
+
 def test_N12_a_value_that_comes_after_a_failure_counts() -> None:
     searcher = make_searcher("random", SearchProblem(SPACE, ["loss"]), 0)
     codes = searcher.ask(2)

@@ -161,9 +161,7 @@ class GainGuided(Guided):
         """A greedy batch from all architectures that an evolution over predictions visits."""
         models = self.fitted()
         told = np.concatenate([self.values, self.predicted(self.pending, models)[0]])
-        (lower, unit), upper = ranges(told), self.upper(told)
-        lower = np.where(upper > lower, lower, upper - unit)  # where nothing keeps a limit, all lies outside
-        unit = upper - lower
+        lower, unit = self.region(told)
         met, mean, std = self.evolve(models, lower, unit)
         optimistic = mean - np.array(self.betas)[:, None, None] * std
         return met[greedy_batch(self.gain((told - lower) / unit, (optimistic - lower) / unit), n, self.n_known)]
@@ -187,14 +185,19 @@ class GainGuided(Guided):
                 mean[:, column], std[:, column] = model.predict(codes, return_std=True)
         return mean, std
 
-    def upper(self, told: Floats) -> Floats:
-        """The end of the region: the limits; a tenth beyond the front where there are none. `(k, m) -> (m,)`."""
-        _, unit = ranges(told)
+    def region(self, told: Floats) -> tuple[Floats, Floats]:
+        """Where the region begins, and its extent. `(k, m) -> (m,), (m,)`.
+
+        It begins at the best values and ends at the limits, or a tenth beyond the front where there are none. Where
+        nothing keeps a limit, all that was told lies outside.
+        """
+        lower, unit = ranges(told)
         upper = told[non_dominated(told)].max(axis=0) + 0.1 * unit
         limits = self.limits()
         for column, name in enumerate(self.problem.objectives):
             upper[column] = limits.get(name, upper[column])
-        return upper
+        lower = np.where(upper > lower, lower, upper - unit)
+        return lower, upper - lower
 
     def evolve(self, models: Mapping[str, Any], lower: Floats, unit: Floats) -> tuple[Codes, Floats, Floats]:
         """Unmeasured candidates that an evolution from the best ones visits; the whole space where it is small.

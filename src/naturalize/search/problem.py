@@ -88,7 +88,12 @@ class SearchProblem:
         return values
 
     def exact_value(self, name: str, codes: Codes) -> Floats:
-        """Values of an exact function, which gets a copy. `(n, d) -> (n,)`. Raises `UserError` for a bad answer."""
+        """Values of an exact function, which gets a copy. `(n, d) -> (n,)`. Raises `UserError` for a bad answer.
+
+        It is not called for no architectures, of which it need know nothing.
+        """
+        if not len(codes):
+            return np.empty(0)
         values = floats(self.exact[name](codes.copy()), f"the exact function {name}")
         if values.shape != (len(codes),):
             raise UserError(f"the exact function {name} gave the shape {values.shape} for {len(codes)} architectures")
@@ -172,14 +177,13 @@ class SearchProblem:
         at, rows, met = start[rng.integers(len(start), size=n)], np.arange(n), []
         for step in range(SWEEPS * len(free)):
             moved = at.copy()
-            columns = free[rng.integers(len(free), size=n)]
-            far = np.exp(rng.random(n) * np.log1p(self.space.upper[columns] - self.space.lower[columns])).astype(int)
-            for _ in range(1 + step % 2):
+            drawn = free[rng.integers(len(free), size=(1 + step % 2, n))]
+            far = np.exp(rng.random(n) * np.log1p(self.space.upper[drawn[0]] - self.space.lower[drawn[0]])).astype(int)
+            for columns in drawn:
                 if step % 4 < 2:
                     moved[rows, columns] = rng.integers(self.space.lower[columns], self.space.upper[columns] + 1)
                 else:
                     moved[rows, columns] += rng.choice([-1, 1], n) * far
-                columns = free[rng.integers(len(free), size=n)]
             inside = np.logical_and(self.space.lower <= moved, moved <= self.space.upper).all(axis=1, keepdims=True)
             moved = self.space.repair(np.where(inside, moved, at))
             at = np.where(self.allowed(moved)[:, None], moved, at)

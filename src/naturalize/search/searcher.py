@@ -92,7 +92,7 @@ class Searcher(ABC):
         codes = unique_rows(codes)
         new = np.array([tuple(row) not in self._known for row in codes.tolist()], dtype=bool)
         codes = codes[new]
-        return codes[self.problem.allowed(codes)] if len(codes) else codes
+        return codes[self.problem.allowed(codes)]
 
     def generator(self, purpose: str) -> np.random.Generator:
         """The generator of the draws for one purpose in this call of `ask`."""
