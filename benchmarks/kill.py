@@ -134,7 +134,7 @@ def one_round(job: Job, out: Path, after_s: float, unbroken: dict[str, Any]) -> 
     training = phase in ("prepare", "adapt")
     lost_s = round(died - (started if saved is None else saved), 2) if training else 0.0
     begin = time.monotonic()
-    runs.command(*job.command(out))
+    runs.command(*job.command(out), ends_s=5.0)
     left = job.left(out)
     return {
         "killed_after_s": round(after_s, 2),
@@ -166,7 +166,7 @@ def rounds_of(name: str, job: Job, scratch: Path, number: int, moments: random.R
     first = scratch / f"{name} unbroken"
     job.before(first)
     begin = time.monotonic()
-    runs.command(*job.command(first))
+    runs.command(*job.command(first), ends_s=5.0)
     whole_s = time.monotonic() - begin
     unbroken = job.left(first)
     print(f"{name}: unbroken in {whole_s:.1f} s", flush=True)

@@ -47,8 +47,15 @@ def start(*arguments: object, signals: str = "") -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def command(*arguments: object, signals: str = "", code: int = 0) -> str:
-    """Run a command to its end; what it printed. Its exit code must be the given one, and no child may stay."""
+def command(*arguments: object, signals: str = "", code: int = 0, ends_s: float = 0.0) -> str:
+    """Run a command to its end; what it printed. Its exit code must be the given one, and no child may be left.
+
+    Args:
+        arguments: of the command.
+        signals: as of `small_command.py`.
+        code: the exit code.
+        ends_s: seconds that children have to end after it, as a study's workers.
+    """
     with tempfile.NamedTemporaryFile("r") as printed:
         environment = {**os.environ, "SIGNALS": signals}
         given = (list(map(str, arguments)), environment, str(Path.cwd()), printed.name)
@@ -59,7 +66,7 @@ def command(*arguments: object, signals: str = "", code: int = 0) -> str:
             process.kill()
         said = printed.read()
     assert ended == code, f"exit {ended}, not {code}: {said[-6000:]}"
-    ends = time.monotonic() + 5.0  # a study's workers end a moment after it
+    ends = time.monotonic() + ends_s
     while left := session_of(process.pid or 0):
         assert time.monotonic() < ends, f"processes {left} are left"
         time.sleep(0.05)
