@@ -387,9 +387,7 @@ def predict(
         pictures/zero.png True
     """
     paths = [pictures] if isinstance(pictures, str | Path) else pictures
-    if "" in paths:
-        raise UserError("a path is empty: name a file or a folder")
-    return predict_with(open_model(model, as_list(require)), [Path(path) for path in paths], passed_over)
+    return predict_with(open_model(model, as_list(require)), paths, passed_over)
 
 
 def chosen_networks(run: Run, architectures: Sequence[str], require: str | Sequence[str]) -> list[RunNetwork]:

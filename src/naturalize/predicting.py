@@ -66,7 +66,7 @@ def model_of(chosen: RunNetwork) -> Model:
 
 
 def predict_with(
-    model: Model, pictures: Sequence[Path], passed_over: Callable[[str], object] = lambda name: None
+    model: Model, pictures: Sequence[str | Path], passed_over: Callable[[str], object] = lambda name: None
 ) -> Iterator[Prediction]:
     """Yield one row for each file, in a stable order; a file that cannot be read has a row that says why.
 
@@ -100,10 +100,10 @@ def predict_with(
             yield Prediction(shown, names[best], float(chances[best] / chances.sum()), None)
 
 
-def files_of(picture: Path, passed_over: Callable[[str], object]) -> list[tuple[str, Path]]:
+def files_of(source: str | Path, passed_over: Callable[[str], object]) -> list[tuple[str, Path]]:
     """The picture files at a path, each with the name to show: the path as given, then the part below it."""
+    found, picture = list_images(source, passed_over), Path(source)
     given = printable(picture.as_posix())
-    found = list_images(picture, passed_over)
     return (
         found if given == "." else [(given if picture.is_file() else f"{given}/{name}", path) for name, path in found]
     )

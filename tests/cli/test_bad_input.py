@@ -313,7 +313,7 @@ def cut(pattern: str) -> Callable[[Path], None]:
         ),
         (cut("supernet/*/weights.safetensors"), "resume run --iterations 2 --data photos", ["checkpoint", "damaged"]),
         (cut("supernet/*/state.json"), "resume run --iterations 2 --data photos", ["checkpoint", "damaged"]),
-        (written("supernet/latest", b"0099"), "resume run --iterations 2 --data photos", ["latest is damaged"]),
+        (written("supernet/latest", b"0099"), "resume run --iterations 2 --data photos", ["latest is damaged", "0099"]),
         (written("archive.sqlite", b"x" * 9000), "resume run --data photos", ["archive.sqlite"]),
         (written("archive.sqlite", b"x" * 9000), "finish run --data photos", ["archive.sqlite"]),
     ],

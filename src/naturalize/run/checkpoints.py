@@ -39,8 +39,8 @@ class Checkpoints:
         if name not in self.names() or (told[0] and told[0] != checksum_of(name)):
             newest = (self.names() or ["none"])[-1]
             raise UserError(
-                f"{pointer} is damaged: write the name of a checkpoint into it, the newest is {newest}, or put it back "
-                "from a copy"
+                f"{pointer} is damaged ({name!r} is no checkpoint of it): write the name of a checkpoint into it, the "
+                f"newest is {newest}, or put it back from a copy"
             )
         return name
 

@@ -110,7 +110,7 @@ def claimed(out: str | Path, name: str) -> Path:
     card = out / "study.json"
     if out.exists() and not card.exists() and any(out.iterdir()):
         raise UserError(f"{out} holds something that is no study: choose another --out")
-    if card.exists() and read_cell(card) != {"study": name}:
+    if card.exists() and read_json(card) != {"study": name}:
         raise UserError(f"{out} holds another study: choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     write_json(card, {"study": name})
@@ -133,18 +133,20 @@ def measure_cells(
     """
     directory.mkdir(parents=True, exist_ok=True)
     paths = [directory / f"{name_of(cell)}.json" for cell in cells]
-    missing = [number for number, path in enumerate(paths) if read_cell(path) is None]
+    rows = [read_json(path) for path in paths]
+    missing = [number for number, found in enumerate(rows) if found is None]
     work = (delayed(measured)(measure, number, cells[number]) for number in missing)
     done = len(paths) - len(missing)
     progress("study", done, len(paths))
     for number, found in Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
         write_json(paths[number], found)
+        rows[number] = read_json(paths[number])
         done += 1
         progress("study", done, len(paths))
-    return [row for path in paths for row in read_cell(path)]
+    return [row for found in rows for row in found]
 
 
-def read_cell(path: Path) -> Any:
+def read_json(path: Path) -> Any:
     """The content of a JSON file; None where it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))

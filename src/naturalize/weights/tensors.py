@@ -33,6 +33,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
                 "`state_dict()` alone"
             ) from error
         raise damaged(path, error) from error
+    except MemoryError:
+        raise
     except Exception as error:  # a file may make its readers stumble anywhere
         raise damaged(path, error) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
