@@ -14,6 +14,7 @@ from naturalize.starting import starts_prepared
 from naturalize.weights import family_of_file, file_supernet, has_published, published_supernet
 from naturalize.weights.fetch import blob_id
 from naturalize.weights.published import FILES, LARGEST, Published
+from naturalize.weights.tensors import read_tensors
 
 NAMES = ["ofa-mbv3-w1.0", "ofa-mbv3-w1.2", "ofa-proxyless-w1.3", "ofa-resnet50"]
 
@@ -155,3 +156,13 @@ def test_the_supernet_is_chosen_by_the_size_of_the_pictures():
     for side, name in ((28, "mini"), (96, "efficientnet-lite0")):
         said = naturalize.check(bright(60, side, 3), listeners=())
         assert any(f"supernet {name} with its published weights" in line for line in said)
+
+
+def test_C13_a_lack_of_memory_is_no_damaged_file(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise MemoryError
+
+    (tmp_path / "weights.pt").write_bytes(b"")
+    monkeypatch.setattr(torch, "load", full)
+    with pytest.raises(MemoryError):
+        read_tensors(tmp_path / "weights.pt")
