@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from common import SHARED, answer_all_unseen, write
 
-from naturalize import api, preparing, warm_start
+from naturalize import api, preparing, reconstruction
 from naturalize.warm_start import fit_body, start_classifiers
 from naturalize.workbench import Workbench
 
@@ -27,7 +27,7 @@ SEED, SUBNETS = 200, 10
 Errors = dict[str, list[float]]
 
 
-def as_they_are(weight: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
+def as_they_are(weight: torch.Tensor, covariance: torch.Tensor, least: int) -> torch.Tensor:
     """In place of `by_contribution`: the order as it is."""
     return torch.arange(len(covariance))
 
@@ -36,12 +36,12 @@ def compare(own: Workbench, found: Errors) -> None:
     """In place of `preparing.prepare_only`: the errors under each order."""
     largest = own.supernet.family.space.largest
     answer_all_unseen(own)
-    by_contribution, warm_start.by_contribution = warm_start.by_contribution, as_they_are
+    by_contribution, reconstruction.by_contribution = reconstruction.by_contribution, as_they_are
     fit_body(own, largest)
     found["as published"] = errors(own)
     own.supernet.sort_channels()
     found["L1 norm"] = errors(own)
-    warm_start.by_contribution = by_contribution
+    reconstruction.by_contribution = by_contribution
     fit_body(own, largest)
     found["contribution"] = errors(own)
 

@@ -6,7 +6,7 @@
 Choices: 70% of the training pictures are used, the other 30% answer; no test picture is opened.
 
 - statistics: errors of linear probes on frozen EfficientNet-Lite0 and on subnets of it, channels in order, at two
-  resolutions: norms as published for every subnet; relative to them by kernel and expansion (`warm_start.fit_block`);
+  resolutions: norms as published for every subnet; relative to them by kernel and expansion (`reconstruct`);
   these moved by a quarter and by half towards those of 256 of the user's pictures at that resolution; towards those of
   256 pictures of something else (clothing, or dtd10 for clothing) altogether; re-estimated on the user's, after scale
   and shift changed so that the largest keeps its function; and norms of another kind, over groups of 8 channels of each
@@ -32,15 +32,15 @@ from naturalize.data import Pixels, open_data
 from naturalize.data.augment import Augment
 from naturalize.objectives.exact import exact_counts
 from naturalize.preparing import RATE_OF_KEPT
+from naturalize.reconstruction import reconstruct
 from naturalize.search import hypervolume
 from naturalize.supernet import Supernet, make_family, subnet
-from naturalize.supernet.blocks import ElasticInvertedResidual
 from naturalize.supernet.operators import ElasticConvNorm
 from naturalize.tasks import Classification
 from naturalize.training.adapt import CLIP, make_optimizer
 from naturalize.training.calibrate import calibrate
 from naturalize.training.evaluate import fold, logits_of
-from naturalize.warm_start import Moments, fit_block, keep_function, logistic_regression, pairs
+from naturalize.warm_start import Moments, keep_function, logistic_regression, pairs
 from naturalize.weights import published_supernet, transplant
 
 SEED, HELD_OUT, BATCH = 100, 0.3, 64
@@ -76,10 +76,8 @@ class Work:
         transplant(made, source)
         made = made.to(memory_format=torch.channels_last).eval()
         network = made.extract(self.space.largest).to(memory_format=torch.channels_last)
-        for block, plain in pairs(made, ElasticInvertedResidual, network, subnet.InvertedResidual):
-            plain.register_forward_pre_hook(partial(fit_block, block))
-        with torch.no_grad():
-            network(torch.from_numpy(self.train(np.arange(min(FIT, len(self.train))), FIT_SIDE)))
+        pixels = torch.from_numpy(self.train(np.arange(min(FIT, len(self.train))), FIT_SIDE))
+        reconstruct(made.body(self.space.largest), network, pixels)
         return made
 
     def features(self, network: nn.Module, pixels: Pixels, side: int) -> torch.Tensor:

@@ -23,8 +23,8 @@ from naturalize.data import Pixels, open_data
 from naturalize.data.augment import Augment, should_flip
 from naturalize.data.machine import allowed_cpus
 from naturalize.objectives.exact import Exact
+from naturalize.reconstruction import reconstruct
 from naturalize.supernet import make_family, subnet
-from naturalize.supernet.blocks import ElasticInvertedResidual
 from naturalize.supernet.subnet import Subnet
 from naturalize.tasks import Classification
 from naturalize.tasks.classification import majority_error
@@ -32,7 +32,7 @@ from naturalize.training.adapt import cosine, make_optimizer, warm_up
 from naturalize.training.batches import Batches, TrainingImages
 from naturalize.training.calibrate import calibrate
 from naturalize.training.evaluate import fold
-from naturalize.warm_start import fit_block, logistic_regression, pairs
+from naturalize.warm_start import logistic_regression
 from naturalize.weights import published_supernet
 from naturalize.workbench import batch_size, weight_decay
 
@@ -408,9 +408,8 @@ def smallest_subnet(work: Work) -> Subnet:
     supernet = published_supernet("efficientnet-lite0").eval()
     small, large = supernet.family.space.architectures(supernet.family.space.corners())
     network = supernet.extract(large).to(memory_format=torch.channels_last).eval()
-    for block, plain in pairs(supernet, ElasticInvertedResidual, network, subnet.InvertedResidual):
-        plain.register_forward_pre_hook(functools.partial(fit_block, block))
-    network(channels_last(torch.from_numpy(work.pixels(work.some(FITTED), work.largest))))
+    pixels = channels_last(torch.from_numpy(work.pixels(work.some(FITTED), work.largest)))
+    reconstruct(supernet.body(large), network, pixels)
     cut = supernet.extract(small).to(memory_format=torch.channels_last).eval()
     cut.head.classifier = nn.Linear(cut.head.classifier.in_features, work.task.classes)
     return cut

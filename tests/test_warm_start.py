@@ -9,17 +9,13 @@ from torch import nn
 import naturalize
 from naturalize import preparing, starting
 from naturalize.space import Architecture
-from naturalize.supernet.operators import ElasticConvNorm
 from naturalize.tasks import Classification
 from naturalize.training.evaluate import logits_of
 from naturalize.warm_start import (
     DECAY,
-    by_contribution,
     features_of,
     fit_body,
     logistic_regression,
-    moments,
-    set_option,
     start_classifiers,
 )
 
@@ -97,62 +93,6 @@ def test_narrow_networks_keep_more_of_the_features_than_by_the_norm_of_weights(
 
     ours, by_norm = with_bench(photographs, tmp_path / "run", work, monkeypatch, supernet="efficientnet-lite0")
     assert ours < 0.95 * by_norm
-
-
-@pytest.mark.parametrize(("kernel", "expansion"), [(0, 3), (1, 1), (0, 1)])
-def test_options_with_statistics_of_their_own_keep_more_of_the_features(
-    photographs, tmp_path, monkeypatch, kernel, expansion
-):
-    def work(bench):
-        family = bench.supernet.family
-        code = family.space.upper.copy()
-        code[2:] = 1 + kernel + len(family.kernels) * expansion
-        (arch,) = family.space.architectures(code[None])
-        whole = seen_by(bench.subnets.of(largest_of(bench)), bench, arch)
-        fit_body(bench, largest_of(bench))
-        assert torch.allclose(seen_by(bench.subnets.of(largest_of(bench)), bench, arch), whole, atol=1e-3)
-
-        def missed():
-            return float((seen_by(bench.subnets.of(arch), bench, arch) - whole).norm() / whole.norm())
-
-        with_options = missed()
-        for operator in bench.supernet.modules():
-            if isinstance(operator, ElasticConvNorm):
-                operator.mean_shift.zero_()
-                operator.var_factor.fill_(1.0)
-        return with_options, missed()
-
-    with_options, without = with_bench(photographs, tmp_path / "run", work, monkeypatch, supernet="efficientnet-lite0")
-    assert with_options < 0.9 * without
-
-
-def test_statistics_of_an_option_are_those_by_which_it_is_normalised_as_the_largest_is():
-    torch.manual_seed(0)
-    operator = ElasticConvNorm(4, 4, options=2).eval()
-    nn.init.normal_(operator.running_mean)
-    nn.init.uniform_(operator.running_var, 0.5, 2.0)
-    whole = torch.randn(64, 4, 9, 9) * torch.tensor([1.0, 2.0, 0.5, 1.5]).view(1, 4, 1, 1) + 0.3
-    other = 0.4 * whole - 1.0  # what an option computes: the same but for scale and shift
-    set_option(operator, 0, moments(other), moments(whole))
-    one, two = (operator.activated(maps, operator.slice(4, 4, 1, option)) for maps, option in ((other, 0), (whole, 1)))
-    torch.testing.assert_close(one, two, atol=1e-3, rtol=1e-3)
-
-
-def test_each_channel_taken_away_adds_least_to_what_is_missing():
-    draw = np.random.default_rng(0)
-    mixed = draw.normal(size=(500, 4)) @ draw.normal(size=(4, 9)) + 0.3 * draw.normal(size=(500, 9))
-    inputs, weight = mixed - mixed.mean(0), draw.normal(size=(5, 9))
-    order = by_contribution(torch.from_numpy(weight), torch.from_numpy(inputs.T @ inputs / len(inputs))).tolist()
-    assert sorted(order) == list(range(9))
-
-    def missing(channels):
-        return np.square(inputs[:, channels] @ weight[:, channels].T).sum()
-
-    gone: list[int] = []
-    for channel in reversed(order):
-        left = [other for other in range(9) if other not in gone]
-        assert min(left, key=lambda other: missing([*gone, other])) == channel
-        gone.append(channel)
 
 
 def test_a_probe_tells_more_than_chance_before_any_training(photographs, tmp_path, monkeypatch):

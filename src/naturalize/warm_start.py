@@ -6,7 +6,6 @@ The result depends on the weights and on training pictures alone; a run does it 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -16,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from naturalize import rng
+from naturalize.reconstruction import reconstruct
 from naturalize.space import Architecture
 from naturalize.supernet import Supernet, subnet
-from naturalize.supernet.blocks import ElasticInvertedResidual
 from naturalize.supernet.operators import ElasticConvNorm
 from naturalize.tasks import Classification
 from naturalize.tasks.classification import ClassificationHead
@@ -27,7 +26,6 @@ from naturalize.training.evaluate import fold, logits_of
 from naturalize.workbench import Workbench
 
 FIT_PICTURES, FIT_SIDE = 128, 96  # pictures that options get statistics from, and about which side they have
-TINY, MOST_FACTOR = 1e-5, 20.0  # variances below the one, and factors above the other, are meaningless
 PIXELS, LEAST = 2**24, 512  # pixels of the training pictures in use, as 1,024 of 128 px; least number of pictures
 DECAY = 0.1  # factor of squared weights on standardised features, beside the mean loss (docs/benchmarks.md)
 DECAY_NEAR = 0.5  # factor of the squared difference to weights that it is kept close to
@@ -47,12 +45,9 @@ def fit_body(bench: Workbench, arch: Architecture) -> None:
         arch: the largest of the body, whose stored statistics are true.
     """
     body, train = bench.supernet.eval().body(arch), bench.trainer.images.pixels
-    network = plain_network(bench, bench.supernet, arch)
-    for block, plain in pairs(body, ElasticInvertedResidual, network, subnet.InvertedResidual):
-        plain.register_forward_pre_hook(partial(fit_block, block))
     side = min(bench.supernet.family.resolutions, key=lambda side: abs(side - FIT_SIDE))
     rows = np.sort(rng.generator(bench.seed, "fit").permutation(len(train))[:FIT_PICTURES])
-    network(on_device(bench, train(rows, side)))
+    reconstruct(body, plain_network(bench, bench.supernet, arch), on_device(bench, train(rows, side)))
     if bench.run.keeps_statistics:
         return
     network = plain_network(bench, bench.supernet, arch)
@@ -87,68 +82,6 @@ def pairs(body: nn.Module, elastic: type, network: nn.Module, plain: type) -> li
     """The elastic modules of a body, each with the plain module of the network that was cut from it."""
     both = (body, elastic), (network, plain)
     return list(zip(*([m for m in of.modules() if isinstance(m, kind)] for of, kind in both), strict=True))
-
-
-def fit_block(block: ElasticInvertedResidual, plain: subnet.InvertedResidual, inputs: tuple[Tensor]) -> None:
-    """Order the channels of a block, the important ones first, and give each of its options statistics of its own.
-
-    A smaller kernel and fewer channels give maps of another mean and variance. With statistics of its own, every option
-    passes on maps of the same scale and shift as the largest one, which the published batch norms expect.
-
-    Args:
-        block: elastic block; changed in place.
-        plain: the block as the largest architecture has it.
-        inputs: its input map, `(n, channels, r, r)`.
-    """
-    x = plain.expand(inputs[0])
-    channels, largest = x.shape[1], block.kernels[-1]
-    maps = {k: block.depthwise.convolved(x, block.depthwise.slice(1, channels, k).weight) for k in block.kernels}
-    found = {kernel: moments(of) for kernel, of in maps.items()}
-    for option, kernel in enumerate(block.kernels):
-        set_option(block.depthwise, option, found[kernel], found[largest])
-    seen = {}
-    for option, kernel in enumerate(block.kernels):
-        y = block.depthwise.activated(maps[kernel], block.depthwise.slice(1, channels, kernel, option))
-        y = plain.squeeze_excite(y).movedim(1, -1).flatten(0, 2)
-        mean = y.mean(0)
-        seen[kernel] = mean, (y.T @ y) / len(y) - torch.outer(mean, mean)
-    order = by_contribution(block.project.weight.flatten(1), seen[largest][1].double())
-    if block.expand is not None:
-        block.reorder(order)
-        seen = {kernel: (mean[order], covariance[order][:, order]) for kernel, (mean, covariance) in seen.items()}
-    weight = block.project.weight.flatten(1)
-    whole = projected(weight, *seen[largest])
-    for width in block.expanded:
-        for kernel, (mean, covariance) in seen.items():
-            part = projected(weight[:, :width], mean[:width], covariance[:width, :width])
-            set_option(block.project, block.options(width, kernel)[1], part, whole)
-
-
-def moments(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance by channel of maps `(n, channels, r, r)`: `(channels,)` each."""
-    var, mean = torch.var_mean(maps, (0, 2, 3), correction=0)
-    return mean, var
-
-
-def projected(weight: Tensor, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance, `(out,)` each, of a projection `(out, in)` of inputs with this mean and covariance."""
-    return weight @ mean, ((weight @ covariance) * weight).sum(1)
-
-
-def set_option(
-    operator: ElasticConvNorm, option: int, found: tuple[Tensor, Tensor], whole: tuple[Tensor, Tensor]
-) -> None:
-    """Set an option's statistics, so that its maps are normalised to what the largest architecture's are by its own.
-
-    Args:
-        operator: whose statistics are set.
-        option: its number.
-        found, whole: mean and variance, `(channels,)`, of the option's and the largest architecture's maps.
-    """
-    factor = ((found[1] + TINY) / (whole[1] + TINY)).clamp(1 / MOST_FACTOR, MOST_FACTOR)
-    shift = found[0] - operator.running_mean - (whole[0] - operator.running_mean) * factor.sqrt()
-    operator.var_factor[option] = factor
-    operator.mean_shift[option] = shift
 
 
 class Moments:
@@ -188,31 +121,6 @@ def keep_function(operator: ElasticConvNorm, mean: Tensor, var: Tensor) -> None:
     operator.gamma.copy_(scale * (var + operator.eps).sqrt())
     operator.running_mean.copy_(mean)
     operator.running_var.copy_(var)
-
-
-def by_contribution(weight: Tensor, covariance: Tensor) -> Tensor:
-    """Order of channels, the most important first, so that a projection of the first ones misses little.
-
-    It is built from the end: of the channels left, the one goes that adds least to the variance of what is missing
-    (greedy removal as in ThiNet, Luo et al., ICCV 2017).
-
-    Args:
-        weight: of the projection, `(out, channels)`.
-        covariance: of its inputs, `(channels, channels)`.
-
-    Returns:
-        `(channels,)`, a permutation.
-    """
-    weight = weight.to(covariance)
-    missing = covariance * (weight.T @ weight)
-    added = missing.diagonal().clone()
-    order = []
-    for _ in range(len(added)):
-        least = int(added.argmin())
-        order.append(least)
-        added += 2 * missing[least]
-        added[least] = torch.inf
-    return torch.tensor(order[::-1])
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from naturalize.supernet import FAMILIES, Supernet, make_family
 from naturalize.supernet.blocks import ElasticInvertedResidual
 from naturalize.supernet.family import Opened
+from naturalize.supernet.operators import ElasticConvNorm
 from naturalize.tasks import Classification
 
 
@@ -21,7 +22,7 @@ def make_supernet(name, classes=6, channels=3, side=32):
     supernet = Supernet(family, {"default": task.heads(family)}, [120.0] * channels, [60.0] * channels)
     with torch.no_grad():  # maps, statistics and norms that are not their neutral starting values
         for parameter_name, parameter in supernet.named_parameters():
-            if ".maps." in parameter_name or parameter_name.endswith(("gamma", "beta")):
+            if any(part in parameter_name for part in (".maps.", ".offsets.", "shifts", "gamma", "beta")):
                 parameter.add_(0.1 * torch.randn_like(parameter))
         for buffer_name, buffer in supernet.named_buffers():
             if "running" in buffer_name:
@@ -68,6 +69,21 @@ def test_smaller_kernels_are_the_mapped_centre_of_larger_ones():
     channels = conv.weight.shape[0]
     torch.testing.assert_close(conv.slice(channels, channels, 3).weight, expected)
     torch.testing.assert_close(conv.slice(channels, channels, 5).weight, conv.weight)
+
+
+def test_weights_without_offsets_are_taken_as_they_are(rng):
+    family = make_family("efficientnet-lite0", 64)
+    supernet = make_supernet("efficientnet-lite0", side=64).eval()
+    saved = supernet.state_dict()
+    old = {name: tensor for name, tensor in saved.items() if ".offsets." not in name and "shifts" not in name}
+    old |= {name: tensor[-1:] for name, tensor in old.items() if "expand.mean_shift" in name or "expand.var_f" in name}
+    plain = make_supernet("efficientnet-lite0", side=64).eval()
+    plain.load_state_dict(old)
+    for operator in plain.modules():
+        if isinstance(operator, ElasticConvNorm):
+            assert all(not offset.any() for offset in operator.offsets)
+    largest, pixels = family.space.largest, torch.randint(0, 256, (2, 3, 64, 64))
+    torch.testing.assert_close(plain.extract(largest)(pixels), supernet.extract(largest)(pixels))
 
 
 def test_an_architecture_trains_only_what_it_uses(rng):

@@ -70,7 +70,7 @@ def two_scales(name):
     heads = {}
     for body in family.bodies:
         (largest,) = family.space.architectures(family.in_body(family.space.corners()[1:], body))
-        scales = [[spec for _, spec in scale] for scale in family.present(largest, 3)]
+        scales = [[layer.spec for layer in scale] for scale in family.present(largest, 3)]
         heads[body] = TwoScales(channels_by_scale(scales)[-2:], 5)
     return Supernet(family, {"default": heads}, [100.0] * 3, [50.0] * 3).eval()
 
@@ -80,7 +80,7 @@ def test_channels_of_the_last_scale_are_those_of_the_feature_map(name, rng):
     family = make_family(name, 64)
     codes = family.space.sample(20, rng)
     for arch, channels in zip(family.space.architectures(codes), family.feature_channels(codes), strict=True):
-        scales = [[spec for _, spec in scale] for scale in family.present(arch, 3)]
+        scales = [[layer.spec for layer in scale] for scale in family.present(arch, 3)]
         assert channels_by_scale(scales)[-1] == channels
 
 

@@ -155,7 +155,7 @@ class Supernet(nn.Module):
         """The architecture as a plain module with weights of its own; takes pixels 0..255, normalises inside."""
         head = cast(Any, self.head(arch, task))
         normalize = {"mean": self.normalize.mean.flatten().tolist(), "std": self.normalize.std.flatten().tolist()}
-        scales = [[spec for _, spec in scale] for scale in self.family.present(arch, self.channels)]
+        scales = [[layer.spec for layer in scale] for scale in self.family.present(arch, self.channels)]
         layers = list(chain.from_iterable(scales))
         spec = {
             "normalize": normalize,

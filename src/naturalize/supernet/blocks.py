@@ -17,8 +17,8 @@ Spec = dict[str, Any]
 class ElasticConv(ElasticConvNorm):
     """Convolution, batch norm, activation: `subnet.ConvNorm`."""
 
-    def forward(self, x: Tensor, spec: Spec) -> Tensor:  # type: ignore[override]
-        return super().forward(x, spec["cout"], spec["kernel"])
+    def forward(self, x: Tensor, spec: Spec, option: int = -1) -> Tensor:  # type: ignore[override]
+        return super().forward(x, spec["cout"], spec["kernel"], option)
 
 
 class ElasticInvertedResidual(nn.Module):
@@ -29,6 +29,8 @@ class ElasticInvertedResidual(nn.Module):
         expanded: channels by expansion, ascending; `cin` alone for a block that never expands.
         kernels: options, ascending.
         squeeze_excite: whether the block has one.
+        depths: number of depths that the stage before may have, where this block is the first of its own.
+        offsets: whether smaller options have offsets of their own.
     """
 
     def __init__(
@@ -42,17 +44,29 @@ class ElasticInvertedResidual(nn.Module):
         activation: str,
         eps: float,
         same: bool,
+        depths: int = 1,
+        offsets: bool = False,
     ) -> None:
         super().__init__()
         shared: Spec = {"eps": eps, "same": same}
         widest = expanded[-1]
         self.kernels, self.expanded = kernels, expanded
-        self.expand = ElasticConvNorm(cin, widest, activation=activation, **shared) if expanded != (cin,) else None
+        by_depth, by_kernel, by_expansion = (
+            (each if offsets else [])
+            for each in ([(cin, 1)] * (depths - 1), [(1, k) for k in kernels[:-1]], [(c, 1) for c in expanded[:-1]])
+        )
+        self.expand = (
+            ElasticConvNorm(cin, widest, activation=activation, **shared, options=depths, offsets=by_depth)
+            if expanded != (cin,)
+            else None
+        )
         self.depthwise = ElasticConvNorm(
-            widest, widest, kernels, stride, True, activation, **shared, options=len(kernels)
+            widest, widest, kernels, stride, True, activation, **shared, options=len(kernels), offsets=by_kernel
         )
         self.squeeze_excite = ElasticSqueezeExcite(widest, divisible(widest // 4)) if squeeze_excite else None
-        self.project = ElasticConvNorm(widest, cout, **shared, options=len(kernels) * len(expanded))
+        self.project = ElasticConvNorm(
+            widest, cout, **shared, options=len(kernels) * len(expanded), offsets=by_expansion
+        )
         self.skip = stride == 1 and cin == cout
 
     def options(self, expanded: int, kernel: int) -> tuple[int, int]:
@@ -60,20 +74,20 @@ class ElasticInvertedResidual(nn.Module):
         by_kernel = self.kernels.index(kernel)
         return by_kernel, self.expanded.index(expanded) * len(self.kernels) + by_kernel
 
-    def forward(self, x: Tensor, spec: Spec) -> Tensor:
+    def forward(self, x: Tensor, spec: Spec, option: int = -1) -> Tensor:
         by_kernel, by_both = self.options(spec["expanded"], spec["kernel"])
-        y = self.expand(x, spec["expanded"], 1) if self.expand is not None else x
+        y = self.expand(x, spec["expanded"], 1, option) if self.expand is not None else x
         y = self.depthwise(y, spec["expanded"], spec["kernel"], by_kernel)
         if self.squeeze_excite is not None:
             y = self.squeeze_excite(y, spec["squeezed"])
         y = self.project(y, spec["cout"], 1, by_both)
         return x + y if self.skip else y
 
-    def extract(self, plain: subnet.InvertedResidual) -> None:
+    def extract(self, plain: subnet.InvertedResidual, option: int = -1) -> None:
         """Copy the slices that have the plain block's shapes into it."""
         conv = cast(subnet.ConvNorm, plain.depthwise).conv
         by_kernel, by_both = self.options(conv.out_channels, conv.kernel_size[0])
-        options = {"expand": -1, "depthwise": by_kernel, "project": by_both}
+        options = {"expand": option, "depthwise": by_kernel, "project": by_both}
         extract_each(self, plain, options)
         if self.squeeze_excite is not None:
             self.squeeze_excite.extract(cast(subnet.SqueezeExcite, plain.squeeze_excite))
@@ -116,7 +130,7 @@ class ElasticBottleneck(nn.Module):
         self.shortcut = ElasticConvNorm(cin, cout) if projected else None
         self.activation = nn.ReLU()
 
-    def forward(self, x: Tensor, spec: Spec) -> Tensor:
+    def forward(self, x: Tensor, spec: Spec, option: int = -1) -> Tensor:
         y = self.reduce(x, spec["squeezed"], 1)
         y = self.conv(y, spec["squeezed"], 3)
         y = self.expand(y, spec["cout"], 1)
@@ -125,7 +139,7 @@ class ElasticBottleneck(nn.Module):
             x = self.shortcut(x, spec["cout"], 1)
         return self.activation(x + y)
 
-    def extract(self, plain: subnet.Bottleneck) -> None:
+    def extract(self, plain: subnet.Bottleneck, option: int = -1) -> None:
         """Copy the slices that have the plain block's shapes into it."""
         extract_each(self, plain, dict.fromkeys(("reduce", "conv", "expand", "shortcut"), -1))
 
@@ -141,10 +155,10 @@ class ElasticBottleneck(nn.Module):
 class MaxPool(subnet.MaxPool):
     """`subnet.MaxPool`: nothing of it is elastic."""
 
-    def forward(self, x: Tensor, spec: Spec) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, spec: Spec, option: int = -1) -> Tensor:  # type: ignore[override]
         return super().forward(x)
 
-    def extract(self, plain: subnet.MaxPool) -> None:
+    def extract(self, plain: subnet.MaxPool, option: int = -1) -> None:
         """Nothing to copy."""
 
 

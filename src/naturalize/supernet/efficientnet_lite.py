@@ -29,4 +29,5 @@ def efficientnet_lite0(resolutions: tuple[int, ...]) -> InvertedResiduals:
         activation="relu6",
         eps=1e-3,
         same=True,
+        offsets=True,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor, nn
@@ -13,6 +13,20 @@ from naturalize.supernet import subnet
 from naturalize.supernet.layers import Ints, LayerTable
 
 LayerSpec = dict[str, Any]
+
+
+class Present(NamedTuple):
+    """A layer that an architecture has.
+
+    Attributes:
+        number: of the elastic layer in its body.
+        spec: an entry of `layers` in the spec of a `subnet.Subnet`.
+        option: of its first convolution, by what stands before the layer; -1 for what the largest architecture has.
+    """
+
+    number: int
+    spec: LayerSpec
+    option: int = -1
 
 
 @dataclass(frozen=True)
@@ -91,15 +105,12 @@ class Family(Protocol):
         """
         ...
 
-    def present(self, arch: Architecture, channels: int) -> list[list[tuple[int, LayerSpec]]]:
-        """The layers that an architecture has, by scale: number of the elastic layer, and its spec.
-
-        A spec is an entry of `layers` in the spec of a `subnet.Subnet`.
-        """
+    def present(self, arch: Architecture, channels: int) -> list[list[Present]]:
+        """The layers that an architecture has, by scale."""
         ...
 
     def elastic_layers(self, body: int, channels: int) -> list[nn.Module]:
-        """New layers of a body, each with `forward(x, spec)` and `extract(plain)`."""
+        """New layers of a body, each with `forward(x, spec, option)` and `extract(plain, option)`."""
         ...
 
 
@@ -127,13 +138,13 @@ class Body(nn.Module):
         """
         maps, x = [], images
         for scale in self.family.present(arch, self.channels):
-            for number, spec in scale:
-                x = self.layers[number](x, spec)
+            for number, spec, option in scale:
+                x = self.layers[number](x, spec, option)
             maps.append(x)
         return maps
 
     def extract(self, plain: subnet.Subnet, arch: Architecture) -> None:
         """Copy the architecture's slices into the layers of a plain network of its spec."""
-        numbers = [number for scale in self.family.present(arch, self.channels) for number, _ in scale]
-        for number, layer in zip(numbers, plain.layers, strict=True):
-            self.layers[number].extract(layer)  # type: ignore[operator]
+        present = [layer for scale in self.family.present(arch, self.channels) for layer in scale]
+        for (number, _, option), layer in zip(present, plain.layers, strict=True):
+            self.layers[number].extract(layer, option)  # type: ignore[operator]

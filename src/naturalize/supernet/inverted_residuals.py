@@ -16,7 +16,7 @@ from torch import nn
 
 from naturalize.space import Architecture, Codes, SearchSpace, Variable
 from naturalize.supernet.blocks import ElasticConv, ElasticInvertedResidual
-from naturalize.supernet.family import LayerSpec, Opened
+from naturalize.supernet.family import LayerSpec, Opened, Present
 from naturalize.supernet.layers import Ints, LayerTable, LayerTableBuilder, divisible, divisible_each
 
 RESOLUTION, WIDTH = 0, 1  # the leading variables, which shape every operator
@@ -52,6 +52,7 @@ class InvertedResiduals:
         activation: of the stem and the last convolution.
         eps: of the batch norms.
         same: whether convolutions pad as TensorFlow's SAME does.
+        offsets: whether smaller kernels, expansions and depths have offsets of their own to the shared weights.
     """
 
     name: str
@@ -70,6 +71,7 @@ class InvertedResiduals:
     activation: str
     eps: float = 1e-5
     same: bool = False
+    offsets: bool = False
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -200,15 +202,15 @@ class InvertedResiduals:
         return build.table()
 
     @lru_cache(maxsize=4096)  # noqa: B019, families live as long as the process
-    def present(self, arch: Architecture, channels: int) -> list[list[tuple[int, LayerSpec]]]:
+    def present(self, arch: Architecture, channels: int) -> list[list[Present]]:
         """The layers that an architecture has, by scale: stem, stages, last convolution; see `Family`."""
         width = arch.code[WIDTH]
         cin = self.channels(self.stem, width)
-        scales = [[(0, self.conv_spec(channels, cin, 3, self.stem_stride))]]
-        number, column = 1, WIDTH + 1
+        scales = [[Present(0, self.conv_spec(channels, cin, 3, self.stem_stride))]]
+        number, column, option = 1, WIDTH + 1, -1
         if self.first:
             cout = self.channels(self.first, width)
-            scales[0].append((number, self.block_spec(cin, cout, cin, 3, 1, False, self.first_activation)))
+            scales[0].append(Present(number, self.block_spec(cin, cout, cin, 3, 1, False, self.first_activation)))
             cin, number = cout, number + 1
         for stage in self.stages:
             cout = self.channels(stage.channels, width)
@@ -220,11 +222,12 @@ class InvertedResiduals:
                     expanded = divisible(cin * self.expansions[index // len(self.kernels)])
                     stride = stage.stride if position == 0 else 1
                     spec = self.block_spec(cin, cout, expanded, kernel, stride, stage.squeeze_excite, stage.activation)
-                    scale.append((number, spec))
+                    scale.append(Present(number, spec, option if position == 0 else -1))
                     cin = cout
                 column, number = column + 1, number + 1
             scales.append(scale)
-        return [*scales, [(number, self.conv_spec(cin, self.channels(self.final, width), 1, 1))]]
+            option = len(scale) - stage.min_depth
+        return [*scales, [Present(number, self.conv_spec(cin, self.channels(self.final, width), 1, 1), option)]]
 
     def conv_spec(self, cin: int, cout: int, kernel: int, stride: int) -> LayerSpec:
         """Arguments of the stem or of the last convolution, a `subnet.ConvNorm`."""
@@ -246,7 +249,7 @@ class InvertedResiduals:
     def elastic_layers(self, body: int, channels: int) -> list[nn.Module]:
         """New elastic layers of the body of one width."""
         eps, same = self.eps, self.same
-        cin = self.channels(self.stem, body)
+        cin, depths = self.channels(self.stem, body), 1
         layers: list[nn.Module] = [
             ElasticConv(channels, cin, (3,), self.stem_stride, activation=self.activation, eps=eps, same=same)
         ]
@@ -263,8 +266,15 @@ class InvertedResiduals:
                 stride = stage.stride if position == 0 else 1
                 layers.append(
                     ElasticInvertedResidual(
-                        cin, cout, expanded, self.kernels, stride, stage.squeeze_excite, stage.activation, eps, same
+                        cin, cout, expanded, self.kernels, stride, stage.squeeze_excite, stage.activation, eps, same,
+                        depths if position == 0 else 1, self.offsets,
                     )
-                )
+                )  # fmt: skip
                 cin = cout
-        return [*layers, ElasticConv(cin, self.channels(self.final, body), activation=self.activation, eps=eps)]
+            depths = 1 + stage.blocks - stage.min_depth
+        final = self.channels(self.final, body)
+        offsets = [(cin, 1)] * (depths - 1) if self.offsets else []
+        return [
+            *layers,
+            ElasticConv(cin, final, activation=self.activation, eps=eps, options=depths, offsets=offsets),
+        ]

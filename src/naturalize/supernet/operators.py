@@ -37,7 +37,8 @@ class ElasticConvNorm(nn.Module):
     in evaluation mode; neither changes the stored ones, and gradients flow in both.
 
     Options that compute different maps have statistics of their own, relative to those of the largest architecture,
-    which are `running_mean` and `running_var`.
+    which are `running_mean` and `running_var`. Where asked, all but the largest also have offsets of their own to
+    weights and beta, so that small networks can learn without a change of the largest one.
 
     Args:
         cin, cout: the largest numbers of channels.
@@ -45,6 +46,8 @@ class ElasticConvNorm(nn.Module):
         depthwise: one filter per channel; then `cout` equals `cin`.
         stride, activation, eps, same, skip: as of `subnet.ConvNorm`.
         options: number of options with statistics of their own; the last is the largest.
+        offsets: input channels and kernel of the slices with an offset of their own, as many options sharing each;
+            the largest slice has none. Nothing for none.
     """
 
     running_mean: Tensor
@@ -64,6 +67,7 @@ class ElasticConvNorm(nn.Module):
         same: bool = False,
         skip: bool = False,
         options: int = 1,
+        offsets: Sequence[tuple[int, int]] = (),
     ) -> None:
         super().__init__()
         self.kernels = tuple(kernels)
@@ -85,6 +89,10 @@ class ElasticConvNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(cout))
         self.register_buffer("mean_shift", torch.zeros(options, cout))
         self.register_buffer("var_factor", torch.ones(options, cout))
+        self.offsets = nn.ParameterList(
+            torch.zeros(cout, 1 if depthwise else channels, kernel, kernel) for channels, kernel in offsets
+        )
+        self.shifts = nn.Parameter(torch.zeros(options - 1, cout)) if offsets else None
 
     def slice(self, cin: int, cout: int, kernel: int, option: int = -1) -> ConvNormSlice:
         """Weights of the first `cin` input and `cout` output channels for one kernel size, statistics of an option."""
@@ -96,7 +104,18 @@ class ElasticConvNorm(nn.Module):
             centre = weight[:, :, edge:-edge, edge:-edge].flatten(2)
             weight = F.linear(centre, self.maps[f"{large}to{small}"]).view(*centre.shape[:2], small, small)
         mean, var = self.running_mean + self.mean_shift[option], self.running_var * self.var_factor[option]
-        return ConvNormSlice(weight, self.gamma[:cout], self.beta[:cout], mean[:cout], var[:cout])
+        beta: Tensor = self.beta
+        option %= len(self.mean_shift)
+        if self.shifts is not None and option < len(self.shifts):
+            beta = beta + self.shifts[option]
+        if (offset := self.offset(option)) is not None:
+            weight = weight + offset[:cout]
+        return ConvNormSlice(weight, self.gamma[:cout], beta[:cout], mean[:cout], var[:cout])
+
+    def offset(self, option: int) -> Tensor | None:
+        """The offset of an option's weights; None where it has none."""
+        number = option * (len(self.offsets) + 1) // len(self.mean_shift)
+        return self.offsets[number] if number < len(self.offsets) else None
 
     def forward(self, x: Tensor, cout: int, kernel: int, option: int = -1) -> Tensor:
         part = self.slice(x.shape[1], cout, kernel, option)
@@ -118,10 +137,11 @@ class ElasticConvNorm(nn.Module):
     @torch.no_grad()
     def reorder(self, order: Tensor) -> None:
         """Put the output channels in another order."""
-        for tensor in (self.weight, self.gamma, self.beta, self.running_mean, self.running_var):
+        for tensor in (self.weight, self.gamma, self.beta, self.running_mean, self.running_var, *self.offsets):
             tensor.copy_(tensor[order])
-        for table in (self.mean_shift, self.var_factor):
-            table.copy_(table[:, order])
+        for table in (self.mean_shift, self.var_factor, self.shifts):
+            if table is not None:
+                table.copy_(table[:, order])
 
     def extract(self, plain: subnet.ConvNorm, option: int = -1) -> None:
         """Copy the slice that has the plain module's shape into it."""
@@ -133,10 +153,17 @@ class ElasticConvNorm(nn.Module):
         norm.num_batches_tracked = torch.zeros((), dtype=torch.long)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Load weights; those without statistics of options are the largest architecture's."""
-        for name, plain in (("mean_shift", 0.0), ("var_factor", 1.0)):
-            table = getattr(self, name)
-            state_dict.setdefault(f"{prefix}{name}", torch.full_like(table, plain))
+        """Load weights; options without statistics have the largest architecture's, and without offsets 0.
+
+        Those of an older naturalize have one row of statistics where depths have some of their own by now.
+        """
+        plain = {"mean_shift": torch.zeros_like(self.mean_shift), "var_factor": torch.ones_like(self.var_factor)}
+        plain |= {f"offsets.{number}": torch.zeros_like(offset) for number, offset in enumerate(self.offsets)}
+        plain |= {} if self.shifts is None else {"shifts": torch.zeros_like(self.shifts)}
+        for name, tensor in plain.items():
+            given = state_dict.setdefault(f"{prefix}{name}", tensor)
+            if name in ("mean_shift", "var_factor") and len(given) == 1:
+                state_dict[f"{prefix}{name}"] = given.expand_as(tensor)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from naturalize.space import Architecture, Codes, SearchSpace, Variable
 from naturalize.supernet.blocks import ElasticBottleneck, ElasticConv, MaxPool
-from naturalize.supernet.family import LayerSpec, Opened
+from naturalize.supernet.family import LayerSpec, Opened, Present
 from naturalize.supernet.layers import Ints, LayerTable, LayerTableBuilder, divisible
 
 STEM = 64
@@ -144,14 +144,14 @@ class ResNet50:
         return build.table()
 
     @lru_cache(maxsize=4096)  # noqa: B019, families live as long as the process
-    def present(self, arch: Architecture, channels: int) -> list[list[tuple[int, LayerSpec]]]:
+    def present(self, arch: Architecture, channels: int) -> list[list[Present]]:
         """The layers that an architecture has, by scale: stem, then stages; see `Family`."""
         code = arch.code
         inner, cin = int(inner_widths()[code[INNER]]), int(widths_of(STEM)[code[OUTER]])
-        stem = [(0, conv_spec(channels, inner, 2))]
+        stem = [Present(0, conv_spec(channels, inner, 2))]
         if code[RESIDUAL]:
-            stem.append((1, {**conv_spec(inner, inner, 1), "skip": True}))
-        stem += [(2, conv_spec(inner, cin, 1)), (3, {"kind": "max_pool"})]
+            stem.append(Present(1, {**conv_spec(inner, inner, 1), "skip": True}))
+        stem += [Present(2, conv_spec(inner, cin, 1)), Present(3, {"kind": "max_pool"})]
         scales, number, column = [stem], 4, FIRST
         for stage, (base, blocks, stride) in enumerate(zip(CHANNELS, BLOCKS, STRIDES, strict=True)):
             cout = int(widths_of(base)[code[STAGE + stage]])
@@ -164,7 +164,7 @@ class ResNet50:
                         "squeezed": int(squeezed_widths(base)[code[STAGE + stage], layer - 1]),
                         "stride": stride if first else 1, "projected": first,
                     }  # fmt: skip
-                    scale.append((number, spec))
+                    scale.append(Present(number, spec))
                     cin = cout
                 number, column = number + 1, column + 1
             scales.append(scale)
