@@ -150,8 +150,8 @@ def test_where_time_is_long_it_starts_anew_from_the_published_network(begun_anew
     (again,) = others
     assert again.keys() == first.keys()
     for name, tensor in first.items():
-        if name.endswith(("mean_shift", "var_factor")):
-            continue  # of other pictures, those of validation among them
+        if name.endswith(("mean_shift", "var_factor")) or ".offsets." in name:
+            continue  # fitted to other pictures, those of validation among them
         torch.testing.assert_close(again[name].flatten().sort().values, tensor.flatten().sort().values)
 
 
