@@ -11,6 +11,7 @@ these data, so no result is told of them.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import torch
 from common import SHARED, answer_all_unseen, write
 
 from naturalize import api, preparing, reconstruction
+from naturalize.supernet import FAMILIES
+from naturalize.supernet.efficientnet_lite import efficientnet_lite0
 from naturalize.warm_start import fit_body, start_classifiers
 from naturalize.workbench import Workbench
 
@@ -65,6 +68,7 @@ def main() -> None:
     asked = parser.parse_args()
     found: Errors = {}
     preparing.prepare_only = lambda own: compare(own, found)
+    FAMILIES["efficientnet-lite0"] = lambda sides: replace(efficientnet_lite0(sides), offsets=False)
     data: Any = SHARED / f"{asked.data}-train.parquet"
     api.prepare(data, asked.runs / asked.data, supernet="efficientnet-lite0", epochs=1, seed=SEED, listeners=())
     for order, (smallest, largest, *random) in found.items():

@@ -21,6 +21,7 @@ import argparse
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -59,7 +60,8 @@ class Work:
         draw, labels = np.random.default_rng(SEED), self.data.labels[known]
         of_classes = [draw.permutation(known[labels == number]) for number in np.unique(labels)]
         held_out = np.sort(np.concatenate([rows[: max(1, round(HELD_OUT * len(rows)))] for rows in of_classes]))
-        self.family = make_family("efficientnet-lite0", 128 if self.data.side >= 128 else 96)
+        family = make_family("efficientnet-lite0", 128 if self.data.side >= 128 else 96)
+        self.family = replace(family, offsets=False)  # statistics alone
         self.train = Pixels(self.data, np.setdiff1d(known, held_out), self.family.resolutions)
         self.held_out = Pixels(self.data, held_out, self.family.resolutions)
         self.task = Classification(len(self.data.class_names))

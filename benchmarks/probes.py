@@ -31,7 +31,7 @@ from naturalize.tasks import Classification
 from naturalize.training.calibrate import calibrate
 from naturalize.training.evaluate import fold, logits_of
 from naturalize.warm_start import logistic_regression
-from naturalize.weights import published_supernet
+from naturalize.weights import published_supernet, transplant
 
 SETS = ["flowers102", "clothing", "oxford_pets", "dtd10", "food101_6"]
 WAYS = ["re-estimated", "statistics", "offsets"]
@@ -61,8 +61,7 @@ class Probing:
         source = published_supernet("efficientnet-lite0")
         mean_, std = (part.flatten().tolist() for part in (source.normalize.mean, source.normalize.std))
         made = Supernet(family, {"default": self.task.heads(family)}, mean_, std)
-        kept = {name for name in made.state_dict() if ".classifier." not in name}
-        made.load_state_dict({name: it for name, it in source.state_dict().items() if name in kept}, strict=False)
+        transplant(made, source)
         made = made.to(memory_format=torch.channels_last).eval()
         pixels = torch.from_numpy(self.train(np.sort(self.order[:FIT]), FIT_SIDE))
         reconstruct(made.body(family.space.largest), made.extract(family.space.largest), pixels)

@@ -15,6 +15,7 @@ from naturalize.reconstruction import (
     moments,
     reconstruct,
     set_option,
+    together,
 )
 from naturalize.supernet.operators import ElasticConvNorm
 from naturalize.weights import published_supernet
@@ -28,7 +29,8 @@ def no_ridge(monkeypatch):
 def test_weights_are_those_of_least_squares(no_ridge):
     draw = np.random.default_rng(0)
     inputs, wanted = draw.normal(1.0, 1.0, (2, 60, 5)), draw.normal(size=(2, 60, 3))
-    found = least_squares(*map(torch.from_numpy, (inputs, wanted, np.zeros((2, 3, 5))))).numpy()
+    x, y = torch.from_numpy(inputs), torch.from_numpy(wanted)
+    found = least_squares(together(x, x), together(y, x), torch.zeros(2, 3, 5, dtype=torch.double)).numpy()
     for one, x, y in zip(found, inputs, wanted, strict=True):
         truth = np.linalg.lstsq(np.c_[x, np.ones(60)], y, rcond=None)[0][:-1].T
         np.testing.assert_allclose(one, truth, atol=1e-8)
@@ -37,7 +39,8 @@ def test_weights_are_those_of_least_squares(no_ridge):
 def test_where_pictures_tell_nothing_weights_stay():
     near = torch.randn(1, 3, 5, generator=torch.Generator().manual_seed(0))
     constant = torch.ones(1, 20, 5)
-    torch.testing.assert_close(least_squares(constant, torch.ones(1, 20, 3), near), near)
+    found = least_squares(together(constant, constant), together(torch.ones(1, 20, 3), constant), near)
+    torch.testing.assert_close(found, near)
 
 
 def test_each_channel_taken_away_costs_least_once_the_others_are_refitted(no_ridge, monkeypatch):
@@ -72,7 +75,7 @@ def test_channels_that_the_others_tell_are_not_missed(no_ridge):
     inputs = torch.cat([first, first @ torch.randn(4, 4, dtype=torch.double)], 1)
     wanted = inputs @ operator.weight.detach().flatten(1).T
     with torch.no_grad():
-        own = fit_offset(operator, 0, inputs[:, :4], wanted)
+        own = fit_offset(operator, 0, together(first, first), together(wanted, first))
     torch.testing.assert_close(first @ own.T, wanted)
     torch.testing.assert_close(operator.slice(4, 3, 1, 0).weight.flatten(1), own)
     torch.testing.assert_close(operator.slice(8, 3, 1, 1).weight, operator.weight)

@@ -57,14 +57,15 @@ def fit_entry(operator: ElasticConvNorm, depths: Sequence[Tensor]) -> None:
     options = len(operator.mean_shift)
     if options == 1:
         return
-    seen = [by_pixel(maps) for maps in depths[-options:]]
+    *fewer, every = (by_pixel(maps) for maps in depths[-options:])
     weight = operator.weight.flatten(1)
-    whole = projected(weight, *spread(seen[-1]))
-    for option, inputs in enumerate(seen[:-1]):
+    whole = projected(weight, *spread(every))
+    for option, inputs in enumerate(fewer):
+        mean, covariance = spread(inputs)
         own = weight
         if operator.offsets:
-            own = fit_offset(operator, option, inputs, seen[-1] @ weight.T)
-        set_option(operator, option, projected(own, *spread(inputs)), whole)
+            own = fit_offset(operator, option, covariance, weight @ together(every, inputs))
+        set_option(operator, option, projected(own, mean, covariance), whole)
 
 
 def fit_block(block: ElasticInvertedResidual, plain: subnet.InvertedResidual, x: Tensor) -> None:
@@ -78,38 +79,44 @@ def fit_block(block: ElasticInvertedResidual, plain: subnet.InvertedResidual, x:
     x = plain.expand(x)
     depthwise, project, channels, largest = block.depthwise, block.project, x.shape[1], block.kernels[-1]
     whole = depthwise.convolved(x, depthwise.slice(1, channels, largest).weight)
-    seen = {}
+    of_whole, seen = moments(whole), {}
     for option, kernel in enumerate(block.kernels):
-        if option < len(depthwise.offsets):
-            fit_kernel(depthwise, option, kernel, x, whole)
-        maps = depthwise.convolved(x, depthwise.slice(1, channels, kernel, option).weight)
-        set_option(depthwise, option, moments(maps), moments(whole))
+        maps = whole
+        if kernel < largest:
+            if depthwise.offsets:
+                fit_kernel(depthwise, option, kernel, x, whole)
+            maps = depthwise.convolved(x, depthwise.slice(1, channels, kernel, option).weight)
+            set_option(depthwise, option, moments(maps), of_whole)
         maps = depthwise.activated(maps, depthwise.slice(1, channels, kernel, option))
-        seen[kernel] = by_pixel(plain.squeeze_excite(maps))
-    wanted = seen[largest] @ project.weight.flatten(1).T
+        seen[kernel] = spread(by_pixel(plain.squeeze_excite(maps)))
     if block.expand is not None:
-        order = by_contribution(project.weight.flatten(1), spread(seen[largest])[1], block.expanded[0])
+        order = by_contribution(project.weight.flatten(1), seen[largest][1], block.expanded[0])
         block.reorder(order)
-        seen = {kernel: inputs[:, order] for kernel, inputs in seen.items()}
-    of_whole = moments(wanted[:, :, None, None])
+        seen = {kernel: (mean[order], covariance[order][:, order]) for kernel, (mean, covariance) in seen.items()}
+    weight = project.weight.flatten(1)
+    wanted, of_whole = weight @ seen[largest][1], projected(weight, *seen[largest])
     for number, width in enumerate(block.expanded):
-        own = project.weight.flatten(1)[:, :width]
+        own = weight[:, :width]
         if number < len(project.offsets):
-            own = fit_offset(project, number, seen[largest][:, :width], wanted)
-        for kernel, inputs in seen.items():
-            found = projected(own, *spread(inputs[:, :width]))
+            own = fit_offset(project, number, seen[largest][1][:width, :width], wanted[:, :width])
+        for kernel, (mean, covariance) in seen.items():
+            found = projected(own, mean[:width], covariance[:width, :width])
             set_option(project, block.options(width, kernel)[1], found, of_whole)
 
 
-def fit_offset(operator: ElasticConvNorm, number: int, inputs: Tensor, wanted: Tensor) -> Tensor:
-    """Fit one offset of a 1x1 convolution, so that inputs `(n, in)` give what is wanted, `(n, out)`.
+def fit_offset(operator: ElasticConvNorm, number: int, covariance: Tensor, target: Tensor) -> Tensor:
+    """Fit one offset of a 1x1 convolution, so that it gives what is wanted.
+
+    Args:
+        operator: changed in place.
+        number: of the offset.
+        covariance, target: of its inputs, and of what is wanted with them: `(in, in)` and `(out, in)`.
 
     Returns:
-        The weights with it, `(out, in)`.
+        The weights with the offset, `(out, in)`.
     """
-    offset = operator.offsets[number].flatten(1)
-    weight = operator.weight.flatten(1)[:, : inputs.shape[1]]
-    own = least_squares(inputs[None], wanted[None], weight + offset)[0]
+    weight = operator.weight.flatten(1)[:, : len(covariance)]
+    own = least_squares(covariance, target, weight + operator.offsets[number].flatten(1))
     operator.offsets[number].copy_((own - weight)[:, :, None, None])
     return own
 
@@ -129,26 +136,26 @@ def fit_kernel(operator: ElasticConvNorm, option: int, kernel: int, x: Tensor, w
     padded = subnet.pad_same(x, kernel, operator.stride) if operator.same else F.pad(x, [kernel // 2] * 4)
     patches = padded.unfold(2, kernel, operator.stride).unfold(3, kernel, operator.stride)
     inputs = patches.movedim(1, 0).reshape(channels, -1, kernel * kernel)
-    own = least_squares(inputs, whole.movedim(1, 0).reshape(channels, -1, 1), part.flatten(2))
+    wanted = whole.movedim(1, 0).reshape(channels, -1, 1)
+    own = least_squares(together(inputs, inputs), together(wanted, inputs), part.flatten(2))
     operator.offsets[option].add_(own.view_as(part) - part)
 
 
-def least_squares(inputs: Tensor, wanted: Tensor, near: Tensor) -> Tensor:
+def least_squares(covariance: Tensor, target: Tensor, near: Tensor) -> Tensor:
     """Weights that take inputs, less their mean, to what is wanted, less its mean, and stay near others.
 
     Args:
-        inputs, wanted: `(b, n, in)` and `(b, n, out)`.
-        near: `(b, out, in)`.
+        covariance: of the inputs, `(..., in, in)`.
+        target: covariance of what is wanted with them, `(..., out, in)`.
+        near: the other weights, `(..., out, in)`.
 
     Returns:
-        `(b, out, in)`.
+        `(..., out, in)`.
     """
-    inputs, wanted = inputs - inputs.mean(1, keepdim=True), wanted - wanted.mean(1, keepdim=True)
-    covariance = (inputs.mT @ inputs).double() / inputs.shape[1]
-    target = (wanted.mT @ inputs).double() / inputs.shape[1]
-    ridge = RIDGE * covariance.diagonal(dim1=1, dim2=2).mean(1) + TINY**2
-    ridged = covariance + torch.diag_embed(ridge[:, None].expand(-1, inputs.shape[2]))
-    return torch.linalg.solve(ridged, (target + ridge[:, None, None] * near.double()).mT).mT.to(inputs)
+    inputs = covariance.shape[-1]
+    ridge = (RIDGE * covariance.double().diagonal(dim1=-2, dim2=-1).mean(-1) + TINY**2)[..., None, None]
+    ridged = covariance.double() + ridge * torch.eye(inputs, dtype=torch.double, device=covariance.device)
+    return torch.linalg.solve(ridged, (target.double() + ridge * near.double()).mT).mT.to(near)
 
 
 def by_contribution(weight: Tensor, covariance: Tensor, least: int = 1) -> Tensor:
@@ -165,21 +172,22 @@ def by_contribution(weight: Tensor, covariance: Tensor, least: int = 1) -> Tenso
     Returns:
         `(channels,)`, a permutation.
     """
-    covariance, channels = covariance.double(), len(covariance)
-    inverse = torch.linalg.inv(covariance + torch.eye(channels).to(covariance) * RIDGE * covariance.diagonal().mean())
-    weight, left, gone = weight.double(), torch.arange(channels), []
+    channels, weight = len(covariance), weight.double()
+    at_once = max(1, channels // ROUNDS)
+    ridge = RIDGE * covariance.double().diagonal().mean()
+    eye = torch.eye(channels, dtype=torch.double, device=covariance.device)
+    inverse = torch.linalg.inv(covariance.double() + ridge * eye)
+    left, gone = torch.arange(channels, device=covariance.device), list[Tensor]()
     while True:
-        cost = weight.square().sum(0) / inverse.diagonal()
-        order = cost.argsort(stable=True)
+        order = (weight.square().sum(0) / inverse.diagonal()).argsort(stable=True)
         if len(left) <= least:
-            break
-        out, stay = order.split([n := min(max(1, channels // ROUNDS), len(left) - least), len(left) - n])
-        gone += left[out.cpu()].tolist()
+            return torch.cat([*gone, left[order]]).flip(0)
+        out, stay = order.tensor_split([min(at_once, len(left) - least)])
+        gone.append(left[out])
         share = torch.linalg.solve(inverse[out][:, out], inverse[out])
         weight = (weight - weight[:, out] @ share)[:, stay]
         inverse = (inverse - inverse[:, out] @ share)[stay][:, stay]
-        left = left[stay.cpu()]
-    return torch.cat([left[order.flip(0).cpu()], torch.tensor(gone[::-1], dtype=torch.long)])
+        left = left[stay]
 
 
 def by_pixel(maps: Tensor) -> Tensor:
@@ -189,9 +197,13 @@ def by_pixel(maps: Tensor) -> Tensor:
 
 def spread(values: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and covariance of values `(n, channels)`: `(channels,)` and `(channels, channels)`."""
-    mean = values.mean(0)
-    apart = values - mean
-    return mean, apart.T @ apart / len(values)
+    return values.mean(0), together(values, values)
+
+
+def together(one: Tensor, other: Tensor) -> Tensor:
+    """Covariance of values `(..., n, p)` and `(..., n, q)` of the same pixels: `(..., p, q)`."""
+    apart = one - one.mean(-2, keepdim=True)  # of one is enough: it sums to 0, whatever the other's mean
+    return apart.mT @ other / one.shape[-2]
 
 
 def moments(maps: Tensor) -> tuple[Tensor, Tensor]:

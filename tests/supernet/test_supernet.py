@@ -86,6 +86,16 @@ def test_weights_without_offsets_are_taken_as_they_are(rng):
     torch.testing.assert_close(plain.extract(largest)(pixels), supernet.extract(largest)(pixels))
 
 
+def test_offsets_of_fewer_channels_begin_anew_where_these_are_others():
+    supernet = make_supernet("efficientnet-lite0", side=64)
+    project = next(m for m in supernet.modules() if isinstance(m, ElasticInvertedResidual) and m.expand).project
+    assert project.offsets[0].any()
+    supernet.sort_channels()
+    channels = project.offsets[0].shape[1]
+    part = project.slice(channels, len(project.weight), 1, 0).weight
+    torch.testing.assert_close(part, project.weight[:, :channels])
+
+
 def test_an_architecture_trains_only_what_it_uses(rng):
     supernet = make_supernet("mini").train()
     smallest = supernet.family.space.architectures(supernet.family.space.corners())[0]

@@ -100,12 +100,14 @@ class ElasticInvertedResidual(nn.Module):
     def reorder(self, order: Tensor) -> None:
         """Put the expanded channels in another order; smaller expansions keep the first ones.
 
-        The largest architecture computes the same as before. A block that does not expand has the channels of its
-        input, which stay where they are.
+        The largest architecture computes the same as before. Offsets of fewer channels were for those channels, and
+        begin anew. A block that does not expand has the channels of its input, which stay where they are.
         """
         if self.expand is None:
             return
         self.project.weight.copy_(self.project.weight[:, order])
+        for offset in self.project.offsets:
+            offset.zero_()
         self.depthwise.reorder(order)
         self.expand.reorder(order)
         if self.squeeze_excite is not None:

@@ -157,13 +157,14 @@ class ElasticConvNorm(nn.Module):
 
         Those of an older naturalize have one row of statistics where depths have some of their own by now.
         """
-        plain = {"mean_shift": torch.zeros_like(self.mean_shift), "var_factor": torch.ones_like(self.var_factor)}
-        plain |= {f"offsets.{number}": torch.zeros_like(offset) for number, offset in enumerate(self.offsets)}
-        plain |= {} if self.shifts is None else {"shifts": torch.zeros_like(self.shifts)}
-        for name, tensor in plain.items():
-            given = state_dict.setdefault(f"{prefix}{name}", tensor)
-            if name in ("mean_shift", "var_factor") and len(given) == 1:
-                state_dict[f"{prefix}{name}"] = given.expand_as(tensor)
+        own = {"mean_shift": self.mean_shift, "var_factor": self.var_factor, "shifts": self.shifts}
+        own |= {f"offsets.{number}": offset for number, offset in enumerate(self.offsets)}
+        for name, tensor in own.items():
+            key = f"{prefix}{name}"
+            if tensor is not None and key not in state_dict:
+                state_dict[key] = torch.full_like(tensor, float(name == "var_factor"))
+            elif tensor is not None and len(state_dict[key]) == 1:
+                state_dict[key] = state_dict[key].expand_as(tensor)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
