@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from naturalize.errors import Interrupted
@@ -51,14 +52,19 @@ class Session:
         return int(self.state["version"])
 
     def load(self, name: str) -> None:
-        """Take up a checkpoint: weights, momentum, place in its training."""
+        """Take up a checkpoint: weights, momentum, place in its training.
+
+        Files know no memory format, and a fused optimiser pairs elements as they lie in memory: each tensor of its
+        state gets the format of its parameter.
+        """
         weights, moments, self.state = self.checkpoints.load(name)
         self.bench.supernet.load_state_dict(weights)
         parameters = dict(self.bench.supernet.named_parameters())
         for key, tensor in moments.items():
             of, _, kind = key.partition(":")
             state = self.bench.trainer.optimizer.state[parameters[of]]
-            state[kind or MOMENTUM] = tensor if kind == "step" else tensor.to(parameters[of].device)
+            like = parameters[of].detach()
+            state[kind or MOMENTUM] = tensor if kind == "step" else torch.empty_like(like).copy_(tensor)
 
     def train(
         self, phase: str, version: int, steps: Callable[[int], Step], extent: Extent, rate: Callable[[float], float]
