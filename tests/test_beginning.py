@@ -26,4 +26,7 @@ def test_resolutions_leave_time_for_steps_and_for_the_test(monkeypatch, budget_s
     data = SimpleNamespace(side=500, splits={"train": np.arange(6_000), "test": np.arange(test)})
     extent = {"budget_s": budget_s, "iterations": None if budget_s else 1, "epochs": None if budget_s else 1}
     settings = Settings(data="photographs", supernet="efficientnet-lite0", **extent)
-    assert max(family_for(settings, data).resolutions) == largest
+    family, trained = family_for(settings, data, reads_published=False)
+    assert (family.resolutions[-1], trained) == (largest, largest)
+    family, trained = family_for(settings, data, reads_published=True)
+    assert (family.resolutions[-1], trained) == (224, largest)

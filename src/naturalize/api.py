@@ -420,7 +420,7 @@ def choices(dataset: Dataset) -> list[str]:
     from naturalize.workbench import batch_size, counts_on
 
     settings = chosen_supernet(make_settings("", None, None, None), dataset)
-    family = family_for(settings, dataset)
+    family, _ = family_for(settings, dataset, reads_published=False)
     counts = counts_on(family, dataset)
     smallest, largest = (counts[COST](family.space.corners()) / 1e6).tolist()
     sides = ", ".join(map(str, family.resolutions))

@@ -33,18 +33,36 @@ TIMED = (16, 3, 96, 96)  # shape of the pixels that a network is timed on for th
 TRAINING, FEWEST_STEPS = 3.2, 150  # time of a training step, in answers to its batch; steps that a budget must allow
 FEWEST_TESTS = 10  # readings of the test split that it must allow too
 LEAST_SIDE = 96  # resolutions up to this one are always there, in pixels
+READ = (128, 160, 192, 224)  # resolutions that the published network is read at beyond those that are trained
 
 
-def family_for(settings: Settings, dataset: Dataset) -> Family:
-    """The family for a data set, with the resolutions that the budget affords at this machine's present speed."""
+def family_for(settings: Settings, dataset: Dataset, reads_published: bool) -> tuple[Family, int]:
+    """The family for a data set, and the largest resolution at which its networks are trained.
+
+    That is the pictures' own, or what the budget affords at this machine's present speed.
+
+    Args:
+        settings, dataset: of the run.
+        reads_published: whether the published network is read at larger resolutions too: those of `READ`.
+    """
     family = make_family(settings.supernet, dataset.side)
-    if settings.budget_s is None or settings.supernet not in PLANNED:
-        return family
+    if settings.supernet not in PLANNED:
+        return family, family.resolutions[-1]
+    trained = affordable(settings, dataset, family)
+    if not reads_published:
+        return make_family(settings.supernet, dataset.side, trained), trained[-1]
+    larger = [side for side in READ if side > trained[-1]]
+    return make_family(settings.supernet, dataset.side, [*trained, *larger]), trained[-1]
+
+
+def affordable(settings: Settings, dataset: Dataset, family: Family) -> list[int]:
+    """Resolutions of a family, ascending, at which a budget has time to train."""
+    if settings.budget_s is None:
+        return list(family.resolutions)
     answers = FEWEST_STEPS * TRAINING * batch_size(len(dataset.splits["train"]))
     answers += FEWEST_TESTS * len(dataset.splits["test"])
     most = settings.budget_s / answers / seconds_of_a_pixel(family)
-    fitting = [side for side in family.resolutions if side**2 <= most or side <= LEAST_SIDE]
-    return make_family(settings.supernet, dataset.side, fitting)
+    return [side for side in family.resolutions if side**2 <= most or side <= LEAST_SIDE]
 
 
 def seconds_of_a_pixel(family: Family) -> float:
@@ -58,7 +76,13 @@ def seconds_of_a_pixel(family: Family) -> float:
 
 
 def create_run(
-    directory: Path, settings: Settings, family: Family, dataset: Dataset, class_names: Sequence[str], watch: Watch
+    directory: Path,
+    settings: Settings,
+    family: Family,
+    trained: int,
+    dataset: Dataset,
+    class_names: Sequence[str],
+    watch: Watch,
 ) -> Run:
     """Write a new run: statistics and kept pictures, then run.toml, which makes it a run.
 
@@ -67,6 +91,7 @@ def create_run(
     Args:
         directory: of the run.
         settings, family, dataset: what it is asked to do, its supernet, its data.
+        trained: the largest resolution at which networks are trained, in pixels.
         class_names: of the data; of the teacher where the data have none.
         watch: hears of progress.
     """
@@ -92,6 +117,7 @@ def create_run(
         },
         "pixels": {
             "resolutions": list(family.resolutions),
+            "trained": trained,
             "mean": list(mean),
             "std": list(std),
             "jpeg_side": dataset.jpeg_side,

@@ -25,12 +25,12 @@ from naturalize.session import Session
 from naturalize.space import Codes
 from naturalize.tasks import balanced_error
 from naturalize.testing import (
+    alone_of,
     carry_finetuned,
     ending_s,
     in_turn,
     measure_test,
     names_taken,
-    published_of,
     write_front,
     write_network,
 )
@@ -146,11 +146,11 @@ def untrained_front(bench: Workbench) -> Front:
 
 
 def write_networks(bench: Workbench, front: Front) -> Front:
-    """Write a front without test errors, and those of its networks that were published."""
-    untrained, taken = published_of(bench, front["networks"]), names_taken(bench.run.directory)
+    """Write a front without test errors, and those of its networks that are not the supernet's."""
+    ready, taken = alone_of(bench, front["networks"]), names_taken(bench.run.directory)
     for network in front["networks"]:
-        if network["origin"] == PUBLISHED:
-            write_network(bench, front, network, untrained[network["architecture"]], taken)
+        if network["architecture"] in ready:
+            write_network(bench, front, network, ready[network["architecture"]], taken)
     write_front(bench, front)
     return front
 

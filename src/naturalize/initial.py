@@ -17,7 +17,7 @@ def first_members(bench: Workbench, n: int) -> list[tuple[Architecture, str]]:
 
     Where one network was published, the largest one with more or less left out comes in place of uniform ones.
     """
-    space, problem = bench.supernet.family.space, bench.problem
+    space, problem = bench.space, bench.problem
     carried, corners = carried_codes(bench, n // 2), space.corners()
     generator = rng.generator(bench.seed, "initial archive")
     first = corners[problem.allowed(corners)]
@@ -33,30 +33,30 @@ def first_members(bench: Workbench, n: int) -> list[tuple[Architecture, str]]:
 
 def around_the_largest(bench: Workbench, n: int, generator: np.random.Generator) -> Codes:
     """Up to n allowed architectures: the largest one at every resolution, then with more or less left out."""
-    trimmed = bench.supernet.family.space.sample_trimmed(max(0, 2 * n), generator)
+    trimmed = bench.space.sample_trimmed(max(0, 2 * n), generator)
     return np.concatenate([wholes(bench), trimmed[bench.problem.allowed(trimmed)]])[:n]
 
 
 def wholes(bench: Workbench) -> Codes:
     """The largest architecture at each resolution that meets the requirements; none where it was not published."""
-    codes = bench.supernet.family.space.wholes()
+    codes = bench.space.wholes()
     return codes[bench.problem.allowed(codes) & bench.reads_published]
 
 
 def carried_codes(bench: Workbench, n: int) -> Codes:
     """Up to n architectures of the run that seeds the archive, its front first; all meet the requirements.
 
-    A resolution that this run does not have becomes the nearest that it has.
+    A resolution that this run does not train becomes the nearest that it does.
     """
-    kept, family = bench.run.settings.archive, bench.supernet.family
+    kept, space = bench.run.settings.archive, bench.space
     if kept is None:
-        return np.empty((0, len(family.space)), dtype=np.int64)
+        return np.empty((0, len(space)), dtype=np.int64)
     other = Run(source_from(kept, bench.run.directory))
     front = [other.family.space.parse(network.architecture) for network in other.front()]
     with closing(other.archive()) as archive:
         last = max((facts["iteration"] for facts in archive.iterations()), default=0)
         codes = other.family.space.codes([*front, *archive.members(last)])
     sides = np.array(other.family.resolutions)[codes[:, 0]]
-    codes[:, 0] = np.abs(sides[:, None] - np.array(family.resolutions)).argmin(axis=1)
+    codes[:, 0] = np.abs(sides[:, None] - np.array(bench.run.trained)).argmin(axis=1)
     codes = unique_rows(codes)
-    return codes[family.space.is_valid(codes) & bench.problem.allowed(codes)][:n]
+    return codes[space.is_valid(codes) & bench.problem.allowed(codes)][:n]

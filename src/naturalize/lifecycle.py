@@ -55,6 +55,7 @@ def work(
         do: what to run in place of a transfer, for studies.
     """
     from naturalize.beginning import check_same_data, create_run, family_for
+    from naturalize.starting import reads_published
     from naturalize.workbench import counts_on
 
     sources = {
@@ -82,13 +83,13 @@ def work(
         teacher = teacher_of(settings, directory, dataset, watch, module)
         if run is None:
             check_archive(settings, directory)
-            family = family_for(settings, dataset)
+            family, trained = family_for(settings, dataset, reads_published(settings, directory, dataset))
             exact = counts_on(family, dataset)
             check_feasible([parse_requirement(text) for text in settings.requirements], exact, family.space)
             lists = {split: [dataset.paths[row] for row in rows] for split, rows in dataset.splits.items()}
             write_json(directory / "splits.json", lists)
             class_names = dataset.class_names if teacher is None else teacher.class_names
-            run = create_run(directory, settings, family, dataset, class_names, watch)
+            run = create_run(directory, settings, family, trained, dataset, class_names, watch)
         return go_on(run, dataset, watch, teacher, do)
 
 

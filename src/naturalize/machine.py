@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from naturalize import rng
+from naturalize import journal, rng
 from naturalize.objectives import COST
 from naturalize.schedule import Costs
 from naturalize.space import Architecture
@@ -43,7 +43,7 @@ def choose_threads(bench: Workbench) -> int:
 
 def random_networks(bench: Workbench) -> list[Architecture]:
     """The networks that the machine is timed on: a few of a sample, spread by multiply-adds to make means alike."""
-    space, generator = bench.supernet.family.space, rng.generator(bench.seed, "costs")
+    space, generator = bench.space, rng.generator(bench.seed, "costs")
     sample = space.sample_trimmed if bench.reads_published else space.sample
     codes = sample(SAMPLE, generator)
     order = bench.problem.exact[COST](codes).argsort(kind="stable")
@@ -58,7 +58,7 @@ def measure_costs(bench: Workbench) -> Costs:
     """
     archs, subnets, error = random_networks(bench), bench.subnets, bench.error
     threads = choose_threads(bench)
-    rows = np.arange(min(len(error.images), images_at_once(bench.supernet.family.resolutions[-1])))
+    rows = np.arange(min(len(error.images), images_at_once(bench.run.trained[-1])))
 
     def seconds(arch: Architecture) -> tuple[float, float]:
         error.images(rows, subnets.resolution(arch))  # pictures are resized once, and not at every measurement
@@ -74,8 +74,9 @@ def measure_costs(bench: Workbench) -> Costs:
     each = np.array(list(side_by_side(seconds, archs, bench.device, bench.watch.check)))
     network_s, image_s = (each.mean(axis=0) / at_once(bench.device)).tolist()
     bench.watch.event("machine", threads=threads, image_ms=1e3 * image_s, network_ms=1e3 * network_s)
-    sides = min(RESOLUTIONS_OF_A_FRONT, len(bench.supernet.family.resolutions))
-    return Costs(image_s, network_s, SEARCH_S, read_test_s(bench, sides))
+    sides = min(RESOLUTIONS_OF_A_FRONT, len(bench.run.trained))
+    larger = bench.archive.decision(journal.LARGER) or {"test_s": 0.0}
+    return Costs(image_s, network_s, SEARCH_S, read_test_s(bench, sides) + larger["test_s"])
 
 
 def epoch_s(bench: Workbench, costs: Costs) -> float:

@@ -28,6 +28,7 @@ from naturalize.session import Session
 from naturalize.space import Architecture, Codes, unique_rows
 from naturalize.training.adapt import cosine
 from naturalize.training.engine import side_by_side
+from naturalize.whole import choose_larger, larger_sides, read_larger, tune
 from naturalize.workbench import Workbench
 
 WHOLE = 1 / 3  # share of adaptation steps for the largest network, where it was published: all others are its parts
@@ -61,7 +62,7 @@ class Transfer:
         self.archive = bench.archive
         self.watch = bench.watch
         self.problem = bench.problem
-        self.space = bench.supernet.family.space
+        self.space = bench.space
         self.session = Session(bench)
         self.probe()
 
@@ -73,7 +74,7 @@ class Transfer:
     @property
     def is_untrained(self) -> bool:
         """Whether no training has begun yet."""
-        return self.session.version < 0 and bool(self.session.state["complete"])
+        return self.run.checkpoints.latest() is None
 
     def probe(self) -> None:
         """Read the published network at several resolutions, and write its front at once; nothing where it is known."""
@@ -81,6 +82,7 @@ class Transfer:
         if probe(self.bench) is None or known:
             return
         write_probed_front(self.bench)
+        choose_larger(self.bench)
         self.archive.record_decision(journal.PROBED, True)
 
     def iterations(self) -> Iterator[int]:
@@ -91,9 +93,14 @@ class Transfer:
             t += 1
 
     def prepare(self) -> None:
-        """Train weights version 0, unless it is there."""
-        if self.session.version < 0:
-            prepare(self.session, *self.pace.preparation())
+        """Train weights version 0, unless it is there; a published network is fine-tuned and read by itself before."""
+        if self.session.version >= 0:
+            return
+        if larger_sides(self.bench):
+            tune(self.bench, self.pace.tuning())
+            read_larger(self.bench)
+            self.session = Session(self.bench)
+        prepare(self.session, *self.pace.preparation())
 
     def members(self, t: int) -> list[Architecture]:
         """The members of the archive at the start of iteration t; the first ones are chosen here."""

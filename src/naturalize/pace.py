@@ -19,6 +19,7 @@ from naturalize.training.adapt import Extent
 
 RECENT = 5  # measurements that tell how fast the machine is by now
 LEAST_S = 1.0  # seconds of a training, however late it is
+TUNING, TUNING_OF_REST = 0.08, 0.5  # shares of a budget and of its preparation for the whole network, at most
 CLASSIFIERS = 0.25  # share of the time before the test that they get at most: the last adaptation gains more from it
 PARTS = "start", "end", "steps", "seconds", "until"  # of an adaptation, as an older naturalize recorded it
 TESTING_SAFETY = 1.5  # classifiers and test may take this many times as long as measurements suggest
@@ -78,6 +79,10 @@ class Pace(ABC):
     @abstractmethod
     def closes(self, t: int) -> bool:
         """Whether iteration t is the last and adapts to the front that it measured, without a search."""
+
+    @abstractmethod
+    def tuning(self) -> Extent:
+        """Extent of the whole network's training by itself, which comes before the preparation."""
 
     @abstractmethod
     def preparation(self) -> tuple[Extent, float]:
@@ -156,6 +161,9 @@ class ByNumber(Pace):
     def closes(self, t: int) -> bool:
         return False
 
+    def tuning(self) -> Extent:
+        return Extent(steps=max(1, self.iterations * self.epochs // 8) * self.per_epoch)
+
     def preparation(self) -> tuple[Extent, float]:
         return Extent(steps=max(1, self.iterations * self.epochs // 4) * self.per_epoch), 0.0
 
@@ -229,6 +237,14 @@ class ByClock(Pace):
         if t == 0:
             return False
         return bool(self.journal.decide(journal.closes(t), lambda: self.remaining(t) <= 1))
+
+    def tuning(self) -> Extent:
+        def decided() -> dict[str, float]:
+            used_s = self.used_s()
+            seconds = max(LEAST_S, min(TUNING * self.budget_s, TUNING_OF_REST * (self.plan.prepare_until - used_s)))
+            return {"seconds": seconds, "until": used_s + seconds}
+
+        return Extent(**self.journal.decide(journal.TUNING, decided))
 
     def preparation(self) -> tuple[Extent, float]:
         seconds = self.journal.decide(journal.PREPARATION, lambda: self.plan.prepare_until - self.used_s())

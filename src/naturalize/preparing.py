@@ -55,10 +55,13 @@ def prepare(session: Session, extent: Extent, end: float = 0.0) -> None:
     if not (bench.prepared or bench.run.keeps_statistics):
         train_by_sandwich(session, extent, end or BEFORE_ADAPTATION)
         return
+    if bench.reads_published and session.state["complete"] and bench.run.checkpoints.latest() is not None:
+        fit_body(bench, bench.space.largest)
+        bench.trainer.optimizer.state.clear()
     start(bench)
     peak = peak_rate(bench.run.settings, bench.run.keeps_statistics)
     rate = warm_up(cosine(0.0, end, peak), 1.0 if bench.prepared else WARM_UP_SHARE)
-    draw = partial(uniform if bench.prepared else trimmed, bench.supernet.family.space, bench.seed)
+    draw = partial(uniform if bench.prepared else trimmed, bench.space, bench.seed)
     session.train("prepare", 0, lambda first: bench.trainer.adaptation_step(draw, first), extent, rate)
 
 

@@ -32,11 +32,11 @@ from naturalize.weights import transplant
 from naturalize.workbench import Workbench, chosen_images
 
 FILE = "probes.safetensors"
-ORDER = (64, 32, 96, 48, 128, 40, 80, 24, 160, 112, 56, 192, 224)  # of reading resolutions, while there is time
-LEAST, MOST = 3, 8  # resolutions
+ORDER = (64, 32, 96, 48, 128, 40, 80, 24, 160, 112, 56, 192, 224)  # of reading trained resolutions, while there is time
+LEAST, MOST = 3, 8  # of these
 SHARE, LEAST_S, MOST_SHARE = 0.1, 20.0, 1 / 6  # time: share of a budget, or seconds if more, within a share of it
 PICTURES = 1024  # training pictures that a classifier is fitted to, at most
-FEWEST, IMAGES_PER_S = 500, 10  # validation images that are answered: at least, and per second of a budget
+FEWEST, IMAGES_PER_S = 500, 10  # validation images that are answered: at least, views included; per second of a budget
 LATE_PICTURES, LATE_OF_A_CLASS = 100, 10  # fewest training and validation pictures if it begins late; per class
 SHARED_BY_ALL = 0  # stands for a resolution: the classifier that the supernet starts with
 SHARED = (64, 32, 96)  # resolutions whose features the supernet's classifier starts from
@@ -44,11 +44,11 @@ SHARED = (64, 32, 96)  # resolutions whose features the supernet's classifier st
 
 @dataclass(frozen=True)
 class Probes:
-    """Classifiers on the published network, by resolution; validation answers; the start of a shared classifier.
+    """Classifiers on one network, by resolution; validation answers; the start of a shared classifier.
 
     Attributes:
-        weight: `(classes, channels)` for each resolution.
-        bias: `(classes,)` for each resolution.
+        weight: `(classes, channels)` for each resolution, and for `SHARED_BY_ALL` where there is one.
+        bias: `(classes,)` for each.
         rows: validation images that were answered, `(n,)`.
         wrong: whether each view of each image was answered wrongly, `(views, n)` for each resolution.
     """
@@ -63,10 +63,18 @@ class Probes:
         """Resolutions in pixels, ascending."""
         return sorted(self.wrong)
 
+    def write(self, path: Path) -> None:
+        """Write the file that `probes_of` reads."""
+        found = {f"{SHARED_BY_ALL}.rows": torch.from_numpy(self.rows)}
+        found |= {f"{side}.weight": weight for side, weight in self.weight.items()}
+        found |= {f"{side}.bias": bias for side, bias in self.bias.items()}
+        found |= {f"{side}.wrong": torch.from_numpy(wrong.astype(np.uint8)) for side, wrong in self.wrong.items()}
+        save_tensors(path, found)
 
-def probes_of(directory: Path) -> Probes | None:
-    """The probes that `probe` wrote into a run's directory; None where there are none."""
-    path = directory / FILE
+
+def probes_of(directory: Path, name: str = FILE) -> Probes | None:
+    """The probes in a file of a run's directory, those of `probe` unless told; None where there are none."""
+    path = directory / name
     if not path.exists():
         return None
     try:
@@ -99,15 +107,16 @@ def probe(bench: Workbench) -> Probes | None:
     most = len(bench.val) if budget_s is None else max(FEWEST, round(IMAGES_PER_S * budget_s))
     least = max(LATE_PICTURES, LATE_OF_A_CLASS * bench.task.classes)
     answered, fitted = (max(by_lateness(n, watch.used_s, until), min(n, least)) for n in (most, PICTURES))
-    val = chosen_images(bench.val, bench.seed, min(len(bench.val), answered), bench.val.views)
-    rows = np.sort(rng.generator(bench.seed, "probe").permutation(len(train.labels))[:fitted])
+    answered = min(len(bench.val), answered)
+    views = max(1, min(bench.val.views, FEWEST // max(1, answered)))
+    val = chosen_images(bench.val, bench.seed, answered, views)
+    rows = fitted_rows(bench, fitted)
     labels = train.labels[rows]
-    network = fold(published(bench))
-    cast(ClassificationHead, network.head).classifier = nn.Identity()
+    network = without_classifier(published(bench))
     truth = torch.from_numpy(np.asarray(val.labels))
-    found: dict[str, Tensor] = {}
+    probes = Probes({}, {}, val.rows, {})
     features: dict[int, Tensor] = {}
-    sides = [side for side in ORDER if side in bench.supernet.family.resolutions][:MOST]
+    sides = [side for side in ORDER if side in bench.run.trained][:MOST]
     seconds_by_pixel: list[float] = []
 
     def in_time() -> Iterator[int]:
@@ -121,7 +130,7 @@ def probe(bench: Workbench) -> Probes | None:
         weight, bias = logistic_regression(bench.task, of_train, labels)
         of_val = (
             logits_on(network, val, np.arange(len(val)), side, bench.device, bench.progress, view).clone()
-            for view in range(val.views)
+            for view in range(views)
         )
         wrong = torch.stack([bench.task.wrong(features @ weight.T + bias, truth) for features in of_val])
         seconds_by_pixel.append((watch.used_s - start) / side**2)
@@ -133,13 +142,25 @@ def probe(bench: Workbench) -> Probes | None:
     with watch.phase("probe"):
         for side, of_train, weight, bias, wrong in side_by_side(read, in_time(), bench.device, tell):
             features[side] = of_train
-            found |= {f"{side}.weight": weight, f"{side}.bias": bias, f"{side}.wrong": wrong.to(torch.uint8)}
+            probes.weight[side], probes.bias[side], probes.wrong[side] = weight, bias, wrong.numpy()
         shared = [features[side] for side in SHARED if side in features] or list(features.values())
         weight, bias = logistic_regression(bench.task, torch.cat(shared), labels.repeat(len(shared)))
-        found |= {f"{SHARED_BY_ALL}.weight": weight, f"{SHARED_BY_ALL}.bias": bias}
-        found[f"{SHARED_BY_ALL}.rows"] = torch.from_numpy(val.rows)
-    save_tensors(directory / FILE, found)
-    return probes_of(directory)
+        probes.weight[SHARED_BY_ALL], probes.bias[SHARED_BY_ALL] = weight, bias
+    probes.write(directory / FILE)
+    return probes
+
+
+def fitted_rows(bench: Workbench, number: int) -> NDArray[np.int64]:
+    """Up to a number of training pictures that a classifier is fitted to, ascending."""
+    images = bench.trainer.images
+    return np.sort(rng.generator(bench.seed, "probe").permutation(len(images.labels))[:number])
+
+
+def without_classifier(network: Subnet) -> Subnet:
+    """The network, folded in place, up to what its classifier takes."""
+    network = fold(network)
+    cast(ClassificationHead, network.head).classifier = nn.Identity()
+    return network
 
 
 def by_lateness(pictures: int, used_s: float, until: float) -> int:
@@ -172,9 +193,11 @@ def published_weights(bench: Workbench) -> Supernet:
 def probe_networks(bench: Workbench, resolutions: Sequence[int]) -> dict[int, Subnet]:
     """Copies of the published network by resolution, each with the classifier of that resolution."""
     probes = probes_of(bench.run.directory)
-    if probes is None or not resolutions:
-        return {}
-    network = published(bench)
+    return with_classifiers(published(bench), probes, resolutions) if probes is not None and resolutions else {}
+
+
+def with_classifiers(network: Subnet, probes: Probes, resolutions: Sequence[int]) -> dict[int, Subnet]:
+    """Copies of a network by resolution, each with the classifier that was fitted at it."""
     return {
         side: with_classifier(copy.deepcopy(network), probes.weight[side], probes.bias[side]) for side in resolutions
     }

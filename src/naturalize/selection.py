@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from naturalize import journal
+from naturalize import journal, probing, whole
 from naturalize.archive import Measurement
 from naturalize.errors import UserError
 from naturalize.numbers import standard_error
 from naturalize.objectives import COST, ERROR, Measures, of_kind
 from naturalize.objectives.error import Chosen
 from naturalize.probing import architecture_at, probes_of
-from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, val_version
+from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, WHOLE, val_version
 from naturalize.search import hypervolume, non_dominated
 from naturalize.space import Architecture, Codes
 from naturalize.tasks import majority_error
@@ -74,7 +74,8 @@ def measured(bench: Workbench, version: int, members: Sequence[Architecture] | N
 def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learns_on: bool = False) -> Front:
     """The content of front.json by validation; entries that need the test split are null.
 
-    The published network competes at each resolution at which it was read. The largest network is on the front at every
+    The published network competes at each resolution at which it was read, as the whole network does that was trained
+    by itself. The largest network is on the front at every
     resolution where validation is not sure of a better one: with few pictures, chance alone would remove it.
 
     Args:
@@ -87,14 +88,15 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     bench.choose_images(version)
     found = bench.archive.measurements(bench.run.context(ERROR, version))
     measured = [found[arch] for arch in space.architectures(codes)]
-    probed = probed_measurements(bench)
+    probed, tuned = probed_measurements(bench), probed_measurements(bench, whole.FILE)
     errors = np.array([m.value for m in probed], dtype=np.float64)
     handicap = standard_error(errors, len(bench.error.images)) if learns_on else 0.0
-    probed_codes = space.codes([m.architecture for m in probed])
-    probed_values = objective_values(bench, version, probed_codes, errors + handicap)
-    competing = np.concatenate([values, probed_values])
+    alone = np.concatenate([errors + handicap, [m.value for m in tuned]])
+    alone_codes = space.codes([m.architecture for m in (*probed, *tuned)])
+    competing = np.concatenate([values, objective_values(bench, version, alone_codes, alone)])
     rows = front_rows(competing).tolist()
-    both = [*((m, TRANSFER) for m in measured), *((m, PUBLISHED) for m in probed)]
+    origins = [TRANSFER] * len(measured) + [PUBLISHED] * len(probed) + [WHOLE] * len(tuned)
+    both = list(zip([*measured, *probed, *tuned], origins, strict=True))
     taken = {both[row][0].architecture for row in rows}
     rows += [row for row in nearly_best(bench, codes, competing) if measured[row].architecture not in taken]
     networks = [network_of(bench, version, *both[row]) for row in rows]
@@ -155,9 +157,14 @@ def still_on_front(bench: Workbench, front: Front) -> list[Entry]:
     return [network for row, network in enumerate(networks) if row in rows]
 
 
-def probed_measurements(bench: Workbench) -> list[Measurement]:
-    """Measurements of the published network at the resolutions that meet the requirements; none where there is none."""
-    probes, images = probes_of(bench.run.directory), bench.error.images
+def probed_measurements(bench: Workbench, name: str = probing.FILE) -> list[Measurement]:
+    """Measurements of a network at the resolutions that meet the requirements; none where there is none.
+
+    Args:
+        bench: of the run.
+        name: of the file with its probes; the published network's unless told.
+    """
+    probes, images = probes_of(bench.run.directory, name), bench.error.images
     if probes is None:
         return []
     rows = images.rows if isinstance(images, Chosen) else np.arange(len(images))
@@ -181,7 +188,7 @@ def network_of(bench: Workbench, version: int, measurement: Measurement, origin:
     return {
         "architecture": arch.text,
         "origin": origin,
-        "own_classifier": origin == PUBLISHED,
+        "own_classifier": origin != TRANSFER,
         "resolution": bench.subnets.resolution(arch),
         "val_error": 100.0 * detail["wrong"] / detail["images"],
         "val_images": detail["images"],
@@ -245,7 +252,7 @@ def measurement_of(objective: Measures, arch: Architecture) -> Measurement:
 
 def reference_of(bench: Workbench) -> list[float]:
     """Hypervolume's reference point: the majority class's error, and 1.05 x the largest architecture for the rest."""
-    largest = bench.supernet.family.space.largest
+    largest = bench.space.largest
 
     def reference(name: str) -> float:
         if name == ERROR:
@@ -259,7 +266,7 @@ def reference_of(bench: Workbench) -> list[float]:
 
 def large_value(bench: Workbench, name: str) -> float:
     """Value of a measured objective for the largest network, or the next smaller first member with a positive one."""
-    space, members = bench.supernet.family.space, bench.archive.members(0)
+    space, members = bench.space, bench.archive.members(0)
     order = np.argsort(-bench.problem.exact[COST](space.codes(members)), kind="stable").tolist()
     for arch in (space.largest, *(members[row] for row in order)):
         value = float(bench.measures[name].measure(np.array([arch.code])).values[0])

@@ -116,6 +116,7 @@ class SearchSpace:
         self.variables = within_rules(variables, self.rules)
         self.lower: Codes = np.array([variable.lower for variable in self.variables], dtype=np.int64)
         self.upper: Codes = np.array([variable.upper for variable in self.variables], dtype=np.int64)
+        self._digits = [variable.digits for variable in self.variables]
 
     def __len__(self) -> int:
         return len(self.variables)
@@ -239,15 +240,22 @@ class SearchSpace:
         codes[:, 0] = np.arange(self.lower[0], self.upper[0] + 1)
         return codes
 
+    def up_to(self, code: int) -> SearchSpace:
+        """The part of the space where variable 1 has `code` at most. Codes and strings mean what they mean here."""
+        first, *others = self.variables
+        part = SearchSpace(self.name, [first.within(first.lower, code), *others], self.rules)
+        part._digits = self._digits
+        return part
+
     def scale(self, codes: Codes) -> NDArray[np.float64]:
         """Codes scaled to [0, 1] by each variable's range (method.md, section 4), `(n, d)`. Fixed variables give 0."""
         return (np.asarray(codes) - self.lower) / np.maximum(self.upper - self.lower, 1)
 
     def strings(self, codes: Codes) -> list[str]:
         """The string form of each row: its codes joined, each as long as its variable's longest code."""
-        widths = [variable.digits for variable in self.variables]
         return [
-            "".join(f"{value:0{width}d}" for value, width in zip(row, widths, strict=True)) for row in codes.tolist()
+            "".join(f"{value:0{width}d}" for value, width in zip(row, self._digits, strict=True))
+            for row in codes.tolist()
         ]
 
     def architectures(self, codes: Codes) -> list[Architecture]:
@@ -256,7 +264,7 @@ class SearchSpace:
 
     def parse(self, text: str) -> Architecture:
         """The architecture of a string form. Raises `UserError` for a string of another space."""
-        widths = [variable.digits for variable in self.variables]
+        widths = self._digits
         ends = np.cumsum(widths)
         parts = [text[end - width : end] for end, width in zip(ends, widths, strict=True)]
         if len(text) != sum(widths) or not all(re.fullmatch(r"-?[0-9]+", part) for part in parts):

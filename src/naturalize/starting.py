@@ -51,6 +51,12 @@ def starts_prepared(settings: Settings, directory: Path) -> bool:
     return path.is_dir() or has_subnets(path)
 
 
+def reads_published(settings: Settings, directory: Path, dataset: Dataset) -> bool:
+    """Whether a transfer starts from one published network whose statistics it keeps, on pictures with classes."""
+    kept = settings.goal == "transfer" and keeps_statistics(settings, directory, dataset)
+    return kept and bool(dataset.class_names) and not starts_prepared(settings, directory)
+
+
 def taught_by_itself(settings: Settings, teacher: Teacher | None) -> bool:
     """Whether the teacher has the starting weights, so that its classifier fits their body."""
     return teacher is not None and teacher.chosen is None and settings.teacher == source_of(settings)

@@ -23,6 +23,8 @@ LEAST_SHARE = 0.005  # of a phase that is done, before its remaining time is sho
 PHASES = {
     "scan": "reading pictures",
     "pixels": "resizing pictures",
+    "tune": "fine-tuning the whole network",
+    "larger": "reading it at larger resolutions",
     "prepare": "preparing the supernet",
     "measure": "measuring networks",
     "evaluate": "measuring networks",

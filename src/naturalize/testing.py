@@ -25,7 +25,7 @@ from naturalize.files import checksum_of, write_bytes, write_json
 from naturalize.machine import read_test_s
 from naturalize.objectives import COST, ERROR
 from naturalize.probing import probe_networks
-from naturalize.run.front import PUBLISHED, TRANSFER, read_front, val_version
+from naturalize.run.front import PUBLISHED, TRANSFER, WHOLE, read_front, val_version
 from naturalize.run.run import card_of
 from naturalize.schedule import FEWEST_TESTED
 from naturalize.search import non_dominated
@@ -35,11 +35,13 @@ from naturalize.tasks import majority_error
 from naturalize.training.engine import at_once, side_by_side
 from naturalize.training.evaluate import fold, logits_on
 from naturalize.warm_start import with_classifier
+from naturalize.whole import whole_networks
 from naturalize.workbench import Workbench
 
 NETWORKS, PICTURES = "networks", "pictures"  # directories in a run
 OURS = re.compile(rf"{NETWORKS}/\d+(-2)?\.(safetensors|json)|{PICTURES}/\d+\.png")  # what we write there
 WORST = 12  # pictures with wrong answers that the report shows of each network
+SHOWN = 128  # pixels of their side at most, where a network takes as few
 AS_MADDS = 10e6  # fixed cost of a network in multiply-adds: cutting it out, resizing pictures
 WAIT_S = 0.01
 OVERTIME = 0.03  # share of the budget that testing has where a run is resumed after its time
@@ -77,7 +79,7 @@ def measure_test(
     sides = sorted({network["resolution"] for network in front["networks"]})
     pixels = Pixels(dataset, rows, sides, progress=watch.progress_in_thread)
     networks = [n for n in front["networks"] if finetuned is None or n["architecture"] in finetuned]
-    ready = published_of(bench, networks) if finetuned is None else finetuned
+    ready = alone_of(bench, networks) if finetuned is None else finetuned
 
     def answer(network: Entry) -> tuple[Subnet, Tensor | None]:
         text, logits = network["architecture"], None
@@ -243,10 +245,13 @@ def network_on_front(bench: Workbench, text: str, own: Mapping[str, OwnClassifie
     return with_classifier(subnet, own[text].weight, own[text].bias) if text in own else subnet
 
 
-def published_of(bench: Workbench, networks: Sequence[Entry]) -> dict[str, Subnet]:
-    """The untrained networks among entries of a front, by architecture, on the device."""
-    texts = {network["resolution"]: network["architecture"] for network in networks if network["origin"] == PUBLISHED}
-    return {texts[side]: subnet for side, subnet in probe_networks(bench, list(texts)).items()}
+def alone_of(bench: Workbench, networks: Sequence[Entry]) -> dict[str, Subnet]:
+    """The networks among entries of a front that are not the supernet's, by architecture, on the device."""
+    found: dict[str, Subnet] = {}
+    for origin, made in ((PUBLISHED, probe_networks), (WHOLE, whole_networks)):
+        texts = {network["resolution"]: network["architecture"] for network in networks if network["origin"] == origin}
+        found |= {texts[side]: subnet for side, subnet in made(bench, list(texts)).items()}
+    return found
 
 
 def fill_in_test(bench: Workbench, network: Entry, logits: Tensor, pixels: Pixels) -> None:
@@ -283,11 +288,12 @@ def record_test(bench: Workbench, front: Front, network: Entry, seconds: float) 
 
 
 def write_picture(bench: Workbench, pixels: Pixels, row: int) -> str:
-    """Write a picture as the networks see it, at the front's largest resolution. Returns its path in the run."""
+    """Write a picture as a network sees it, at the front's largest resolution up to `SHOWN`. Returns its path."""
     name = f"{PICTURES}/{pixels.indices[row]}.png"
     path = bench.run.directory / name
     if not path.exists():
-        planes = pixels(np.array([row]), pixels.resolutions[-1])[0]
+        side = max((side for side in pixels.resolutions if side <= SHOWN), default=pixels.resolutions[0])
+        planes = pixels(np.array([row]), side)[0]
         picture = Image.fromarray(planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0))
         path.parent.mkdir(exist_ok=True)
         buffer = io.BytesIO()
@@ -303,6 +309,10 @@ def ending_s(bench: Workbench, front: Front) -> tuple[float, float]:
         arch.text: m.seconds / (m.detail["images"] * m.detail["views"]) for arch, m in known.items() if m.status == "ok"
     }
     most = max(per_image.values())
-    seconds = sum(per_image.get(network["architecture"], most) for network in front["networks"])
+    largest = bench.run.trained[-1]
+    seconds = sum(
+        per_image.get(network["architecture"], most * max(1.0, network["resolution"] / largest) ** 2)
+        for network in front["networks"]
+    )
     reading_s = read_test_s(bench, len({network["resolution"] for network in front["networks"]}))
     return seconds * images_of_a_classifier(bench), seconds * len(bench.dataset.splits["test"]) + reading_s

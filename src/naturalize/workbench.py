@@ -23,6 +23,7 @@ from naturalize.predictor import Counts
 from naturalize.progress import Progress
 from naturalize.run import Run, Settings, Watch
 from naturalize.search import SearchProblem
+from naturalize.space import SearchSpace
 from naturalize.starting import source_supernet, starts_prepared, taught_by_itself
 from naturalize.supernet import Family, Supernet
 from naturalize.tasks import Classification, balanced_weights
@@ -83,6 +84,11 @@ class Workbench:
         return self.watch.progress_in_thread
 
     @property
+    def space(self) -> SearchSpace:
+        """The architectures that are searched and trained; the published network is read at larger resolutions too."""
+        return self.run.space
+
+    @property
     def error(self) -> Error:
         """The error on the validation images that were chosen."""
         return cast(Error, self.measures[ERROR])
@@ -90,7 +96,7 @@ class Workbench:
     @property
     def fewest(self) -> int:
         """Measurements that a predictor needs at least: two for each variable that it learns from."""
-        return 2 * self.supernet.family.space.free
+        return 2 * self.space.free
 
     @property
     def reads_published(self) -> bool:
@@ -120,12 +126,12 @@ def counts_on(family: Family, dataset: Dataset) -> dict[str, Exact]:
     return exact_counts(family, Classification(len(dataset.class_names)), dataset.channels)
 
 
-def search_problem(settings: Settings, family: Family, exact: dict[str, Exact]) -> SearchProblem:
+def search_problem(settings: Settings, space: SearchSpace, exact: dict[str, Exact]) -> SearchProblem:
     """The search problem of a transfer; requirements become limits."""
     limits: dict[str, float] = {}
     for requirement in map(parse_requirement, settings.requirements):
         limits[requirement.objective] = min(limits.get(requirement.objective, np.inf), requirement.largest)
-    return SearchProblem(family.space, settings.objectives, exact, limits)
+    return SearchProblem(space, settings.objectives, exact, limits)
 
 
 def batch_size(images: int) -> int:
@@ -162,9 +168,9 @@ def open_workbench(
     wrapped, optimizer = fabric.setup(
         supernet, make_optimizer(supernet, weight_decay(len(dataset.splits["train"])), run.keeps_statistics)
     )
-    train = Pixels(dataset, dataset.splits["train"], family.resolutions, progress=watch.progress_in_thread)
+    train = Pixels(dataset, dataset.splits["train"], run.trained, progress=watch.progress_in_thread)
     views = run.facts["pixels"]["views"]
-    val = Pixels(dataset, dataset.splits["val"], family.resolutions, views, progress=watch.progress_in_thread)
+    val = Pixels(dataset, dataset.splits["val"], run.trained, views, progress=watch.progress_in_thread)
     images = TrainingImages(train, Augment(run.facts["pixels"]["flip"]), run.settings.seed)
     batches = Batches(len(train), batch_size(len(train)), run.settings.seed)
     kept = run.keeps_statistics
@@ -185,7 +191,7 @@ def open_workbench(
         supernet=supernet,
         trainer=trainer,
         subnets=subnets,
-        problem=search_problem(run.settings, family, exact_counts(family, task, dataset.channels)),
+        problem=search_problem(run.settings, run.space, exact_counts(family, task, dataset.channels)),
         prepared=archive.decide(journal.PREPARED, lambda: starts_prepared(run.settings, run.directory)),
         val=val,
     )

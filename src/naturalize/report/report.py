@@ -40,6 +40,8 @@ PAGE_BYTES = 7_900_000
 PHASES = {
     "scan": "reading the data",
     "probe": "reading the published network",
+    "tune": "fine-tuning the whole network",
+    "larger": "reading it at larger resolutions",
     "prepare": "preparing the supernet",
     "measure": "measuring networks",
     "fit": "fitting the predictor",

@@ -15,7 +15,8 @@ from naturalize.objectives.requirement import Requirement
 
 FORMAT = 1
 STATES = ("finished", "stopped")
-TRANSFER, PUBLISHED = "transfer", "published"  # origin of a network's weights: trained here, or as published
+# origin of a network's weights: trained together, as published, or the whole network trained by itself
+TRANSFER, PUBLISHED, WHOLE = "transfer", "published", "whole"
 
 
 @dataclass(frozen=True)

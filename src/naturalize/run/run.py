@@ -24,7 +24,7 @@ from naturalize.run.front import FrontNetwork, best, networks_of, read_front
 from naturalize.run.lock import locked
 from naturalize.run.settings import Settings, read_settings, write_settings
 from naturalize.run.stored import StoredPixels, load_pixels
-from naturalize.space import Architecture
+from naturalize.space import Architecture, SearchSpace
 from naturalize.supernet import Family, Supernet, make_family
 from naturalize.tasks import CLASSIFICATION, KINDS, Classification
 from naturalize.training.subnets import Subnets
@@ -83,6 +83,17 @@ class Run:
     def family(self) -> Family:
         """The supernet's family, with the resolutions of this run."""
         return make_family(self.settings.supernet, self.facts["data"]["side"], self.facts["pixels"]["resolutions"])
+
+    @cached_property
+    def trained(self) -> tuple[int, ...]:
+        """The resolutions at which networks are searched and trained, ascending: the first of the family's, or all."""
+        largest = self.facts["pixels"].get("trained", self.family.resolutions[-1])
+        return tuple(side for side in self.family.resolutions if side <= largest)
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The architectures that are searched and trained."""
+        return self.family.space.up_to(len(self.trained) - 1)
 
     @property
     def class_names(self) -> list[str]:

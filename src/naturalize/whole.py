@@ -1,0 +1,190 @@
+"""The whole network by itself: fine-tuned before subnets are fitted to it, and read where none is trained.
+
+While it has all steps to itself, a published network learns a new set gently, and forgets little of what it knew. It is
+the large end of the front: enlarged pictures suit a network that learnt from large ones, also where there is no time to
+train on them (networks do better at larger resolutions than they trained at: Touvron et al., NeurIPS 2019). Figures are
+in docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor
+
+from naturalize import journal, rng
+from naturalize.errors import UserError
+from naturalize.probing import (
+    PICTURES,
+    Probes,
+    fitted_rows,
+    probes_of,
+    published,
+    start_of_classifier,
+    with_classifiers,
+    without_classifier,
+)
+from naturalize.session import Session
+from naturalize.space import Architecture
+from naturalize.supernet import Subnet
+from naturalize.tensor_files import load_tensors, save_tensors
+from naturalize.training.adapt import Extent, cosine, warm_up
+from naturalize.training.batches import Batches
+from naturalize.training.engine import side_by_side
+from naturalize.training.evaluate import logits_of
+from naturalize.warm_start import logistic_regression, plain_network, set_classifier
+from naturalize.workbench import Workbench
+
+FILE, WEIGHTS = "whole.safetensors", "whole-weights.safetensors"  # classifiers by resolution; the network
+RATE, WARM_UP_SHARE, BATCH = 2e-4, 0.1, 32  # of AdamW, where its cosine starts; rise to it; pictures in a batch
+BEFORE = -2  # weights version that the tuning begins with; the next one it completes
+LARGER = 0.08  # share of a budget for reading larger resolutions, their test included
+TIMED, CHUNK = 32, 64  # pictures that are timed for that; that a thread reads at once
+
+
+def choose_larger(bench: Workbench) -> None:
+    """Decide at which resolutions, too large to be trained, the whole network will be read: the largest first.
+
+    Each is, if the budget has time for it and for its test, and if it meets the requirements.
+    """
+    probed, first = probes_of(bench.run.directory), len(bench.run.trained)
+    if probed is None:
+        return
+    allowed = bench.problem.allowed(bench.supernet.family.space.wholes()[first:]).tolist()
+    sides = [side for side, fits in zip(bench.supernet.family.resolutions[first:], allowed, strict=True) if fits]
+    budget_s, tests = bench.run.settings.budget_s, len(bench.dataset.splits["test"])
+    read = len(fitted_rows(bench, PICTURES)) + len(probed.rows) + tests
+
+    def decided() -> dict[str, object]:
+        if budget_s is None or not sides:
+            return {"sides": sides[::-1], "test_s": 0.0}
+        pixel_s = seconds_of_a_pixel(bench, sides[0])
+        chosen = affordable(sides, pixel_s * read, LARGER * budget_s)
+        return {"sides": chosen, "test_s": pixel_s * tests * sum(side**2 for side in chosen)}
+
+    bench.archive.decide(journal.LARGER, decided)
+
+
+def affordable(sides: Sequence[int], pixel_s: float, left_s: float) -> list[int]:
+    """The resolutions to read, the largest that fits first.
+
+    Args:
+        sides: of which they are chosen, in pixels.
+        pixel_s: seconds that one takes for each pixel of a picture.
+        left_s: seconds for all.
+    """
+    found = []
+    for side in sorted(sides, reverse=True):
+        if pixel_s * side**2 <= left_s:
+            found.append(side)
+            left_s -= pixel_s * side**2
+    return found
+
+
+def seconds_of_a_pixel(bench: Workbench, side: int) -> float:
+    """Seconds that the published network takes for one pixel of a picture of `side` px."""
+    network, rows = without_classifier(published(bench)), fitted_rows(bench, TIMED)
+    pixels, start = bench.trainer.images.pixels(rows, side), bench.watch.used_s
+    logits_of(network, pixels, bench.device, bench.progress)
+    return (bench.watch.used_s - start) / len(rows) / side**2
+
+
+def tune(bench: Workbench, extent: Extent) -> None:
+    """Fine-tune the whole network at the trained resolutions; its classifier starts from the probe's.
+
+    It is the largest network of the supernet, whose weights it changes; all others are fitted to it afterwards.
+
+    Args:
+        bench: of the run, at its start or in the course of this training.
+        extent: of the training.
+    """
+    if bench.run.checkpoints.latest() is None:
+        (body,) = bench.supernet.family.bodies
+        set_classifier(bench, body, *start_of_classifier(bench))
+    images = bench.trainer.images
+    batches = Batches(len(images.pixels), min(BATCH, len(images.pixels)), bench.seed)
+    bench = replace(bench, trainer=replace(bench.trainer, batches=batches))
+    archs = bench.space.architectures(bench.space.wholes())
+
+    def draw(step: int) -> Architecture:
+        """At the largest resolution every other time, since it is read beyond; at a random one between."""
+        return archs[-1 if step % 2 else rng.generator(bench.seed, "tune", step).integers(len(archs))]
+
+    rate = warm_up(cosine(0.0, 1.0, RATE), WARM_UP_SHARE)
+    session = Session(bench, BEFORE)
+    session.train("tune", BEFORE + 1, lambda first: bench.trainer.adaptation_step(draw, first), extent, rate)
+
+
+def read_larger(bench: Workbench) -> None:
+    """Read the whole network of the present supernet at the larger resolutions that were chosen.
+
+    The run gets its weights, and a classifier with validation answers for each of them. Validation pictures are read
+    plain, in one view. Nothing happens where that is done.
+    """
+    directory, sides = bench.run.directory, larger_sides(bench)
+    probed = probes_of(directory)
+    if probed is None or not sides or probes_of(directory, FILE) is not None:
+        return
+    network = plain_network(bench, bench.supernet, bench.space.largest)
+    save_tensors(directory / WEIGHTS, network.state_dict())
+    network, task = without_classifier(network), bench.task
+    rows, answered = fitted_rows(bench, PICTURES), probed.rows
+    labels, truth = bench.trainer.images.labels[rows], torch.from_numpy(bench.val.labels[answered])
+    probes = Probes({}, {}, answered, {})
+    for side in sides:
+        with bench.watch.phase("larger", resolution=side):
+            of_train = features_at(bench, network, bench.trainer.images.pixels, rows, side)
+            of_val = features_at(bench, network, bench.val, answered, side)
+            weight, bias = logistic_regression(task, of_train, labels)
+            probes.wrong[side] = task.wrong(of_val @ weight.T + bias, truth).numpy()[None]
+            if bench.run.settings.budget_s is not None:  # as the last adaptation: validation has judged
+                features, both = torch.cat([of_train, of_val]), torch.cat([labels, truth])
+                weight, bias = logistic_regression(task, features, both)
+            probes.weight[side], probes.bias[side] = weight, bias
+    probes.write(directory / FILE)
+
+
+def larger_sides(bench: Workbench) -> list[int]:
+    """Resolutions beyond the trained ones at which the whole network is read."""
+    decided = bench.archive.decision(journal.LARGER)
+    return [] if decided is None else list(decided["sides"])
+
+
+def features_at(
+    bench: Workbench,
+    network: Subnet,
+    images: Callable[[NDArray[np.int64], int], NDArray[np.uint8]],
+    rows: NDArray[np.int64],
+    side: int,
+) -> Tensor:
+    """What a network without classifier sees on rows of images, `(len(rows), channels)`; all CPUs share the rows."""
+    parts = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+    done: list[Tensor] = []
+
+    def read(part: NDArray[np.int64]) -> Tensor:
+        return logits_of(network, images(part, side), bench.device, bench.progress).clone()
+
+    def tell() -> None:
+        bench.watch.progress("larger", len(done), len(parts))
+
+    for features in side_by_side(read, parts, bench.device, tell):
+        done.append(features)
+    return torch.cat(done)
+
+
+def whole_networks(bench: Workbench, resolutions: Sequence[int]) -> dict[int, Subnet]:
+    """The whole network as it was read, by resolution, each with the classifier of that resolution."""
+    probes = probes_of(bench.run.directory, FILE)
+    if probes is None or not resolutions:
+        return {}
+    network, path = published(bench), bench.run.directory / WEIGHTS
+    try:
+        network.load_state_dict(load_tensors(path)[0])
+    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is damaged ({error}): put it back from a copy, or start the run anew") from error
+    return with_classifiers(network, probes, resolutions)

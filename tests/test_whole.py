@@ -1,0 +1,190 @@
+"""The whole network by itself: its training before all others, its larger resolutions, what of it is delivered."""
+
+import json
+import shutil
+import signal
+from contextlib import closing
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+import naturalize
+import runs
+from naturalize import nat, schedule, whole
+from naturalize.data import open_data
+from naturalize.probing import probes_of
+from naturalize.run import Run
+from naturalize.run.front import WHOLE, networks_of
+from naturalize.space import SearchSpace, Variable
+from naturalize.supernet import make_family
+from naturalize.tensor_files import load_tensors
+from naturalize.training.evaluate import logits_of
+from naturalize.weights import published_supernet
+from runs import command, left_by
+
+LITE = {"supernet": "efficientnet-lite0", "iterations": 1, "epochs": 1, "listeners": ()}
+
+
+@pytest.fixture(scope="module")
+def photographs(clothes):
+    """80 photographs of four kinds of clothes, 64 px, as arrays."""
+    return clothes(64)
+
+
+@pytest.fixture(scope="module")
+def run(photographs, tmp_path_factory):
+    """A short transfer by number, which reads all larger resolutions, and the architectures that it trained."""
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "INITIAL", 8)
+        patch.setattr(schedule, "NEW", 4)
+        step = nat.Transfer.drawn
+
+        def noted(self, p, number):
+            drawn.append(step(self, p, number))
+            return drawn[-1]
+
+        patch.setattr(nat.Transfer, "drawn", noted)
+        made = naturalize.transfer(photographs, tmp_path_factory.mktemp("runs") / "run", **LITE)
+    return made, drawn
+
+
+def front_of(run):
+    return json.loads((run.directory / "front.json").read_text(encoding="utf-8"))
+
+
+def enlarged(photographs, rows, side):
+    """Rows of pictures, resized as Pillow does it: `(n, 3, side, side)`."""
+    pictures = [Image.fromarray(photographs[0][row]).resize((side, side), Image.Resampling.BILINEAR) for row in rows]
+    return np.ascontiguousarray(np.stack([np.asarray(picture) for picture in pictures]).transpose(0, 3, 1, 2))
+
+
+def test_a_part_of_a_space_has_the_codes_and_strings_of_the_space():
+    family = make_family("efficientnet-lite0", 224)
+    space, part = family.space, family.space.up_to(3)
+    sampled = part.sample(200, np.random.default_rng(0))
+    assert set(sampled[:, 0].tolist()) == {0, 1, 2, 3}
+    assert part.strings(sampled) == space.strings(sampled)
+    assert [space.parse(text).code for text in part.strings(sampled)] == [tuple(row) for row in sampled.tolist()]
+    assert part.parse(part.largest.text) == part.largest == space.architectures(space.wholes())[3]
+    with pytest.raises(naturalize.UserError, match="resolution is 4, not 0 to 3"):
+        part.parse(space.architectures(space.wholes())[4].text)
+
+
+def test_a_part_of_a_small_space_is_counted_as_one_by_one():
+    space = SearchSpace("cups", [Variable("height", 0, 11), Variable("width", 1, 3)])
+    part = space.up_to(4)
+    assert (part.size, part.strings(part.corners())) == (5 * 3, ["001", "043"])
+
+
+def test_larger_resolutions_are_read_and_never_trained(run):
+    run, drawn = run
+    assert (run.trained[-1], run.family.resolutions[-4:]) == (96, (128, 160, 192, 224))
+    with closing(run.archive()) as archive:
+        members = [arch for t in (0, 1) for arch in archive.members(t)]
+    assert len(drawn) >= 1
+    assert max(arch.code[0] for arch in (*drawn, *members)) < len(run.trained)
+    assert probes_of(run.directory, whole.FILE).resolutions == [128, 160, 192, 224]
+    assert set(probes_of(run.directory).resolutions) <= set(run.trained)
+
+
+def test_classifiers_and_answers_at_larger_resolutions_are_those_of_the_network_that_was_trained(run, photographs):
+    """Features by the plain network, pictures by Pillow, classifiers as good as scikit-learn's."""
+    run, _ = run
+    dataset = open_data(photographs)
+    train, val = dataset.splits["train"], dataset.splits["val"]
+    probes = probes_of(run.directory, whole.FILE)
+    source = published_supernet("efficientnet-lite0")
+    network = source.extract(source.family.space.largest).eval()
+    network.head.classifier = nn.Identity()
+    network.load_state_dict(load_tensors(run.directory / whole.WEIGHTS)[0], strict=False)
+    for side in (128, 224):
+        pictures = enlarged(photographs, np.arange(len(photographs[0])), side)
+        features = logits_of(network, pictures, torch.device("cpu")).numpy()
+        ours = features @ probes.weight[side].numpy().T + probes.bias[side].numpy()
+        assert (ours.argmax(1)[val] != dataset.labels[val]).tolist() == probes.wrong[side][0].tolist()
+        mean, std = features[train].mean(0), features[train].std(0) + 1e-6
+        theirs = LogisticRegression(max_iter=500).fit((features[train] - mean) / std, dataset.labels[train])
+        agree = theirs.predict((features - mean) / std) == ours.argmax(1)
+        assert agree[train].mean() > 0.95
+
+
+def test_the_whole_network_was_trained_and_differs_from_the_published_one(run):
+    run, _ = run
+    supernet = published_supernet("efficientnet-lite0")
+    before = supernet.extract(supernet.family.space.largest).state_dict()
+    after = load_tensors(run.directory / whole.WEIGHTS)[0]
+    moved = [name for name, tensor in after.items() if name in before and tensor.shape == before[name].shape]
+    assert any(not torch.equal(after[name], before[name]) for name in moved if name.endswith("conv.weight"))
+    kept = [name for name in moved if name.endswith(("running_mean", "running_var"))]
+    assert kept
+    assert all(torch.equal(after[name], before[name]) for name in kept), "statistics stay"
+
+
+def test_requirements_that_leave_out_larger_resolutions_leave_out_their_training(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(schedule, "INITIAL", 8)
+    monkeypatch.setattr(schedule, "NEW", 4)
+    told = []
+    run = naturalize.transfer(
+        photographs, tmp_path / "run", **{**LITE, "listeners": [told.append]}, require="madds<75M"
+    )
+    assert not {event["phase"] for event in told if event["event"] == "phase"} & {"tune", "larger"}
+    assert not (run.directory / whole.FILE).exists()
+    assert all(network["madds"] <= 75e6 for network in front_of(run)["networks"])
+
+
+def test_a_run_of_an_older_naturalize_trains_all_its_resolutions(run, tmp_path):
+    shutil.copytree(run[0].directory, tmp_path / "run")
+    path = tmp_path / "run" / "run.toml"
+    old = Run(tmp_path / "run")
+    Run.create(old.directory, old.settings, {**old.facts, "pixels": {**old.facts["pixels"]}})
+    facts = Run(tmp_path / "run").facts
+    del facts["pixels"]["trained"]
+    old = Run.create(path.parent, old.settings, facts)
+    assert old.trained == old.family.resolutions
+    assert old.space.size == old.family.space.size
+
+
+def test_a_damaged_network_is_named(run, tmp_path):
+    shutil.copytree(run[0].directory, tmp_path / "run")
+    path = tmp_path / "run" / whole.WEIGHTS
+    path.write_bytes(path.read_bytes()[:-9])
+    bench = type("Bench", (), {"run": Run(tmp_path / "run")})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(whole, "published", lambda bench: nn.Identity())
+        with pytest.raises(naturalize.UserError, match=r"whole-weights\.safetensors is damaged"):
+            whole.whole_networks(bench, [128])
+
+
+@pytest.mark.parametrize("left_s", [0.0, 1.0, 3.0, 5.0, 9.0, 100.0])
+def test_the_largest_that_there_is_time_for_are_read(left_s):
+    """Against all subsets: no other choice that fits has the larger largest, then the larger second, and so on."""
+    sides, pixel_s = [128, 160, 192, 224], 1e-4
+    fitting = [
+        sorted(chosen, reverse=True)
+        for n in range(5)
+        for chosen in combinations(sides, n)
+        if sum(pixel_s * side**2 for side in chosen) <= left_s
+    ]
+    assert whole.affordable(sides, pixel_s, left_s) == max(fitting)
+
+
+@pytest.mark.parametrize("point", ["tune:1", "larger:1", "prepare:1"])
+def test_killed_on_the_way_a_run_ends_as_an_unbroken_one(point, photographs, tmp_path):
+    names = photographs[1]
+    for row, picture in enumerate(photographs[0]):
+        (tmp_path / "data" / str(names[row])).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(tmp_path / "data" / str(names[row]) / f"{row:03d}.png")
+    asked = ["--supernet", "efficientnet-lite0", "--iterations", "1", "--epochs", "2", "--seed", "1"]
+    command("transfer", tmp_path / "data", *asked, "--out", tmp_path / "unbroken")
+    run = tmp_path / "run"
+    killed = f"{point}:SIGKILL"
+    command("transfer", tmp_path / "data", *asked, "--out", run, signals=killed, code=-signal.SIGKILL)
+    command("resume", run)
+    runs.assert_same(left_by(tmp_path / "unbroken"), left_by(run))
+    assert WHOLE in {network.origin for network in networks_of(front_of(Run(run)))}
