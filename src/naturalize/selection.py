@@ -115,6 +115,7 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
         "class_names": run.class_names,
         "majority_error": {"val": majority_error(np.asarray(bench.val.labels)), "test": None},
         "probe_error": float(errors.min()) if probed else None,
+        "whole_error": float(alone[len(probed) :].min()) if tuned else None,
         "splits": {split: len(rows) for split, rows in dataset.splits.items()},
         "val_views": bench.error.images.views,
         "reference": reference_of(bench),

@@ -203,6 +203,16 @@ def test_export_commands_single_out_their_network() -> None:
     assert requirements(front, front["networks"][0]) == [f"madds<={front['networks'][0]['madds']}"]
 
 
+def test_page_opens_with_what_less_than_a_transfer_reaches(tmp_path: Path) -> None:
+    front = made_up_front()
+    told = "a linear probe of the published network 35.3%, that network fine-tuned by itself for a while 19.6%"
+    for known, expected in (({}, False), ({"probe_error": 35.3, "whole_error": 19.6}, True)):
+        page = write_report(write_run(tmp_path / str(expected), front | known)).read_text(encoding="utf-8")
+        assert (told in page) == expected
+        best = percent(front["networks"][best_network(front)]["val_error_views"])
+        assert (f"19.6%, the front&#x27;s most accurate {best}" in page) == expected
+
+
 def test_headline_says_it_in_plain_words() -> None:
     front = made_up_front()
     assert re.fullmatch(

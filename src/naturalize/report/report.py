@@ -164,6 +164,8 @@ def _head(front: dict[str, Any], run_directory: Path) -> str:
         facts.append(f"always answering the most frequent class is {percent(majority[1])} wrong")
     if front.get("requirements"):
         facts.append(f"required: {', '.join(front['requirements'])}")
+    if rivals := _rivals(front):
+        facts.append(rivals)
     facts.append(f"supernet {front.get('supernet', '–')}, weights version {front.get('weights_version', '–')}")
     items = [f"<li>{html.escape(fact)}</li>" for fact in facts if fact]
     if front.get("notes"):
@@ -190,6 +192,18 @@ def _head(front: dict[str, Any], run_directory: Path) -> str:
 {"".join(f'<p class="banner" role="note">{banner}</p>' for banner in banners)}
 <noscript><p class="banner">Pictures and the details of a network need JavaScript, which is off here.</p></noscript>
 </header>"""
+
+
+def _rivals(front: dict[str, Any]) -> str:
+    """What less than a transfer reaches on validation, beside the front's best; empty where it is not known."""
+    best = front["networks"][best_network(front)]
+    found = [
+        ("a linear probe of the published network", front.get("probe_error")),
+        ("that network fine-tuned by itself for a while", front.get("whole_error")),
+        ("the front's most accurate", best.get("val_error_views")),
+    ]
+    told = [f"{what} {percent(error)}" for what, error in found if error is not None]
+    return f"validation errors: {', '.join(told)}" if len(told) > 1 else ""
 
 
 def _front(front: dict[str, Any]) -> str:
