@@ -161,6 +161,31 @@ def test_a_damaged_network_is_named(run, tmp_path):
             whole.whole_networks(bench, [128])
 
 
+def test_what_was_read_and_is_gone_is_named(run, photographs, tmp_path):
+    shutil.copytree(run[0].directory, tmp_path / "run")
+    (tmp_path / "run" / whole.FILE).unlink()
+    with pytest.raises(naturalize.UserError, match=r"whole\.safetensors is gone: put it back"):
+        naturalize.resume(tmp_path / "run", data=photographs, iterations=2, listeners=())
+
+
+def test_stopped_before_the_supernet_is_trained_the_whole_network_is_on_the_front(photographs, tmp_path):
+    def stop(event):
+        if event["event"] == "phase" and event["phase"] == "prepare":
+            raise naturalize.errors.Interrupted(signal.SIGTERM)
+
+    with pytest.raises(naturalize.errors.Interrupted):
+        naturalize.transfer(photographs, tmp_path / "run", **{**LITE, "epochs": 2, "listeners": [stop]})
+    front = front_of(Run(tmp_path / "run"))
+    whole_ones = [network for network in front["networks"] if network["origin"] == WHOLE]
+    assert (front["state"], front["weights_version"]) == ("stopped", -1)
+    assert front["whole_error"] is not None
+    assert all(network["weights"] for network in whole_ones)
+    naturalize.finish(tmp_path / "run", data=photographs, listeners=())
+    told = " ".join(front_of(Run(tmp_path / "run"))["notes"])
+    assert ("fine-tuned by itself" in told) == bool(whole_ones)
+    assert ("nothing was trained" in told) == (not whole_ones)
+
+
 @pytest.mark.parametrize("left_s", [0.0, 1.0, 3.0, 5.0, 9.0, 100.0])
 def test_the_largest_that_there_is_time_for_are_read(left_s):
     """Against all subsets: no other choice that fits has the larger largest, then the larger second, and so on."""

@@ -131,15 +131,20 @@ def write_probed_front(bench: Workbench) -> None:
 
     Nothing is written where no resolution meets the requirements.
     """
-    if not probed_measurements(bench):
+    networks = write_untrained_front(bench)
+    if not networks:
         return
-    networks = write_networks(bench, untrained_front(bench))["networks"]
     told = [{name: network[name] for name in ("resolution", COST, "val_error")} for network in networks]
     bench.watch.event("probed", networks=told)
 
 
+def write_untrained_front(bench: Workbench) -> list[Entry]:
+    """Write the front of what there is before the supernet is trained, and return its networks; none, no front."""
+    return write_networks(bench, untrained_front(bench))["networks"] if probed_measurements(bench) else []
+
+
 def untrained_front(bench: Workbench) -> Front:
-    """The front of the published network alone."""
+    """The front of the published network, and of the same fine-tuned by itself where that was done."""
     space, objectives = bench.supernet.family.space, bench.run.settings.objectives
     nothing = np.empty((0, len(space)), dtype=np.int64), np.empty((0, len(objectives)))
     return front_of(bench, NO_VERSION, *nothing)
@@ -224,7 +229,12 @@ def verdict(front: Front, untested: int = 0, carried: int = 0, balanced: bool = 
     if untested:
         left_out = plural(untested, "network")
         found.append(f"{left_out} of the front had to be left out: there was no time to test more")
-    if front["weights_version"] == NO_VERSION:
+    if front["weights_version"] == NO_VERSION and published < len(networks):
+        found.append(
+            "the supernet was not trained yet: these are the published network and the same fine-tuned by itself, at "
+            "several resolutions. Smaller networks need more time"
+        )
+    elif front["weights_version"] == NO_VERSION:
         found.append(
             "nothing was trained: these are the published network at several resolutions, with a classifier for your "
             "pictures. A larger --budget or a quieter machine gives time to train"

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from naturalize import journal, rng
 from naturalize.archive import Measurement
-from naturalize.conclude import conclude, conclude_untrained, is_over, write_probed_front, write_stopped_front
+from naturalize.conclude import (
+    conclude,
+    conclude_untrained,
+    is_over,
+    write_probed_front,
+    write_stopped_front,
+    write_untrained_front,
+)
 from naturalize.drawing import distribution, drawn, in_rounds
 from naturalize.errors import Interrupted
 from naturalize.initial import first_members, wholes
@@ -98,7 +105,8 @@ class Transfer:
             return
         if larger_sides(self.bench):
             tune(self.bench, self.pace.tuning())
-            read_larger(self.bench)
+            if read_larger(self.bench):
+                write_untrained_front(self.bench)
             self.session = Session(self.bench)
         prepare(self.session, *self.pace.preparation())
 

@@ -22,7 +22,7 @@ from naturalize.space import Architecture, Codes
 from naturalize.tasks import majority_error
 from naturalize.training.engine import at_once
 from naturalize.version import __version__
-from naturalize.workbench import Workbench
+from naturalize.workbench import NO_VERSION, Workbench
 
 Floats = NDArray[np.float64]
 Front = dict[str, Any]  # front.json
@@ -88,6 +88,8 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     bench.choose_images(version)
     found = bench.archive.measurements(bench.run.context(ERROR, version))
     measured = [found[arch] for arch in space.architectures(codes)]
+    if version > NO_VERSION:
+        whole.check_read(bench)
     probed, tuned = probed_measurements(bench), probed_measurements(bench, whole.FILE)
     errors = np.array([m.value for m in probed], dtype=np.float64)
     handicap = standard_error(errors, len(bench.error.images)) if learns_on else 0.0

@@ -43,7 +43,7 @@ from naturalize.workbench import Workbench
 FILE, WEIGHTS = "whole.safetensors", "whole-weights.safetensors"  # classifiers by resolution; the network
 RATE, WARM_UP_SHARE, BATCH = 2e-4, 0.1, 32  # of AdamW, where its cosine starts; rise to it; pictures in a batch
 BEFORE = -2  # weights version that the tuning begins with; the next one it completes
-LARGER = 0.08  # share of a budget for reading larger resolutions, their test included
+LARGER = 0.1  # share, of a budget less twice what is used by then, for reading larger resolutions and their test
 TIMED, CHUNK = 32, 64  # pictures that are timed for that; that a thread reads at once
 
 
@@ -64,7 +64,7 @@ def choose_larger(bench: Workbench) -> None:
         if budget_s is None or not sides:
             return {"sides": sides[::-1], "test_s": 0.0}
         pixel_s = seconds_of_a_pixel(bench, sides[0])
-        chosen = affordable(sides, pixel_s * read, LARGER * budget_s)
+        chosen = affordable(sides, pixel_s * read, LARGER * (budget_s - 2 * bench.watch.used_s))
         return {"sides": chosen, "test_s": pixel_s * tests * sum(side**2 for side in chosen)}
 
     bench.archive.decide(journal.LARGER, decided)
@@ -120,16 +120,16 @@ def tune(bench: Workbench, extent: Extent) -> None:
     session.train("tune", BEFORE + 1, lambda first: bench.trainer.adaptation_step(draw, first), extent, rate)
 
 
-def read_larger(bench: Workbench) -> None:
+def read_larger(bench: Workbench) -> bool:
     """Read the whole network of the present supernet at the larger resolutions that were chosen.
 
     The run gets its weights, and a classifier with validation answers for each of them. Validation pictures are read
-    plain, in one view. Nothing happens where that is done.
+    plain, in one view. Returns False, and does nothing, where that is done already.
     """
     directory, sides = bench.run.directory, larger_sides(bench)
     probed = probes_of(directory)
     if probed is None or not sides or probes_of(directory, FILE) is not None:
-        return
+        return False
     network = plain_network(bench, bench.supernet, bench.space.largest)
     save_tensors(directory / WEIGHTS, network.state_dict())
     network, task = without_classifier(network), bench.task
@@ -147,6 +147,14 @@ def read_larger(bench: Workbench) -> None:
                 weight, bias = logistic_regression(task, features, both)
             probes.weight[side], probes.bias[side] = weight, bias
     probes.write(directory / FILE)
+    return True
+
+
+def check_read(bench: Workbench) -> None:
+    """Raise `UserError` where what was read at larger resolutions is gone."""
+    path = bench.run.directory / FILE
+    if larger_sides(bench) and not path.exists():
+        raise UserError(f"{path} is gone: put it back from a copy, or start the run anew")
 
 
 def larger_sides(bench: Workbench) -> list[int]:
