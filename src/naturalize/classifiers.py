@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from naturalize import rng
 from naturalize.space import Architecture
 from naturalize.supernet.subnet import ClassificationHead
-from naturalize.training.evaluate import fold, logits_of, logits_on
+from naturalize.training.evaluate import logits_of, logits_on
 from naturalize.training.subnets import Images
-from naturalize.warm_start import logistic_regression
+from naturalize.warm_start import logistic_regression, without_classifier
 from naturalize.workbench import Workbench
 
 PICTURES = 512  # training pictures that it is fitted to, at most
@@ -78,11 +78,10 @@ class Features:
     def __init__(self, bench: Workbench, arch: Architecture) -> None:
         self.bench = bench
         self.resolution = bench.subnets.resolution(arch)
-        self.network = fold(bench.subnets.of(arch))
-        head = cast(ClassificationHead, self.network.head)
-        classifier = cast(nn.Linear, head.classifier)
+        network = bench.subnets.of(arch)
+        classifier = cast(nn.Linear, cast(ClassificationHead, network.head).classifier)
         self.shared = classifier.weight.detach().cpu().clone(), classifier.bias.detach().cpu().clone()
-        head.classifier = nn.Identity()
+        self.network = without_classifier(network)
 
     def of(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Features `(n, channels)`, on the CPU, of pixels at the network's resolution."""

@@ -10,24 +10,22 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from naturalize import rng
 from naturalize.errors import UserError
 from naturalize.space import Architecture
 from naturalize.starting import source_supernet
 from naturalize.supernet import Subnet, Supernet
-from naturalize.supernet.subnet import ClassificationHead
 from naturalize.tensor_files import load_tensors, save_tensors
 from naturalize.training.engine import side_by_side
-from naturalize.training.evaluate import fold, logits_of, logits_on
-from naturalize.warm_start import logistic_regression, plain_network, with_classifier
+from naturalize.training.evaluate import logits_of, logits_on
+from naturalize.warm_start import logistic_regression, plain_network, with_classifier, without_classifier
 from naturalize.weights import transplant
 from naturalize.workbench import Workbench, chosen_images
 
@@ -154,13 +152,6 @@ def fitted_rows(bench: Workbench, number: int) -> NDArray[np.int64]:
     """Up to a number of training pictures that a classifier is fitted to, ascending."""
     images = bench.trainer.images
     return np.sort(rng.generator(bench.seed, "probe").permutation(len(images.labels))[:number])
-
-
-def without_classifier(network: Subnet) -> Subnet:
-    """The network, folded in place, up to what its classifier takes."""
-    network = fold(network)
-    cast(ClassificationHead, network.head).classifier = nn.Identity()
-    return network
 
 
 def by_lateness(pictures: int, used_s: float, until: float) -> int:

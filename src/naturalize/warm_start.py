@@ -73,6 +73,13 @@ def with_classifier(network: subnet.Subnet, weight: Tensor, bias: Tensor) -> sub
     return network
 
 
+def without_classifier(network: subnet.Subnet) -> subnet.Subnet:
+    """The network, folded in place, up to what its classifier takes."""
+    network = fold(network)
+    cast(subnet.ClassificationHead, network.head).classifier = nn.Identity()
+    return network
+
+
 def on_device(bench: Workbench, pixels: NDArray[np.uint8]) -> Tensor:
     """Pixels `(n, channels, r, r)` as a tensor on the device, in its memory format."""
     return torch.from_numpy(pixels).to(bench.device).contiguous(memory_format=memory_format(bench.device))
@@ -162,8 +169,7 @@ def set_classifier(bench: Workbench, body: int, weight: Tensor, bias: Tensor) ->
 
 def features_of(bench: Workbench, arch: Architecture, rows: NDArray[np.int64]) -> Tensor:
     """Inputs of the classifier of an architecture's calibrated network, `(len(rows), d)`, on the CPU."""
-    network = fold(bench.subnets.of(arch))
-    cast(subnet.ClassificationHead, network.head).classifier = nn.Identity()
+    network = without_classifier(bench.subnets.of(arch))
     pixels = bench.trainer.images.pixels(rows, bench.subnets.resolution(arch))
     return logits_of(network, pixels, bench.device, bench.watch.progress).clone()
 

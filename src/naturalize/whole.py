@@ -27,7 +27,6 @@ from naturalize.probing import (
     published,
     start_of_classifier,
     with_classifiers,
-    without_classifier,
 )
 from naturalize.session import Session
 from naturalize.space import Architecture
@@ -37,7 +36,7 @@ from naturalize.training.adapt import Extent, cosine, warm_up
 from naturalize.training.batches import Batches
 from naturalize.training.engine import side_by_side
 from naturalize.training.evaluate import logits_of
-from naturalize.warm_start import logistic_regression, plain_network, set_classifier
+from naturalize.warm_start import logistic_regression, plain_network, set_classifier, without_classifier
 from naturalize.workbench import Workbench
 
 FILE, WEIGHTS = "whole.safetensors", "whole-weights.safetensors"  # classifiers by resolution; the network
