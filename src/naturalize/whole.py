@@ -43,6 +43,7 @@ FILE, WEIGHTS = "whole.safetensors", "whole-weights.safetensors"  # classifiers 
 RATE, WARM_UP_SHARE, BATCH = 2e-4, 0.1, 32  # of AdamW, where its cosine starts; rise to it; pictures in a batch
 BEFORE = -2  # weights version that the tuning begins with; the next one it completes
 LARGER = 0.1  # share, of a budget less twice what is used by then, for reading larger resolutions and their test
+LEAST_BUDGET_S = 60.0  # shorter ones leave preparation no time beside it
 TIMED, CHUNK = 32, 64  # pictures that are timed for that; that a thread reads at once
 
 
@@ -62,6 +63,8 @@ def choose_larger(bench: Workbench) -> None:
     def decided() -> dict[str, object]:
         if budget_s is None or not sides:
             return {"sides": sides[::-1], "test_s": 0.0}
+        if budget_s < LEAST_BUDGET_S:
+            return {"sides": [], "test_s": 0.0}
         pixel_s = seconds_of_a_pixel(bench, sides[0])
         chosen = affordable(sides, pixel_s * read, LARGER * (budget_s - 2 * bench.watch.used_s))
         return {"sides": chosen, "test_s": pixel_s * tests * sum(side**2 for side in chosen)}
