@@ -34,7 +34,9 @@ is read once, at the end, and all points of a rival count, also such as only the
 Multiply-adds are those of convolutions and linear layers: naturalize's own count for its networks, for others that of
 the plain network, which every cell compares with naturalize's for Lite0. Hypervolume is that by test error and
 multiply-adds, with two reference points: 90% and 77 M; the error of the largest class and 1.1 times the multiply-adds
-of the largest network. Each cell (set, budget, way, seed) is kept as a JSON file in --runs: none is repeated.
+of the largest network. Tenths are the least errors within each tenth of Lite0's multiply-adds at the largest resolution
+of the pictures: 10% of them, 20%, and so on. Each cell (set, budget, way, seed) is kept as a JSON file in --runs: none
+is repeated.
 """
 
 import argparse
@@ -66,7 +68,7 @@ NEEDED = {
 }
 WAYS = ("nat", "resolutions", "whole", "enlarged", "smallest", "probe", "pruning", "modelopt", "lite1", "lite2")
 FIXED_REFERENCE = (90.0, 77e6)
-SMALL_MADDS = 8.2e6  # up to which the least error is told too
+SMALL_MADDS = 4e6, 8.2e6  # up to which the least error is told too
 Cell = dict[str, Any]
 
 
@@ -122,13 +124,22 @@ def references(cells: dict[str, list[Cell]]) -> dict[str, tuple[float, float]]:
 
 def scores(points: list[Any], reference: dict[str, tuple[float, float]]) -> dict[str, float | None]:
     """What the points of one run come to."""
-    small = [error for error, madds, _ in points if madds <= SMALL_MADDS]
     values = np.array([point[:2] for point in points], dtype=float)
     return {
         **{name: hypervolume(values, point) for name, point in reference.items()},
-        "least error": min(error for error, _, _ in points),
-        "least error up to 8.2 M": min(small, default=None),
+        "least error": least(points),
+        **{f"least error up to {madds / 1e6:.2g} M": least(points, madds) for madds in SMALL_MADDS},
     }
+
+
+def least(points: list[Any], madds: float = np.inf) -> float | None:
+    """The least error of points with at most so many multiply-adds; None where there is none."""
+    return min((error for error, cost, _ in points if cost <= madds), default=None)
+
+
+def tenths(points: list[Any], largest_madds: float) -> list[float | None]:
+    """The least error within each tenth of the largest network's multiply-adds."""
+    return [least(points, part / 10 * largest_madds) for part in range(1, 11)]
 
 
 def in_words(values: list[float | None]) -> str:
@@ -174,7 +185,12 @@ def main() -> None:
     print(f"\n{'':>12} " + " ".join(f"{name:>22}" for name in names))
     for way, each in scored.items():
         print(f"{way:>12} " + " ".join(f"{in_words([score[name] for score in each]):>22}" for name in names))
-    result = {"budget": asked.budget, "references": reference, "skipped": skipped, "scores": scored, "cells": cells}
+    largest = max((found["facts"].get("largest madds", 0) for of in cells.values() for found in of), default=0)
+    within = {way: [tenths(found["points"], largest) for found in of] for way, of in cells.items()}
+    for way, each in within.items():
+        print(f"{way:>12} tenths " + " ".join(f"{in_words(list(column)):>12}" for column in zip(*each, strict=True)))
+    result = {"budget": asked.budget, "references": reference, "skipped": skipped, "scores": scored, "tenths": within}
+    result["cells"] = cells
     write(f"rivals-{asked.data}-{asked.budget}", result)
 
 

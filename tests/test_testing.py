@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from naturalize import testing
+from naturalize.archive import Measurement
+from naturalize.space import Architecture
 from naturalize.training import engine
 
 
@@ -100,3 +102,23 @@ def test_what_others_dominate_has_its_turn_last():
     assert order[:4] == [5, 0, 2, 3]
     assert sorted(order[4:]) == [1, 4]
     assert testing.in_order([]) == [], "as of a front that holds the published network alone, which needs no classifier"
+
+
+def test_time_is_kept_for_classifiers_of_trained_networks_alone(monkeypatch):
+    monkeypatch.setattr(testing, "read_test_s", lambda bench, sides: 3.0)
+    monkeypatch.setattr(testing, "images_of_a_classifier", lambda bench: 500)
+    detail = {"images": 100, "views": 1}
+    known = {
+        Architecture((number,), text): Measurement(None, 50.0, 0.0, "ok", seconds, detail)
+        for number, (text, seconds) in enumerate([("a", 1.0), ("b", 2.0)])
+    }
+    bench = SimpleNamespace(
+        run=SimpleNamespace(context=lambda *of: of, trained=(32, 64)),
+        archive=SimpleNamespace(measurements=lambda of: known),
+        dataset=SimpleNamespace(splits={"test": range(1000)}),
+    )
+    entries = [("a", "transfer", 32), ("b", "transfer", 64), ("c", "whole", 128), ("d", "published", 64)]
+    networks = [{"architecture": text, "origin": origin, "resolution": side} for text, origin, side in entries]
+    classifiers_s, test_s = testing.ending_s(bench, {"weights_version": 2, "networks": networks})
+    assert classifiers_s == pytest.approx((0.01 + 0.02) * 500)
+    assert test_s == pytest.approx((0.01 + 0.02 + 0.08 + 0.02) * 1000 + 3.0)

@@ -6,7 +6,7 @@ import copy
 import io
 import re
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -303,16 +303,26 @@ def write_picture(bench: Workbench, pixels: Pixels, row: int) -> str:
 
 
 def ending_s(bench: Workbench, front: Front) -> tuple[float, float]:
-    """Estimated seconds of fitting a front's last classifiers and of its test, by the time of its measurements."""
+    """Estimated seconds of fitting a front's last classifiers and of its test, by the time of its measurements.
+
+    Networks that stand by themselves have their classifiers already.
+    """
     known = bench.archive.measurements(bench.run.context(ERROR, front["weights_version"]))
     per_image = {
         arch.text: m.seconds / (m.detail["images"] * m.detail["views"]) for arch, m in known.items() if m.status == "ok"
     }
     most = max(per_image.values())
     largest = bench.run.trained[-1]
-    seconds = sum(
-        per_image.get(network["architecture"], most * max(1.0, network["resolution"] / largest) ** 2)
-        for network in front["networks"]
-    )
+
+    def seconds(networks: Iterable[Entry]) -> float:
+        return sum(
+            per_image.get(network["architecture"], most * max(1.0, network["resolution"] / largest) ** 2)
+            for network in networks
+        )
+
+    trained = seconds(network for network in front["networks"] if network["origin"] == TRANSFER)
     reading_s = read_test_s(bench, len({network["resolution"] for network in front["networks"]}))
-    return seconds * images_of_a_classifier(bench), seconds * len(bench.dataset.splits["test"]) + reading_s
+    return (
+        trained * images_of_a_classifier(bench),
+        seconds(front["networks"]) * len(bench.dataset.splits["test"]) + reading_s,
+    )
