@@ -129,8 +129,8 @@ def adapt_only(own: Workbench) -> None:
     rate = cosine(0.0, 1.0, preparing.peak_rate(settings, own.run.keeps_statistics))
     step = partial(labels_alone, own.trainer, own)
     session.train("adapt", 1, step, Extent(seconds=until - watch.used_s), rate)
-    if average := own.trainer.__dict__.get("average"):
-        own.supernet.load_state_dict(average, strict=False)
+    for name, weight in own.trainer.__dict__.get("average", {}).items():  # under the names that Fabric gives
+        own.supernet.get_parameter(name.removeprefix("_forward_module.")).detach().copy_(weight)
     answer_all_unseen(own)
     space = own.supernet.family.space
     codes = np.concatenate([space.corners(), space.sample(SUBNETS, np.random.default_rng(0))])
