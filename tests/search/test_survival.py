@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from naturalize.search import non_dominated, survive
-from naturalize.search.survival import reference_directions
+from naturalize.search.survival import evenly, reference_directions
 
 Floats = NDArray[np.float64]
 
@@ -155,3 +155,13 @@ def test_reference_directions_are_as_many_as_the_grid_allows() -> None:
     assert len(reference_directions(2, 100)) == 100
     assert len(reference_directions(3, 100)) == comb(14, 2)
     assert len(reference_directions(12, 100)) == comb(13, 2) + 12
+
+
+def test_rows_are_taken_evenly_along_a_front_in_any_unit() -> None:
+    x = np.concatenate([np.linspace(0, 1, 200) ** 3, [1.0]])
+    front = np.column_stack([x, 1 - x])
+    for unit in (1.0, 1e6):
+        rows = evenly(front * [1, unit], 11)
+        np.testing.assert_allclose(front[rows, 0], np.linspace(0, 1, 11), atol=0.02)
+    assert evenly(front[:5], 11).tolist() == [0, 1, 2, 3, 4]
+    assert evenly(front[:0], 11).tolist() == []

@@ -26,6 +26,9 @@ PREDICT_BYTES = 100_000_000
 NOISE = -4.0
 """Prior mean of the noise's logarithm; the other prior means are 0, and all prior standard deviations are 1."""
 
+GROWN = 1.1
+"""Growth of the rows from which on a warm start chooses the hyper-parameters again."""
+
 WIDEST = 4.0
 """Largest distance of a hyper-parameter's logarithm from the mean of its prior."""
 
@@ -49,7 +52,8 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         groups: of each column, any labels; all columns are one group where None.
         margin: share of the targets' range by which the zero of their logarithm lies below the least target; no
             logarithm where None.
-        warm_start: begin another fit from the hyper-parameters of the one before, in place of the prior's mean.
+        warm_start: begin another fit from the hyper-parameters of the one before, in place of the prior's mean; keep
+            them until there are a tenth more rows.
 
     Attributes:
         hyper_: the hyper-parameters' logarithms: length-scales by group, Matern and linear amplitude, noise.
@@ -76,11 +80,14 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         z = self.target_.forward(y.astype(np.float64))
         with one_thread():
             some = np.linspace(0, len(X) - 1, min(len(X), FIT_ROWS)).astype(int)
-            posterior = LogPosterior(X[some], z[some], labels)
             before: Floats | None = getattr(self, "hyper_", None) if self.warm_start else None
-            same = before is not None and len(before) == len(posterior.prior)
-            start = before if same else posterior.prior
-            self.hyper_: Floats = minimize(posterior, start, jac=True, method="L-BFGS-B", bounds=posterior.bounds).x
+            same = before is not None and len(before) == len(self.sizes_) + 3
+            if not same or not self.n_chosen_ <= len(X) < GROWN * self.n_chosen_:
+                posterior = LogPosterior(X[some], z[some], labels)
+                start = before if same else posterior.prior
+                found = minimize(posterior, start, jac=True, method="L-BFGS-B", bounds=posterior.bounds)
+                self.hyper_: Floats = found.x
+                self.n_chosen_: int = len(X)
             self.lengths_, self.matern_, self.linear_, noise = split(self.hyper_)
             self.X_ = self._scaled(X)
             self.cholesky_ = factor(self._covariance(self.X_), noise)

@@ -12,7 +12,6 @@ from pymoo.core.problem import Problem
 
 from naturalize import rng
 from naturalize.search.nsga3 import Variation
-from naturalize.search.operators import Operators
 from naturalize.search.problem import SearchProblem
 from naturalize.search.searcher import Searcher
 from naturalize.search.survival import reference_directions, survive
@@ -36,9 +35,9 @@ class LocalSearch(Searcher):
         """Mutants of the front; uniform architectures before there is a front, and where too few mutants are fresh."""
         if self.n_known < self.n_initial or not len(self.codes):
             return self.initial(min(n, max(1, self.n_initial - self.n_known)))
-        generator, operators = self.generator("mutants"), Operators(self.problem.space)
+        generator = self.generator("mutants")
         front = self.codes[survive(self.values, 40, rng.integer(self.seed, "front", self.step))]
-        mutants = operators.mutate(front[generator.integers(len(front), size=20 * n)], generator)
+        mutants = self.problem.operators.mutate(front[generator.integers(len(front), size=20 * n)], generator)
         found = self.fresh(mutants)
         return found if len(found) >= n else np.concatenate([found, self.uniform(n)])
 
@@ -56,7 +55,7 @@ class RegularisedEvolution(Searcher):
         """Children of the winners of tournaments among the youngest."""
         if self.n_known < self.population or not len(self.codes):
             return self.initial(min(n, max(1, self.population - self.n_known)))
-        generator, operators = self.generator("tournaments"), Operators(self.problem.space)
+        generator = self.generator("tournaments")
         codes, values = self.codes[-self.population :], self.values[-self.population :]
         unit = np.ptp(values, axis=0)
         scaled = (values - values.min(axis=0)) / np.where(unit > 0, unit, 1)
@@ -64,7 +63,7 @@ class RegularisedEvolution(Searcher):
         weights = generator.dirichlet(np.ones(values.shape[1]), size=len(entrants))
         winners = (scaled[entrants] * weights[:, None]).max(axis=2).argmin(axis=1)
         parents = codes[entrants[np.arange(len(entrants)), winners]]
-        found = self.fresh(operators.mutate(parents, generator))
+        found = self.fresh(self.problem.operators.mutate(parents, generator))
         return found if len(found) >= n else np.concatenate([found, self.uniform(n)])
 
 

@@ -16,10 +16,9 @@ from naturalize.progress import Progress, silent
 from naturalize.search.failures import chance_of_failure
 from naturalize.search.gain import AreaGain, Gain, LineGain, along, greedy_batch
 from naturalize.search.nsga3 import propose
-from naturalize.search.operators import Operators
 from naturalize.search.problem import Floats, Function, SearchProblem
 from naturalize.search.searcher import Searcher
-from naturalize.search.survival import HUGE, non_dominated, ranges, survive
+from naturalize.search.survival import HUGE, evenly, first_fronts, non_dominated, ranges
 from naturalize.space import Codes
 
 LIKELY = 0.5  # chance of a failure from which on an architecture is not asked
@@ -39,6 +38,7 @@ class Guided(Searcher):
     """
 
     least_batch = 4
+    batches = 20  # of the known architectures, in which they would be asked at once
 
     def __init__(
         self,
@@ -62,8 +62,8 @@ class Guided(Searcher):
 
     @property
     def batch(self) -> int:
-        """Architectures to ask for at once: a twentieth of the known ones or more, to keep the time of all fits low."""
-        return max(self.least_batch, self.n_known // 20)
+        """Architectures to ask for at once: a share of the known ones or more, to keep the time of all fits low."""
+        return max(self.least_batch, self.n_known // self.batches)
 
     def propose(self, n: int) -> Codes:
         """The initial design, then the most promising architectures; uniform ones where these are too few."""
@@ -157,6 +157,10 @@ class GainGuided(Guided):
     betas: tuple[float, ...]
     generations, children, parents = 12, 400, 60
 
+    def __init__(self, problem: SearchProblem, seed: int, **others: Any) -> None:
+        super().__init__(problem, seed, **others)
+        self.kept = self.codes  # the fittest that the last evolution met
+
     def promising(self, n: int) -> Codes:
         """A greedy batch from all architectures that an evolution over predictions visits."""
         models = self.fitted()
@@ -200,7 +204,9 @@ class GainGuided(Guided):
         return lower, upper - lower
 
     def evolve(self, models: Mapping[str, Any], lower: Floats, unit: Floats) -> tuple[Codes, Floats, Floats]:
-        """Unmeasured candidates that an evolution from the best ones visits; the whole space where it is small.
+        """Unmeasured candidates that an evolution visits; the whole space where it is small.
+
+        It begins with the best measured ones and the fittest that the last one met, so it goes on from call to call.
 
         Args:
             models: fitted predictors by objective.
@@ -212,15 +218,15 @@ class GainGuided(Guided):
         if self.problem.every is not None:
             left = self.hopeful(self.fresh(self.problem.every))
             return left, *self.predicted(left, models)
-        generator, operators = self.generator("children"), Operators(self.problem.space)
+        generator = self.generator("children")
         best = self.codes[self.fittest((self.values - lower) / unit, rng.integer(self.seed, "parents", self.step))]
-        met = self.hopeful(self.uniform(self.children // 4))
+        met = self.hopeful(self.fresh(np.concatenate([self.uniform(self.children // 4), self.kept])))
         seen = set(map(tuple, met.tolist()))
         mean, std = self.predicted(met, models)
         for generation in range(self.generations):
             optimistic = mean - self.betas[generation % len(self.betas)] * std
             kept = met[self.fittest((optimistic - lower) / unit, generation)] if len(met) else met
-            children = operators.children(np.concatenate([best, kept]), self.children, generator)
+            children = self.problem.operators.children(np.concatenate([best, kept]), self.children, generator)
             children = self.hopeful(self.fresh(children))
             rows = list(map(tuple, children.tolist()))
             children = children[[row not in seen for row in rows]]
@@ -229,23 +235,29 @@ class GainGuided(Guided):
             met = np.concatenate([met, children])
             mean, std = np.concatenate([mean, new_mean]), np.concatenate([std, new_std])
             self.progress("search", generation + 1, self.generations)
+        if len(met):
+            fittest = [self.fittest((mean - beta * std - lower) / unit, self.step) for beta in self.betas]
+            self.kept = met[np.unique(np.concatenate(fittest))]
         return met, mean, std
 
 
 class HypervolumeGuided(GainGuided):
     """The search for two objectives: batches by the gain of hypervolume."""
 
+    least_batch, batches = 2, 120
     betas = (0.0, 1.0, 2.0, 3.0)
+    generations = 4
 
     def gain(self, told: Floats, optimistic: Floats) -> Gain:
         """The area that each architecture would dominate in addition."""
         return AreaGain(told, optimistic)
 
     def fittest(self, values: Floats, seed: int) -> NDArray[np.intp]:
-        """The survivors by reference directions within the region; outside of it where nothing is within."""
+        """Members of the first fronts within the region, evenly along them; outside of it where nothing is within."""
         inside = np.flatnonzero((values < 1).all(axis=1))
         rows = inside if len(inside) else np.arange(len(values))
-        return rows[survive(values[rows], self.parents, seed)]
+        first = rows[first_fronts(values[rows], self.parents)]
+        return first[evenly(values[first], self.parents)]
 
 
 class LinesGuided(GainGuided):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from naturalize.space import Codes, SearchSpace
 
@@ -70,9 +71,10 @@ class Operators:
         rows, columns, pick = np.arange(len(codes)), rng.choice(self.free, len(codes)), rng.random(len(codes))
         lower, upper, here = self.space.lower[columns], self.space.upper[columns], codes[rows, columns]
         near = here + np.where((here > lower) & ((pick < 0.5) | (here == upper)), -1, 1)
-        for column, (table, counts) in self._neighbours.items():
-            of = np.flatnonzero((columns == column) & (here > 0))
-            near[of] = table[here[of], (pick[of] * counts[here[of]]).astype(int)]
+        there = np.flatnonzero(self._with_factors[columns] & (here > 0))
+        codes_of, counts = self._neighbours
+        of = columns[there], here[there]
+        near[there] = codes_of[*of, (pick[there] * counts[of]).astype(int)]
         codes[rows, columns] = near
         return codes
 
@@ -110,16 +112,25 @@ class Operators:
         return codes
 
     @cached_property
-    def _neighbours(self) -> dict[int, tuple[Codes, Codes]]:
-        """For each variable with factors, neighbours of each code `(codes, most)` and their numbers `(codes,)`."""
-        found = {}
-        for column in self.free.tolist():
-            if self.space.variables[column].factors:
-                upper = int(self.space.upper[column])
-                of = [[0], *(neighbours(self.space, column, code) for code in range(1, upper + 1))]
-                counts = np.array([len(codes) for codes in of])
-                found[column] = np.array([codes + codes[:1] * (counts.max() - len(codes)) for codes in of]), counts
-        return found
+    def _with_factors(self) -> NDArray[np.bool_]:
+        """Whether each variable has factors and more than one option, `(d,)`."""
+        found = np.array([bool(variable.factors) for variable in self.space.variables])
+        return found & (self.space.upper > self.space.lower)
+
+    @cached_property
+    def _neighbours(self) -> tuple[Codes, Codes]:
+        """Neighbours of each code of each variable with factors `(d, codes, most)`, and their numbers `(d, codes)`."""
+        of = {
+            (column, code): neighbours(self.space, column, code)
+            for column in np.flatnonzero(self._with_factors).tolist()
+            for code in range(1, int(self.space.upper[column]) + 1)
+        }
+        shape = len(self.space), 1 + max((code for _, code in of), default=0)
+        counts = np.zeros(shape, dtype=np.int64)
+        found = np.zeros((*shape, max(map(len, of.values()), default=0)), dtype=np.int64)
+        for place, codes in of.items():
+            counts[place], found[place][: len(codes)] = len(codes), codes
+        return found, counts
 
 
 def neighbours(space: SearchSpace, column: int, code: int) -> list[int]:

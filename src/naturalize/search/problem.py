@@ -138,6 +138,11 @@ class SearchProblem:
         return set() if self.candidates is None else set(map(tuple, self.candidates.tolist()))
 
     @cached_property
+    def operators(self) -> Operators:
+        """Crossover and mutation of the space's architectures."""
+        return Operators(self.space)
+
+    @cached_property
     def every(self) -> Codes | None:
         """All allowed architectures, `(k, d)`, where the space is small enough to enumerate; None elsewhere."""
         found = self.candidates
@@ -193,14 +198,13 @@ class SearchProblem:
 
     def within_limits(self, rng: np.random.Generator) -> Codes:
         """Allowed architectures that an evolution towards the limits finds, `(k, d)`; there may be none."""
-        operators = Operators(self.space)
         codes = np.concatenate([self.space.corners(), self.space.sample(POPULATION, rng)])
         for _ in range(GENERATIONS):
             excess = self.excess(codes)
             if (excess <= 0).any():
                 break
             codes = codes[np.argsort(excess, kind="stable")[: POPULATION // 4]]
-            codes = unique_rows(np.concatenate([codes, operators.children(codes, POPULATION, rng)]))
+            codes = unique_rows(np.concatenate([codes, self.operators.children(codes, POPULATION, rng)]))
         return codes[self.allowed(codes)]
 
 

@@ -57,6 +57,20 @@ def below_the_staircase(x: Floats, y: Floats) -> NDArray[np.bool_]:
     return (y == least[place]) & (y < before[place])
 
 
+def evenly(values: Floats, n: int) -> NDArray[np.intp]:
+    """Up to n rows, evenly along fronts of two objectives, both ends among them. Shapes: `(k, 2) -> (<= n,)`.
+
+    Lengths are city-block ones, each objective in units of its range.
+    """
+    if len(values) <= n:
+        return np.arange(len(values))
+    spans = np.ptp(values, axis=0)
+    place = (values / np.where(spans > 0, spans, 1)) @ [1.0, -1.0]
+    order = np.argsort(place, kind="stable")
+    wanted = np.linspace(place.min(), place.max(), n)
+    return order[np.unique(np.searchsorted(place[order], wanted))]
+
+
 def first_fronts(values: Floats, n: int) -> NDArray[np.intp]:
     """Rows of the first fronts that together hold n rows, or of all; ascending."""
     left = np.arange(len(values))
