@@ -135,10 +135,12 @@ def layer_features(codes: Codes) -> Floats:
     return found.reshape(len(layers), -1).astype(np.float64)
 
 
-def fitted_error(path: str | Path) -> Function:
+def fitted_error(path: str | Path, features: Function = layer_features) -> Function:
     """A function from codes to errors in percent: five small networks, fitted to measured ImageNet accuracies.
 
-    Raises `UserError` for a file without them.
+    Args:
+        path: of the file with the networks. Raises `UserError` for a file without them.
+        features: function from codes `(n, d)` to what the networks are given, `(n, 140)`.
     """
     names = ["mean", "std", *(f"{kind}{member}{layer}" for kind in "wb" for member in range(5) for layer in range(3))]
     try:
@@ -153,7 +155,7 @@ def fitted_error(path: str | Path) -> Function:
         return x / (1 + np.exp(-x))
 
     def error(codes: Codes) -> Floats:
-        x = layer_features(codes)
+        x = features(codes)
         members = []
         for i in range(5):
             hidden = silu(x @ weights[f"w{i}0"] + weights[f"b{i}0"])
