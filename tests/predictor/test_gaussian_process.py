@@ -132,3 +132,27 @@ def test_groups_of_other_columns_are_refused() -> None:
     X, y = measured(10)
     with pytest.raises(ValueError, match="groups of 2 columns, and 6 columns"):
         GaussianProcess(groups=[0, 1]).fit(X, y)
+
+
+@pytest.mark.parametrize("changed", ["groups", "margin", "targets that did not vary"])
+def test_a_warm_start_keeps_no_hyper_parameters_of_another_task(changed: str) -> None:
+    X, y = measured(60)
+    before = {"groups": [0, 0, 1, 1, 1, 1], "margin": 0.4}
+    after = before | {"groups": {"groups": [1, 1, 0, 0, 0, 0]}, "margin": {"margin": None}}.get(changed, {})
+    model = GaussianProcess(**before, warm_start=True)  # type: ignore[arg-type]
+    model.fit(X, np.full(60, 3.0) if changed.startswith("targets") else y)
+    known = model.hyper_
+    model.set_params(**after).fit(X, y)
+    assert not np.array_equal(model.hyper_, known)
+    cold = GaussianProcess(**after).fit(X, y)  # type: ignore[arg-type]
+    asked, truth = measured(200, seed=1)
+    worst = 1.1 * np.abs(cold.predict(asked) - truth).mean()
+    assert np.abs(model.predict(asked) - truth).mean() <= worst
+
+
+def test_a_warm_start_keeps_them_until_there_are_a_tenth_more_rows() -> None:
+    X, y = measured(60)
+    model = GaussianProcess(warm_start=True).fit(X[:50], y[:50])
+    known = model.hyper_
+    assert np.array_equal(model.fit(X[:54], y[:54]).hyper_, known)
+    assert not np.array_equal(model.fit(X[:56], y[:56]).hyper_, known)

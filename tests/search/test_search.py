@@ -16,7 +16,16 @@ import pytest
 from numpy.typing import NDArray
 
 from naturalize.errors import UserError
-from naturalize.search import METHODS, SearchArchive, SearchError, SearchProblem, hypervolume, make_searcher, search
+from naturalize.search import (
+    METHODS,
+    SearchArchive,
+    SearchError,
+    SearchProblem,
+    hypervolume,
+    make_guided,
+    make_searcher,
+    search,
+)
 from naturalize.search.guided import LinesGuided
 from naturalize.space import Codes, SearchSpace, Variable
 
@@ -352,3 +361,16 @@ def test_it_never_imports_what_is_heavy() -> None:
         "heavy = {'torch', 'onnxruntime', 'onnx', 'plotly', 'datasets'} & sys.modules.keys(); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_first_evolution_is_whole_and_the_next_ones_go_on() -> None:
+    """A transfer makes a new searcher in each iteration: its only evolution must not rely on one before."""
+    told: list[int] = []
+    problem = SearchProblem(SPACE, ["error", "madds"], EXACT)
+    searcher = make_guided("auto", problem, 0, progress=lambda what, done, total: told.append(total))
+    codes = SPACE.sample_distinct(30, np.random.default_rng(0))
+    for found in (codes, None):
+        asked = searcher.ask(4) if found is None else found
+        searcher.tell(asked, np.column_stack([error(asked), madds(asked)]))
+    searcher.ask(4)
+    assert told == [12] * 12 + [4] * 4

@@ -53,10 +53,11 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         margin: share of the targets' range by which the zero of their logarithm lies below the least target; no
             logarithm where None.
         warm_start: begin another fit from the hyper-parameters of the one before, in place of the prior's mean; keep
-            them until there are a tenth more rows.
+            them until there are a tenth more rows, or other groups.
 
     Attributes:
         hyper_: the hyper-parameters' logarithms: length-scales by group, Matern and linear amplitude, noise.
+        chosen_: what they were chosen for, groups, margin and whether targets vary; and on how many rows.
         X_: rows, `(n, p)`, each column divided by its length-scale and by the root of its group's size.
     """
 
@@ -80,14 +81,15 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         z = self.target_.forward(y.astype(np.float64))
         with one_thread():
             some = np.linspace(0, len(X) - 1, min(len(X), FIT_ROWS)).astype(int)
-            before: Floats | None = getattr(self, "hyper_", None) if self.warm_start else None
-            same = before is not None and len(before) == len(self.sizes_) + 3
-            if not same or not self.n_chosen_ <= len(X) < GROWN * self.n_chosen_:
+            of = labels.tolist(), self.margin, bool(np.ptp(y))
+            before, rows = getattr(self, "chosen_", (None, 0)) if self.warm_start else (None, 0)
+            if before != of or not rows <= len(X) < GROWN * rows:
                 posterior = LogPosterior(X[some], z[some], labels)
-                start = before if same else posterior.prior
+                same = before is not None and len(self.hyper_) == len(posterior.prior)
+                start = self.hyper_ if same else posterior.prior
                 found = minimize(posterior, start, jac=True, method="L-BFGS-B", bounds=posterior.bounds)
                 self.hyper_: Floats = found.x
-                self.n_chosen_: int = len(X)
+                self.chosen_ = of, len(X)
             self.lengths_, self.matern_, self.linear_, noise = split(self.hyper_)
             self.X_ = self._scaled(X)
             self.cholesky_ = factor(self._covariance(self.X_), noise)

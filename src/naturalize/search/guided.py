@@ -155,7 +155,8 @@ class GainGuided(Guided):
     """
 
     betas: tuple[float, ...]
-    generations, children, parents = 12, 400, 60
+    generations, further = 12, 12  # of the first evolution, and of one that goes on
+    children, parents = 400, 60
 
     def __init__(self, problem: SearchProblem, seed: int, **others: Any) -> None:
         super().__init__(problem, seed, **others)
@@ -218,12 +219,12 @@ class GainGuided(Guided):
         if self.problem.every is not None:
             left = self.hopeful(self.fresh(self.problem.every))
             return left, *self.predicted(left, models)
-        generator = self.generator("children")
+        generator, generations = self.generator("children"), self.further if len(self.kept) else self.generations
         best = self.codes[self.fittest((self.values - lower) / unit, rng.integer(self.seed, "parents", self.step))]
         met = self.hopeful(self.fresh(np.concatenate([self.uniform(self.children // 4), self.kept])))
         seen = set(map(tuple, met.tolist()))
         mean, std = self.predicted(met, models)
-        for generation in range(self.generations):
+        for generation in range(generations):
             optimistic = mean - self.betas[generation % len(self.betas)] * std
             kept = met[self.fittest((optimistic - lower) / unit, generation)] if len(met) else met
             children = self.problem.operators.children(np.concatenate([best, kept]), self.children, generator)
@@ -234,7 +235,7 @@ class GainGuided(Guided):
             new_mean, new_std = self.predicted(children, models)
             met = np.concatenate([met, children])
             mean, std = np.concatenate([mean, new_mean]), np.concatenate([std, new_std])
-            self.progress("search", generation + 1, self.generations)
+            self.progress("search", generation + 1, generations)
         if len(met):
             fittest = [self.fittest((mean - beta * std - lower) / unit, self.step) for beta in self.betas]
             self.kept = met[np.unique(np.concatenate(fittest))]
@@ -246,7 +247,7 @@ class HypervolumeGuided(GainGuided):
 
     least_batch, batches = 2, 120
     betas = (0.0, 1.0, 2.0, 3.0)
-    generations = 4
+    further = 4
 
     def gain(self, told: Floats, optimistic: Floats) -> Gain:
         """The area that each architecture would dominate in addition."""

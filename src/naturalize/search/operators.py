@@ -73,7 +73,7 @@ class Operators:
         near = here + np.where((here > lower) & ((pick < 0.5) | (here == upper)), -1, 1)
         there = np.flatnonzero(self._with_factors[columns] & (here > 0))
         codes_of, counts = self._neighbours
-        of = columns[there], here[there]
+        of = np.cumsum(self._with_factors)[columns[there]] - 1, here[there]
         near[there] = codes_of[*of, (pick[there] * counts[of]).astype(int)]
         codes[rows, columns] = near
         return codes
@@ -119,13 +119,14 @@ class Operators:
 
     @cached_property
     def _neighbours(self) -> tuple[Codes, Codes]:
-        """Neighbours of each code of each variable with factors `(d, codes, most)`, and their numbers `(d, codes)`."""
+        """Neighbours of each code of the k variables with factors, `(k, codes, most)`; their numbers, `(k, codes)`."""
+        with_factors = np.flatnonzero(self._with_factors).tolist()
         of = {
-            (column, code): neighbours(self.space, column, code)
-            for column in np.flatnonzero(self._with_factors).tolist()
+            (place, code): neighbours(self.space, column, code)
+            for place, column in enumerate(with_factors)
             for code in range(1, int(self.space.upper[column]) + 1)
         }
-        shape = len(self.space), 1 + max((code for _, code in of), default=0)
+        shape = len(with_factors), 1 + max((code for _, code in of), default=0)
         counts = np.zeros(shape, dtype=np.int64)
         found = np.zeros((*shape, max(map(len, of.values()), default=0)), dtype=np.int64)
         for place, codes in of.items():
