@@ -13,7 +13,6 @@ after 60, 100 and 250 evaluations of the search. Needs ../shared/data/ofa-mbv3-w
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean
@@ -179,23 +178,16 @@ def evolved(
     return codes[kept], values[kept]
 
 
-def shares(name: str, seeds: range) -> tuple[list[list[float]], float]:
-    """By seed, the shares of the best hypervolume at the checkpoints; seconds of a search without the truth's."""
+def shares(name: str, seeds: range) -> list[list[float]]:
+    """By seed, the shares of the best hypervolume at the checkpoints."""
     made = TRUTHS[name]
     space, raw, madds = space_of(made.resolutions), made.error(), Exact(COST, FAMILY, TASK, 3)
     _, ends = evolved(space, lambda codes: np.column_stack([raw(codes), madds(codes)]), 60, 0, inside=False)
     low, high = ends[:, 0].min(), ends[ends[:, 1].argmin(), 0]
     stretch = (made.smallest_at - made.best_at) / (high - low)
-    spent = [0.0]
 
     def error(codes: Codes) -> Floats:
         return made.best_at + stretch * (raw(codes) - low)
-
-    def evaluate(codes: Codes) -> dict[str, Floats]:
-        start = time.process_time()
-        found = {ERROR: error(codes)}
-        spent[0] += time.process_time() - start
-        return found
 
     def both(codes: Codes) -> Floats:
         return np.column_stack([error(codes), madds(codes)])
@@ -203,16 +195,21 @@ def shares(name: str, seeds: range) -> tuple[list[list[float]], float]:
     starts = [evolved(space, both, GENERATIONS, seed)[0] for seed in range(STARTS)]
     best = hypervolume(evolved(space, both, GENERATIONS, 9, np.concatenate(starts))[1], REFERENCE)
     limits = dict(zip(DEFAULT, REFERENCE.tolist(), strict=True)) if made.limited else {}
-    found, start = [], time.process_time()
-    spent[0] = 0.0
+    found = []
     for seed in seeds:
         archive = search(
-            space, evaluate, list(DEFAULT), exact={COST: madds}, limits=limits, known=[stage_counts(FAMILY, TASK, 3)],
-            evaluations=CHECKPOINTS[-1], seed=seed,
-        )  # fmt: skip
+            space,
+            lambda codes: {ERROR: error(codes)},
+            list(DEFAULT),
+            exact={COST: madds},
+            limits=limits,
+            known=[stage_counts(FAMILY, TASK, 3)],
+            evaluations=CHECKPOINTS[-1],
+            seed=seed,
+        )
         curve = archive.hypervolumes(REFERENCE) / best
         found.append([round(float(curve[number - 1]), 4) for number in CHECKPOINTS])
-    return found, (time.process_time() - start - spent[0]) / len(seeds)
+    return found
 
 
 def main() -> None:
@@ -224,10 +221,10 @@ def main() -> None:
     asked = parser.parse_args()
     table = {}
     for name in asked.truths:
-        found, seconds = shares(name, range(asked.first_seed, asked.first_seed + asked.seeds))
-        table[name] = found
-        means = " / ".join(f"{mean(column):.3f}" for column in zip(*found, strict=True))
-        print(f"{name:>20}  {means}  {seconds:.1f} s", flush=True)
+        table[name] = shares(name, range(asked.first_seed, asked.first_seed + asked.seeds))
+        print(
+            f"{name:>20}  " + " / ".join(f"{mean(column):.3f}" for column in zip(*table[name], strict=True)), flush=True
+        )
     write("search-truths", {"checkpoints": CHECKPOINTS, "first_seed": asked.first_seed, "shares": table})
 
 
