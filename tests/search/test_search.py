@@ -363,7 +363,7 @@ def test_it_never_imports_what_is_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-def test_a_first_evolution_is_whole_and_the_next_ones_go_on() -> None:
+def test_an_evolution_that_was_told_others_measurements_is_whole_and_the_next_ones_go_on() -> None:
     """A transfer makes a new searcher in each iteration: its only evolution must not rely on one before."""
     told: list[int] = []
     problem = SearchProblem(SPACE, ["error", "madds"], EXACT)

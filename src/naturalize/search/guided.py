@@ -155,7 +155,7 @@ class GainGuided(Guided):
     """
 
     betas: tuple[float, ...]
-    generations, further = 12, 12  # of the first evolution, and of one that goes on
+    generations, further = 12, 12  # of an evolution that others' measurements are told to, and of one that goes on
     children, parents = 400, 60
 
     def __init__(self, problem: SearchProblem, seed: int, **others: Any) -> None:
@@ -219,7 +219,8 @@ class GainGuided(Guided):
         if self.problem.every is not None:
             left = self.hopeful(self.fresh(self.problem.every))
             return left, *self.predicted(left, models)
-        generator, generations = self.generator("children"), self.further if len(self.kept) else self.generations
+        generator, anew = self.generator("children"), not len(self.kept) and self.n_known > self.n_initial
+        generations = self.generations if anew else self.further
         best = self.codes[self.fittest((self.values - lower) / unit, rng.integer(self.seed, "parents", self.step))]
         met = self.hopeful(self.fresh(np.concatenate([self.uniform(self.children // 4), self.kept])))
         seen = set(map(tuple, met.tolist()))
