@@ -36,7 +36,7 @@ from naturalize.tasks import Classification
 from naturalize.training.adapt import CLIP, cosine, make_optimizer, warm_up
 from naturalize.training.batches import Batches, TrainingImages
 from naturalize.training.evaluate import fold, logits_of
-from naturalize.warm_start import logistic_regression
+from naturalize.warm_start import logistic_regression, without_classifier
 from naturalize.weights import published_supernet, transplant
 from naturalize.workbench import weight_decay
 
@@ -117,8 +117,7 @@ class Work:
         made = Supernet(self.family, {"default": self.task.heads(self.family)}, mean, std)
         transplant(made, source)
         made = made.to(memory_format=torch.channels_last).eval()
-        body = fold(self.plain(made, self.space.largest))
-        body.head.classifier = nn.Identity()
+        body = without_classifier(self.plain(made, self.space.largest))
         seen = logits_of(body, self.train(np.arange(len(self.train)), SIDES[-1]), CPU).clone()
         weight, bias = logistic_regression(self.task, seen, self.images.labels)
         with torch.no_grad():
@@ -132,7 +131,7 @@ class Work:
         teacher = self.plain(made, self.space.largest)
         some = np.sort(rng.generator(self.seed, "fit").permutation(len(self.train))[:FIT])
         reconstruct(made.body(self.space.largest), teacher, torch.from_numpy(self.train(some, FIT_SIDE)))
-        return made, self.plain(made, self.space.largest)
+        return made, teacher
 
     def plain(self, supernet: Supernet, arch: Architecture) -> Subnet:
         """A subnet with the statistics that it is deployed with."""

@@ -27,7 +27,7 @@ from naturalize.search import hypervolume, non_dominated, search
 from naturalize.search.operators import Operators
 from naturalize.search.problem import Function
 from naturalize.space import Codes, SearchSpace, unique_rows
-from naturalize.study.truths import fitted_error, layer_features
+from naturalize.study.truths import fitted_error, layer_features, silu
 from naturalize.supernet import make_family
 from naturalize.tasks import Classification
 
@@ -87,9 +87,6 @@ def power(seed: int, amount: float) -> Error:
     worth = np.exp(0.7 * draw.normal(size=LAYERS))[:, None] * np.array([0, 0.25, 0.4, 0, 0.4, 0.6, 1.0])
     worth = worth * np.exp(0.3 * draw.normal(size=(LAYERS, OPTIONS)))
     most = worth[:, [2, 5, 6]].sum()
-
-    def silu(x: Floats) -> Floats:
-        return x / (1 + np.exp(-x))
 
     def error(codes: Codes) -> Floats:
         x = layer_features(codes)

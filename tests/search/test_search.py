@@ -368,9 +368,11 @@ def test_an_evolution_that_was_told_others_measurements_is_whole_and_the_next_on
     told: list[int] = []
     problem = SearchProblem(SPACE, ["error", "madds"], EXACT)
     searcher = make_guided("auto", problem, 0, progress=lambda what, done, total: told.append(total))
-    codes = SPACE.sample_distinct(30, np.random.default_rng(0))
-    for found in (codes, None):
-        asked = searcher.ask(4) if found is None else found
-        searcher.tell(asked, np.column_stack([error(asked), madds(asked)]))
+
+    def tell(codes: Codes) -> None:
+        searcher.tell(codes, np.column_stack([error(codes), madds(codes)]))
+
+    tell(SPACE.sample_distinct(30, np.random.default_rng(0)))
+    tell(searcher.ask(4))
     searcher.ask(4)
     assert told == [12] * 12 + [4] * 4

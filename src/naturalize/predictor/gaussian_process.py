@@ -80,10 +80,10 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         self.target_ = Target.of(y.astype(np.float64), self.margin)
         z = self.target_.forward(y.astype(np.float64))
         with one_thread():
-            some = np.linspace(0, len(X) - 1, min(len(X), FIT_ROWS)).astype(int)
             of = labels.tolist(), self.margin, bool(np.ptp(y))
             before, rows = getattr(self, "chosen_", (None, 0)) if self.warm_start else (None, 0)
             if before != of or not rows <= len(X) < GROWN * rows:
+                some = np.linspace(0, len(X) - 1, min(len(X), FIT_ROWS)).astype(int)
                 posterior = LogPosterior(X[some], z[some], labels)
                 same = before is not None and len(self.hyper_) == len(posterior.prior)
                 start = self.hyper_ if same else posterior.prior

@@ -155,7 +155,7 @@ class GainGuided(Guided):
     """
 
     betas: tuple[float, ...]
-    generations, further = 12, 12  # of an evolution that others' measurements are told to, and of one that goes on
+    generations, further = 12, 12  # of a first evolution on what others measured; of one that goes on, or from nothing
     children, parents = 400, 60
 
     def __init__(self, problem: SearchProblem, seed: int, **others: Any) -> None:

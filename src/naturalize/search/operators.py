@@ -71,9 +71,10 @@ class Operators:
         rows, columns, pick = np.arange(len(codes)), rng.choice(self.free, len(codes)), rng.random(len(codes))
         lower, upper, here = self.space.lower[columns], self.space.upper[columns], codes[rows, columns]
         near = here + np.where((here > lower) & ((pick < 0.5) | (here == upper)), -1, 1)
-        there = np.flatnonzero(self._with_factors[columns] & (here > 0))
+        row = self._row[columns]
+        there = np.flatnonzero((row >= 0) & (here > 0))
         codes_of, counts = self._neighbours
-        of = np.cumsum(self._with_factors)[columns[there]] - 1, here[there]
+        of = row[there], here[there]
         near[there] = codes_of[*of, (pick[there] * counts[of]).astype(int)]
         codes[rows, columns] = near
         return codes
@@ -112,18 +113,19 @@ class Operators:
         return codes
 
     @cached_property
-    def _with_factors(self) -> NDArray[np.bool_]:
-        """Whether each variable has factors and more than one option, `(d,)`."""
+    def _row(self) -> NDArray[np.intp]:
+        """Row of each variable in `_neighbours`, `(d,)`; -1 for those without factors or with one option alone."""
         found = np.array([bool(variable.factors) for variable in self.space.variables])
-        return found & (self.space.upper > self.space.lower)
+        found &= self.space.upper > self.space.lower
+        return np.where(found, np.cumsum(found) - 1, -1)
 
     @cached_property
     def _neighbours(self) -> tuple[Codes, Codes]:
         """Neighbours of each code of the k variables with factors, `(k, codes, most)`; their numbers, `(k, codes)`."""
-        with_factors = np.flatnonzero(self._with_factors).tolist()
+        with_factors = np.flatnonzero(self._row >= 0).tolist()
         of = {
-            (place, code): neighbours(self.space, column, code)
-            for place, column in enumerate(with_factors)
+            (row, code): neighbours(self.space, column, code)
+            for row, column in enumerate(with_factors)
             for code in range(1, int(self.space.upper[column]) + 1)
         }
         shape = len(with_factors), 1 + max((code for _, code in of), default=0)

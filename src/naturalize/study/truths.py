@@ -135,6 +135,11 @@ def layer_features(codes: Codes) -> Floats:
     return found.reshape(len(layers), -1).astype(np.float64)
 
 
+def silu(x: Floats) -> Floats:
+    """The sigmoid linear unit, x / (1 + exp(-x))."""
+    return x / (1 + np.exp(-x))
+
+
 def fitted_error(path: str | Path, features: Function = layer_features) -> Function:
     """A function from codes to errors in percent: five small networks, fitted to measured ImageNet accuracies.
 
@@ -150,9 +155,6 @@ def fitted_error(path: str | Path, features: Function = layer_features) -> Funct
         raise UserError(
             f"{path} is no fitted truth, or a damaged one: it has no {', '.join(names[:3])} ..."
         ) from damage
-
-    def silu(x: Floats) -> Floats:
-        return x / (1 + np.exp(-x))
 
     def error(codes: Codes) -> Floats:
         x = features(codes)
