@@ -81,8 +81,8 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     Args:
         bench, version: run and weights version.
         codes, values: architectures and their objectives under the version, `(n, d)` and `(n, m)`.
-        learns_on: whether a last adaptation comes after. The published network must then be better by a standard error,
-            since the others will have learnt from the validation pictures too.
+        learns_on: whether a last adaptation comes after. Networks that stand by themselves must then be better by a
+            standard error at resolutions at which others train on: these will have learnt from the validation pictures.
     """
     run, dataset, space = bench.run, bench.dataset, bench.supernet.family.space
     bench.choose_images(version)
@@ -91,10 +91,12 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     if version > NO_VERSION:
         whole.check_read(bench)
     probed, tuned = probed_measurements(bench), probed_measurements(bench, whole.FILE)
-    errors = np.array([m.value for m in probed], dtype=np.float64)
-    handicap = standard_error(errors, len(bench.error.images)) if learns_on else 0.0
-    alone = np.concatenate([errors + handicap, [m.value for m in tuned]])
-    alone_codes = space.codes([m.architecture for m in (*probed, *tuned)])
+    by_itself = [m.architecture for m in (*probed, *tuned)]
+    errors = np.array([m.value for m in (*probed, *tuned)], dtype=np.float64)
+    alone, alone_codes = errors.copy(), space.codes(by_itself)
+    if learns_on:
+        trained = np.array([bench.subnets.resolution(arch) in run.trained for arch in by_itself], dtype=bool)
+        alone[trained] += standard_error(errors, len(bench.error.images))[trained]
     competing = np.concatenate([values, objective_values(bench, version, alone_codes, alone)])
     rows = front_rows(competing).tolist()
     origins = [TRANSFER] * len(measured) + [PUBLISHED] * len(probed) + [WHOLE] * len(tuned)
@@ -116,8 +118,8 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
         "requirements": list(run.settings.requirements),
         "class_names": run.class_names,
         "majority_error": {"val": majority_error(np.asarray(bench.val.labels)), "test": None},
-        "probe_error": float(errors.min()) if probed else None,
-        "whole_error": float(alone[len(probed) :].min()) if tuned else None,
+        "probe_error": float(errors[: len(probed)].min()) if probed else None,
+        "whole_error": float(errors[len(probed) :].min()) if tuned else None,
         "splits": {split: len(rows) for split, rows in dataset.splits.items()},
         "val_views": bench.error.images.views,
         "reference": reference_of(bench),

@@ -1,4 +1,4 @@
-"""The whole network by itself: fine-tuned before subnets are fitted to it, and read where none is trained.
+"""The whole network by itself: fine-tuned before subnets are fitted to it, and read at large resolutions.
 
 While it has all steps to itself, a published network learns a new set gently, and forgets little of what it knew. It is
 the large end of the front: enlarged pictures suit a network that learnt from large ones, also where there is no time to
@@ -42,31 +42,36 @@ from naturalize.workbench import Workbench
 FILE, WEIGHTS = "whole.safetensors", "whole-weights.safetensors"  # classifiers by resolution; the network
 RATE, WARM_UP_SHARE, BATCH = 2e-4, 0.1, 32  # of AdamW, where its cosine starts; rise to it; pictures in a batch
 BEFORE = -2  # weights version that the tuning begins with; the next one it completes
+FROM = 112  # the least trained resolution that is read too, in pixels: at smaller ones the supernet's network is better
 LARGER = 0.1  # share, of a budget less twice what is used by then, for reading larger resolutions and their test
 LEAST_BUDGET_S = 60.0  # shorter ones leave preparation no time beside it
 TIMED, CHUNK = 32, 64  # pictures that are timed for that; that a thread reads at once
 
 
 def choose_larger(bench: Workbench) -> None:
-    """Decide at which resolutions, too large to be trained, the whole network will be read: the largest first.
+    """Decide at which resolutions the whole network will be read: those too large to be trained, and the largest ones.
 
-    Each is, if the budget has time for it and for its test, and if it meets the requirements.
+    The largest comes first. Each is, if the budget has time for it and for its test, and if it meets the requirements;
+    none is where no larger one than those that are trained is.
     """
-    probed, first = probes_of(bench.run.directory), len(bench.run.trained)
+    probed, trained = probes_of(bench.run.directory), bench.run.trained[-1]
     if probed is None:
         return
-    allowed = bench.problem.allowed(bench.supernet.family.space.wholes()[first:]).tolist()
-    sides = [side for side, fits in zip(bench.supernet.family.resolutions[first:], allowed, strict=True) if fits]
+    family = bench.supernet.family
+    allowed = bench.problem.allowed(family.space.wholes()).tolist()
+    sides = [side for side, fits in zip(family.resolutions, allowed, strict=True) if fits and side >= FROM]
     budget_s, tests = bench.run.settings.budget_s, len(bench.dataset.splits["test"])
     read = len(fitted_rows(bench, PICTURES)) + len(probed.rows) + tests
 
     def decided() -> dict[str, object]:
-        if budget_s is None or not sides:
-            return {"sides": sides[::-1], "test_s": 0.0}
-        if budget_s < LEAST_BUDGET_S:
+        if max(sides, default=0) <= trained or (budget_s is not None and budget_s < LEAST_BUDGET_S):
             return {"sides": [], "test_s": 0.0}
+        if budget_s is None:
+            return {"sides": sides[::-1], "test_s": 0.0}
         pixel_s = seconds_of_a_pixel(bench, sides[0])
         chosen = affordable(sides, pixel_s * read, LARGER * (budget_s - 2 * bench.watch.used_s))
+        if max(chosen, default=0) <= trained:
+            chosen = []
         return {"sides": chosen, "test_s": pixel_s * tests * sum(side**2 for side in chosen)}
 
     bench.archive.decide(journal.LARGER, decided)
@@ -123,7 +128,7 @@ def tune(bench: Workbench, extent: Extent) -> None:
 
 
 def read_larger(bench: Workbench) -> bool:
-    """Read the whole network of the present supernet at the larger resolutions that were chosen.
+    """Read the whole network of the present supernet at the resolutions that were chosen.
 
     The run gets its weights, and a classifier with validation answers for each of them. Validation pictures are read
     plain, in one view. Returns False, and does nothing, where that is done already.
@@ -160,7 +165,7 @@ def check_read(bench: Workbench) -> None:
 
 
 def larger_sides(bench: Workbench) -> list[int]:
-    """Resolutions beyond the trained ones at which the whole network is read."""
+    """Resolutions at which the whole network is read, the largest first; none where it is not trained by itself."""
     decided = bench.archive.decision(journal.LARGER)
     return [] if decided is None else list(decided["sides"])
 
