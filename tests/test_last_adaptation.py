@@ -17,7 +17,7 @@ from naturalize.data import Pixels, open_data
 from naturalize.errors import Interrupted, UserError
 from naturalize.last_adaptation import branch, in_rounds
 from naturalize.numbers import standard_error
-from naturalize.selection import nearly_best
+from naturalize.selection import handicap, nearly_best
 from naturalize.supernet import make_family
 from naturalize.training.batches import Joined
 from naturalize.weights import published_supernet
@@ -243,6 +243,23 @@ def test_no_error_in_ten_pictures_is_no_certainty():
     none, one = standard_error(np.array([0.0, 10.0]), 10)
     assert none == pytest.approx(100 * (1 / 12 * 11 / 12 / 10) ** 0.5)
     assert 8 < none < one < 12
+
+
+def test_networks_that_stand_by_themselves_must_be_clearly_better_where_others_learn_on():
+    """Nine wrong of a hundred: by Laplace's rule ten of 102, so 3.0 points."""
+    space = make_family("efficientnet-lite0", 64).space
+    bench = SimpleNamespace(
+        run=SimpleNamespace(trained=(64, 96)),
+        subnets=SimpleNamespace(resolution=lambda arch: [64, 96, 224][arch.code[0]]),
+        supernet=SimpleNamespace(family=SimpleNamespace(space=space)),
+        error=SimpleNamespace(images=range(100)),
+    )
+    three = space.wholes()[:3]
+    margins = handicap(bench, three, np.array([9.0, 30.0, 9.0]))
+    assert margins[0] == pytest.approx(100 * (10 / 102 * 92 / 102 / 100) ** 0.5)
+    assert margins[1] > margins[0]
+    assert margins[2] == 0
+    assert handicap(bench, three[:0], np.empty(0)).shape == (0,)
 
 
 @pytest.mark.parametrize(("error", "kept"), [(30.0, [1]), (33.0, [1]), (36.0, [])])

@@ -32,8 +32,8 @@ LITE = {"supernet": "efficientnet-lite0", "iterations": 1, "epochs": 1, "listene
 
 @pytest.fixture(scope="module")
 def photographs(clothes):
-    """80 photographs of four kinds of clothes, 64 px, as arrays."""
-    return clothes(64)
+    """80 photographs of four kinds of clothes, 112 px, as arrays."""
+    return clothes(112)
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +84,12 @@ def test_a_part_of_a_small_space_is_counted_as_one_by_one():
 
 def test_larger_resolutions_are_read_and_never_trained(run):
     run, drawn = run
-    assert (run.trained[-1], run.family.resolutions[-4:]) == (96, (128, 160, 192, 224))
+    assert (run.trained[-1], run.family.resolutions[-4:]) == (112, (128, 160, 192, 224))
     with closing(run.archive()) as archive:
         members = [arch for t in (0, 1) for arch in archive.members(t)]
     assert len(drawn) >= 1
     assert max(arch.code[0] for arch in (*drawn, *members)) < len(run.trained)
-    assert probes_of(run.directory, whole.FILE).resolutions == [128, 160, 192, 224]
+    assert probes_of(run.directory, whole.FILE).resolutions == [whole.FROM, 128, 160, 192, 224]
     assert set(probes_of(run.directory).resolutions) <= set(run.trained)
 
 

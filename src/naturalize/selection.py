@@ -91,12 +91,9 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     if version > NO_VERSION:
         whole.check_read(bench)
     probed, tuned = probed_measurements(bench), probed_measurements(bench, whole.FILE)
-    by_itself = [m.architecture for m in (*probed, *tuned)]
     errors = np.array([m.value for m in (*probed, *tuned)], dtype=np.float64)
-    alone, alone_codes = errors.copy(), space.codes(by_itself)
-    if learns_on:
-        trained = np.array([bench.subnets.resolution(arch) in run.trained for arch in by_itself], dtype=bool)
-        alone[trained] += standard_error(errors, len(bench.error.images))[trained]
+    alone_codes = space.codes([m.architecture for m in (*probed, *tuned)])
+    alone = errors + handicap(bench, alone_codes, errors) if learns_on else errors
     competing = np.concatenate([values, objective_values(bench, version, alone_codes, alone)])
     rows = front_rows(competing).tolist()
     origins = [TRANSFER] * len(measured) + [PUBLISHED] * len(probed) + [WHOLE] * len(tuned)
@@ -127,6 +124,21 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
         "networks": sorted(networks, key=lambda network: network[COST]),
         "notes": [note.message for note in dataset.notes],
     }
+
+
+def handicap(bench: Workbench, codes: Codes, errors: Floats) -> Floats:
+    """The standard error of networks that stand by themselves, 0 at resolutions at which no others train on.
+
+    Args:
+        bench: of the run.
+        codes, errors: the networks, and their validation errors in percent: `(n, d)` and `(n,)`.
+
+    Returns:
+        `(n,)`, in percentage points.
+    """
+    archs = bench.supernet.family.space.architectures(codes)
+    rivals = np.array([bench.subnets.resolution(arch) in bench.run.trained for arch in archs], dtype=bool)
+    return np.where(rivals, standard_error(errors, len(bench.error.images)), 0.0)
 
 
 def nearly_best(bench: Workbench, codes: Codes, values: Floats) -> list[int]:

@@ -1,0 +1,63 @@
+"""Small colour pictures: `mini` or EfficientNet-Lite0, from the weights of each, in the same time.
+
+    python benchmarks/small_pictures.py --images 1000 5000 --budget 3m --runs /tmp/small
+
+Pictures are those of CIFAR-10, a seeded part of the training split and the whole test split. Each transfer is the real
+command, alone on all CPUs; one that is there already is not repeated. Printed are test errors: that of the network that
+validation chooses, and the least up to several numbers of multiply-adds.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from common import SHARED, Front, best, transfer, write
+
+SUPERNETS = "mini", "efficientnet-lite0"
+MADDS = 1e6, 2e6, 4e6, 8.2e6, 20e6, 50e6, 100e6, np.inf
+
+
+def data_of(images: int, runs: Path) -> Path:
+    """A file of so many training pictures, with the test pictures beside it."""
+    from datasets import load_dataset
+
+    path = runs / f"cifar10-{images}-train.parquet"
+    if not path.exists():
+        every = load_dataset("parquet", data_files=str(SHARED / "cifar10-train.parquet"), split="train")
+        every.select(np.random.default_rng(0).permutation(len(every))[:images]).to_parquet(path)
+        path.with_name(f"cifar10-{images}-test.parquet").symlink_to(SHARED / "cifar10-test.parquet")
+    return path
+
+
+def row_of(front: Front) -> list[float | None]:
+    """Test error of the chosen network, then the least up to each of `MADDS`."""
+    points = [(network["test_error"], network["madds"]) for network in front["networks"]]
+    least = [min((error for error, madds in points if madds <= most), default=None) for most in MADDS]
+    return [best(front)["test_error"], *least]
+
+
+def main() -> None:
+    """Run what is not there yet, print and write the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, nargs="+", default=[1000, 5000])
+    parser.add_argument("--budget", default="3m")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--runs", type=Path, required=True)
+    asked = parser.parse_args()
+    asked.runs.mkdir(parents=True, exist_ok=True)
+    print(f"{'':>26} {'chosen':>8} " + " ".join(f"{f'{madds / 1e6:g} M':>8}" for madds in MADDS))
+    rows = {}
+    for images in asked.images:
+        for name in SUPERNETS:
+            for seed in range(asked.seeds):
+                out = asked.runs / f"{images}-{asked.budget}-{name}-{seed}"
+                options = "--supernet", name, "--budget", asked.budget, "--seed", str(seed)
+                front, _ = transfer(data_of(images, asked.runs), out, *options)
+                rows[out.name] = row_of(front)
+                told = ["-" if error is None else f"{error:.1f}" for error in rows[out.name]]
+                print(f"{out.name:>26} " + " ".join(f"{cell:>8}" for cell in told), flush=True)
+    write("small-pictures", {"budget": asked.budget, "madds": MADDS[:-1], "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
