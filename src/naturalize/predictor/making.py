@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from sklearn.base import RegressorMixin
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
@@ -21,14 +22,14 @@ FULL = ("base", "sums", "one-hot", "counts")
 
 def process_on_all(space: SearchSpace, counts: Sequence[Counts], seed: int) -> Pipeline:
     """A Gaussian process on all known numbers, a length-scale for each kind of them; arguments as of `make`."""
-    encoding = Encoding(space, FULL, counts)
-    kinds = encoding.fit(space.corners()).kinds_
-    return make_pipeline(encoding, StandardScaler(), GaussianProcess(groups=kinds, warm_start=True))
+    encoding = Encoding(space, FULL, counts).fit(space.corners())
+    process = GaussianProcess(groups=encoding.kinds_, warm_start=True)
+    return make_pipeline(FrozenEstimator(encoding), StandardScaler(), process)  # an encoding learns nothing from codes
 
 
 def on_raw_codes(regressor: RegressorMixin, space: SearchSpace) -> Pipeline:
     """A regressor on codes scaled to [0, 1], as in the paper."""
-    return make_pipeline(Encoding(space, ("raw",)), regressor)
+    return make_pipeline(FrozenEstimator(Encoding(space, ("raw",)).fit(space.corners())), regressor)
 
 
 def multi_layer_perceptron(space: SearchSpace, counts: Sequence[Counts], seed: int) -> Pipeline:

@@ -91,22 +91,26 @@ class Operators:
         """Make one group of each row a layer deeper, with a copy of its last one, or a layer shallower."""
         chosen = rng.integers(len(self.deep), size=len(codes))
         deeper = rng.random(len(codes)) < 0.5
-        for number, block in enumerate(self.deep):
-            for row in np.flatnonzero(chosen == number):
-                layers = codes[row, block]
-                here = np.flatnonzero(layers > 0)
-                if deeper[row] and len(here) < len(block):
-                    last = layers[here[-1]] if len(here) else rng.integers(1, self.space.upper[block[0]] + 1)
-                    codes[row, block[np.flatnonzero(layers == 0)[0]]] = last
-                elif not deeper[row] and len(here) and self.space.lower[block[here[-1]]] == 0:
-                    codes[row, block[here[-1]]] = 0
+        for number in np.unique(chosen).tolist():
+            rows, block = np.flatnonzero(chosen == number), self.deep[number]
+            layers = codes[rows][:, block]
+            there = layers > 0
+            some, each = there.any(axis=1), np.arange(len(rows))
+            last, absent = len(block) - 1 - there[:, ::-1].argmax(axis=1), there.argmin(axis=1)
+            grows = deeper[rows] & ~there.all(axis=1)
+            shrinks = ~deeper[rows] & some & (self.space.lower[block][last] == 0)
+            model = layers[each, last]
+            model[~some] = rng.integers(1, self.space.upper[block[0]] + 1, size=int((~some).sum()))
+            layers[each[grows], absent[grows]] = model[grows]
+            layers[each[shrinks], last[shrinks]] = 0
+            codes[rows[:, None], block] = layers
         return codes
 
     def to_one_layer(self, codes: Codes, rng: np.random.Generator) -> Codes:
         """Set all present variables of one group of each row to the code of one of them."""
         chosen = rng.integers(len(self.groups), size=len(codes))
-        for number, block in enumerate(self.groups):
-            rows = np.flatnonzero(chosen == number)
+        for number in np.unique(chosen).tolist():
+            rows, block = np.flatnonzero(chosen == number), self.groups[number]
             layers = codes[rows][:, block]
             model = layers[np.arange(len(rows)), rng.integers(len(block), size=len(rows))][:, None]
             codes[rows[:, None], block] = np.where((layers > 0) & (model > 0), model, layers)
