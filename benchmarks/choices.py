@@ -64,6 +64,7 @@ class Way:
         teacher: weight of the fine-tuned whole network's answers in the loss; labels have the rest of 1.
         beta: decay of AdamW's second moments.
         smooth: of labels.
+        shared: factor of the rate of shared weights, those of the whole network, where a subnet learns.
     """
 
     batch: int = 32
@@ -75,6 +76,7 @@ class Way:
     teacher: float = 0.0
     beta: float = 0.99
     smooth: float = 0.0
+    shared: float = 1.0
 
 
 WAYS = {
@@ -90,14 +92,20 @@ WAYS = {
     "the fine-tuned network teaches": Way(teacher=0.5),
     "second moments decay by 0.999": Way(beta=0.999),
     "labels smoothed": Way(smooth=0.1),
+    "rate 2e-4": Way(batch=64, rate=2e-4),
+    "rate 1e-4": Way(batch=64, rate=1e-4),
+    "rate 1e-4, by cost": Way(batch=64, rate=1e-4, by_cost=0.25),
+    "shared weights at a quarter of the rate where subnets learn": Way(batch=64, shared=0.25),
+    "shared weights learn from the whole network alone": Way(batch=64, shared=0.0),
+    "shared weights learn from the whole network alone, 2e-4": Way(batch=64, rate=2e-4, shared=0.0),
 }
 
 
 class Work:
     """A set's pictures, a supernet whose largest network was fine-tuned, and that network."""
 
-    def __init__(self, name: str, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, name: str, seed: int, pictures: int) -> None:
+        self.seed, self.pictures = seed, pictures
         data = open_data(SHARED / f"{name}-train.parquet")
         rows = np.concatenate([data.splits["train"], data.splits["val"]])
         rows = rows[np.random.default_rng(seed).permutation(len(rows))]
@@ -139,7 +147,7 @@ class Work:
 
     def adapted(self, way: Way) -> Supernet:
         """The supernet after a way's training."""
-        supernet, steps = copy.deepcopy(self.supernet), PICTURES // way.batch
+        supernet, steps = copy.deepcopy(self.supernet), self.pictures // way.batch
         if way.teacher:
             steps = round(WITH_TEACHER * steps)
 
@@ -155,6 +163,12 @@ class Work:
     def adapt(self, supernet: Supernet, way: Way, steps: int, draw: Draw) -> None:
         """Train a supernet for some steps; it is left with the average that the way asks for."""
         optimizer = make_optimizer(supernet, weight_decay(len(self.train)), adaptive=True)
+        own = {id(p) for name, p in supernet.named_parameters() if ".offsets." in name or name.endswith(".shifts")}
+        own |= {id(p) for name, p in supernet.named_parameters() if ".classifier." in name}
+        for group in list(optimizer.param_groups):
+            mine = [p for p in group["params"] if id(p) in own]
+            group["params"] = [p for p in group["params"] if id(p) not in own]
+            optimizer.add_param_group({**group, "params": mine, "own": True})
         batches, rate = Batches(len(self.train), way.batch, self.seed), warm_up(cosine(0.0, 1.0, way.rate), 0.1)
         start = {name: weight.detach().clone() for name, weight in supernet.named_parameters()}
         averaged: list[dict[str, Tensor]] = []
@@ -164,6 +178,8 @@ class Work:
             cost = float(self.madds(np.array([arch.code]))[0]) / largest
             for group in optimizer.param_groups:
                 group["lr"], group["betas"] = rate(step / steps) * cost**-way.by_cost, (0.9, way.beta)
+                if arch not in self.wholes and not group.get("own"):
+                    group["lr"] *= way.shared
             optimizer.zero_grad(set_to_none=True)
             side = SIDES[arch.code[0]]
             pictures, labels = self.images(batches.rows(step), side, step, supernet.normalize)
@@ -213,19 +229,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", default=["flowers102", "clothing"])
     parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--pictures", type=int, default=PICTURES, help="that a way sees")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     asked = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     table: dict[str, dict[str, Errors]] = {}
     for name in asked.sets:
-        work = Work(name, asked.seed)
+        work = Work(name, asked.seed, asked.pictures)
         table[name] = {"the start": work.errors(work.supernet)}
         print(f"{name}  the start  {table[name]['the start']}", flush=True)
         for way in asked.ways:
             start = time.perf_counter()
             table[name][way] = work.errors(work.adapted(WAYS[way]))
             print(f"{name}  {way}  {table[name][way]}  {time.perf_counter() - start:.0f} s", flush=True)
-    write("choices", {"seed": asked.seed, "errors": table})
+    write(
+        "choices" if asked.pictures == PICTURES else f"choices-{asked.pictures}",
+        {"seed": asked.seed, "pictures": asked.pictures, "errors": table},
+    )
 
 
 if __name__ == "__main__":
