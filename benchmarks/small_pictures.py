@@ -3,9 +3,9 @@
     python benchmarks/small_pictures.py --images 1000 5000 --budget 3m --runs /tmp/small
 
 Pictures are those of CIFAR-10, seeded parts of both splits, 1,000 for the test: at 10,000 a test at 224 px takes longer
-than the budget. Each transfer is the real
-command, alone on all CPUs; one that is there already is not repeated. Printed are test errors: that of the network that
-validation chooses, and the least up to several numbers of multiply-adds.
+than the budget. Each transfer is the real command, alone on all CPUs; one that is there already is not repeated.
+Printed are test errors: that of the network that validation chooses, and the least up to several numbers of
+multiply-adds.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from common import SHARED, Front, best, transfer, write
+from rivals import least
 
 SUPERNETS = "mini", "efficientnet-lite0"
 TESTS = 1000
@@ -33,9 +34,8 @@ def data_of(images: int, runs: Path) -> Path:
 
 def row_of(front: Front) -> list[float | None]:
     """Test error of the chosen network, then the least up to each of `MADDS`."""
-    points = [(network["test_error"], network["madds"]) for network in front["networks"]]
-    least = [min((error for error, madds in points if madds <= most), default=None) for most in MADDS]
-    return [best(front)["test_error"], *least]
+    points = [(n["test_error"], n["madds"], n["architecture"]) for n in front["networks"]]
+    return [best(front)["test_error"], *(least(points, madds) for madds in MADDS)]
 
 
 def main() -> None:

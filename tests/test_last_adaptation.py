@@ -251,10 +251,9 @@ def test_networks_that_stand_by_themselves_must_be_clearly_better_where_others_l
     bench = SimpleNamespace(
         run=SimpleNamespace(trained=(64, 96)),
         subnets=SimpleNamespace(resolution=lambda arch: [64, 96, 224][arch.code[0]]),
-        supernet=SimpleNamespace(family=SimpleNamespace(space=space)),
         error=SimpleNamespace(images=range(100)),
     )
-    three = space.wholes()[:3]
+    three = space.architectures(space.wholes()[:3])
     margins = handicap(bench, three, np.array([9.0, 30.0, 9.0]))
     assert margins[0] == pytest.approx(100 * (10 / 102 * 92 / 102 / 100) ** 0.5)
     assert margins[1] > margins[0]

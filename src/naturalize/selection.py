@@ -92,9 +92,9 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
         whole.check_read(bench)
     probed, tuned = probed_measurements(bench), probed_measurements(bench, whole.FILE)
     errors = np.array([m.value for m in (*probed, *tuned)], dtype=np.float64)
-    alone_codes = space.codes([m.architecture for m in (*probed, *tuned)])
-    alone = errors + handicap(bench, alone_codes, errors) if learns_on else errors
-    competing = np.concatenate([values, objective_values(bench, version, alone_codes, alone)])
+    by_itself = [m.architecture for m in (*probed, *tuned)]
+    alone = errors + handicap(bench, by_itself, errors) if learns_on else errors
+    competing = np.concatenate([values, objective_values(bench, version, space.codes(by_itself), alone)])
     rows = front_rows(competing).tolist()
     origins = [TRANSFER] * len(measured) + [PUBLISHED] * len(probed) + [WHOLE] * len(tuned)
     both = list(zip([*measured, *probed, *tuned], origins, strict=True))
@@ -126,17 +126,16 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     }
 
 
-def handicap(bench: Workbench, codes: Codes, errors: Floats) -> Floats:
+def handicap(bench: Workbench, archs: Sequence[Architecture], errors: Floats) -> Floats:
     """The standard error of networks that stand by themselves, 0 at resolutions at which no others train on.
 
     Args:
         bench: of the run.
-        codes, errors: the networks, and their validation errors in percent: `(n, d)` and `(n,)`.
+        archs, errors: the n networks, and their validation errors in percent, `(n,)`.
 
     Returns:
         `(n,)`, in percentage points.
     """
-    archs = bench.supernet.family.space.architectures(codes)
     rivals = np.array([bench.subnets.resolution(arch) in bench.run.trained for arch in archs], dtype=bool)
     return np.where(rivals, standard_error(errors, len(bench.error.images)), 0.0)
 

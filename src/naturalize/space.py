@@ -292,8 +292,6 @@ class SearchSpace:
 
 def unique_rows(codes: Codes) -> Codes:
     """The distinct rows, in the order in which they first occur. Shapes: `(n, d) -> (k, d)`."""
-    if not len(codes):
-        return codes
     in_bytes = np.ascontiguousarray(codes).view(np.dtype((np.void, codes.itemsize * codes.shape[1])))
     rows = in_bytes.ravel().tolist()
     first = dict(zip(reversed(rows), reversed(range(len(rows))), strict=True))

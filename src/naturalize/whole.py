@@ -61,15 +61,15 @@ def choose_larger(bench: Workbench) -> None:
     allowed = bench.problem.allowed(family.space.wholes()).tolist()
     sides = [side for side, fits in zip(family.resolutions, allowed, strict=True) if fits and side >= FROM]
     budget_s, tests = bench.run.settings.budget_s, len(bench.dataset.splits["test"])
+    if budget_s is not None and budget_s < LEAST_BUDGET_S:
+        sides = []
     read = len(fitted_rows(bench, PICTURES)) + len(probed.rows) + tests
 
     def decided() -> dict[str, object]:
-        if max(sides, default=0) <= trained or (budget_s is not None and budget_s < LEAST_BUDGET_S):
-            return {"sides": [], "test_s": 0.0}
-        if budget_s is None:
-            return {"sides": sides[::-1], "test_s": 0.0}
-        pixel_s = seconds_of_a_pixel(bench, sides[0])
-        chosen = affordable(sides, pixel_s * read, LARGER * (budget_s - 2 * bench.watch.used_s))
+        chosen, pixel_s = sides[::-1], 0.0
+        if budget_s is not None and sides:
+            pixel_s = seconds_of_a_pixel(bench, sides[0])
+            chosen = affordable(sides, pixel_s * read, LARGER * (budget_s - 2 * bench.watch.used_s))
         if max(chosen, default=0) <= trained:
             chosen = []
         return {"sides": chosen, "test_s": pixel_s * tests * sum(side**2 for side in chosen)}

@@ -22,14 +22,18 @@ FULL = ("base", "sums", "one-hot", "counts")
 
 def process_on_all(space: SearchSpace, counts: Sequence[Counts], seed: int) -> Pipeline:
     """A Gaussian process on all known numbers, a length-scale for each kind of them; arguments as of `make`."""
-    encoding = Encoding(space, FULL, counts).fit(space.corners())
-    process = GaussianProcess(groups=encoding.kinds_, warm_start=True)
-    return make_pipeline(FrozenEstimator(encoding), StandardScaler(), process)  # an encoding learns nothing from codes
+    columns = encoding(space, FULL, counts)
+    return make_pipeline(columns, StandardScaler(), GaussianProcess(groups=columns.kinds_, warm_start=True))
 
 
 def on_raw_codes(regressor: RegressorMixin, space: SearchSpace) -> Pipeline:
     """A regressor on codes scaled to [0, 1], as in the paper."""
-    return make_pipeline(FrozenEstimator(Encoding(space, ("raw",)).fit(space.corners())), regressor)
+    return make_pipeline(encoding(space, ("raw",)), regressor)
+
+
+def encoding(space: SearchSpace, parts: Sequence[str], counts: Sequence[Counts] = ()) -> FrozenEstimator:
+    """An encoding that is set up once, not again with each fit: it learns nothing from codes. Arguments as of it."""
+    return FrozenEstimator(Encoding(space, parts, counts).fit(space.corners()))
 
 
 def multi_layer_perceptron(space: SearchSpace, counts: Sequence[Counts], seed: int) -> Pipeline:
