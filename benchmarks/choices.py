@@ -19,10 +19,12 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from common import SHARED, write
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,6 +33,7 @@ from naturalize.data import Pixels, open_data
 from naturalize.data.augment import Augment
 from naturalize.objectives.exact import exact_counts
 from naturalize.reconstruction import reconstruct
+from naturalize.soft_targets import answers_of_others
 from naturalize.space import Architecture
 from naturalize.supernet import Subnet, Supernet, make_family
 from naturalize.tasks import Classification
@@ -44,10 +47,11 @@ from naturalize.workbench import weight_decay
 SIDES = (24, 32, 40, 48, 64, 80, 96, 112, 128)
 FIT, FIT_SIDE, HELD_OUT, MOST_HELD_OUT = 128, 96, 0.3, 500
 PICTURES, WITH_TEACHER = 160 * 64, 0.74  # that a way sees; share of them where a teacher answers too
-TUNING, TUNING_RATE = 47, 2e-4
+TUNING, TUNING_RATE, SOFT_SIDE = 47, 2e-4, 224
 NOT_SHARED = {"offsets", "shifts", "classifier"}  # parts of parameters' names
 CPU = torch.device("cpu")
 
+Rows = NDArray[np.int64]
 Draw = Callable[[int], Architecture]
 Errors = dict[str, float]
 
@@ -67,6 +71,7 @@ class Way:
         beta: decay of AdamW's second moments.
         smooth: of labels.
         shared: factor of the rate of shared weights, those of the whole network, where a subnet learns.
+        soft: weight of soft targets in the loss, as of `naturalize.soft_targets`; labels have the rest.
     """
 
     batch: int = 32
@@ -79,6 +84,7 @@ class Way:
     beta: float = 0.99
     smooth: float = 0.0
     shared: float = 1.0
+    soft: float = 0.0
 
 
 WAYS = {
@@ -99,6 +105,8 @@ WAYS = {
     "rate 1e-4, by cost": Way(batch=64, rate=1e-4, by_cost=0.25),
     "shared weights at a quarter of the rate where subnets learn": Way(batch=64, shared=0.25),
     "shared weights learn from the whole network alone": Way(batch=64, shared=0.0),
+    "soft targets": Way(batch=64, soft=0.5),
+    "soft targets, nine tenths": Way(batch=64, soft=0.9),
 }
 
 
@@ -109,8 +117,10 @@ class Work:
         self.seed, self.pictures = seed, pictures
         data = open_data(SHARED / f"{name}-train.parquet")
         rows = np.concatenate([data.splits["train"], data.splits["val"]])
+        self.data = data
         rows = rows[np.random.default_rng(seed).permutation(len(rows))]
         used = round((1 - HELD_OUT) * len(rows))
+        self.used = rows[:used]
         self.train, self.held_out = Pixels(data, rows[:used], SIDES), Pixels(data, rows[used:][:MOST_HELD_OUT], SIDES)
         self.images = TrainingImages(self.train, Augment(flip=True), seed)
         self.family = make_family("efficientnet-lite0", SIDES[-1], SIDES)
@@ -182,8 +192,9 @@ class Work:
                     group["lr"] *= way.shared
             optimizer.zero_grad(set_to_none=True)
             side = SIDES[arch.code[0]]
-            pictures, labels = self.images(batches.rows(step), side, step, supernet.normalize)
-            self.loss(way, supernet(pictures, arch), pictures, labels).backward()
+            rows = batches.rows(step)
+            pictures, labels = self.images(rows, side, step, supernet.normalize)
+            self.loss(way, supernet(pictures, arch), pictures, labels, rows).backward()
             if way.near:
                 for name, weight in supernet.named_parameters():
                     if weight.grad is not None and ".classifier." not in name:
@@ -196,14 +207,25 @@ class Work:
             for name, weight in supernet.named_parameters():
                 weight.detach().copy_(torch.stack([each[name] for each in averaged]).mean(0))
 
-    def loss(self, way: Way, logits: Tensor, pictures: Tensor, labels: Tensor) -> Tensor:
-        """Against labels, and the teacher's answers where the way has one."""
+    def loss(self, way: Way, logits: Tensor, pictures: Tensor, labels: Tensor, rows: Rows) -> Tensor:
+        """Against labels, and soft targets or the teacher's answers where the way has some."""
         own = F.cross_entropy(logits, labels, label_smoothing=way.smooth)
+        if way.soft:
+            return (1 - way.soft) * own + way.soft * self.task.distillation_loss(logits, self.soft_targets[rows])
         if not way.teacher:
             return own
         with torch.no_grad():
             answers = self.teacher.of_normalised(pictures)
         return (1 - way.teacher) * own + way.teacher * self.task.distillation_loss(logits, answers)
+
+    @cached_property
+    def soft_targets(self) -> Tensor:
+        """Logits of soft targets for the pictures in use, `(n, classes)`."""
+        source = published_supernet("efficientnet-lite0")
+        body = without_classifier(source.extract(source.family.space.largest).eval())
+        pixels = Pixels(self.data, self.used, (SOFT_SIDE,))
+        features = logits_of(body, pixels(np.arange(len(pixels)), SOFT_SIDE), CPU).clone()
+        return answers_of_others(self.task, features, self.images.labels, self.seed)
 
     def errors(self, supernet: Supernet) -> Errors:
         """Of the whole network by resolution, of trimmed and of uniform subnets, on held-out pictures."""

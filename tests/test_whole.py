@@ -199,7 +199,7 @@ def test_the_largest_that_there_is_time_for_are_read(left_s):
     assert whole.affordable(sides, pixel_s, left_s) == max(fitting)
 
 
-@pytest.mark.parametrize("point", ["tune:1", "larger:1", "prepare:1"])
+@pytest.mark.parametrize("point", ["soft:1", "tune:1", "larger:1", "prepare:1"])
 def test_killed_on_the_way_a_run_ends_as_an_unbroken_one(point, photographs, tmp_path):
     names = photographs[1]
     for row, picture in enumerate(photographs[0]):

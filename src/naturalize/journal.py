@@ -12,6 +12,7 @@ from typing import Any, Protocol
 DONE = "done"  # `{"budget_s", "iterations"}`: as asked for when the run was last done
 PROBED = "probed"  # True: the published network's front was written
 LARGER = "larger resolutions"  # `{"sides", "test_s"}`: where the whole network is read by itself, seconds of their test
+SOFT = "soft targets"  # resolution at which the published network reads pictures for them; 0 for none
 PREPARED = "prepared"  # bool: whether the weights that the run began with make good subnets already
 PREPARATION = "prepare"  # seconds of the preparation
 TUNING = "tune"  # `{"seconds", "until"}` of the whole network's training by itself

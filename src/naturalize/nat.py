@@ -32,6 +32,7 @@ from naturalize.run.front import finished_under
 from naturalize.search import Guided, make_guided, non_dominated, survive
 from naturalize.selection import Pass, hypervolume_of, measured, measurements_of
 from naturalize.session import Session
+from naturalize.soft_targets import learn_from_soft_targets
 from naturalize.space import Architecture, Codes, unique_rows
 from naturalize.training.adapt import cosine
 from naturalize.training.engine import side_by_side
@@ -101,6 +102,7 @@ class Transfer:
 
     def prepare(self) -> None:
         """Train weights version 0, unless it is there; a published network is fine-tuned and read by itself before."""
+        learn_from_soft_targets(self.bench)
         if self.session.version >= 0:
             return
         if larger_sides(self.bench):

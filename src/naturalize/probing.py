@@ -7,7 +7,7 @@ networks of a transfer compete with these; where none is better, the result keep
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ SHARE, LEAST_S, MOST_SHARE = 0.1, 20.0, 1 / 6  # time: share of a budget, or sec
 PICTURES = 1024  # training pictures that a classifier is fitted to, at most
 FEWEST, IMAGES_PER_S = 500, 10  # validation images that are answered: at least, views included; per second of a budget
 LATE_PICTURES, LATE_OF_A_CLASS = 100, 10  # fewest training and validation pictures if it begins late; per class
+TIMED, CHUNK = 32, 64  # pictures that reading is timed on; that a thread reads at once
 SHARED_BY_ALL = 0  # stands for a resolution: the classifier that the supernet starts with
 SHARED = (64, 32, 96)  # resolutions whose features the supernet's classifier starts from
 
@@ -157,6 +158,46 @@ def fitted_rows(bench: Workbench, number: int) -> NDArray[np.int64]:
 def by_lateness(pictures: int, used_s: float, until: float) -> int:
     """Number of pictures to read: fewer in proportion, where reading begins later than the second it should end by."""
     return round(pictures / max(1.0, used_s / until))
+
+
+def seconds_of_a_pixel(bench: Workbench, side: int) -> float:
+    """Seconds that the published network takes for one pixel of a picture of `side` px."""
+    network, rows = without_classifier(published(bench)), fitted_rows(bench, TIMED)
+    pixels, start = bench.trainer.images.pixels(rows, side), bench.watch.used_s
+    logits_of(network, pixels, bench.device, bench.progress)
+    return (bench.watch.used_s - start) / len(rows) / side**2
+
+
+def features_at(
+    bench: Workbench,
+    network: Subnet,
+    images: Callable[[NDArray[np.int64], int], NDArray[np.uint8]],
+    rows: NDArray[np.int64],
+    side: int,
+    phase: str,
+) -> Tensor:
+    """What a network without classifier sees on rows of images, `(len(rows), channels)`; all CPUs share the rows.
+
+    Args:
+        bench: of the run.
+        network: that reads.
+        images: from rows and resolution to pixels.
+        rows: of the images.
+        side: the resolution in pixels.
+        phase: whose progress is told.
+    """
+    parts = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+    done: list[Tensor] = []
+
+    def read(part: NDArray[np.int64]) -> Tensor:
+        return logits_of(network, images(part, side), bench.device, bench.progress).clone()
+
+    def tell() -> None:
+        bench.watch.progress(phase, len(done), len(parts))
+
+    for features in side_by_side(read, parts, bench.device, tell):
+        done.append(features)
+    return torch.cat(done)
 
 
 def start_of_classifier(bench: Workbench) -> tuple[Tensor, Tensor]:

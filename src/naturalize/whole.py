@@ -8,23 +8,22 @@ in docs/benchmarks.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
-from torch import Tensor
 
 from naturalize import journal, rng
 from naturalize.errors import UserError
 from naturalize.probing import (
     PICTURES,
     Probes,
+    features_at,
     fitted_rows,
     probes_of,
     published,
+    seconds_of_a_pixel,
     start_of_classifier,
     with_classifiers,
 )
@@ -34,8 +33,6 @@ from naturalize.supernet import Subnet
 from naturalize.tensor_files import load_tensors, save_tensors
 from naturalize.training.adapt import Extent, cosine, warm_up
 from naturalize.training.batches import Batches
-from naturalize.training.engine import side_by_side
-from naturalize.training.evaluate import logits_of
 from naturalize.warm_start import logistic_regression, plain_network, set_classifier, without_classifier
 from naturalize.workbench import Workbench
 
@@ -45,7 +42,6 @@ BEFORE = -2  # weights version that the tuning begins with; the next one it comp
 FROM = 112  # the least trained resolution that is read too, in pixels: at smaller ones the supernet's network is better
 LARGER = 0.1  # share, of a budget less twice what is used by then, for reading larger resolutions and their test
 LEAST_BUDGET_S = 60.0  # shorter ones leave preparation no time beside it
-TIMED, CHUNK = 32, 64  # pictures that are timed for that; that a thread reads at once
 
 
 def choose_larger(bench: Workbench) -> None:
@@ -93,14 +89,6 @@ def affordable(sides: Sequence[int], pixel_s: float, left_s: float) -> list[int]
     return found
 
 
-def seconds_of_a_pixel(bench: Workbench, side: int) -> float:
-    """Seconds that the published network takes for one pixel of a picture of `side` px."""
-    network, rows = without_classifier(published(bench)), fitted_rows(bench, TIMED)
-    pixels, start = bench.trainer.images.pixels(rows, side), bench.watch.used_s
-    logits_of(network, pixels, bench.device, bench.progress)
-    return (bench.watch.used_s - start) / len(rows) / side**2
-
-
 def tune(bench: Workbench, extent: Extent) -> None:
     """Fine-tune the whole network at the trained resolutions; its classifier starts from the probe's.
 
@@ -145,8 +133,8 @@ def read_larger(bench: Workbench) -> bool:
     probes = Probes({}, {}, answered, {})
     for side in sides:
         with bench.watch.phase("larger", resolution=side):
-            of_train = features_at(bench, network, bench.trainer.images.pixels, rows, side)
-            of_val = features_at(bench, network, bench.val, answered, side)
+            of_train = features_at(bench, network, bench.trainer.images.pixels, rows, side, "larger")
+            of_val = features_at(bench, network, bench.val, answered, side, "larger")
             weight, bias = logistic_regression(task, of_train, labels)
             probes.wrong[side] = task.wrong(of_val @ weight.T + bias, truth).numpy()[None]
             if bench.run.settings.budget_s is not None:  # as the last adaptation: validation has judged
@@ -168,28 +156,6 @@ def larger_sides(bench: Workbench) -> list[int]:
     """Resolutions at which the whole network is read, the largest first; none where it is not trained by itself."""
     decided = bench.archive.decision(journal.LARGER)
     return [] if decided is None else list(decided["sides"])
-
-
-def features_at(
-    bench: Workbench,
-    network: Subnet,
-    images: Callable[[NDArray[np.int64], int], NDArray[np.uint8]],
-    rows: NDArray[np.int64],
-    side: int,
-) -> Tensor:
-    """What a network without classifier sees on rows of images, `(len(rows), channels)`; all CPUs share the rows."""
-    parts = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
-    done: list[Tensor] = []
-
-    def read(part: NDArray[np.int64]) -> Tensor:
-        return logits_of(network, images(part, side), bench.device, bench.progress).clone()
-
-    def tell() -> None:
-        bench.watch.progress("larger", len(done), len(parts))
-
-    for features in side_by_side(read, parts, bench.device, tell):
-        done.append(features)
-    return torch.cat(done)
 
 
 def whole_networks(bench: Workbench, resolutions: Sequence[int]) -> dict[int, Subnet]:

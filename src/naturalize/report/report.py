@@ -40,6 +40,7 @@ PAGE_BYTES = 7_900_000
 PHASES = {
     "scan": "reading the data",
     "probe": "reading the published network",
+    "soft": "reading soft targets",
     "tune": "fine-tuning the whole network",
     "larger": "reading it at larger resolutions",
     "prepare": "preparing the supernet",

@@ -100,6 +100,8 @@ class Trainer:
         teacher: function from normalised images to another network's logits, to learn from besides the labels.
         labelled: whether the images have labels; otherwise the teacher's logits stand for them.
         keeps_statistics: whether batch norms train in evaluation mode, with the statistics that they have.
+        soft: logits `(n, classes)` for the rows of images, from which adaptation learns besides the labels.
+        soft_share: of these in the loss, 0 to 1; labels have the rest.
     """
 
     fabric: Fabric
@@ -111,6 +113,8 @@ class Trainer:
     teacher: Callable[[Tensor], Tensor] | None = None
     labelled: bool = True
     keeps_statistics: bool = False
+    soft: Tensor | None = None
+    soft_share: float = 0.0
 
     def run(
         self,
@@ -166,7 +170,11 @@ class Trainer:
         def step(number: int) -> Tensor:
             arch = draw(first + number)
             images, labels = self.batch(first + number, arch)
-            loss = self.loss(self.supernet(images, arch), labels, self.targets(images))
+            logits = self.supernet(images, arch)
+            loss = self.loss(logits, labels, self.targets(images))
+            if self.soft is not None:
+                of_soft = self.task.distillation_loss(logits, self.soft[self.batches.rows(first + number)])
+                loss = (1 - self.soft_share) * loss + self.soft_share * of_soft
             self.fabric.backward(loss)
             return loss.detach()
 

@@ -1,0 +1,165 @@
+"""Soft targets: who answers for which picture, how sure the answers are, and what is learnt from them."""
+
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, cross_val_predict
+from torch import nn
+from torch.nn import functional as F
+
+import naturalize
+from naturalize import nat
+from naturalize.last_adaptation import with_validation
+from naturalize.probing import published
+from naturalize.run import Run
+from naturalize.soft_targets import FILE, largest_affordable, learn_from_soft_targets, share_of, soft_targets
+from naturalize.tensor_files import load_tensors
+from naturalize.training.evaluate import logits_of
+from naturalize.warm_start import DECAY
+
+LITE = {"supernet": "efficientnet-lite0", "iterations": 1, "epochs": 1, "listeners": ()}
+
+
+@pytest.fixture(scope="module")
+def photographs(clothes):
+    """60 photographs of four kinds of clothes, 64 px, as arrays."""
+    return clothes(64)
+
+
+def at_start(photographs, out, work, **options):
+    """What `work` gives for the bench of a transfer, in place of its training."""
+    found = []
+    with pytest.MonkeyPatch.context() as patch, suppress(naturalize.UserError):  # no report where nothing is measured
+        patch.setattr(nat, "transfer", lambda transfer: found.append(work(transfer.bench)))
+        naturalize.transfer(photographs, out, **{**LITE, **options})
+    return found[0]
+
+
+def with_label(bench, row, label):
+    """The bench with another label of one training picture."""
+    images = bench.trainer.images
+    labels = images.labels.clone()
+    labels[row] = label
+    other = type(images)(images.pixels, images.augment, images.seed)
+    other.labels = labels
+    return replace(bench, trainer=replace(bench.trainer, images=other))
+
+
+def test_a_picture_is_answered_by_a_classifier_that_does_not_know_its_label(photographs, tmp_path):
+    def work(bench):
+        labels = bench.trainer.images.labels
+        other = with_label(bench, 3, (int(labels[3]) + 1) % bench.task.classes)
+        return soft_targets(bench, 64), soft_targets(other, 64), len(labels), len(bench.val)
+
+    before, after, training, validation = at_start(photographs, tmp_path / "run", work)
+    assert before.shape == after.shape == (training + validation, 4)
+    same = (before - after).abs().amax(1) < 1e-4
+    assert same[3], "its own"
+    assert 0.1 * training < int(same[:training].sum()) < 0.3 * training, "those that are left out with it: a fifth"
+    assert not same[training:].any(), "validation pictures are answered by a classifier on all training pictures"
+
+
+def test_answers_are_those_of_the_published_network_with_a_classifier_on_the_other_pictures(photographs, tmp_path):
+    """Against scikit-learn on features that are read here: as close to it as two foldings of it are to each other."""
+
+    def work(bench):
+        network = published(bench)
+        network.head.classifier = nn.Identity()
+        pixels = bench.trainer.images.pixels
+        features = logits_of(network, pixels(np.arange(len(pixels)), 64), torch.device("cpu")).numpy()
+        return soft_targets(bench, 64)[: len(pixels)], features, bench.trainer.images.labels.numpy()
+
+    ours, features, labels = at_start(photographs, tmp_path / "run", work)
+    standard = (features - features.mean(0)) / (features.std(0) + 1e-6)
+    classifier = LogisticRegression(C=1 / (DECAY * 0.8 * len(labels)), max_iter=500)  # it sums losses, ours is a mean
+    fives = KFold(5, shuffle=True, random_state=0), KFold(5, shuffle=True, random_state=1)
+    theirs = [cross_val_predict(classifier, standard, labels, cv=cv, method="predict_proba") for cv in fives]
+    agree = np.corrcoef(theirs[0].ravel(), theirs[1].ravel())[0, 1]
+    assert np.corrcoef(ours.softmax(1).numpy().ravel(), theirs[0].ravel())[0, 1] > 0.97 * agree
+
+
+def test_the_loss_is_that_of_labels_and_of_soft_targets_for_the_same_pictures(photographs, tmp_path):
+    def work(bench):
+        learn_from_soft_targets(bench)
+        trainer, arch, number = bench.trainer, bench.space.largest, 5
+        found = trainer.adaptation_step(lambda _: arch, number)(0)
+        rows = trainer.batches.rows(number)
+        images, labels = trainer.batch(number, arch)
+        with torch.no_grad():
+            logits = trainer.supernet(images, arch)
+        of_labels = bench.task.loss(logits, labels)
+        wanted = load_tensors(bench.run.directory / FILE)[0]["logits"][rows].softmax(1)
+        of_soft = -(wanted * F.log_softmax(logits, 1)).sum(1).mean()
+        joined = with_validation(bench)
+        agree = torch.cat([bench.trainer.images.labels, torch.from_numpy(bench.val.labels)])
+        return found, of_labels, of_soft, joined.trainer, agree, trainer.soft_share
+
+    found, of_labels, of_soft, joined, labels, share = at_start(photographs, tmp_path / "run", work)
+    assert 0 < share < 1
+    assert joined.soft_share == share
+    assert found.item() == pytest.approx(((1 - share) * of_labels + share * of_soft).item(), rel=1e-5)
+    assert torch.equal(joined.images.labels, labels)
+    assert len(joined.soft) == len(labels), "validation pictures have their answers where they come in"
+
+
+@pytest.mark.parametrize(("right", "share"), [(0, 0.0), (4, 0.0), (5, 0.25), (6, 0.5), (8, 1.0)])
+def test_the_more_often_they_are_right_the_more_is_learnt_from_them(right, share):
+    labels = torch.arange(8) % 3
+    logits = F.one_hot(torch.where(torch.arange(8) < right, labels, (labels + 1) % 3), 3).float()
+    validation = torch.zeros(5, 3)
+    assert share_of(torch.cat([logits, validation]), labels) == share
+
+
+def test_they_are_made_once_and_again_where_the_file_is_damaged(photographs, tmp_path):
+    def work(bench):
+        path, made = bench.run.directory / FILE, []
+        for _ in range(3):
+            learn_from_soft_targets(bench)
+            made.append((path.stat().st_mtime_ns, bench.trainer.soft.clone()))
+            if len(made) == 2:
+                path.write_bytes(path.read_bytes()[:-7])
+        return made
+
+    (first_s, first), (second_s, second), (third_s, third) = at_start(photographs, tmp_path / "run", work)
+    assert first_s == second_s < third_s
+    assert torch.equal(first, second)
+    assert torch.equal(first, third)
+
+
+def test_the_largest_resolution_that_there_is_time_for_is_read(photographs, tmp_path):
+    def work(bench):
+        settings = bench.run.settings
+        found = {None: largest_affordable(bench)}
+        for budget_s in (30.0, 61.0, 3600.0):
+            run = bench.run.with_settings(replace(settings, budget_s=budget_s, iterations=None, epochs=None))
+            found[budget_s] = largest_affordable(replace(bench, run=run))
+        return found, bench.run.family.resolutions, bench.run.trained
+
+    found, resolutions, trained = at_start(photographs, tmp_path / "run", work)
+    assert found[None] == found[3600.0] == resolutions[-1]
+    assert found[30.0] == 0, "no time in so short a budget"
+    assert found[61.0] == 0 or found[61.0] >= trained[-1]
+
+
+@pytest.mark.parametrize("options", [{"supernet": "mini"}, {"balanced": True}])
+def test_there_are_none_without_a_published_network_or_with_balanced_classes(options, photographs, tmp_path):
+    def work(bench):
+        learn_from_soft_targets(bench)
+        return bench.trainer.soft, (bench.run.directory / FILE).exists()
+
+    assert at_start(photographs, tmp_path / "run", work, **options) == (None, False)
+
+
+def test_a_whole_transfer_learns_from_them(photographs, tmp_path):
+    told = []
+    run = naturalize.transfer(photographs, tmp_path / "run", **{**LITE, "listeners": [told.append]})
+    phases = [event["phase"] for event in told if event["event"] == "phase"]
+    assert phases.index("probe") < phases.index("soft") < phases.index("prepare")
+    assert phases.count("soft") == 1
+    assert len(load_tensors(run.directory / FILE)[0]["logits"]) == sum(
+        Run(run.directory).facts["data"]["splits"][split] for split in ("train", "val")
+    )
