@@ -117,10 +117,8 @@ class Work:
         self.seed, self.pictures = seed, pictures
         data = open_data(SHARED / f"{name}-train.parquet")
         rows = np.concatenate([data.splits["train"], data.splits["val"]])
-        self.data = data
         rows = rows[np.random.default_rng(seed).permutation(len(rows))]
         used = round((1 - HELD_OUT) * len(rows))
-        self.used = rows[:used]
         self.train, self.held_out = Pixels(data, rows[:used], SIDES), Pixels(data, rows[used:][:MOST_HELD_OUT], SIDES)
         self.images = TrainingImages(self.train, Augment(flip=True), seed)
         self.family = make_family("efficientnet-lite0", SIDES[-1], SIDES)
@@ -223,8 +221,7 @@ class Work:
         """Logits of soft targets for the pictures in use, `(n, classes)`."""
         source = published_supernet("efficientnet-lite0")
         body = without_classifier(source.extract(source.family.space.largest).eval())
-        pixels = Pixels(self.data, self.used, (SOFT_SIDE,))
-        features = logits_of(body, pixels(np.arange(len(pixels)), SOFT_SIDE), CPU).clone()
+        features = logits_of(body, self.train(np.arange(len(self.train)), SOFT_SIDE), CPU).clone()
         return answers_of_others(self.task, features, self.images.labels, self.seed)
 
     def errors(self, supernet: Supernet) -> Errors:

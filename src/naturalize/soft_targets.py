@@ -21,7 +21,7 @@ from naturalize.warm_start import logistic_regression, without_classifier
 from naturalize.workbench import Workbench
 
 FILE = "soft-targets.safetensors"  # in a run
-SHARE = 0.01  # of a budget, at most, for reading the pictures: short ones have better use for their time
+READING = 0.01  # share of a budget, at most, for reading the pictures: short ones have better use for their time
 FOLDS = 5  # of the training pictures, each answered by a classifier that is fitted to the others
 
 
@@ -66,7 +66,7 @@ def largest_affordable(bench: Workbench) -> int:
         return sides[-1]
     pictures = len(bench.trainer.images.pixels) + len(bench.val)
     pixel_s = seconds_of_a_pixel(bench, sides[0])
-    affordable = [side for side in sides if pixel_s * side**2 * pictures <= SHARE * budget_s]
+    affordable = [side for side in sides if pixel_s * side**2 * pictures <= READING * budget_s]
     return max(affordable, default=0)
 
 
