@@ -145,6 +145,25 @@ def test_the_largest_resolution_that_there_is_time_for_is_read(photographs, tmp_
     assert found[61.0] == 0 or found[61.0] >= trained[-1]
 
 
+def test_a_run_that_goes_on_with_a_larger_budget_reads_what_that_affords(photographs, tmp_path):
+    def work(bench):
+        found = []
+        for budget_s, share_of_budget in ((60.0, 0.0), (3600.0, 1.0), (120.0, 0.0)):
+            settings = replace(bench.run.settings, budget_s=budget_s, iterations=None, epochs=None)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(naturalize.soft_targets, "READING", share_of_budget)
+                learn_from_soft_targets(replace(bench, run=bench.run.with_settings(settings)))
+            found.append(bench.trainer.soft)
+        return found, bench.run.directory
+
+    (short, long, shorter), directory = at_start(photographs, tmp_path / "run", work)
+    assert short is None
+    assert torch.equal(shorter, long), "what was read stays"
+    tensors, facts = load_tensors(directory / FILE)
+    assert torch.equal(tensors["logits"], long)
+    assert int(facts["resolution"]) == 224
+
+
 @pytest.mark.parametrize("options", [{"supernet": "mini"}, {"balanced": True}])
 def test_there_are_none_without_a_published_network_or_with_balanced_classes(options, photographs, tmp_path):
     def work(bench):

@@ -15,7 +15,7 @@ from torch import nn
 
 import naturalize
 import runs
-from naturalize import nat, schedule, whole
+from naturalize import nat, probing, schedule, whole
 from naturalize.data import open_data
 from naturalize.probing import probes_of
 from naturalize.run import Run
@@ -196,7 +196,7 @@ def test_the_largest_that_there_is_time_for_are_read(left_s):
         for chosen in combinations(sides, n)
         if sum(pixel_s * side**2 for side in chosen) <= left_s
     ]
-    assert whole.affordable(sides, pixel_s, left_s) == max(fitting)
+    assert probing.affordable(sides, pixel_s, left_s) == max(fitting)
 
 
 @pytest.mark.parametrize("point", ["soft:1", "tune:1", "larger:1", "prepare:1"])

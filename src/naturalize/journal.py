@@ -12,7 +12,7 @@ from typing import Any, Protocol
 DONE = "done"  # `{"budget_s", "iterations"}`: as asked for when the run was last done
 PROBED = "probed"  # True: the published network's front was written
 LARGER = "larger resolutions"  # `{"sides", "test_s"}`: where the whole network is read by itself, seconds of their test
-SOFT = "soft targets"  # resolution at which the published network reads pictures for them; 0 for none
+PIXEL = "published pixel"  # seconds that the published network takes for one pixel of a picture
 PREPARED = "prepared"  # bool: whether the weights that the run began with make good subnets already
 PREPARATION = "prepare"  # seconds of the preparation
 TUNING = "tune"  # `{"seconds", "until"}` of the whole network's training by itself
@@ -35,6 +35,11 @@ class Journal(Protocol):
 def plan(budget_s: float) -> str:
     """The division of a budget, as `Plan.record` gives it."""
     return f"plan {budget_s:g}"
+
+
+def soft(budget_s: float | None) -> str:
+    """Resolution at which the published network reads pictures for soft targets; 0 where there is no time for that."""
+    return f"soft targets {budget_s}"
 
 
 def images(version: int) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
-from naturalize import rng
+from naturalize import journal, rng
 from naturalize.errors import UserError
 from naturalize.space import Architecture
 from naturalize.starting import source_supernet
@@ -160,12 +160,33 @@ def by_lateness(pictures: int, used_s: float, until: float) -> int:
     return round(pictures / max(1.0, used_s / until))
 
 
-def seconds_of_a_pixel(bench: Workbench, side: int) -> float:
-    """Seconds that the published network takes for one pixel of a picture of `side` px."""
-    network, rows = without_classifier(published(bench)), fitted_rows(bench, TIMED)
-    pixels, start = bench.trainer.images.pixels(rows, side), bench.watch.used_s
-    logits_of(network, pixels, bench.device, bench.progress)
-    return (bench.watch.used_s - start) / len(rows) / side**2
+def seconds_of_a_pixel(bench: Workbench) -> float:
+    """Seconds that the published network takes for one pixel of a picture, timed once in a run."""
+
+    def timed() -> float:
+        side, rows = bench.run.trained[-1], fitted_rows(bench, TIMED)
+        network, pixels = without_classifier(published(bench)), bench.trainer.images.pixels(rows, side)
+        start = bench.watch.used_s
+        logits_of(network, pixels, bench.device, bench.progress)
+        return (bench.watch.used_s - start) / len(rows) / side**2
+
+    return float(bench.archive.decide(journal.PIXEL, timed))
+
+
+def affordable(sides: Sequence[int], pixel_s: float, left_s: float) -> list[int]:
+    """The resolutions to read, the largest that fits first.
+
+    Args:
+        sides: of which they are chosen, in pixels.
+        pixel_s: seconds that one takes for each pixel of a picture.
+        left_s: seconds for all.
+    """
+    found = []
+    for side in sorted(sides, reverse=True):
+        if pixel_s * side**2 <= left_s:
+            found.append(side)
+            left_s -= pixel_s * side**2
+    return found
 
 
 def features_at(

@@ -8,19 +8,21 @@ to pictures that were learnt by heart hardly more). Subnets learn from these ans
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
 from naturalize import journal, rng
-from naturalize.probing import features_at, published, seconds_of_a_pixel
+from naturalize.probing import affordable, features_at, published, seconds_of_a_pixel
 from naturalize.tasks import Classification
 from naturalize.tensor_files import load_tensors, save_tensors
 from naturalize.warm_start import logistic_regression, without_classifier
 from naturalize.workbench import Workbench
 
-FILE = "soft-targets.safetensors"  # in a run
+FILE, RESOLUTION = "soft-targets.safetensors", "resolution"  # in a run; what it says of itself, in pixels
 READING = 0.01  # share of a budget, at most, for reading the pictures: short ones have better use for their time
 FOLDS = 5  # of the training pictures, each answered by a classifier that is fitted to the others
 
@@ -28,23 +30,34 @@ FOLDS = 5  # of the training pictures, each answered by a classifier that is fit
 def learn_from_soft_targets(bench: Workbench) -> None:
     """Let the supernet learn from soft targets besides labels, where its run starts from one published network.
 
-    The run gets `soft-targets.safetensors`, once. Nothing happens where the budget has no time to read all pictures,
-    where a class has fewer than `FOLDS` of them in the mean, or where classes are balanced.
+    The run gets `soft-targets.safetensors`, once, and again where a larger budget affords a larger resolution. Nothing
+    happens where the budget has no time to read all pictures, where a class has fewer than `FOLDS` of them in the mean,
+    or where classes are balanced.
     """
     few = len(bench.trainer.images.labels) < FOLDS * bench.task.classes
     if few or not bench.reads_published or bench.run.settings.balanced:
         return
-    side = int(bench.archive.decide(journal.SOFT, lambda: largest_affordable(bench)))
-    if not side:
-        return
+    budget_s = bench.run.settings.budget_s
+    side = int(bench.archive.decide(journal.soft(budget_s), lambda: largest_affordable(bench)))
     path = bench.run.directory / FILE
-    try:
-        logits = load_tensors(path)[0]["logits"]
-    except (OSError, SafetensorError, ValueError, KeyError):  # not there yet, or damaged: it can be had again
+    logits, read_at = kept(path)
+    if side > read_at:
         logits = soft_targets(bench, side)
-        save_tensors(path, {"logits": logits})
-    bench.trainer.soft = logits.to(bench.device)
-    bench.trainer.soft_share = share_of(logits, bench.trainer.images.labels)
+        save_tensors(path, {"logits": logits}, {RESOLUTION: str(side)})
+    elif not read_at:
+        return
+    share = share_of(logits, bench.trainer.images.labels)
+    if share:
+        bench.trainer.soft, bench.trainer.soft_share = logits.to(bench.device), share
+
+
+def kept(path: Path) -> tuple[Tensor, int]:
+    """Logits of a file of soft targets, and the resolution that was read; none, 0 where it is not there or damaged."""
+    try:
+        tensors, facts = load_tensors(path)
+        return tensors["logits"], int(facts[RESOLUTION])
+    except (OSError, SafetensorError, ValueError, KeyError):  # they can be had again
+        return torch.empty(0, 0), 0
 
 
 def share_of(logits: Tensor, labels: Tensor) -> float:
@@ -65,9 +78,7 @@ def largest_affordable(bench: Workbench) -> int:
     if budget_s is None:
         return sides[-1]
     pictures = len(bench.trainer.images.pixels) + len(bench.val)
-    pixel_s = seconds_of_a_pixel(bench, sides[0])
-    affordable = [side for side in sides if pixel_s * side**2 * pictures <= READING * budget_s]
-    return max(affordable, default=0)
+    return max(affordable(sides, seconds_of_a_pixel(bench) * pictures, READING * budget_s), default=0)
 
 
 def soft_targets(bench: Workbench, side: int) -> Tensor:

@@ -19,6 +19,7 @@ from naturalize.errors import UserError
 from naturalize.probing import (
     PICTURES,
     Probes,
+    affordable,
     features_at,
     fitted_rows,
     probes_of,
@@ -64,29 +65,13 @@ def choose_larger(bench: Workbench) -> None:
     def decided() -> dict[str, object]:
         chosen, pixel_s = sides[::-1], 0.0
         if budget_s is not None and sides:
-            pixel_s = seconds_of_a_pixel(bench, sides[0])
+            pixel_s = seconds_of_a_pixel(bench)
             chosen = affordable(sides, pixel_s * read, LARGER * (budget_s - 2 * bench.watch.used_s))
         if max(chosen, default=0) <= trained:
             chosen = []
         return {"sides": chosen, "test_s": pixel_s * tests * sum(side**2 for side in chosen)}
 
     bench.archive.decide(journal.LARGER, decided)
-
-
-def affordable(sides: Sequence[int], pixel_s: float, left_s: float) -> list[int]:
-    """The resolutions to read, the largest that fits first.
-
-    Args:
-        sides: of which they are chosen, in pixels.
-        pixel_s: seconds that one takes for each pixel of a picture.
-        left_s: seconds for all.
-    """
-    found = []
-    for side in sorted(sides, reverse=True):
-        if pixel_s * side**2 <= left_s:
-            found.append(side)
-            left_s -= pixel_s * side**2
-    return found
 
 
 def tune(bench: Workbench, extent: Extent) -> None:
