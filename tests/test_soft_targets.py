@@ -16,12 +16,22 @@ from naturalize import nat
 from naturalize.last_adaptation import with_validation
 from naturalize.probing import published
 from naturalize.run import Run
-from naturalize.soft_targets import FILE, largest_affordable, learn_from_soft_targets, share_of, soft_targets
+from naturalize.soft_targets import (
+    FILE,
+    answers_of_others,
+    beside_labels,
+    largest_affordable,
+    learn_from_soft_targets,
+    shares_of,
+    soft_targets,
+)
+from naturalize.tasks import Classification
 from naturalize.tensor_files import load_tensors
 from naturalize.training.evaluate import logits_of
 from naturalize.warm_start import DECAY
 
 LITE = {"supernet": "efficientnet-lite0", "iterations": 1, "epochs": 1, "listeners": ()}
+LONG = {"epochs": 400}  # so many that all pictures are read at 224 px
 
 
 @pytest.fixture(scope="module")
@@ -85,33 +95,65 @@ def test_answers_are_those_of_the_published_network_with_a_classifier_on_the_oth
 def test_the_loss_is_that_of_labels_and_of_soft_targets_for_the_same_pictures(photographs, tmp_path):
     def work(bench):
         learn_from_soft_targets(bench)
-        trainer, arch, number = bench.trainer, bench.space.largest, 5
+        trainer, arch, number, task = bench.trainer, bench.space.largest, 5, bench.task
         found = trainer.adaptation_step(lambda _: arch, number)(0)
         rows = trainer.batches.rows(number)
         images, labels = trainer.batch(number, arch)
         with torch.no_grad():
             logits = trainer.supernet(images, arch)
-        of_labels = bench.task.loss(logits, labels)
-        wanted = load_tensors(bench.run.directory / FILE)[0]["logits"][rows].softmax(1)
-        of_soft = -(wanted * F.log_softmax(logits, 1)).sum(1).mean()
+        of_labels = torch.stack([task.loss(logits[i : i + 1], labels[i : i + 1]) for i in range(len(labels))])
+        read = load_tensors(bench.run.directory / FILE)[0]["logits"]
+        of_soft = -(read[rows].softmax(1) * F.log_softmax(logits, 1)).sum(1)
+        right = (read[: len(trainer.images.labels)].argmax(1) == trainer.images.labels).numpy()
+        by_class = [right[trainer.images.labels.numpy() == name].mean() for name in range(task.classes)]
+        share = torch.tensor([max(0.0, 2 * by_class[label] - 1) for label in labels])
         joined = with_validation(bench)
-        agree = torch.cat([bench.trainer.images.labels, torch.from_numpy(bench.val.labels)])
-        return found, of_labels, of_soft, joined.trainer, agree, trainer.soft_share
+        agree = torch.cat([trainer.images.labels, torch.from_numpy(bench.val.labels)])
+        return found, of_labels, of_soft, share, joined.trainer, agree
 
-    found, of_labels, of_soft, joined, labels, share = at_start(photographs, tmp_path / "run", work)
-    assert 0 < share < 1
-    assert joined.soft_share == share
-    assert found.item() == pytest.approx(((1 - share) * of_labels + share * of_soft).item(), rel=1e-5)
+    found, of_labels, of_soft, share, joined, labels = at_start(photographs, tmp_path / "run", work, **LONG)
+    assert share.max() > 0
+    assert len(share.unique()) > 1, "classes differ"
+    assert found.item() == pytest.approx(((1 - share) * of_labels + share * of_soft).mean().item(), rel=1e-5)
     assert torch.equal(joined.images.labels, labels)
     assert len(joined.soft) == len(labels), "validation pictures have their answers where they come in"
 
 
 @pytest.mark.parametrize(("right", "share"), [(0, 0.0), (4, 0.0), (5, 0.25), (6, 0.5), (8, 1.0)])
-def test_the_more_often_they_are_right_the_more_is_learnt_from_them(right, share):
-    labels = torch.arange(8) % 3
-    logits = F.one_hot(torch.where(torch.arange(8) < right, labels, (labels + 1) % 3), 3).float()
-    validation = torch.zeros(5, 3)
-    assert share_of(torch.cat([logits, validation]), labels) == share
+def test_the_more_often_they_are_right_for_a_class_the_more_is_learnt_from_them(right, share):
+    """The class at hand is number 1; class 0 is always right, class 3 has no pictures."""
+    labels = torch.tensor([1] * 8 + [0] * 100 + [2])
+    answers = torch.where((labels != 1) | (torch.arange(109) < right), labels, 0)
+    answers[-1] = 0
+    validation = torch.zeros(5, 4)
+    logits = torch.cat([F.one_hot(answers, 4).float(), validation])
+    assert shares_of(logits, labels, 4).tolist() == [1.0, share, 0.0, 0.0]
+
+
+def test_a_rare_class_that_is_taken_for_a_frequent_one_is_learnt_from_labels():
+    """95 of 100 pictures are of one class and nothing tells the others: a constant answer is right 95 times."""
+    labels = torch.tensor([0] * 380 + [1] * 20)
+    features = torch.randn(400, 8, generator=torch.Generator().manual_seed(0))
+    logits = torch.empty(400, 2)
+    for rows, answers in answers_of_others(Classification(2), features, labels, [str(n) for n in range(400)], 0):
+        logits[rows] = answers
+    targets = beside_labels(Classification(2), logits, labels, shares_of(logits, labels, 2)).softmax(1)
+    assert torch.allclose(targets[-20:, 1], torch.tensor(0.95))
+
+
+def test_copies_of_a_picture_are_in_one_fold():
+    """Labels by chance, four copies of each picture: only what is learnt from copies is right."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(2, (60,), generator=generator).repeat(4)
+    features = torch.randn(60, 64, generator=generator).repeat(4, 1)
+    task = Classification(2)
+
+    def right(contents):
+        fits = answers_of_others(task, features, labels, contents, 0)
+        return np.mean(np.concatenate([answers.argmax(1) == labels[rows] for rows, answers in fits]))
+
+    assert right([str(n) for n in range(240)]) > 0.95
+    assert right([str(n % 60) for n in range(240)]) < 0.7
 
 
 def test_they_are_made_once_and_again_where_the_file_is_damaged(photographs, tmp_path):
@@ -124,7 +166,7 @@ def test_they_are_made_once_and_again_where_the_file_is_damaged(photographs, tmp
                 path.write_bytes(path.read_bytes()[:-7])
         return made
 
-    (first_s, first), (second_s, second), (third_s, third) = at_start(photographs, tmp_path / "run", work)
+    (first_s, first), (second_s, second), (third_s, third) = at_start(photographs, tmp_path / "run", work, **LONG)
     assert first_s == second_s < third_s
     assert torch.equal(first, second)
     assert torch.equal(first, third)
@@ -133,14 +175,19 @@ def test_they_are_made_once_and_again_where_the_file_is_damaged(photographs, tmp
 def test_the_largest_resolution_that_there_is_time_for_is_read(photographs, tmp_path):
     def work(bench):
         settings = bench.run.settings
-        found = {None: largest_affordable(bench)}
+        found = {}
         for budget_s in (30.0, 61.0, 3600.0):
             run = bench.run.with_settings(replace(settings, budget_s=budget_s, iterations=None, epochs=None))
             found[budget_s] = largest_affordable(replace(bench, run=run))
+        for epochs in (1, 150, 30 * 30):
+            run = bench.run.with_settings(replace(settings, iterations=1, epochs=epochs))
+            found[epochs] = largest_affordable(replace(bench, run=run))
         return found, bench.run.family.resolutions, bench.run.trained
 
     found, resolutions, trained = at_start(photographs, tmp_path / "run", work)
-    assert found[None] == found[3600.0] == resolutions[-1]
+    assert found[900] == found[3600.0] == resolutions[-1]
+    assert found[1] == 0, "an epoch takes hardly longer"
+    assert found[150] == max(side for side in resolutions if side**2 <= 0.01 * 150 * 3.2 * trained[-1] ** 2)
     assert found[30.0] == 0, "no time in so short a budget"
     assert found[61.0] == 0 or found[61.0] >= trained[-1]
 
@@ -148,10 +195,10 @@ def test_the_largest_resolution_that_there_is_time_for_is_read(photographs, tmp_
 def test_a_run_that_goes_on_with_a_larger_budget_reads_what_that_affords(photographs, tmp_path):
     def work(bench):
         found = []
-        for budget_s, share_of_budget in ((60.0, 0.0), (3600.0, 1.0), (120.0, 0.0)):
+        for budget_s, share_of_time in ((60.0, 0.0), (3600.0, 1.0), (120.0, 0.0)):
             settings = replace(bench.run.settings, budget_s=budget_s, iterations=None, epochs=None)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(naturalize.soft_targets, "READING", share_of_budget)
+                patch.setattr(naturalize.soft_targets, "READING", share_of_time)
                 learn_from_soft_targets(replace(bench, run=bench.run.with_settings(settings)))
             found.append(bench.trainer.soft)
         return found, bench.run.directory
@@ -160,7 +207,7 @@ def test_a_run_that_goes_on_with_a_larger_budget_reads_what_that_affords(photogr
     assert short is None
     assert torch.equal(shorter, long), "what was read stays"
     tensors, facts = load_tensors(directory / FILE)
-    assert torch.equal(tensors["logits"], long)
+    assert tensors["logits"].shape == long.shape
     assert int(facts["resolution"]) == 224
 
 
@@ -170,14 +217,15 @@ def test_there_are_none_without_a_published_network_or_with_balanced_classes(opt
         learn_from_soft_targets(bench)
         return bench.trainer.soft, (bench.run.directory / FILE).exists()
 
-    assert at_start(photographs, tmp_path / "run", work, **options) == (None, False)
+    assert at_start(photographs, tmp_path / "run", work, **{**LONG, **options}) == (None, False)
 
 
-def test_a_whole_transfer_learns_from_them(photographs, tmp_path):
+def test_a_whole_transfer_learns_from_them(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(naturalize.soft_targets, "READING", 100.0)
     told = []
     run = naturalize.transfer(photographs, tmp_path / "run", **{**LITE, "listeners": [told.append]})
     phases = [event["phase"] for event in told if event["event"] == "phase"]
-    assert phases.index("probe") < phases.index("soft") < phases.index("prepare")
+    assert phases.index("probe") < phases.index("soft") < phases.index("folds") < phases.index("prepare")
     assert phases.count("soft") == 1
     assert len(load_tensors(run.directory / FILE)[0]["logits"]) == sum(
         Run(run.directory).facts["data"]["splits"][split] for split in ("train", "val")

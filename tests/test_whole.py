@@ -199,13 +199,13 @@ def test_the_largest_that_there_is_time_for_are_read(left_s):
     assert probing.affordable(sides, pixel_s, left_s) == max(fitting)
 
 
-@pytest.mark.parametrize("point", ["soft:1", "tune:1", "larger:1", "prepare:1"])
-def test_killed_on_the_way_a_run_ends_as_an_unbroken_one(point, photographs, tmp_path):
+@pytest.mark.parametrize(("point", "epochs"), [("soft:1", 32), ("tune:1", 2), ("larger:1", 2), ("prepare:1", 2)])
+def test_killed_on_the_way_a_run_ends_as_an_unbroken_one(point, epochs, photographs, tmp_path):
     names = photographs[1]
     for row, picture in enumerate(photographs[0]):
         (tmp_path / "data" / str(names[row])).mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(tmp_path / "data" / str(names[row]) / f"{row:03d}.png")
-    asked = ["--supernet", "efficientnet-lite0", "--iterations", "1", "--epochs", "2", "--seed", "1"]
+    asked = ["--supernet", "efficientnet-lite0", "--iterations", "1", "--epochs", str(epochs), "--seed", "1"]
     command("transfer", tmp_path / "data", *asked, "--out", tmp_path / "unbroken")
     run = tmp_path / "run"
     killed = f"{point}:SIGKILL"

@@ -31,6 +31,7 @@ from naturalize.testing import (
     in_turn,
     measure_test,
     names_taken,
+    one_version,
     write_front,
     write_network,
 )
@@ -105,7 +106,7 @@ def deliver(
         measure_test(bench, front, until, own=own)
     untested = selected - len(front["networks"])
     carried = carry_finetuned(bench, front)
-    front |= {"state": "finished", "last_adaptation": until is not None}
+    front |= {"state": "finished", "last_adaptation": not one_version(front)}
     found = verdict(front, untested, carried, bench.run.settings.balanced)
     front["notes"] = [*(note.message for note in bench.dataset.notes), *found]
     write_front(bench, front)
@@ -139,8 +140,13 @@ def write_probed_front(bench: Workbench) -> None:
 
 
 def write_untrained_front(bench: Workbench) -> list[Entry]:
-    """Write the front of what there is before the supernet is trained, and return its networks; none, no front."""
-    return write_networks(bench, untrained_front(bench))["networks"] if probed_measurements(bench) else []
+    """Write the front of what there is before the supernet is trained, and return its networks; none, no front.
+
+    As with `write_stopped_front`, a finished result stays.
+    """
+    if not probed_measurements(bench) or finished_under(bench.run.directory) is not None:
+        return []
+    return write_networks(bench, untrained_front(bench))["networks"]
 
 
 def untrained_front(bench: Workbench) -> Front:

@@ -23,7 +23,7 @@ from naturalize.files import check_content, checksum_of, write_json
 from naturalize.last_adaptation import with_validation
 from naturalize.preparing import RATE_OF_KEPT
 from naturalize.run.checkpoints import Checkpoints
-from naturalize.run.front import PUBLISHED, TRANSFER, networks_of, read_front, val_version
+from naturalize.run.front import PUBLISHED, TRANSFER, WHOLE, networks_of, read_front, val_version
 from naturalize.selection import Entry, Front, still_on_front
 from naturalize.session import Session
 from naturalize.space import Architecture
@@ -142,7 +142,7 @@ def finetune(bench: Workbench, job: Job) -> None:
         if text in job.done:
             continue
         entry = next(entry for entry in front["networks"] if entry["architecture"] == text)
-        arch, judged = bench.supernet.family.space.parse(text), one_version(front) or entry["origin"] == PUBLISHED
+        arch, judged = bench.supernet.family.space.parse(text), is_judged(bench, front, entry)
         (measured,) = (network for network in networks_of(front) if network.architecture == text)
         subnet = bench.run.load(measured).subnet
         subnet = trained_in(job, number, bench if judged else learning, subnet, arch)
@@ -153,6 +153,16 @@ def finetune(bench: Workbench, job: Job) -> None:
         front["networks"] = still_on_front(bench, front)
         write_front(bench, front)
     job.forget()
+
+
+def is_judged(bench: Workbench, front: Front, entry: Entry) -> bool:
+    """Whether validation can judge a network: it has not learnt from these pictures.
+
+    Under a budget the last adaptation has, as have the classifiers of the whole network that was trained by itself.
+    """
+    if entry["origin"] == WHOLE:
+        return bench.run.settings.budget_s is None
+    return one_version(front) or entry["origin"] == PUBLISHED
 
 
 def takes_place(bench: Workbench, entry: Entry, subnet: Subnet, arch: Architecture, judged: bool) -> bool:
@@ -166,7 +176,10 @@ def takes_place(bench: Workbench, entry: Entry, subnet: Subnet, arch: Architectu
     if won and judged:
         entry |= {"val_error": plain, "val_error_views": views, "val_images": len(bench.error.images)}
     if won:
-        entry |= {"origin": TRANSFER, "before_finetuning": entry.get("before_finetuning") or before}
+        entry |= {
+            "origin": TRANSFER if judged else entry["origin"],
+            "before_finetuning": entry.get("before_finetuning") or before,
+        }
     return won
 
 

@@ -54,8 +54,8 @@ class Session:
     def load(self, name: str) -> None:
         """Take up a checkpoint: weights, momentum, place in its training.
 
-        Files know no memory format, and a fused optimiser pairs elements as they lie in memory: each tensor of its
-        state gets the format of its parameter.
+        Files know neither device nor memory format, and a fused optimiser pairs elements as they lie in memory: each
+        tensor of its state gets both of its parameter, which counts of steps need on a GPU too.
         """
         weights, moments, self.state = self.checkpoints.load(name)
         self.bench.supernet.load_state_dict(weights)
@@ -64,7 +64,7 @@ class Session:
             of, _, kind = key.partition(":")
             state = self.bench.trainer.optimizer.state[parameters[of]]
             like = parameters[of].detach()
-            state[kind or MOMENTUM] = tensor if kind == "step" else torch.empty_like(like).copy_(tensor)
+            state[kind or MOMENTUM] = tensor.to(like.device) if kind == "step" else torch.empty_like(like).copy_(tensor)
 
     def train(
         self, phase: str, version: int, steps: Callable[[int], Step], extent: Extent, rate: Callable[[float], float]

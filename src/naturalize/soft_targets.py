@@ -8,6 +8,7 @@ to pictures that were learnt by heart hardly more). Subnets learn from these ans
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from naturalize import journal, rng
+from naturalize.beginning import TRAINING
 from naturalize.probing import affordable, features_at, published, seconds_of_a_pixel
 from naturalize.tasks import Classification
 from naturalize.tensor_files import load_tensors, save_tensors
@@ -23,7 +25,7 @@ from naturalize.warm_start import logistic_regression, without_classifier
 from naturalize.workbench import Workbench
 
 FILE, RESOLUTION = "soft-targets.safetensors", "resolution"  # in a run; what it says of itself, in pixels
-READING = 0.01  # share of a budget, at most, for reading the pictures: short ones have better use for their time
+READING = 0.01  # share of the time left, or of training, for reading pictures: short runs have better use for theirs
 FOLDS = 5  # of the training pictures, each answered by a classifier that is fitted to the others
 
 
@@ -31,11 +33,11 @@ def learn_from_soft_targets(bench: Workbench) -> None:
     """Let the supernet learn from soft targets besides labels, where its run starts from one published network.
 
     The run gets `soft-targets.safetensors`, once, and again where a larger budget affords a larger resolution. Nothing
-    happens where the budget has no time to read all pictures, where a class has fewer than `FOLDS` of them in the mean,
-    or where classes are balanced.
+    happens where there is no time to read all pictures, where a class has fewer than `FOLDS` of them in the mean, or
+    where classes are balanced.
     """
-    few = len(bench.trainer.images.labels) < FOLDS * bench.task.classes
-    if few or not bench.reads_published or bench.run.settings.balanced:
+    labels = bench.trainer.images.labels
+    if len(labels) < FOLDS * bench.task.classes or not bench.reads_published or bench.run.settings.balanced:
         return
     budget_s = bench.run.settings.budget_s
     side = int(bench.archive.decide(journal.soft(budget_s), lambda: largest_affordable(bench)))
@@ -46,9 +48,9 @@ def learn_from_soft_targets(bench: Workbench) -> None:
         save_tensors(path, {"logits": logits}, {RESOLUTION: str(side)})
     elif not read_at:
         return
-    share = share_of(logits, bench.trainer.images.labels)
-    if share:
-        bench.trainer.soft, bench.trainer.soft_share = logits.to(bench.device), share
+    shares = shares_of(logits, labels, bench.task.classes)
+    every = torch.cat([labels, torch.from_numpy(np.asarray(bench.val.labels))])
+    bench.trainer.soft = beside_labels(bench.task, logits, every, shares).to(bench.device)
 
 
 def kept(path: Path) -> tuple[Tensor, int]:
@@ -60,25 +62,43 @@ def kept(path: Path) -> tuple[Tensor, int]:
         return torch.empty(0, 0), 0
 
 
-def share_of(logits: Tensor, labels: Tensor) -> float:
-    """Share of soft targets in the loss: none where half of them or fewer are right, all where all are.
+def shares_of(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Share of soft targets in the loss for pictures of each class, `(classes,)`.
+
+    None where half of a class's soft targets or fewer are right, all where all are: a rare class, which the published
+    network takes for a frequent one, is learnt from its labels.
 
     Args:
         logits: `(n, classes)`, those of the training pictures first.
         labels: of the training pictures, `(m,)`.
+        classes: number of classes.
     """
-    right = float((logits[: len(labels)].argmax(1) == labels).float().mean())
-    return max(0.0, 2 * right - 1)
+    right = (logits[: len(labels)].argmax(1) == labels).float()
+    pictures = torch.bincount(labels, minlength=classes).clamp(min=1)
+    return (2 * torch.bincount(labels, right, minlength=classes) / pictures - 1).clamp(min=0)
+
+
+def beside_labels(task: Classification, logits: Tensor, labels: Tensor, shares: Tensor) -> Tensor:
+    """Logits `(n, classes)` of targets that are soft ones in part, and smoothed labels for the rest.
+
+    Args:
+        task: whose labels are smoothed.
+        logits, labels: soft targets `(n, classes)` and labels `(n,)`.
+        shares: of soft targets for each class, `(classes,)`.
+    """
+    share = shares[labels, None]
+    return ((1 - share) * task.smoothed(labels) + share * logits.softmax(1)).log()
 
 
 def largest_affordable(bench: Workbench) -> int:
     """The largest resolution, no smaller than those that are trained, that all pictures can be read at; 0 for none."""
-    budget_s = bench.run.settings.budget_s
-    sides = [side for side in bench.run.family.resolutions if side >= bench.run.trained[-1]]
-    if budget_s is None:
-        return sides[-1]
-    pictures = len(bench.trainer.images.pixels) + len(bench.val)
-    return max(affordable(sides, seconds_of_a_pixel(bench) * pictures, READING * budget_s), default=0)
+    settings, trained = bench.run.settings, bench.run.trained[-1]
+    sides = [side for side in bench.run.family.resolutions if side >= trained]
+    if settings.budget_s is not None:
+        pictures, left_s = len(bench.trainer.images.labels) + len(bench.val), settings.budget_s - bench.watch.used_s
+        return max(affordable(sides, seconds_of_a_pixel(bench) * pictures, READING * left_s), default=0)
+    epochs = (settings.iterations or 1) * (settings.epochs or 1)
+    return max(affordable(sides, 1.0, READING * epochs * TRAINING * trained**2), default=0)
 
 
 def soft_targets(bench: Workbench, side: int) -> Tensor:
@@ -92,22 +112,30 @@ def soft_targets(bench: Workbench, side: int) -> Tensor:
     with bench.watch.phase("soft", resolution=side):
         of_train = features_at(bench, network, images.pixels, np.arange(len(images.pixels)), side, "soft")
         of_val = features_at(bench, network, val, np.arange(len(val)), side, "soft")
-        answers = answers_of_others(bench.task, of_train, images.labels, bench.seed)
+    with bench.watch.phase("folds"):
+        contents = [bench.dataset.entries[row].content for row in bench.dataset.splits["train"]]
+        fits = answers_of_others(bench.task, of_train, images.labels, contents, bench.seed)
+        answers = torch.empty(len(of_train), bench.task.classes)
+        for number, (rows, logits) in enumerate(fits):
+            answers[rows] = logits
+            bench.watch.progress("folds", number + 1, FOLDS + 1)
         weight, bias = logistic_regression(bench.task, of_train, images.labels)
         return torch.cat([answers, of_val @ weight.T + bias])
 
 
-def answers_of_others(task: Classification, features: Tensor, labels: Tensor, seed: int) -> Tensor:
-    """Logits `(n, classes)` of linear classifiers: each picture's is fitted to those of other folds.
+def answers_of_others(
+    task: Classification, features: Tensor, labels: Tensor, contents: Sequence[str], seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each fold, which pictures are in it, `(n,)` bool, and their logits by a classifier on all other pictures.
 
     Args:
         task: whose loss is minimised.
         features, labels: `(n, d)` and `(n,)`.
+        contents: of the n pictures; equal ones are in one fold, so that no copy tells a picture's label.
         seed: of the folds.
     """
-    folds = rng.generator(seed, "folds").permutation(len(features)) % FOLDS
-    answers = torch.empty(len(features), task.classes)
-    for held_out in (torch.from_numpy(folds == number) for number in range(FOLDS)):
+    distinct, number = np.unique(contents, return_inverse=True)
+    folds = (rng.generator(seed, "folds").permutation(len(distinct)) % FOLDS)[number]
+    for held_out in (torch.from_numpy(folds == fold) for fold in range(FOLDS)):
         weight, bias = logistic_regression(task, features[~held_out], labels[~held_out])
-        answers[held_out] = features[held_out] @ weight.T + bias
-    return answers
+        yield held_out, features[held_out] @ weight.T + bias

@@ -23,7 +23,8 @@ LEAST_SHARE = 0.005  # of a phase that is done, before its remaining time is sho
 PHASES = {
     "scan": "reading pictures",
     "pixels": "resizing pictures",
-    "soft": "reading soft targets",
+    "soft": "reading pictures for soft targets",
+    "folds": "fitting classifiers for soft targets",
     "tune": "fine-tuning the whole network",
     "larger": "reading it at larger resolutions",
     "prepare": "preparing the supernet",

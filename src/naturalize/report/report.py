@@ -40,7 +40,8 @@ PAGE_BYTES = 7_900_000
 PHASES = {
     "scan": "reading the data",
     "probe": "reading the published network",
-    "soft": "reading soft targets",
+    "soft": "reading pictures for soft targets",
+    "folds": "fitting classifiers for soft targets",
     "tune": "fine-tuning the whole network",
     "larger": "reading it at larger resolutions",
     "prepare": "preparing the supernet",

@@ -103,6 +103,11 @@ class Classification:
         weights = logits.new_tensor(self.class_weights)[labels]
         return (weights * losses).sum() / weights.sum()
 
+    def smoothed(self, labels: Tensor) -> Tensor:
+        """Probabilities `(n, classes)` that `loss` has for targets, without class weights."""
+        hard = F.one_hot(labels, self.classes).float()
+        return (1 - self.label_smoothing) * hard + self.label_smoothing / self.classes
+
     def distillation_loss(self, logits: Tensor, teacher: Tensor) -> Tensor:
         """Cross-entropy with the teacher's probabilities as targets: the mean over the batch."""
         return F.cross_entropy(logits, teacher.detach().softmax(1))

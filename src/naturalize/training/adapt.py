@@ -100,8 +100,7 @@ class Trainer:
         teacher: function from normalised images to another network's logits, to learn from besides the labels.
         labelled: whether the images have labels; otherwise the teacher's logits stand for them.
         keeps_statistics: whether batch norms train in evaluation mode, with the statistics that they have.
-        soft: logits `(n, classes)` for the rows of images, from which adaptation learns besides the labels.
-        soft_share: of these in the loss, 0 to 1; labels have the rest.
+        soft: logits `(n, classes)` of targets in place of labels for the rows of images, which adaptation learns from.
     """
 
     fabric: Fabric
@@ -114,7 +113,6 @@ class Trainer:
     labelled: bool = True
     keeps_statistics: bool = False
     soft: Tensor | None = None
-    soft_share: float = 0.0
 
     def run(
         self,
@@ -171,10 +169,10 @@ class Trainer:
             arch = draw(first + number)
             images, labels = self.batch(first + number, arch)
             logits = self.supernet(images, arch)
-            loss = self.loss(logits, labels, self.targets(images))
-            if self.soft is not None:
-                of_soft = self.task.distillation_loss(logits, self.soft[self.batches.rows(first + number)])
-                loss = (1 - self.soft_share) * loss + self.soft_share * of_soft
+            if self.soft is None:
+                loss = self.loss(logits, labels, self.targets(images))
+            else:
+                loss = self.task.distillation_loss(logits, self.soft[self.batches.rows(first + number)])
             self.fabric.backward(loss)
             return loss.detach()
 
