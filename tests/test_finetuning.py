@@ -7,12 +7,14 @@ import shutil
 import signal
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import naturalize
 from naturalize.errors import Interrupted, UserError
+from naturalize.finetuning import is_judged
 from naturalize.numbers import percent
 from naturalize.run import read_events
 from naturalize.run.checkpoints import Checkpoints
@@ -298,3 +300,21 @@ def test_C19_the_front_is_one_after_finetuning(bands, run, how_many):
 def test_C2_a_network_is_finetuned_where_the_supernet_is(bands, run):
     naturalize.finetune(run, budget=SHORT, listeners=())
     assert naturalize.open_run(run).best().module()(torch.zeros(1, 1, 8, 8)).device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("origin", "budget_s", "adapted", "judged"),
+    [
+        ("transfer", 60.0, False, True),
+        ("transfer", 60.0, True, False),
+        ("published", 60.0, True, True),
+        ("whole", None, False, True),
+        ("whole", 60.0, False, False),
+        ("whole", 60.0, True, False),
+    ],
+)
+def test_validation_judges_no_network_that_has_learnt_from_it(origin, budget_s, adapted, judged):
+    """Under a budget a last adaptation has, and so have the classifiers of the whole network by itself."""
+    bench = SimpleNamespace(run=SimpleNamespace(settings=SimpleNamespace(budget_s=budget_s)))
+    front = {"weights_version": 3 + adapted, "val_weights_version": 3}
+    assert is_judged(bench, front, {"origin": origin}) == judged

@@ -3,7 +3,8 @@
 import json
 import shutil
 import signal
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -161,11 +162,55 @@ def test_a_damaged_network_is_named(run, tmp_path):
             whole.whole_networks(bench, [128])
 
 
-def test_what_was_read_and_is_gone_is_named(run, photographs, tmp_path):
+@pytest.mark.parametrize("name", [whole.FILE, whole.WEIGHTS])
+def test_what_was_read_and_is_gone_is_named_before_any_work(name, run, photographs, tmp_path):
     shutil.copytree(run[0].directory, tmp_path / "run")
-    (tmp_path / "run" / whole.FILE).unlink()
-    with pytest.raises(naturalize.UserError, match=r"whole\.safetensors is gone: put it back"):
-        naturalize.resume(tmp_path / "run", data=photographs, iterations=2, listeners=())
+    (tmp_path / "run" / name).unlink()
+    told = []
+    with pytest.raises(naturalize.UserError, match=rf"{name} is gone: put it back"):
+        naturalize.resume(tmp_path / "run", data=photographs, iterations=2, listeners=[told.append])
+    assert {event["phase"] for event in told if event["event"] == "phase"} <= {"scan"}
+
+
+def test_another_budget_chooses_again_until_training_begins(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(whole, "seconds_of_a_pixel", lambda bench: 1e-9)
+    found = []
+
+    def work(transfer):
+        bench = transfer.bench
+        for budget_s in (50.0, 3600.0, 50.0, None):
+            settings = replace(bench.run.settings, budget_s=budget_s)
+            whole.choose_larger(replace(bench, run=bench.run.with_settings(settings)))
+            found.append(whole.larger_sides(bench))
+        (bench.run.directory / "supernet").mkdir(exist_ok=True)
+        monkeypatch.setattr(type(bench.run.checkpoints), "latest", lambda self: "0000")
+        whole.choose_larger(replace(bench, run=bench.run.with_settings(replace(settings, budget_s=50.0))))
+        found.append(whole.larger_sides(bench))
+
+    monkeypatch.setattr(nat, "transfer", work)
+    with suppress(naturalize.UserError):  # no report where nothing is measured
+        naturalize.transfer(photographs, tmp_path / "run", **LITE)
+    every = [224, 192, 160, 128, 112]
+    assert found == [[], every, [], every, every]
+
+
+def test_a_finished_result_stays_while_the_whole_network_is_read(photographs, tmp_path):
+    def stop_at(phase):
+        def stop(event):
+            if event["event"] == "phase" and event["phase"] == phase:
+                raise naturalize.errors.Interrupted(signal.SIGTERM)
+
+        return stop
+
+    with pytest.raises(naturalize.errors.Interrupted):
+        naturalize.transfer(photographs, tmp_path / "run", **{**LITE, "listeners": [stop_at("tune")]})
+    naturalize.finish(tmp_path / "run", data=photographs, listeners=())
+    finished = front_of(Run(tmp_path / "run"))
+    assert finished["state"] == "finished"
+    with pytest.raises(naturalize.errors.Interrupted):
+        naturalize.resume(tmp_path / "run", data=photographs, listeners=[stop_at("prepare")])
+    assert (tmp_path / "run" / whole.FILE).exists()
+    assert front_of(Run(tmp_path / "run")) == finished
 
 
 def test_stopped_before_the_supernet_is_trained_the_whole_network_is_on_the_front(photographs, tmp_path):

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 DONE = "done"  # `{"budget_s", "iterations"}`: as asked for when the run was last done
 PROBED = "probed"  # True: the published network's front was written
-LARGER = "larger resolutions"  # `{"sides", "test_s"}`: where the whole network is read by itself, seconds of their test
+LARGER = "larger resolutions"  # `{"sides", "test_s", "budget_s"}`: where the whole network is read by itself, seconds
+# of their test, and the budget that these were chosen for
+READ = "whole"  # True: the whole network was read there
 PIXEL = "published pixel"  # seconds that the published network takes for one pixel of a picture
 PREPARED = "prepared"  # bool: whether the weights that the run began with make good subnets already
-PREPARATION = "prepare"  # seconds of the preparation
-TUNING = "tune"  # `{"seconds", "until"}` of the whole network's training by itself
 CHOSEN_IMAGES = "validation images"  # `[images, views]` that measurements answer
 
 
@@ -35,6 +35,16 @@ class Journal(Protocol):
 def plan(budget_s: float) -> str:
     """The division of a budget, as `Plan.record` gives it."""
     return f"plan {budget_s:g}"
+
+
+def tuning(budget_s: float) -> str:
+    """`{"seconds", "until"}` of the whole network's training by itself."""
+    return f"tune {budget_s:g}"
+
+
+def preparation(budget_s: float) -> str:
+    """Seconds of the preparation."""
+    return f"prepare {budget_s:g}"
 
 
 def soft(budget_s: float | None) -> str:

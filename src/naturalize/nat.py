@@ -36,7 +36,7 @@ from naturalize.soft_targets import learn_from_soft_targets
 from naturalize.space import Architecture, Codes, unique_rows
 from naturalize.training.adapt import cosine
 from naturalize.training.engine import side_by_side
-from naturalize.whole import choose_larger, larger_sides, read_larger, tune
+from naturalize.whole import check_read, choose_larger, larger_sides, read_larger, tune
 from naturalize.workbench import Workbench
 
 WHOLE = 1 / 3  # share of adaptation steps for the largest network, where it was published: all others are its parts
@@ -72,6 +72,7 @@ class Transfer:
         self.problem = bench.problem
         self.space = bench.space
         self.session = Session(bench)
+        check_read(bench)
         self.probe()
 
     @cached_property
@@ -90,7 +91,6 @@ class Transfer:
         if probe(self.bench) is None or known:
             return
         write_probed_front(self.bench)
-        choose_larger(self.bench)
         self.archive.record_decision(journal.PROBED, True)
 
     def iterations(self) -> Iterator[int]:
@@ -105,6 +105,7 @@ class Transfer:
         learn_from_soft_targets(self.bench)
         if self.session.version >= 0:
             return
+        choose_larger(self.bench)
         if larger_sides(self.bench):
             tune(self.bench, self.pace.tuning())
             if read_larger(self.bench):

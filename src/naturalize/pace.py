@@ -244,10 +244,11 @@ class ByClock(Pace):
             seconds = max(LEAST_S, min(TUNING * self.budget_s, TUNING_OF_REST * (self.plan.prepare_until - used_s)))
             return {"seconds": seconds, "until": used_s + seconds}
 
-        return Extent(**self.journal.decide(journal.TUNING, decided))
+        return Extent(**self.journal.decide(journal.tuning(self.budget_s), decided))
 
     def preparation(self) -> tuple[Extent, float]:
-        seconds = self.journal.decide(journal.PREPARATION, lambda: self.plan.prepare_until - self.used_s())
+        name = journal.preparation(self.budget_s)
+        seconds = self.journal.decide(name, lambda: self.plan.prepare_until - self.used_s())
         extent = Extent(seconds=max(LEAST_S, seconds), until=self.plan.prepare_until)
         return extent, 0.0 if self.plan.iterations else self.curve_end
 

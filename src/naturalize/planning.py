@@ -63,5 +63,6 @@ def preparation_alone(bench: Workbench) -> Extent:
     if settings.budget_s is None:
         return Extent(steps=(settings.epochs or 1) * bench.trainer.batches.per_epoch)
     until = ALONE * settings.budget_s
-    seconds = bench.archive.decide(journal.PREPARATION, lambda: max(LEAST_S, until - watch.used_s))
+    name = journal.preparation(settings.budget_s)
+    seconds = bench.archive.decide(name, lambda: max(LEAST_S, until - watch.used_s))
     return Extent(seconds=seconds, until=until)

@@ -49,29 +49,28 @@ def choose_larger(bench: Workbench) -> None:
     """Decide at which resolutions the whole network will be read: those too large to be trained, and the largest ones.
 
     The largest comes first. Each is, if the budget has time for it and for its test, and if it meets the requirements;
-    none is where no larger one than those that are trained is.
+    none is where no larger one than those that are trained is. Another budget chooses again, until training begins.
     """
     probed, trained = probes_of(bench.run.directory), bench.run.trained[-1]
-    if probed is None:
+    budget_s, found = bench.run.settings.budget_s, bench.archive.decision(journal.LARGER)
+    same = found is not None and found["budget_s"] == budget_s
+    if probed is None or same or bench.run.checkpoints.latest() is not None:
         return
     family = bench.supernet.family
     allowed = bench.problem.allowed(family.space.wholes()).tolist()
     sides = [side for side, fits in zip(family.resolutions, allowed, strict=True) if fits and side >= FROM]
-    budget_s, tests = bench.run.settings.budget_s, len(bench.dataset.splits["test"])
+    tests, pixel_s = len(bench.dataset.splits["test"]), 0.0
     if budget_s is not None and budget_s < LEAST_BUDGET_S:
         sides = []
-    read = len(fitted_rows(bench, PICTURES)) + len(probed.rows) + tests
-
-    def decided() -> dict[str, object]:
-        chosen, pixel_s = sides[::-1], 0.0
-        if budget_s is not None and sides:
-            pixel_s = seconds_of_a_pixel(bench)
-            chosen = affordable(sides, pixel_s * read, LARGER * (budget_s - 2 * bench.watch.used_s))
-        if max(chosen, default=0) <= trained:
-            chosen = []
-        return {"sides": chosen, "test_s": pixel_s * tests * sum(side**2 for side in chosen)}
-
-    bench.archive.decide(journal.LARGER, decided)
+    chosen = sides[::-1]
+    if budget_s is not None and sides:
+        pixel_s = seconds_of_a_pixel(bench)
+        read = len(fitted_rows(bench, PICTURES)) + len(probed.rows) + tests
+        chosen = affordable(sides, pixel_s * read, LARGER * (budget_s - 2 * bench.watch.used_s))
+    if max(chosen, default=0) <= trained:
+        chosen = []
+    test_s = pixel_s * tests * sum(side**2 for side in chosen)
+    bench.archive.record_decision(journal.LARGER, {"sides": chosen, "test_s": test_s, "budget_s": budget_s})
 
 
 def tune(bench: Workbench, extent: Extent) -> None:
@@ -108,7 +107,7 @@ def read_larger(bench: Workbench) -> bool:
     """
     directory, sides = bench.run.directory, larger_sides(bench)
     probed = probes_of(directory)
-    if probed is None or not sides or probes_of(directory, FILE) is not None:
+    if probed is None or not sides or bench.archive.decision(journal.READ):
         return False
     network = plain_network(bench, bench.supernet, bench.space.largest)
     save_tensors(directory / WEIGHTS, network.state_dict())
@@ -127,14 +126,15 @@ def read_larger(bench: Workbench) -> bool:
                 weight, bias = logistic_regression(task, features, both)
             probes.weight[side], probes.bias[side] = weight, bias
     probes.write(directory / FILE)
+    bench.archive.record_decision(journal.READ, True)
     return True
 
 
 def check_read(bench: Workbench) -> None:
-    """Raise `UserError` where what was read at larger resolutions is gone."""
-    path = bench.run.directory / FILE
-    if larger_sides(bench) and not path.exists():
-        raise UserError(f"{path} is gone: put it back from a copy, or start the run anew")
+    """Raise `UserError` where the whole network, or what was read by it, is gone."""
+    for path in (bench.run.directory / name for name in (FILE, WEIGHTS)):
+        if bench.archive.decision(journal.READ) and not path.exists():
+            raise UserError(f"{path} is gone: put it back from a copy, or start the run anew")
 
 
 def larger_sides(bench: Workbench) -> list[int]:
