@@ -1,5 +1,7 @@
 """The start from weights that were brought along: the body's function is kept, classifiers are fitted."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import naturalize
-from naturalize import preparing, starting
+from naturalize import preparing, rng, starting
 from naturalize.space import Architecture
 from naturalize.tasks import Classification
 from naturalize.training.evaluate import logits_of
@@ -15,6 +17,7 @@ from naturalize.warm_start import (
     DECAY,
     features_of,
     fit_body,
+    fitted_rows,
     logistic_regression,
     start_classifiers,
 )
@@ -167,3 +170,25 @@ def test_classes_without_pictures_are_not_told():
     features, labels = torch.randn(50, 4), torch.randint(0, 2, (50,))
     weight, bias = logistic_regression(Classification(3), features, labels)
     assert not ((features @ weight.T + bias).argmax(1) == 2).any()
+
+
+def test_a_classifier_is_fitted_to_pictures_of_every_class():
+    """60 classes, most pictures of one of them, room for 64: each class has one, the first that was drawn."""
+    labels = torch.cat([torch.zeros(1000, dtype=torch.int64), torch.arange(60).repeat(3)])
+    images = SimpleNamespace(labels=labels)
+    bench = SimpleNamespace(trainer=SimpleNamespace(images=images), task=Classification(60), seed=4)
+    rows = fitted_rows(bench, 64)
+    assert len(set(rows.tolist())) == len(rows) == 64
+    assert set(labels[rows].tolist()) == set(range(60))
+    drawn = rng.generator(4, "probe").permutation(len(labels))
+    assert all(next(row for row in drawn if labels[row] == name) in rows for name in range(60))
+    assert np.array_equal(fitted_rows(bench, len(labels)), np.arange(len(labels)))
+
+
+def test_where_classes_have_many_pictures_they_are_drawn_as_they_come():
+    labels = torch.arange(4).repeat(250)
+    bench = SimpleNamespace(
+        trainer=SimpleNamespace(images=SimpleNamespace(labels=labels)), task=Classification(4), seed=4
+    )
+    drawn = rng.generator(4, "probe").permutation(1000)[:200]
+    assert np.array_equal(fitted_rows(bench, 200), np.sort(drawn))

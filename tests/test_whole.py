@@ -180,12 +180,12 @@ def test_another_budget_chooses_again_until_training_begins(photographs, tmp_pat
         bench = transfer.bench
         for budget_s in (50.0, 3600.0, 50.0, None):
             settings = replace(bench.run.settings, budget_s=budget_s)
-            whole.choose_larger(replace(bench, run=bench.run.with_settings(settings)))
-            found.append(whole.larger_sides(bench))
+            whole.choose_sides(replace(bench, run=bench.run.with_settings(settings)))
+            found.append(whole.sides_to_read(bench))
         (bench.run.directory / "supernet").mkdir(exist_ok=True)
         monkeypatch.setattr(type(bench.run.checkpoints), "latest", lambda self: "0000")
-        whole.choose_larger(replace(bench, run=bench.run.with_settings(replace(settings, budget_s=50.0))))
-        found.append(whole.larger_sides(bench))
+        whole.choose_sides(replace(bench, run=bench.run.with_settings(replace(settings, budget_s=50.0))))
+        found.append(whole.sides_to_read(bench))
 
     monkeypatch.setattr(nat, "transfer", work)
     with suppress(naturalize.UserError):  # no report where nothing is measured

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from naturalize import journal, rng
 from naturalize.beginning import TRAINING
-from naturalize.probing import affordable, features_at, published, seconds_of_a_pixel
+from naturalize.probing import LEAST_BUDGET_S, affordable, features_at, published, seconds_of_a_pixel
 from naturalize.tasks import Classification
 from naturalize.tensor_files import load_tensors, save_tensors
 from naturalize.warm_start import logistic_regression, without_classifier
@@ -94,6 +94,8 @@ def largest_affordable(bench: Workbench) -> int:
     """The largest resolution, no smaller than those that are trained, that all pictures can be read at; 0 for none."""
     settings, trained = bench.run.settings, bench.run.trained[-1]
     sides = [side for side in bench.run.family.resolutions if side >= trained]
+    if settings.budget_s is not None and settings.budget_s < LEAST_BUDGET_S:
+        return 0
     if settings.budget_s is not None:
         pictures, left_s = len(bench.trainer.images.labels) + len(bench.val), settings.budget_s - bench.watch.used_s
         return max(affordable(sides, seconds_of_a_pixel(bench) * pictures, READING * left_s), default=0)

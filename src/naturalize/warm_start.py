@@ -25,6 +25,7 @@ from naturalize.training.engine import memory_format
 from naturalize.training.evaluate import fold, logits_of
 from naturalize.workbench import Workbench
 
+OF_A_CLASS = 5  # training pictures of each class, at least, that a classifier is fitted to, where there are as many
 FIT_PICTURES, FIT_SIDE = 128, 96  # pictures that options get statistics from, and about which side they have
 PIXELS, LEAST = 2**24, 512  # pixels of the training pictures in use, as 1,024 of 128 px; least number of pictures
 DECAY = 0.1  # factor of squared weights on standardised features, beside the mean loss (docs/benchmarks.md)
@@ -47,7 +48,8 @@ def fit_body(bench: Workbench, arch: Architecture) -> None:
     body, train = bench.supernet.eval().body(arch), bench.trainer.images.pixels
     side = min(bench.supernet.family.resolutions, key=lambda side: abs(side - FIT_SIDE))
     rows = np.sort(rng.generator(bench.seed, "fit").permutation(len(train))[:FIT_PICTURES])
-    reconstruct(body, plain_network(bench, bench.supernet, arch), on_device(bench, train(rows, side)))
+    with bench.watch.phase("body"):
+        reconstruct(body, plain_network(bench, bench.supernet, arch), on_device(bench, train(rows, side)))
     if bench.run.keeps_statistics:
         return
     network = plain_network(bench, bench.supernet, arch)
@@ -145,13 +147,24 @@ def start_classifiers(bench: Workbench, bodies: Sequence[Sequence[Architecture]]
         return
     family, images = bench.supernet.family, bench.trainer.images
     most = max(LEAST, PIXELS // family.resolutions[-1] ** 2)
-    rows = np.sort(rng.generator(bench.seed, "probe").permutation(len(images.labels))[:most])
+    rows = fitted_rows(bench, most)
     for body, archs in zip(family.bodies, bodies, strict=True):
         channels = classifier_of(bench, body).in_features
         seen = [features_of(bench, arch, rows) for arch in archs]
         features = torch.cat([F.pad(each, [0, channels - each.shape[1]]) for each in seen])
         labels = images.labels[rows].repeat(len(archs))
         set_classifier(bench, body, *logistic_regression(bench.task, features, labels))
+
+
+def fitted_rows(bench: Workbench, number: int) -> NDArray[np.int64]:
+    """Up to a number of training pictures that a classifier is fitted to, ascending; some of each class first."""
+    labels = bench.trainer.images.labels.numpy()
+    drawn = rng.generator(bench.seed, "probe").permutation(len(labels))
+    in_class, numbers = np.argsort(labels[drawn], kind="stable"), np.bincount(labels)
+    place = np.empty(len(labels), dtype=np.int64)  # of each drawn picture among those of its class
+    place[in_class] = np.arange(len(labels)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+    later = place >= min(OF_A_CLASS, number // bench.task.classes)
+    return np.sort(drawn[np.argsort(later, kind="stable")[:number]])
 
 
 def classifier_of(bench: Workbench, body: int) -> nn.Linear:

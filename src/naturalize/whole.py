@@ -17,11 +17,11 @@ from safetensors import SafetensorError
 from naturalize import journal, rng
 from naturalize.errors import UserError
 from naturalize.probing import (
-    PICTURES,
+    LEAST_BUDGET_S,
     Probes,
     affordable,
     features_at,
-    fitted_rows,
+    pictures_to_fit,
     probes_of,
     published,
     seconds_of_a_pixel,
@@ -34,7 +34,7 @@ from naturalize.supernet import Subnet
 from naturalize.tensor_files import load_tensors, save_tensors
 from naturalize.training.adapt import Extent, cosine, warm_up
 from naturalize.training.batches import Batches
-from naturalize.warm_start import logistic_regression, plain_network, set_classifier, without_classifier
+from naturalize.warm_start import fitted_rows, logistic_regression, plain_network, set_classifier, without_classifier
 from naturalize.workbench import Workbench
 
 FILE, WEIGHTS = "whole.safetensors", "whole-weights.safetensors"  # classifiers by resolution; the network
@@ -42,10 +42,9 @@ RATE, WARM_UP_SHARE, BATCH = 2e-4, 0.1, 32  # of AdamW, where its cosine starts;
 BEFORE = -2  # weights version that the tuning begins with; the next one it completes
 FROM = 112  # the least trained resolution that is read too, in pixels: at smaller ones the supernet's network is better
 LARGER = 0.1  # share, of a budget less twice what is used by then, for reading larger resolutions and their test
-LEAST_BUDGET_S = 60.0  # shorter ones leave preparation no time beside it
 
 
-def choose_larger(bench: Workbench) -> None:
+def choose_sides(bench: Workbench) -> None:
     """Decide at which resolutions the whole network will be read: those too large to be trained, and the largest ones.
 
     The largest comes first. Each is, if the budget has time for it and for its test, and if it meets the requirements;
@@ -65,7 +64,7 @@ def choose_larger(bench: Workbench) -> None:
     chosen = sides[::-1]
     if budget_s is not None and sides:
         pixel_s = seconds_of_a_pixel(bench)
-        read = len(fitted_rows(bench, PICTURES)) + len(probed.rows) + tests
+        read = len(fitted_rows(bench, pictures_to_fit(bench))) + len(probed.rows) + tests
         chosen = affordable(sides, pixel_s * read, LARGER * (budget_s - 2 * bench.watch.used_s))
     if max(chosen, default=0) <= trained:
         chosen = []
@@ -99,20 +98,20 @@ def tune(bench: Workbench, extent: Extent) -> None:
     session.train("tune", BEFORE + 1, lambda first: bench.trainer.adaptation_step(draw, first), extent, rate)
 
 
-def read_larger(bench: Workbench) -> bool:
+def read_whole(bench: Workbench) -> bool:
     """Read the whole network of the present supernet at the resolutions that were chosen.
 
     The run gets its weights, and a classifier with validation answers for each of them. Validation pictures are read
     plain, in one view. Returns False, and does nothing, where that is done already.
     """
-    directory, sides = bench.run.directory, larger_sides(bench)
+    directory, sides = bench.run.directory, sides_to_read(bench)
     probed = probes_of(directory)
     if probed is None or not sides or bench.archive.decision(journal.READ):
         return False
     network = plain_network(bench, bench.supernet, bench.space.largest)
     save_tensors(directory / WEIGHTS, network.state_dict())
     network, task = without_classifier(network), bench.task
-    rows, answered = fitted_rows(bench, PICTURES), probed.rows
+    rows, answered = fitted_rows(bench, pictures_to_fit(bench)), probed.rows
     labels, truth = bench.trainer.images.labels[rows], torch.from_numpy(bench.val.labels[answered])
     probes = Probes({}, {}, answered, {})
     for side in sides:
@@ -137,7 +136,7 @@ def check_read(bench: Workbench) -> None:
             raise UserError(f"{path} is gone: put it back from a copy, or start the run anew")
 
 
-def larger_sides(bench: Workbench) -> list[int]:
+def sides_to_read(bench: Workbench) -> list[int]:
     """Resolutions at which the whole network is read, the largest first; none where it is not trained by itself."""
     decided = bench.archive.decision(journal.LARGER)
     return [] if decided is None else list(decided["sides"])

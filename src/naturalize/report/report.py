@@ -44,6 +44,7 @@ PHASES = {
     "folds": "fitting classifiers for soft targets",
     "tune": "fine-tuning the whole network",
     "larger": "reading it at larger resolutions",
+    "body": "fitting the pre-trained network to the pictures",
     "prepare": "preparing the supernet",
     "measure": "measuring networks",
     "fit": "fitting the predictor",

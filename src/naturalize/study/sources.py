@@ -181,7 +181,7 @@ def costs_of(directory: Path) -> Table:
     """A table of the seconds of a transfer by what they were spent on."""
     seconds = phase_seconds(read_events(directory))
     parts = {
-        "preparation": ("scan", "probe", "soft", "folds", "tune", "larger", "prepare"),
+        "preparation": ("scan", "probe", "soft", "folds", "tune", "larger", "body", "prepare"),
         "search: measuring": ("measure",),
         "search: predictor and search": ("fit", "search"),
         "search: adapting the weights": ("adapt",),
