@@ -48,14 +48,14 @@ def family_for(settings: Settings, dataset: Dataset, reads_published: bool) -> t
     family = make_family(settings.supernet, dataset.side)
     if settings.supernet not in PLANNED:
         return family, family.resolutions[-1]
-    trained = affordable(settings, dataset, family)
+    trained = trainable(settings, dataset, family)
     if not reads_published:
         return make_family(settings.supernet, dataset.side, trained), trained[-1]
     larger = [side for side in READ if side > trained[-1]]
     return make_family(settings.supernet, dataset.side, [*trained, *larger]), trained[-1]
 
 
-def affordable(settings: Settings, dataset: Dataset, family: Family) -> list[int]:
+def trainable(settings: Settings, dataset: Dataset, family: Family) -> list[int]:
     """Resolutions of a family, ascending, at which a budget has time to train."""
     if settings.budget_s is None:
         return list(family.resolutions)
