@@ -33,7 +33,7 @@ from naturalize.data import Pixels, open_data
 from naturalize.data.augment import Augment
 from naturalize.objectives.exact import exact_counts
 from naturalize.reconstruction import reconstruct
-from naturalize.soft_targets import answers_of_others
+from naturalize.soft_targets import answers_of_others, beside_labels, shares_of
 from naturalize.space import Architecture
 from naturalize.supernet import Subnet, Supernet, make_family
 from naturalize.tasks import Classification
@@ -69,9 +69,10 @@ class Way:
         near: factor of the difference to the starting weights that gradients get in addition.
         teacher: weight of the fine-tuned whole network's answers in the loss; labels have the rest of 1.
         beta: decay of AdamW's second moments.
-        smooth: of labels.
+        smooth: of labels, which are as they are unless told; a transfer smooths them by a tenth.
         shared: factor of the rate of shared weights, those of the whole network, where a subnet learns.
-        soft: weight of soft targets in the loss, as of `naturalize.soft_targets`; labels have the rest.
+        soft: weight of soft targets in the loss, as of `naturalize.soft_targets`, which labels have the rest of; by
+            class, as there, where None.
     """
 
     batch: int = 32
@@ -84,7 +85,7 @@ class Way:
     beta: float = 0.99
     smooth: float = 0.0
     shared: float = 1.0
-    soft: float = 0.0
+    soft: float | None = 0.0
 
 
 WAYS = {
@@ -105,7 +106,8 @@ WAYS = {
     "rate 1e-4, by cost": Way(batch=64, rate=1e-4, by_cost=0.25),
     "shared weights at a quarter of the rate where subnets learn": Way(batch=64, shared=0.25),
     "shared weights learn from the whole network alone": Way(batch=64, shared=0.0),
-    "soft targets": Way(batch=64, soft=0.5),
+    "soft targets": Way(batch=64, soft=None),
+    "soft targets, half": Way(batch=64, soft=0.5),
     "soft targets, nine tenths": Way(batch=64, soft=0.9),
 }
 
@@ -120,6 +122,7 @@ class Work:
         rows = rows[np.random.default_rng(seed).permutation(len(rows))]
         used = round((1 - HELD_OUT) * len(rows))
         self.train, self.held_out = Pixels(data, rows[:used], SIDES), Pixels(data, rows[used:][:MOST_HELD_OUT], SIDES)
+        self.contents = [data.entries[row].content for row in rows[:used]]
         self.images = TrainingImages(self.train, Augment(flip=True), seed)
         self.family = make_family("efficientnet-lite0", SIDES[-1], SIDES)
         self.space, self.task = self.family.space, Classification(len(data.class_names))
@@ -207,6 +210,8 @@ class Work:
 
     def loss(self, way: Way, logits: Tensor, pictures: Tensor, labels: Tensor, rows: Rows) -> Tensor:
         """Against labels, and soft targets or the teacher's answers where the way has some."""
+        if way.soft is None:
+            return self.task.distillation_loss(logits, self.beside_labels[rows])
         own = F.cross_entropy(logits, labels, label_smoothing=way.smooth)
         if way.soft:
             return (1 - way.soft) * own + way.soft * self.task.distillation_loss(logits, self.soft_targets[rows])
@@ -222,7 +227,17 @@ class Work:
         source = published_supernet("efficientnet-lite0")
         body = without_classifier(source.extract(source.family.space.largest).eval())
         features = logits_of(body, self.train(np.arange(len(self.train)), SOFT_SIDE), CPU).clone()
-        return answers_of_others(self.task, features, self.images.labels, self.seed)
+        labels, answers = self.images.labels, torch.empty(len(features), self.task.classes)
+        for held_out, logits in answers_of_others(self.task, features, labels, self.contents, self.seed):
+            answers[held_out] = logits
+        return answers
+
+    @cached_property
+    def beside_labels(self) -> Tensor:
+        """Logits of the targets that a transfer has, `(n, classes)`."""
+        labels = self.images.labels
+        shares = shares_of(self.soft_targets, labels, self.task.classes)
+        return beside_labels(self.task, self.soft_targets, labels, shares)
 
     def errors(self, supernet: Supernet) -> Errors:
         """Of the whole network by resolution, of trimmed and of uniform subnets, on held-out pictures."""
