@@ -16,7 +16,7 @@ from torch import nn
 
 import naturalize
 import runs
-from naturalize import nat, probing, schedule, whole
+from naturalize import beginning, nat, probing, schedule, whole
 from naturalize.data import open_data
 from naturalize.probing import probes_of
 from naturalize.run import Run
@@ -192,6 +192,21 @@ def test_another_budget_chooses_again_until_training_begins(photographs, tmp_pat
         naturalize.transfer(photographs, tmp_path / "run", **LITE)
     every = [224, 192, 160, 128, 112]
     assert found == [[], every, [], every, every]
+
+
+def test_where_all_resolutions_are_trained_it_is_read_at_the_large_ones(photographs, tmp_path, monkeypatch):
+    """As with pictures of 224 px and time to train on them."""
+    monkeypatch.setattr(beginning, "READ", ())
+    found = []
+
+    def work(transfer):
+        whole.choose_sides(transfer.bench)
+        found.append((transfer.run.family.resolutions[-1], whole.sides_to_read(transfer.bench)))
+
+    monkeypatch.setattr(nat, "transfer", work)
+    with suppress(naturalize.UserError):  # no report where nothing is measured
+        naturalize.transfer(photographs, tmp_path / "run", **LITE)
+    assert found == [(112, [112])]
 
 
 def test_a_finished_result_stays_while_the_whole_network_is_read(photographs, tmp_path):

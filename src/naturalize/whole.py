@@ -47,11 +47,11 @@ LARGER = 0.1  # share, of a budget less twice what is used by then, for reading 
 def choose_sides(bench: Workbench) -> None:
     """Decide at which resolutions the whole network will be read: those too large to be trained, and the largest ones.
 
-    The largest comes first. Each is, if the budget has time for it and for its test, and if it meets the requirements;
-    none is where no larger one than those that are trained is. Another budget chooses again, until training begins.
+    The largest comes first. Each is, if the budget has time for it and for its test, and if it meets the requirements.
+    Another budget chooses again, until training begins.
     """
-    probed, trained = probes_of(bench.run.directory), bench.run.trained[-1]
-    budget_s, found = bench.run.settings.budget_s, bench.archive.decision(journal.LARGER)
+    probed, budget_s = probes_of(bench.run.directory), bench.run.settings.budget_s
+    found = bench.archive.decision(journal.LARGER)
     same = found is not None and found["budget_s"] == budget_s
     if probed is None or same or bench.run.checkpoints.latest() is not None:
         return
@@ -66,8 +66,6 @@ def choose_sides(bench: Workbench) -> None:
         pixel_s = seconds_of_a_pixel(bench)
         read = len(fitted_rows(bench, pictures_to_fit(bench))) + len(probed.rows) + tests
         chosen = affordable(sides, pixel_s * read, LARGER * (budget_s - 2 * bench.watch.used_s))
-    if max(chosen, default=0) <= trained:
-        chosen = []
     test_s = pixel_s * tests * sum(side**2 for side in chosen)
     bench.archive.record_decision(journal.LARGER, {"sides": chosen, "test_s": test_s, "budget_s": budget_s})
 
