@@ -227,10 +227,7 @@ class Work:
         source = published_supernet("efficientnet-lite0")
         body = without_classifier(source.extract(source.family.space.largest).eval())
         features = logits_of(body, self.train(np.arange(len(self.train)), SOFT_SIDE), CPU).clone()
-        labels, answers = self.images.labels, torch.empty(len(features), self.task.classes)
-        for held_out, logits in answers_of_others(self.task, features, labels, self.contents, self.seed):
-            answers[held_out] = logits
-        return answers
+        return answers_of_others(self.task, features, self.images.labels, self.contents, self.seed)
 
     @cached_property
     def beside_labels(self) -> Tensor:

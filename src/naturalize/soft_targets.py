@@ -8,7 +8,7 @@ to pictures that were learnt by heart hardly more). Subnets learn from these ans
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from naturalize import journal, rng
 from naturalize.beginning import TRAINING
 from naturalize.probing import LEAST_BUDGET_S, affordable, features_at, published, seconds_of_a_pixel
+from naturalize.progress import Progress, silent
 from naturalize.tasks import Classification
 from naturalize.tensor_files import load_tensors, save_tensors
 from naturalize.warm_start import logistic_regression, without_classifier
@@ -94,13 +95,13 @@ def largest_affordable(bench: Workbench) -> int:
     """The largest resolution, no smaller than those that are trained, that all pictures can be read at; 0 for none."""
     settings, trained = bench.run.settings, bench.run.trained[-1]
     sides = [side for side in bench.run.family.resolutions if side >= trained]
-    if settings.budget_s is not None and settings.budget_s < LEAST_BUDGET_S:
+    if settings.budget_s is None:
+        epochs = (settings.iterations or 1) * (settings.epochs or 1)
+        return max(affordable(sides, 1.0, READING * epochs * TRAINING * trained**2), default=0)
+    if settings.budget_s < LEAST_BUDGET_S:
         return 0
-    if settings.budget_s is not None:
-        pictures, left_s = len(bench.trainer.images.labels) + len(bench.val), settings.budget_s - bench.watch.used_s
-        return max(affordable(sides, seconds_of_a_pixel(bench) * pictures, READING * left_s), default=0)
-    epochs = (settings.iterations or 1) * (settings.epochs or 1)
-    return max(affordable(sides, 1.0, READING * epochs * TRAINING * trained**2), default=0)
+    pictures, left_s = len(bench.trainer.images.labels) + len(bench.val), settings.budget_s - bench.watch.used_s
+    return max(affordable(sides, seconds_of_a_pixel(bench) * pictures, READING * left_s), default=0)
 
 
 def soft_targets(bench: Workbench, side: int) -> Tensor:
@@ -116,28 +117,34 @@ def soft_targets(bench: Workbench, side: int) -> Tensor:
         of_val = features_at(bench, network, val, np.arange(len(val)), side, "soft")
     with bench.watch.phase("folds"):
         contents = [bench.dataset.entries[row].content for row in bench.dataset.splits["train"]]
-        fits = answers_of_others(bench.task, of_train, images.labels, contents, bench.seed)
-        answers = torch.empty(len(of_train), bench.task.classes)
-        for number, (rows, logits) in enumerate(fits):
-            answers[rows] = logits
-            bench.watch.progress("folds", number + 1, FOLDS + 1)
+        answers = answers_of_others(bench.task, of_train, images.labels, contents, bench.seed, bench.watch.progress)
         weight, bias = logistic_regression(bench.task, of_train, images.labels)
         return torch.cat([answers, of_val @ weight.T + bias])
 
 
 def answers_of_others(
-    task: Classification, features: Tensor, labels: Tensor, contents: Sequence[str], seed: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each fold, which pictures are in it, `(n,)` bool, and their logits by a classifier on all other pictures.
+    task: Classification,
+    features: Tensor,
+    labels: Tensor,
+    contents: Sequence[str],
+    seed: int,
+    progress: Progress = silent,
+) -> Tensor:
+    """Logits `(n, classes)` of linear classifiers: each picture's is fitted to those of other folds.
 
     Args:
         task: whose loss is minimised.
         features, labels: `(n, d)` and `(n,)`.
         contents: of the n pictures; equal ones are in one fold, so that no copy tells a picture's label.
         seed: of the folds.
+        progress: called after each fold.
     """
     distinct, number = np.unique(contents, return_inverse=True)
     folds = (rng.generator(seed, "folds").permutation(len(distinct)) % FOLDS)[number]
-    for held_out in (torch.from_numpy(folds == fold) for fold in range(FOLDS)):
+    answers = torch.empty(len(features), task.classes)
+    for fold in range(FOLDS):
+        held_out = torch.from_numpy(folds == fold)
         weight, bias = logistic_regression(task, features[~held_out], labels[~held_out])
-        yield held_out, features[held_out] @ weight.T + bias
+        answers[held_out] = features[held_out] @ weight.T + bias
+        progress("folds", fold + 1, FOLDS + 1)
+    return answers
