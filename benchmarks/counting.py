@@ -29,6 +29,7 @@ def main() -> None:
         archs = family.space.architectures(codes[:BUILT])
         start = time.perf_counter()
         counts = [Exact(count, family, task, 3) for count in ("madds", "params")]
+        assert all(count.count for count in counts), "the look-ups are made here"
         tables = time.perf_counter() - start
 
         def look_up(counts: list[Exact] = counts, codes: np.ndarray = codes) -> None:

@@ -44,6 +44,8 @@ from naturalize.terminal import Terminal
 if TYPE_CHECKING:
     from torch.nn import Module
 
+TWO_WAYS = "a network is chosen by its architecture or by what it requires, not by both: leave one out"
+
 
 def transfer(
     data: Any,
@@ -76,8 +78,9 @@ def transfer(
         budget: wall clock from start to finished report, as `"20m"`; 20 minutes unless told.
         iterations: number of iterations, in place of a budget; repeatable to the bit on one machine's CPU.
         epochs: of adaptation per iteration, with `iterations`; 5 unless told.
-        objectives: one to three of `error`, `madds`, `params`.
-        require: limits on counts, as `"madds<5M"`.
+        objectives: one to three of `error`, `madds`, `params`, `activations`, `size`, `size:int8`, or a
+            latency as `latency:cpu` (docs/objectives.md).
+        require: limits on costs, as `"madds<5M"` or `"latency:cpu<5ms"`.
         supernet: its name, a file of Once-for-All weights, or the directory of a run to start from its supernet;
             chosen by the size of the pictures unless told.
         scratch: start from nothing although there are published weights.
@@ -337,6 +340,8 @@ def export(
     format: str | None = None,
     require: str | Sequence[str] = (),
     architecture: str | None = None,
+    knee: bool = False,
+    at: str | None = None,
     opset: int | None = None,
     overwrite: bool = False,
 ) -> Exported:
@@ -345,9 +350,10 @@ def export(
     Args:
         run: a run or its directory.
         to: the file, `.onnx` or `.pt`.
-        format: `onnx` or `torch`, where the file's name does not tell.
-        require, architecture: which network: the best that meets the limits, or one by its string.
-        opset: ONNX operator set, 13 to 17.
+        format: `onnx`, `onnx-int8` or `torch`, where the file's name does not tell.
+        require, knee, at: which network: see `Run.choose`.
+        architecture: in place of those, one by its string.
+        opset: ONNX operator set, 13 to 17; int8 files have 13.
         overwrite: replace a file that is there.
 
     Example:
@@ -356,14 +362,17 @@ def export(
         'digit.onnx'
     """
     run = run if isinstance(run, Run) else Run(run)
-    (chosen,) = chosen_networks(run, [] if architecture is None else [architecture], require)
+    if architecture is not None and (as_list(require) or knee or at is not None):
+        raise UserError(TWO_WAYS)
+    chosen, why = run.choose(require, knee=knee, at=at) if architecture is None else (run.network(architecture), "")
     stored = run.stored("check")
     pixels = stored(np.arange(len(stored)), chosen.measured.resolution)
     training = run.stored("calibration")
-    return export_file(
+    done = export_file(
         chosen.load(), Path(to), format, Check(pixels, stored.labels), opset=opset, overwrite=overwrite,
         calibration=lambda: training(np.arange(len(training)), chosen.measured.resolution),
     )  # fmt: skip
+    return replace(done, chosen=f"{chosen.measured.architecture}, {why}" if why else "")
 
 
 def predict(
@@ -398,7 +407,7 @@ def chosen_networks(run: Run, architectures: Sequence[str], require: str | Seque
         architectures, require: strings of networks, or limits as `"madds<5M"`.
     """
     if architectures and as_list(require):
-        raise UserError("a network is chosen by its architecture or by what it requires, not by both: leave one out")
+        raise UserError(TWO_WAYS)
     return [run.network(text) for text in architectures] or [run.best(as_list(require))]
 
 

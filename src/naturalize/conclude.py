@@ -35,6 +35,7 @@ from naturalize.testing import (
     write_front,
     write_network,
 )
+from naturalize.timing import beyond_limits, measure_latencies
 from naturalize.workbench import NO_VERSION, Workbench
 
 FEW_NETWORKS = 5  # a front of fewer is reported as small
@@ -66,6 +67,7 @@ def conclude(
         assert name is not None, "the last measured version is never pruned"
         session.load(name)
     front = front_of(bench, version, codes, values, learns_on=ending is not None)
+    measure_latencies(bench, front)  # here, since what follows ends by the clock
     if ending is None:
         own = choose_classifiers(bench, front)
     else:
@@ -102,12 +104,14 @@ def deliver(
         own: as of `measure_test`.
     """
     version, selected = front["val_weights_version"], len(front["networks"])
+    measure_latencies(bench, front)
     with bench.watch.phase("final", version=version):
         measure_test(bench, front, until, own=own)
     untested = selected - len(front["networks"])
     carried = carry_finetuned(bench, front)
     front |= {"state": "finished", "last_adaptation": not one_version(front)}
     found = verdict(front, untested, carried, bench.run.settings.balanced)
+    found += beyond_limits(bench, front)
     front["notes"] = [*(note.message for note in bench.dataset.notes), *found]
     write_front(bench, front)
     if until is not None:

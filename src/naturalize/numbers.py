@@ -13,6 +13,16 @@ def count(value: float) -> str:
     return f"{value:.3g}"
 
 
+def size(value: float) -> str:
+    """A number of bytes: 2.71 MB, 34.2 kB, 870 B."""
+    return f"{count(value)}B" if value >= 999.5 else f"{count(value)} B"
+
+
+def milliseconds(value: float) -> str:
+    """A latency: 4.27 ms, 0.31 ms."""
+    return f"{value:.3g} ms"
+
+
 def percent(value: float | None) -> str:
     """A percentage: 12.3%, or 0.25% where one decimal would say little; a dash for None, which was not measured."""
     if value is None:

@@ -13,7 +13,7 @@ from naturalize import journal, probing, whole
 from naturalize.archive import Measurement
 from naturalize.errors import UserError
 from naturalize.numbers import standard_error
-from naturalize.objectives import COST, ERROR, Measures, of_kind
+from naturalize.objectives import COST, ERROR, LEARNT, Measures, of_kind
 from naturalize.objectives.error import Chosen
 from naturalize.probing import architecture_at, probes_of
 from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, WHOLE, val_version
@@ -199,7 +199,8 @@ def network_of(bench: Workbench, version: int, measurement: Measurement, origin:
     """The entry of one network in front.json."""
     arch = measurement.architecture
     codes, besides = np.array([arch.code]), measured_besides(bench, version, [arch])
-    counts = {name: int(bench.problem.exact[name](codes)[0]) for name in of_kind("exact")}
+    counts = {name: int(bench.costs[name](codes)[0]) for name in of_kind("exact")}
+    modelled = {name: float(cost(codes)[0]) for name, cost in bench.costs.items() if name not in counts}
     detail = measurement.detail
     return {
         "architecture": arch.text,
@@ -211,8 +212,8 @@ def network_of(bench: Workbench, version: int, measurement: Measurement, origin:
         "val_error_views": measurement.value,
         "test_error": None,
         "test_images": None,
-        **counts,
-        "objectives": {**counts, **{name: float(found[0]) for name, found in besides.items()}},
+        **{name: counts[name] for name in LEARNT},
+        "objectives": {**counts, **modelled, **{name: float(found[0]) for name, found in besides.items()}},
         "weights": None,
         "test_confusion": None,
         "test_worst": None,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import os
 import textwrap
 import time
@@ -13,8 +16,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from naturalize.errors import command
+from naturalize.files import checksum_of
 from naturalize.numbers import count, duration, percent, plural
-from naturalize.objectives import COST, OBJECTIVES
+from naturalize.objectives import COST, ERROR, LEARNT, OBJECTIVES, objective_of
 from naturalize.run import FrontNetwork
 
 PLAIN_S = 10.0  # seconds between plain lines
@@ -29,6 +33,7 @@ PHASES = {
     "larger": "reading it at larger resolutions",
     "body": "fitting the pre-trained network to the pictures",
     "prepare": "preparing the supernet",
+    "latency": "timing networks for a latency model",
     "measure": "measuring networks",
     "evaluate": "measuring networks",
     "search": "searching",
@@ -166,6 +171,14 @@ class Terminal:
         told = "not defined" if tau is None else f"{tau:.2f}"
         self.say(f"predictor: {event['pairs']} measurements, held-out rank correlation {told}")
 
+    def on_latency(self, event: dict[str, Any]) -> None:
+        """Print how far a latency model can be trusted."""
+        rank = "not defined" if event["spearman"] is None else f"{event['spearman']:.3f}"
+        self.say(
+            f"{event['name']}: a model from {event['fitted_to']} timed networks; on {event['networks']} that it did "
+            f"not know: rank correlation {rank}, median error {event['median_error']:.1f}%"
+        )
+
     def on_probed(self, event: dict[str, Any]) -> None:
         """Print the front of the published network, before anything is trained."""
         networks = event["networks"]
@@ -204,19 +217,48 @@ class Terminal:
         self.say(f"finished already; for more: {how}", wrap=False)
 
 
-def front_table(networks: Sequence[FrontNetwork]) -> list[str]:
-    """The networks of a front, in lines of text: nothing is cut off, however narrow the terminal."""
+def front_table(networks: Sequence[FrontNetwork], objectives: Sequence[str] = ()) -> list[str]:
+    """Networks of a front, in lines of text: nothing is cut off, however narrow the terminal.
+
+    Args:
+        networks: a line each.
+        objectives: of the run; those that every table has need not be among them.
+    """
     finetuned = any(network.before_finetuning for network in networks)
-    head = ["architecture", "px", "MAdds", "params", "val error", "test error"]
+    others = [name for name in objectives if name not in (ERROR, COST, "params")]
+    head = ["architecture", "px", "MAdds", "params", *others, "val error", "test error"]
     rows = [[*head, "val before", "test before"] if finetuned else head]
     for network in networks:
         counts = str(network.resolution), count(network.madds), count(network.params)
-        rows.append([network.architecture, *counts, percent(network.val_error), percent(network.test_error)])
+        besides = (objective_of(name).shown(network.value(name)) for name in others)
+        rows.append([network.architecture, *counts, *besides, percent(network.val_error), percent(network.test_error)])
         if finetuned:
             before = network.before_finetuning or {}
             rows[-1] += [percent(before.get(name)) for name in ("val_error", "test_error")]
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    first, *rest = (max(map(len, column)) for column in zip(*rows, strict=True))
     return [
-        "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))])
+        "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], rest, strict=True))])
         for row in rows
     ]
+
+
+def front_json(networks: Sequence[FrontNetwork], front: dict[str, Any]) -> list[str]:
+    """The content of front.json with these networks alone, in this order, in lines of text."""
+    entries = {entry["architecture"]: entry for entry in front["networks"]}
+    chosen = {**front, "networks": [entries[network.architecture] for network in networks]}
+    return [json.dumps({**chosen, "checksum": checksum_of(chosen)}, indent=1, ensure_ascii=False)]
+
+
+def front_csv(networks: Sequence[FrontNetwork]) -> list[str]:
+    """Networks of a front as a table for other programs: a header, then a line each, with commas between."""
+    columns = ["architecture", "resolution", "val_error", "val_images", "test_error", "test_images", "weights"]
+    counts = list(dict.fromkeys([*LEARNT, *(name for network in networks for name in network.objectives)]))
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow([*columns, *counts])
+    for network in networks:
+        rows.writerow(
+            [getattr(network, name) for name in columns]
+            + [network.objectives.get(name, getattr(network, name, None)) for name in counts]
+        )
+    return text.getvalue().splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import cast
@@ -14,15 +15,18 @@ from naturalize.archive import Archive
 from naturalize.data import Dataset, Pixels
 from naturalize.data.augment import Augment
 from naturalize.data.machine import allowed_cpus
+from naturalize.errors import UserError
 from naturalize.files import remove_leftovers
-from naturalize.objectives import ERROR, OBJECTIVES, Measures
+from naturalize.objectives import ERROR, LEARNT, OBJECTIVES, Measures, objective_of
 from naturalize.objectives.error import Chosen, Error
 from naturalize.objectives.exact import Exact, exact_counts, stage_counts
-from naturalize.objectives.requirement import parse_requirement
+from naturalize.objectives.latency import Latency, file_of, kept_model, new_model
+from naturalize.objectives.requirement import check_feasible, parse_requirement
 from naturalize.predictor import Counts
 from naturalize.progress import Progress
 from naturalize.run import Run, Settings, Watch
 from naturalize.search import SearchProblem
+from naturalize.search.problem import Function
 from naturalize.space import SearchSpace
 from naturalize.starting import source_supernet, starts_prepared, taught_by_itself
 from naturalize.supernet import Family, Supernet
@@ -41,6 +45,7 @@ from naturalize.weights import (
 )
 
 FEW_TRAINING_IMAGES = 10_000
+MODEL_S, MODEL_SHARE = 240.0, 0.1  # seconds for a latency model, and share of a budget, at most
 NO_VERSION = -1  # before anything is trained
 
 
@@ -50,6 +55,7 @@ class Workbench:
 
     Attributes:
         problem: what is searched: the space, the objectives in the run's order, limits by the requirements.
+        costs: exact counts and modelled latencies by name, more than the problem needs.
         prepared: whether the starting weights make good subnets already, and not the largest network alone.
         val: all validation images in all views; `error` is on those that `choose_images` chose.
         measures: the measured objectives of the run, by name; error is always among them.
@@ -64,6 +70,7 @@ class Workbench:
     trainer: Trainer
     subnets: Subnets
     problem: SearchProblem
+    costs: Mapping[str, Function]
     prepared: bool
     val: Images
     measures: dict[str, Measures] = field(default_factory=dict)
@@ -126,12 +133,44 @@ def counts_on(family: Family, dataset: Dataset) -> dict[str, Exact]:
     return exact_counts(family, Classification(len(dataset.class_names)), dataset.channels)
 
 
-def search_problem(settings: Settings, space: SearchSpace, exact: dict[str, Exact]) -> SearchProblem:
-    """The search problem of a transfer; requirements become limits."""
+def open_latencies(run: Run, watch: Watch, supernet: Supernet, task: Classification) -> dict[str, Latency]:
+    """The latencies that a run minimises or limits, by name; models that it does not have yet are made."""
+    settings, found = run.settings, {}
+    limits = [parse_requirement(text) for text in settings.requirements]
+    asked = [*settings.objectives, *(limit.objective for limit in limits)]
+    names = list(dict.fromkeys(name for name in asked if objective_of(name).kind == "modelled"))
+    for name in names:
+        path = run.directory / file_of(name)
+        known = kept_model(path)
+        if known is None:
+            share = MODEL_S if settings.budget_s is None else MODEL_SHARE * settings.budget_s / len(names)
+            seconds = min(MODEL_S, share)
+            with watch.phase("latency"):
+                known = new_model(path, name, supernet, task, seconds, watch.progress, watch.check)
+        model, facts = known
+        watch.event("latency", name=name, **facts)
+        found[name] = Latency(model, supernet.family, task, supernet.channels)
+    try:
+        check_feasible([limit for limit in limits if limit.objective in found], found, run.space)
+    except UserError as error:
+        raise UserError(f"{error}, and give another --out") from error
+    return found
+
+
+def search_problem(settings: Settings, space: SearchSpace, exact: Mapping[str, Function]) -> SearchProblem:
+    """The search problem of a transfer; requirements become limits.
+
+    Args:
+        settings, space: of the run.
+        exact: counts and latencies by name. The problem has those of objectives and limits, and those to learn from.
+    """
     limits: dict[str, float] = {}
     for requirement in map(parse_requirement, settings.requirements):
         limits[requirement.objective] = min(limits.get(requirement.objective, np.inf), requirement.largest)
-    return SearchProblem(space, settings.objectives, exact, limits)
+    wanted = {*LEARNT, *settings.objectives, *limits}
+    return SearchProblem(
+        space, settings.objectives, {name: cost for name, cost in exact.items() if name in wanted}, limits
+    )
 
 
 def batch_size(images: int) -> int:
@@ -182,6 +221,10 @@ def open_workbench(
             rows, side = np.arange(len(val)), family.resolutions[-1]
             val.labels = logits_on(teacher, val, rows, side, fabric.device, watch.progress).argmax(1).numpy()
     subnets = Subnets(supernet, run.stored("calibration"), fabric.device, kept)
+    costs: dict[str, Function] = {
+        **exact_counts(family, task, dataset.channels),
+        **open_latencies(run, watch, supernet, task),
+    }
     bench = Workbench(
         run=run,
         watch=watch,
@@ -191,7 +234,8 @@ def open_workbench(
         supernet=supernet,
         trainer=trainer,
         subnets=subnets,
-        problem=search_problem(run.settings, run.space, exact_counts(family, task, dataset.channels)),
+        problem=search_problem(run.settings, run.space, costs),
+        costs=costs,
         prepared=archive.decide(journal.PREPARED, lambda: starts_prepared(run.settings, run.directory)),
         val=val,
     )

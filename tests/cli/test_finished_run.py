@@ -1,5 +1,6 @@
 """What a user does with a finished run. Its class names and its path hold what breaks careless programs (I05)."""
 
+import csv
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from commands import ASCII, Finished, Quick, content_of, naturalize
 from PIL import Image
@@ -71,6 +73,57 @@ def test_front_prints_the_table_and_its_json(finished: Finished, quick: Quick) -
     assert done.code == 0
     assert [line.split()[0] for line in done.lines[1:]] == [n["architecture"] for n in finished.front["networks"]]
     assert json.loads(quick("front", finished.directory, "--json").out) == finished.front
+
+
+def test_front_lists_what_is_asked_for_and_says_why(finished: Finished, quick: Quick) -> None:
+    networks = finished.front["networks"]
+    limit = networks[0]["objectives"]["size"]
+    small = quick("front", finished.directory, "--require", f"size<={limit:.0f}B", "--sort", "test_error")
+    listed = {line.split()[0] for line in small.lines[1:]}
+    assert listed == {n["architecture"] for n in networks if n["objectives"]["size"] <= limit}
+    table = quick("front", finished.directory, "--format", "csv", "--sort", "size").out
+    rows = list(csv.DictReader(table.splitlines()))
+    assert [float(row["size"]) for row in rows] == sorted(n["objectives"]["size"] for n in networks)
+    knee = quick("front", finished.directory, "--knee")
+    assert len(knee.lines) == 3
+    assert f"the knee of {len(networks)} network" in knee.out
+    at = json.loads(quick("front", finished.directory, "--at", "madds=1", "--format", "json").out)
+    assert [n["architecture"] for n in at["networks"]] == [networks[0]["architecture"]]
+
+
+def test_export_says_which_network_it_chose(finished: Finished, quick: Quick, tmp_path: Path) -> None:
+    done = quick("export", finished.directory, "--at", "madds=1", "--to", tmp_path / "m.onnx")
+    assert done.code == 0
+    assert done.lines[0].startswith(f"chose {finished.front['networks'][0]['architecture']}, nearest to madds=1 of")
+
+
+def test_an_int8_file_is_less_than_half_of_the_float_one_and_answers_alike(
+    finished: Finished, quick: Quick, tmp_path: Path
+) -> None:
+    float_file, int8 = tmp_path / "float.onnx", tmp_path / "int8.onnx"
+    assert quick("export", finished.directory, "--to", float_file).code == 0
+    done = quick("export", finished.directory, "--format", "onnx-int8", "--to", int8)
+    assert done.code == 0, done
+    assert "Percentile" not in done.out  # what onnxruntime prints
+    assert int8.stat().st_size < 0.5 * float_file.stat().st_size
+    metadata = {entry.key: json.loads(entry.value) for entry in onnx.load(int8).metadata_props}
+    facts = metadata["quantized"]
+    assert facts["agreement"] == max(facts["agreement_by_method"].values())
+    assert set(facts["agreement_by_method"]) == {"MinMax", "Percentile"}
+    assert metadata["naturalize"]["class_names"] == finished.front["class_names"]
+    kinds = {node.op_type for node in onnx.load(int8).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    pictures = files_of(finished, "test")
+    rows = [quick("predict", model, *pictures).out.splitlines() for model in (float_file, int8)]
+    same = [a.split("\t")[1] == b.split("\t")[1] for a, b in zip(*rows, strict=True)]
+    assert np.mean(same) > 0.8
+
+
+def test_an_int8_file_has_no_other_opset(finished: Finished, quick: Quick, tmp_path: Path) -> None:
+    done = quick("export", finished.directory, "--format", "onnx-int8", "--opset", "17", "--to", tmp_path / "m.onnx")
+    assert done.code == 2
+    assert "int8 files are of opset 13" in done.err
+    assert not list(tmp_path.iterdir())
 
 
 def test_T04_the_report_shows_the_error_of_each_class(finished: Finished) -> None:

@@ -15,7 +15,9 @@ from small_networks import CLASS_NAMES, check_of, make_supernet, network_of
 
 from naturalize.errors import UserError
 from naturalize.exporting import FORMATS, Asked, Check, Network, OnnxModel, export
+from naturalize.objectives.exact import exact_counts
 from naturalize.supernet import FAMILIES, Supernet, make_family
+from naturalize.tasks import Classification
 
 TARGETS = ["model.onnx", "model.pt"]
 
@@ -35,6 +37,24 @@ def test_an_export_says_what_the_file_does(tmp_path: Path, large: Network, targe
     assert exported.error == pytest.approx(100 * np.mean(logits_of(large, check.pixels).argmax(1) != check.labels))
     assert exported.images == len(check.labels)
     assert 0 <= exported.max_difference < 1e-4
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_the_counted_size_is_that_of_the_weights_in_the_file(tmp_path: Path, name: str) -> None:
+    family = make_family(name, 32)
+    network = network_of(make_supernet(family), family.space.architectures(family.space.corners()[:1])[0])
+    path = export(network, tmp_path / "model.onnx", None, check_of(network)).path
+    graph = onnx.load(path).graph
+    of = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
+    weights, biases = (
+        [of[node.input[place]] for node in graph.node if node.op_type in ("Conv", "Gemm") and len(node.input) > place]
+        for place in (1, 2)
+    )
+    codes = family.space.corners()[:1]
+    counts = exact_counts(family, Classification(len(CLASS_NAMES)), 3)
+    assert counts["size"](codes)[0] == sum(each.nbytes for each in (*weights, *biases))
+    channels = sum(len(each) for each in (*weights, *biases))  # a scale for each of the first, an int32 of the second
+    assert counts["size:int8"](codes)[0] == sum(each.size for each in weights) + 4 * channels
 
 
 def test_x02_the_outputs_are_logits(tmp_path: Path, large: Network) -> None:

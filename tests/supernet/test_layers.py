@@ -109,18 +109,21 @@ def test_params_equal_those_of_the_extracted_network(name, rng):
 
 
 @pytest.mark.parametrize("name", ["mini", "ofa-proxyless-w1.3", "ofa-resnet50", "efficientnet-lite0"])
-def test_madds_equal_those_seen_by_hooks_in_the_extracted_network(name, rng):
+def test_madds_and_activations_equal_those_seen_by_hooks_in_the_extracted_network(name, rng):
     import torch
 
     family = make_family(name, 32)
     task = Classification(5)
     supernet = Supernet(family, {"default": task.heads(family)}, [0.0] * 3, [1.0] * 3).eval()
-    counter = Counter(family.space, whole_layers(family, 5), LayerTable.madds)
+    counter, activations = (
+        Counter(family.space, whole_layers(family, 5), count) for count in (LayerTable.madds, LayerTable.activations)
+    )
     for arch in family.space.architectures(family.space.sample(4, rng)):
-        seen = []
+        seen, put_out = [], []
 
-        def count(module, inputs, output, seen=seen):
+        def count(module, inputs, output, seen=seen, put_out=put_out):
             seen.append(module.weight.numel() * (output[0, 0].numel() if output.ndim == 4 else 1))
+            put_out.append(output[0].numel())
 
         network = supernet.extract(arch)
         for module in network.modules():
@@ -129,6 +132,7 @@ def test_madds_equal_those_seen_by_hooks_in_the_extracted_network(name, rng):
         side = family.resolutions[arch.code[0]]
         network(torch.zeros(1, 3, side, side))
         assert counter(np.array([arch.code])).tolist() == [sum(seen)]
+        assert activations(np.array([arch.code])).tolist() == [sum(put_out)]
 
 
 def test_mini_is_as_small_and_as_rich_as_it_has_to_be():

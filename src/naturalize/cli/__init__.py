@@ -16,7 +16,7 @@ import typer  # noqa: E402
 
 from naturalize.cli.memory import keep_memory  # noqa: E402
 from naturalize.cli.study import study_app  # noqa: E402
-from naturalize.errors import Interrupted, UserError, command  # noqa: E402
+from naturalize.errors import Interrupted, UserError, command, unknown  # noqa: E402
 from naturalize.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
@@ -52,8 +52,12 @@ DataNow = Annotated[
     str | None, typer.Option("--data", metavar="DATA", help="Where the images are now, if they were moved.")
 ]
 Require = Annotated[
-    list[str] | None, typer.Option(metavar="LIMIT", help="Upper limit on a count, as 'madds<5M'. May be repeated.")
+    list[str] | None, typer.Option(metavar="LIMIT", help="Upper limit on a cost, as 'madds<5M'. May be repeated.")
 ]
+Knee = Annotated[
+    bool, typer.Option("--knee", help="The one below the line through the ends of the front, by the farthest.")
+]
+At = Annotated[str | None, typer.Option(metavar="COST", help="The one nearest to a cost, as madds=20M or size=2MB.")]
 Supernet = Annotated[
     str | None,
     typer.Option(
@@ -161,7 +165,8 @@ def transfer(
             "--objective",
             "-o",
             metavar="NAME",
-            help="One to three of error, madds, params; error and madds unless told.",
+            help="One to three of error, madds, params, activations, size, size:int8, latency:cpu; error and madds "
+            "unless told.",
         ),
     ] = None,
     require: Require = None,
@@ -265,23 +270,48 @@ def finish(run: RunPath, data: DataNow = None) -> None:
 
 @app.command(short_help="Print the networks of a run.")
 def front(
-    run: RunPath, as_json: Annotated[bool, typer.Option("--json", help="Print front.json in place of a table.")] = False
+    run: RunPath,
+    sort: Annotated[
+        str | None, typer.Option(metavar="NAME", help="In order of a cost, resolution, val_error or test_error.")
+    ] = None,
+    require: Require = None,
+    knee: Knee = False,
+    at: At = None,
+    form: Annotated[str, typer.Option("--format", metavar="NAME", help="table, json or csv.")] = "table",
+    as_json: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
 ) -> None:
     """The networks of a run: resolution, counts, validation and test error.
 
     \b
     Examples:
       naturalize front runs/photos
-      naturalize front runs/photos --json
+      naturalize front runs/photos --require "size<2MB" --sort test_error
+      naturalize front runs/photos --knee
+      naturalize front runs/photos --format csv > front.csv
     """
+    from naturalize.objectives.requirement import parse_requirement
     from naturalize.run import networks_of, read_front
-    from naturalize.terminal import front_table
+    from naturalize.run.choosing import Choice, choose, meeting, ordered
+    from naturalize.terminal import front_csv, front_json, front_table
 
+    form = "json" if as_json else form
+    if form not in ("table", "json", "csv"):
+        raise unknown("format", form, ("table", "json", "csv"))
     found = read_front(run)
-    if as_json:
-        print((run / "front.json").read_text(encoding="utf-8"), end="")
+    rule = Choice([parse_requirement(text) for text in require or ()], knee, at)
+    networks = meeting(networks_of(found), rule.require)
+    if sort is not None:
+        networks = ordered(networks, sort)
+    why = ""
+    if knee or at is not None:
+        one, why = choose(networks, rule, found["objectives"])
+        networks = [one]
+    if form != "table":
+        print("\n".join(front_json(networks, found) if form == "json" else front_csv(networks)))
         return
-    print("\n".join(front_table(networks_of(found))))
+    print("\n".join(front_table(networks, found["objectives"])))
+    if why:
+        print(f"{networks[0].architecture}, {why}")
     if found["state"] == "stopped":
         go_on, end = command("resume", run), command("finish", run)
         print(f"stopped: no test error yet; go on with `{go_on}` or end it with `{end}`")
@@ -292,12 +322,15 @@ def export(
     run: RunPath,
     to: Annotated[Path, typer.Option(metavar="FILE", help="File to write.")],
     file_format: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="onnx or torch; by the file's suffix unless told.")
+        str | None,
+        typer.Option("--format", metavar="NAME", help="onnx, onnx-int8 or torch; by the file's suffix unless told."),
     ] = None,
     require: Require = None,
     architecture: Annotated[
         str | None, typer.Option(metavar="STRING", help="A network of the front by its string.")
     ] = None,
+    knee: Knee = False,
+    at: At = None,
     opset: Annotated[int | None, typer.Option(metavar="N", help="ONNX operator set, 13 to 17; 13 unless told.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
@@ -307,17 +340,28 @@ def export(
     Examples:
       naturalize export runs/photos --to model.onnx
       naturalize export runs/photos --require "madds<5M" --format onnx --to model.onnx
+      naturalize export runs/photos --knee --format onnx-int8 --to model.onnx
       naturalize export runs/photos --architecture 10656256455426 --to model.pt
     """
     from naturalize import api
 
     done = api.export(
-        run, to, format=file_format, require=require or (), architecture=architecture, opset=opset, overwrite=overwrite
-    )
+        run, to, format=file_format, require=require or (), architecture=architecture, knee=knee, at=at, opset=opset,
+        overwrite=overwrite,
+    )  # fmt: skip
+    if done.chosen:
+        print(f"chose {done.chosen}")
     print(f"wrote {done.path} ({done.bytes / 1e6:.2f} MB; needs {done.needs})")
     for path in done.files[1:]:
         print(f"wrote {path}")
     print(f"checked on {done.images} images of the run: largest difference of a logit {done.max_difference:.1e}")
+    if done.agreement < 100.0:
+        print(
+            f"it agrees with the network on {done.agreement:.0f}% of them, and is wrong on {done.error:.1f}% "
+            f"(the network: {done.network_error:.1f}%)"
+        )
+    if done.error > done.network_error + 1.0:
+        print("that is more than a point: networks with relu6, as efficientnet-lite0's, lose less; float loses none")
 
 
 @app.command(short_help="Classify pictures.")
@@ -459,12 +503,14 @@ app.add_typer(study_app, name="study")
 
 def show(run: Run) -> None:
     """Print the front of a run as a table and the path of its report; for a preparation, how to use its supernet."""
+    from naturalize.run import networks_of, read_front
     from naturalize.terminal import front_table
 
     if run.settings.goal == "prepare":
         print(f"supernet in {run.directory}: start a transfer from it with --supernet {run.directory}")
         return
-    print("\n".join(front_table(run.front())))
+    found = read_front(run.directory)
+    print("\n".join(front_table(networks_of(found), found["objectives"])))
     print(f"report: {run.directory / 'report.html'}")
     print(f'export one: {command("export", run.directory)} --require "madds<..." --to model.onnx')
 

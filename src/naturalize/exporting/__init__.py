@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from naturalize.errors import UserError, unknown
 from naturalize.exporting.network import CARD_FORMAT, Asked, Card, Network, card_path, load_network, save_network
 from naturalize.exporting.onnx_file import onnx_files, onnx_needs
+from naturalize.exporting.onnx_int8 import differs_in_more_than_quantization, int8_files, int8_needs
 from naturalize.exporting.onnx_model import OnnxModel
 from naturalize.exporting.torch_file import LogitsOf, logits_of_arrays, open_torch, torch_files, torch_needs
 from naturalize.files import room_on_disk, write_bytes
@@ -80,6 +81,9 @@ class Format:
 FORMATS: dict[str, Format] = {
     "onnx": Format(".onnx", onnx_files, OnnxModel, onnx_needs),
     "torch": Format(".pt", torch_files, open_torch, torch_needs),
+    "onnx-int8": Format(
+        ".onnx", int8_files, OnnxModel, int8_needs, calibrates=True, differs=differs_in_more_than_quantization
+    ),
 }
 
 
@@ -111,6 +115,9 @@ class Exported:
         needs: requirements for running it, in words.
         error, images: percent wrong of that many check pictures, by the file.
         max_difference: largest difference between a logit of the file and the network's.
+        agreement: percent of the check pictures that the file gives the network's class.
+        network_error: percent wrong of them by the network.
+        chosen: which network it is and why, in words, where that was chosen by a rule.
     """
 
     path: Path
@@ -120,6 +127,9 @@ class Exported:
     error: float
     images: int
     max_difference: float
+    agreement: float
+    network_error: float
+    chosen: str = ""
 
 
 def export(
@@ -175,8 +185,17 @@ def export(
     check_error(to, wrong, len(check.labels), network.card)
     for path, content in reversed(files.items()):  # the file itself last: where it is, all is
         write_bytes(path, content)
-    error = 100.0 * wrong / len(check.pixels)
-    return Exported(to, tuple(files), len(files[to]), kind.needs(opset), error, len(check.pixels), max_difference)
+    return Exported(
+        to,
+        tuple(files),
+        len(files[to]),
+        kind.needs(opset),
+        100.0 * wrong / len(check.pixels),
+        len(check.pixels),
+        max_difference,
+        100.0 * float(np.mean(logits.argmax(1) == expected.argmax(1))),
+        100.0 * float(np.mean(expected.argmax(1) != check.labels)),
+    )
 
 
 def format_of(to: Path, format: str | None) -> str:

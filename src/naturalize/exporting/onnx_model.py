@@ -52,6 +52,7 @@ class OnnxModel:
         onnxruntime = runtime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = QUIET
+        options.add_session_config_entry("session.x64quantprecision", "1")  # int8 files: products must not saturate
         options.intra_op_num_threads = allowed_cpus()  # its default counts processors that are not ours
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -1,12 +1,14 @@
 """Objectives: a number per architecture, minimised. Exact ones are counted, measured ones are measured on a network.
 
-A new objective is one line in `OBJECTIVES`: an exact one has the name of a count of `supernet.LayerTable`, a measured
-one a function that opens it on a run.
+Modelled ones, as `latency:cpu`, are measured too, but the search goes by a model of them: it treats them as exact ones.
+
+A new objective is one line in `OBJECTIVES`: an exact one has the name of a count of `supernet.LayerTable` (`size:int8`
+is its `size_int8`), a measured one a function that opens it on a run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -15,7 +17,9 @@ from numpy.typing import NDArray
 
 from naturalize.archive import TASK
 from naturalize.errors import UserError, unknown
-from naturalize.numbers import count, percent
+from naturalize.latency.setting import NAMES as RUNTIMES
+from naturalize.latency.setting import parse_setting
+from naturalize.numbers import count, milliseconds, percent, size
 from naturalize.space import Codes
 
 if TYPE_CHECKING:  # naming an objective needs no torch
@@ -24,7 +28,10 @@ if TYPE_CHECKING:  # naming an objective needs no torch
     from naturalize.tasks import Task
     from naturalize.training.subnets import Subnets
 
-Kind = Literal["exact", "measured"]
+Kind = Literal["exact", "measured", "modelled"]
+MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+MILLISECONDS = {"": 1.0, "ms": 1.0, "s": 1e3, "us": 1e-3}
+BYTES = {**MULTIPLES, "b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9}
 
 
 @dataclass(frozen=True)
@@ -80,10 +87,12 @@ class Objective:
 
     Attributes:
         unit: of its values, as in messages.
-        kind: `exact` objectives are known in closed form and may have limits; `measured` ones are predicted.
+        kind: `exact` and `modelled` objectives are known in closed form and may have limits; `measured` ones are
+            predicted.
         words: its name in reports.
         shown: function from a value to a text for people.
         open: function that opens a measured objective on a run; None for an exact one.
+        multiples: what may stand behind a number in a requirement, in small letters, and the factor that it means.
     """
 
     name: str
@@ -92,6 +101,11 @@ class Objective:
     words: str
     shown: Callable[[float], str]
     open: Callable[[OnRun], Measures] | None = None
+    multiples: Mapping[str, float] = field(default_factory=lambda: MULTIPLES)
+
+    def told(self, value: float) -> str:
+        """A value for a message that explains a limit: counts to the digit."""
+        return f"{value:,.0f}" if self.kind == "exact" else self.shown(value)
 
 
 def open_error(run: OnRun) -> Measures:
@@ -102,6 +116,7 @@ def open_error(run: OnRun) -> Measures:
 
 
 ERROR = "error"  # the objective that a task defines: every network of a front has it
+LATENCY = "latency"  # what the names of latencies begin with
 COST = "madds"  # the objective that networks are sorted by
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
@@ -109,8 +124,12 @@ OBJECTIVES: dict[str, Objective] = {
         Objective(ERROR, "%", "measured", "error", percent, open_error),
         Objective(COST, "multiply-adds", "exact", "multiply-adds", count),
         Objective("params", "parameters", "exact", "parameters", count),
+        Objective("activations", "activations", "exact", "activations", count),
+        Objective("size", "bytes", "exact", "size", size, multiples=BYTES),
+        Objective("size:int8", "bytes", "exact", "size as int8", size, multiples=BYTES),
     )
 }
+LEARNT = (COST, "params")  # counts that predictors learn from, whatever the objectives are
 DEFAULT = (ERROR, COST)
 
 
@@ -119,16 +138,27 @@ def of_kind(kind: Kind) -> list[str]:
     return [name for name, objective in OBJECTIVES.items() if objective.kind == kind]
 
 
+def objective_of(name: str) -> Objective:
+    """The objective of a name: one of `OBJECTIVES`, or a latency as `latency:cpu,threads=2`. Raises `UserError`."""
+    if name in OBJECTIVES:
+        return OBJECTIVES[name]
+    base, _, text = name.partition(":")
+    if base != LATENCY or not text:
+        raise unknown("objective", name, [*OBJECTIVES, *(f"{LATENCY}:{runtime}" for runtime in RUNTIMES)])
+    setting = parse_setting(text)
+    words = f"latency ({str(setting).replace(',', ', ')})"
+    return Objective(f"{LATENCY}:{setting}", "ms", "modelled", words, milliseconds, multiples=MILLISECONDS)
+
+
 def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
     """Distinct names of known objectives, one to three of them. `error@default` is `error`. Raises `UserError`."""
     parsed = []
     for name in names:
         base, _, task = name.partition("@")
-        if base not in OBJECTIVES:
-            raise unknown("objective", base, OBJECTIVES)
+        found = objective_of(base).name
         if task not in ("", TASK):
             raise UserError(f"objective {name!r}: this run has one task, `{TASK}`; write `{base}`")
-        parsed.append(base)
+        parsed.append(found)
     if len(set(parsed)) < len(parsed):
         raise UserError(f"an objective is given twice: {', '.join(names)}")
     if not 1 <= len(parsed) <= 3:

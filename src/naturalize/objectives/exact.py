@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +19,20 @@ class Exact:
     """A count of the deployed network, head included.
 
     Args:
-        name: of the objective, and of the count of `LayerTable`.
+        name: of the objective; the count of `LayerTable` has it too, with `_` for a colon.
         family, task: of body and head.
         channels: of the input images.
     """
 
     def __init__(self, name: str, family: Family, task: Task, channels: int) -> None:
-        layers = layers_of(family, lambda codes: task.layers(family, codes), channels)
-        self.count = Counter(family.space, layers, getattr(LayerTable, name))
+        self.space = family.space
+        self.layers = layers_of(family, lambda codes: task.layers(family, codes), channels)
+        self.of_operators = getattr(LayerTable, name.replace(":", "_"))
+
+    @cached_property
+    def count(self) -> Counter:
+        """The look-up; made at the first use, since a run seldom asks for every count."""
+        return Counter(self.space, self.layers, self.of_operators)
 
     def __call__(self, codes: Codes) -> NDArray[np.float64]:
         """The count of each architecture, a whole number. Shapes: `(n, d) -> (n,)`."""

@@ -1,23 +1,17 @@
-"""Requirements: limits on exact objectives, as `madds<5M`."""
+"""Requirements: limits on exact and modelled objectives, as `madds<5M`, `size<2MB` or `latency:cpu<5ms`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from naturalize.errors import UserError, unknown
-from naturalize.objectives import OBJECTIVES, of_kind
+from naturalize.errors import UserError
+from naturalize.objectives import MILLISECONDS, objective_of, of_kind
 from naturalize.space import Codes, SearchSpace
-
-if TYPE_CHECKING:  # reading a requirement needs no torch
-    from naturalize.objectives.exact import Exact
-
-MULTIPLES = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
 
 
 @dataclass(frozen=True)
@@ -39,38 +33,62 @@ class Requirement:
         return np.asarray(values) <= self.largest
 
 
+SAMPLE = 1000  # architectures that are asked for the smallest latency
+NUMBER = r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([a-zA-Z]*)"
+
+
 def parse_requirement(text: str) -> Requirement:
     """The requirement in a text as `madds<5M` or `params <= 300K`. Raises `UserError` for anything else."""
-    match = re.fullmatch(r"\s*([\w:@-]+)\s*(<=?)\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([KMGkmg]?)\s*", text)
+    match = re.fullmatch(rf"\s*([^\s<]+)\s*(<=?)\s*({NUMBER})\s*", text)
     if not match:
         raise UserError(
             f"requirement {text!r} is not understood: write an upper limit, as 'madds<5M' or 'params<=300K'"
         )
-    objective, sign, number, multiple = match.groups()
+    objective, sign, number = match.groups()[:3]
     exact = of_kind("exact")
-    if objective not in OBJECTIVES:
-        raise unknown("objective", objective, exact)
-    if objective not in exact:
+    found = objective_of(objective)
+    if found.kind == "measured":
         raise UserError(
             f"requirement {text!r}: {objective} is measured, so a limit on it cannot be kept in the search; "
-            f"limits go on {' and '.join(exact)}"
+            f"limits go on {', '.join(exact)} and latencies"
         )
-    limit = float(number) * MULTIPLES[multiple.upper()]
-    if not 0 < limit < np.inf:
-        raise UserError(f"requirement {text!r}: the limit must be a positive number")
-    return Requirement(text.strip(), objective, limit, sign == "<")
+    return Requirement(text.strip(), found.name, number_of(objective, number, f"requirement {text!r}"), sign == "<")
 
 
-def check_feasible(requirements: Sequence[Requirement], exact: Mapping[str, Exact], space: SearchSpace) -> None:
+def number_of(objective: str, text: str, what: str) -> float:
+    """A positive number of an objective, as `5M` or, of a size, `2MB`. Raises `UserError`.
+
+    Args:
+        objective: name of a known one.
+        text: the number.
+        what: where it stands, for messages.
+    """
+    match = re.fullmatch(NUMBER, text)
+    multiples = objective_of(objective).multiples
+    if not match or match[2].lower() not in multiples:
+        known = ", ".join(multiples if multiples is MILLISECONDS else map(str.upper, multiples)).strip(", ")
+        raise UserError(f"{what}: {text!r} is no number of {objective}: write digits and {known} or nothing")
+    number = float(match[1]) * multiples[match[2].lower()]
+    if not 0 < number < np.inf:
+        raise UserError(f"{what}: the limit must be a positive number")
+    return number
+
+
+def check_feasible(
+    requirements: Sequence[Requirement], exact: Mapping[str, Callable[[Codes], NDArray]], space: SearchSpace
+) -> None:
     """Raise `UserError` for limits that no architecture meets, with the smallest value that can be reached.
 
-    Exact counts grow with every variable, so the smallest architecture has the smallest of each.
+    Counts grow with every variable, so the smallest architecture has the smallest of each. A latency need not, so
+    others are asked too.
     """
-    smallest: Codes = space.corners()[:1]
+    codes: Codes = np.concatenate([space.corners()[:1], space.sample(SAMPLE, np.random.default_rng(0))])
     for requirement in requirements:
-        value = exact[requirement.objective](smallest)
-        if not requirement.met(value)[0]:
+        values = exact[requirement.objective](codes)
+        smallest = int(values.argmin())
+        if not requirement.met(values).any():
+            told = objective_of(requirement.objective).told(values[smallest])
             raise UserError(
                 f"nothing meets {requirement.text!r}: the smallest {requirement.objective} that can be reached is "
-                f"{value[0]:,.0f} (architecture {space.strings(smallest)[0]}); raise the limit above it"
+                f"{told} (architecture {space.strings(codes[[smallest]])[0]}); raise the limit above it"
             )

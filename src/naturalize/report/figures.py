@@ -5,8 +5,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from naturalize.errors import UserError
 from naturalize.numbers import count, percent
-from naturalize.objectives import COST, ERROR, OBJECTIVES, of_kind
+from naturalize.objectives import COST, ERROR, Objective, objective_of, of_kind
 
 Figure = dict[str, Any]
 # Above this ratio of largest to smallest, equal factors are drawn as equal distances.
@@ -15,7 +16,16 @@ WIDE = 5
 
 def words(objective: str) -> str:
     """An objective in words, as multiply-adds; its name where a newer naturalize wrote it."""
-    return OBJECTIVES[objective].words if objective in OBJECTIVES else objective
+    found = known(objective)
+    return found.words if found else objective
+
+
+def known(objective: str) -> Objective | None:
+    """The description of an objective; None where a newer naturalize wrote it."""
+    try:
+        return objective_of(objective)
+    except UserError:
+        return None
 
 
 def is_error(objective: str) -> bool:
@@ -30,15 +40,26 @@ def value(network: dict[str, Any], objective: str) -> float | None:
     return network.get(objective, (network.get("objectives") or {}).get(objective))
 
 
+def clocked(network: dict[str, Any], objective: str) -> float | None:
+    """What the clock says of an objective that the search had by a model; None where it was not asked."""
+    return ((network.get("measured") or {}).get(objective) or {}).get("value")
+
+
 def shown(objective: str, number: float | None) -> str:
     """A value of an objective with its unit."""
     if number is None:
         return "–"
-    return OBJECTIVES[objective].shown(number) if objective in OBJECTIVES else count(number)
+    found = known(objective)
+    return found.shown(number) if found else count(number)
+
+
+def counts(front: dict[str, Any]) -> list[str]:
+    """Exact objectives that every network of a front carries; an older naturalize counted fewer."""
+    return [name for name in of_kind("exact") if all(value(network, name) is not None for network in front["networks"])]
 
 
 def measured_besides(front: dict[str, Any]) -> list[str]:
-    """Objectives of a front that are measured, besides error."""
+    """Objectives of a front that are no counts, besides error."""
     names = front.get("objectives") or []
     return [name for name in names if not is_error(name) and name not in of_kind("exact")]
 
@@ -216,10 +237,12 @@ def _hover(front: dict[str, Any], network: dict[str, Any]) -> str:
     rows = [
         f"<b>{html.escape(str(network.get('architecture')))}</b>",
         f"{network.get('resolution')} pixels",
-        *(f"{shown(name, network.get(name))} {words(name)}" for name in of_kind("exact")),
+        *(f"{shown(name, value(network, name))} {words(name)}" for name in counts(front)),
     ]
     for name in measured_besides(front):
-        rows.append(f"{html.escape(words(name))}: {shown(name, value(network, name))}")
+        clock = clocked(network, name)
+        on_clock = "" if clock is None else f", on the clock {shown(name, clock)}"
+        rows.append(f"{html.escape(words(name))}: {shown(name, value(network, name))}{on_clock}")
     rows.append(f"validation error {percent(network.get('val_error'))}")
     if network.get("test_error") is not None:
         rows.append(f"test error {percent(network['test_error'])}")

@@ -13,9 +13,11 @@ from PIL import Image
 from naturalize.errors import command
 from naturalize.files import write_text
 from naturalize.numbers import duration, percent, plural, standard_error
-from naturalize.objectives import COST, of_kind
+from naturalize.objectives import COST
 from naturalize.report.figures import (
     axes,
+    clocked,
+    counts,
     front_figure,
     hypervolume_figure,
     measured_besides,
@@ -46,6 +48,7 @@ PHASES = {
     "larger": "reading it at larger resolutions",
     "body": "fitting the pre-trained network to the pictures",
     "prepare": "preparing the supernet",
+    "latency": "timing networks for a latency model",
     "measure": "measuring networks",
     "fit": "fitting the predictor",
     "search": "searching",
@@ -133,8 +136,8 @@ def requirements(front: dict[str, Any], network: dict[str, Any]) -> list[str] | 
         number = value(other, name)
         return float("inf") if number is None else number
 
-    names = [name for name in front.get("objectives") or [] if name in of_kind("exact")]
-    names += [name for name in of_kind("exact") if name not in names]
+    names = [name for name in front.get("objectives") or [] if name in counts(front)]
+    names += [name for name in counts(front) if name not in names]
     for n in range(len(names) + 1):
         limits = names[:n]
         meeting = [
@@ -225,15 +228,19 @@ below holds the same numbers"></div>
 
 
 def _networks(front: dict[str, Any], run_directory: Path) -> str:
-    counts, others = of_kind("exact"), measured_besides(front)
+    asked, others = front.get("objectives") or [], measured_besides(front)
+    names = [*(name for name in counts(front) if name in (COST, "params", *asked)), *others]
     has_test = _has_test(front)
-    heads = ["", *map(words, [*counts, *others]), "resolution", "validation error"]
+    timed = [name for name in names if any(clocked(network, name) is not None for network in front["networks"])]
+    heads = ["", *map(words, names), *(f"{words(name)} on the clock" for name in timed)]
+    heads += ["resolution", "validation error"]
     heads += ["test error", "balanced test error"] if has_test else []
     rows = []
     for index, network in enumerate(front["networks"]):
         cells = [
             f'<button type="button" data-network="{index}">{index + 1}</button>',
-            *(shown(name, value(network, name)) for name in [*counts, *others]),
+            *(shown(name, value(network, name)) for name in names),
+            *(shown(name, clocked(network, name)) for name in timed),
             f"{network.get('resolution', '–')}\u00a0px",
             _with_spread(network, "val"),
         ]

@@ -11,6 +11,7 @@ from typing import Any
 from naturalize.errors import UserError, command
 from naturalize.files import check_content
 from naturalize.numbers import standard_error
+from naturalize.objectives import objective_of
 from naturalize.objectives.requirement import Requirement
 
 FORMAT = 1
@@ -38,8 +39,13 @@ class FrontNetwork:
     objectives: dict[str, float] = field(default_factory=dict)
 
     def value(self, objective: str) -> float:
-        """Value of an objective other than error; a front of an older naturalize has only counts."""
-        return self.objectives[objective] if objective in self.objectives else float(getattr(self, objective))
+        """Value of an objective other than error. Raises `UserError` where the run did not ask for it."""
+        found = self.objectives.get(objective, getattr(self, objective, None))
+        if found is None and objective_of(objective).kind == "modelled":
+            raise UserError(f"this run knows no {objective}: a transfer with `-o {objective}` does")
+        if found is None:
+            raise UserError(f"this front was written by an older naturalize, which knew no {objective}")
+        return float(found)
 
 
 def read_front(directory: Path) -> dict[str, Any]:
@@ -99,14 +105,22 @@ def best(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement] =
 
     Raises `UserError` where none meets them, with the nearest.
     """
-    meeting = [n for n in networks if all(r.met(n.value(r.objective)) for r in requirements)]
-    if not meeting:
+    left = meeting(networks, requirements)
+    errors, madds = [n.val_error_views for n in left], [n.madds for n in left]
+    return left[most_accurate(errors, madds, [n.val_images for n in left])]
+
+
+def meeting(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement]) -> list[FrontNetwork]:
+    """The networks that meet all requirements. Raises `UserError` where none does, with the nearest."""
+    found = [n for n in networks if all(r.met(n.value(r.objective)) for r in requirements)]
+    if not found:
         nearest = min(networks, key=lambda n: max(n.value(r.objective) / r.limit for r in requirements))
         text = " and ".join(r.text for r in requirements)
-        has = ", ".join(f"{r.objective} {nearest.value(r.objective):,.0f}" for r in requirements)
+        has = ", ".join(
+            f"{r.objective} {objective_of(r.objective).told(nearest.value(r.objective))}" for r in requirements
+        )
         raise UserError(f"no network of the front meets {text}: the nearest is {nearest.architecture} with {has}")
-    errors, madds = [n.val_error_views for n in meeting], [n.madds for n in meeting]
-    return meeting[most_accurate(errors, madds, [n.val_images for n in meeting])]
+    return found
 
 
 def most_accurate(errors: Sequence[float], madds: Sequence[float], images: Sequence[int]) -> int:

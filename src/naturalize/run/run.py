@@ -18,9 +18,10 @@ from naturalize.errors import UserError, command
 from naturalize.exporting import Network, load_network
 from naturalize.files import existing_parent, room_on_disk
 from naturalize.numbers import duration
-from naturalize.objectives.requirement import Requirement, parse_requirement
+from naturalize.objectives.requirement import parse_requirement
 from naturalize.run.checkpoints import Checkpoints
-from naturalize.run.front import FrontNetwork, best, networks_of, read_front
+from naturalize.run.choosing import Choice, choose
+from naturalize.run.front import FrontNetwork, networks_of, read_front
 from naturalize.run.lock import locked
 from naturalize.run.settings import Settings, read_settings, write_settings
 from naturalize.run.stored import StoredPixels, load_pixels
@@ -170,11 +171,24 @@ class Run:
         """The networks of the front, ascending in multiply-adds. Raises `UserError` where nothing was measured yet."""
         return networks_of(read_front(self.directory))
 
+    def choose(
+        self, require: str | Sequence[str] = (), *, knee: bool = False, at: str | None = None
+    ) -> tuple[RunNetwork, str]:
+        """A network of the front by a rule, and why it is this one, in words.
+
+        Args:
+            require: limits, as `"madds<5M"`; the most accurate within them unless told otherwise.
+            knee: take the knee of the front, see `choosing.knee`.
+            at: take the network whose cost is nearest, as `"madds=20M"`.
+        """
+        texts = [require] if isinstance(require, str) else list(require)
+        rule = Choice([parse_requirement(text) for text in texts], knee, at)
+        network, why = choose(self.front(), rule, self.settings.objectives)
+        return RunNetwork(self, network), why
+
     def best(self, require: str | Sequence[str] = ()) -> RunNetwork:
         """The most accurate network that meets the requirements, as `"madds<5M"`; see `front.most_accurate`."""
-        texts = [require] if isinstance(require, str) else list(require)
-        limits: list[Requirement] = [parse_requirement(text) for text in texts]
-        return RunNetwork(self, best(self.front(), limits))
+        return self.choose(require)[0]
 
     def network(self, architecture: str) -> RunNetwork:
         """The network of the front with that architecture string. Raises `UserError` where there is none."""

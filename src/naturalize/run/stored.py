@@ -16,6 +16,7 @@ from naturalize.errors import UserError
 from naturalize.progress import Progress, silent
 from naturalize.tensor_files import load_tensors, save_tensors
 
+RANGES = 64  # pictures that tell the ranges of activations, for int8
 CALIBRATION = 256  # 512 gain 0.2 points at most and cost every measurement half as much again (docs/benchmarks.md)
 CHECK = 128
 MOST_BYTES = 256e6  # of calibration at all resolutions: large pictures are kept in smaller numbers, but at least LEAST
@@ -50,13 +51,13 @@ def store_pixels(
     Args:
         path, dataset, seed: of the file, of the run, of the draws.
         resolutions: sides in pixels.
-        calibrates: whether networks take statistics of these pictures; otherwise no calibration pictures are kept.
+        calibrates: whether networks take statistics of these pictures; otherwise as many are kept as int8 files need.
         progress: called for each resolution.
     """
     arrays: dict[str, NDArray] = {}
     picture = dataset.channels * sum(side * side for side in resolutions)
     kinds = (
-        ("calibration", "train", CALIBRATION if calibrates else 0, MOST_BYTES),
+        ("calibration", "train", CALIBRATION if calibrates else RANGES, MOST_BYTES),
         ("check", "val", CHECK, CHECK_BYTES),
     )
     for name, split, wanted, most in kinds:

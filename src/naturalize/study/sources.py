@@ -15,7 +15,7 @@ from naturalize.data import Pixels
 from naturalize.errors import UserError
 from naturalize.lifecycle import reopen_data
 from naturalize.numbers import duration
-from naturalize.objectives import COST, DEFAULT, ERROR
+from naturalize.objectives import COST, DEFAULT, ERROR, LEARNT
 from naturalize.objectives.error import Error
 from naturalize.objectives.exact import exact_counts, stage_counts
 from naturalize.predictor import Counts
@@ -208,7 +208,8 @@ def name_of_source(source: str | Path) -> str:
 
 def known_of(family: Family, task: Classification, channels: int) -> list[Counts]:
     """Functions for known numbers of a family's architectures with a task's head, on images with so many channels."""
-    return [*exact_counts(family, task, channels).values(), stage_counts(family, task, channels)]
+    counts = exact_counts(family, task, channels)
+    return [*(counts[name] for name in LEARNT), stage_counts(family, task, channels)]
 
 
 class RunErrors:

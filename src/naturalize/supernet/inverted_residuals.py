@@ -168,11 +168,15 @@ class InvertedResiduals:
         build = LayerTableBuilder(n, (RESOLUTION, WIDTH))
         size: Any = np.array(self.resolutions)[codes[:, RESOLUTION]] if input_size is None else np.full(n, input_size)
         cin = self.channels_each(self.stem, codes)
-        size = build.add("stem", "conv", channels, cin, size, kernel=3, stride=self.stem_stride, norm=True)
+        ends: dict[str, Any] = {"norm": True, "activation": self.activation}
+        size = build.add("stem", "conv", channels, cin, size, kernel=3, stride=self.stem_stride, **ends)
         if self.first:
             cout = self.channels_each(self.first, codes)
-            build.add("first.depthwise", "conv", cin, cin, size, kernel=3, groups=cin, norm=True)
-            build.add("first.project", "conv", cin, cout, size, norm=True)
+            build.add(
+                "first.depthwise", "conv", cin, cin, size, kernel=3, groups=cin, norm=True,
+                activation=self.first_activation,
+            )  # fmt: skip
+            build.add("first.project", "conv", cin, cout, size, norm=True, adds=cin == cout)
             cin = cout
         column = WIDTH + 1
         for stage in self.stages:
@@ -184,21 +188,25 @@ class InvertedResiduals:
                 name = self.space.variables[column].name
                 stride = stage.stride if position == 0 else 1
                 expanded = divisible_each(cin * expansion)
-                build.add(f"{name}.expand", "conv", cin, expanded, size, norm=True, **here)
+                active = stage.activation
+                build.add(f"{name}.expand", "conv", cin, expanded, size, norm=True, activation=active, **here)
                 # a stage has its first position always, so the side after it is the same for all architectures
                 size = build.add(
                     f"{name}.depthwise", "conv", expanded, expanded, size, kernel=kernel, stride=stride,
-                    groups=expanded, norm=True, **here,
+                    groups=expanded, norm=True, activation=active, **here,
                 )  # fmt: skip
                 if stage.squeeze_excite:
                     squeezed = divisible_each(expanded // 4)
                     build.add(f"{name}.squeeze", "pool", expanded, expanded, size, **here)
-                    build.add(f"{name}.reduce", "conv", expanded, squeezed, 1, bias=True, **here)
-                    build.add(f"{name}.excite", "conv", squeezed, expanded, 1, bias=True, **here)
-                build.add(f"{name}.project", "conv", expanded, cout, size, norm=True, **here)
+                    build.add(f"{name}.reduce", "conv", expanded, squeezed, 1, bias=True, activation="relu", **here)
+                    build.add(
+                        f"{name}.excite", "conv", squeezed, expanded, 1, bias=True, activation="h_sigmoid", **here
+                    )
+                skip = (cin == cout) & (stride == 1)
+                build.add(f"{name}.project", "conv", expanded, cout, size, norm=True, adds=skip, **here)
                 cin = cout
                 column += 1
-        build.add("final", "conv", cin, self.feature_channels(codes), size, norm=True)
+        build.add("final", "conv", cin, self.feature_channels(codes), size, **ends)
         return build.table()
 
     @lru_cache(maxsize=4096)  # noqa: B019, families live as long as the process

@@ -24,8 +24,10 @@ class LayerTable:
         kind: `conv`, `linear`, `pool` (of the whole map), `max_pool` or `avg_pool`. `(L,)`
         variables: columns of the codes that shape the operator, a tuple each. `(L,)`
         bias, norm: whether a bias, a batch norm belongs to it. `(L,)`
+        activation: name of the function behind it, `none` for none. `(L,)`
         cin, cout, kernel, stride, groups: as in a convolution. `(n, L)`
         size_in, size_out: side of the square input and output maps in pixels. `(n, L)`
+        adds: whether an earlier map is added to its output. `(n, L)`
         present: whether the architecture has the operator. `(n, L)`
     """
 
@@ -34,6 +36,7 @@ class LayerTable:
     variables: NDArray[np.object_]
     bias: NDArray[np.bool_]
     norm: NDArray[np.bool_]
+    activation: NDArray[np.str_]
     cin: Ints
     cout: Ints
     kernel: Ints
@@ -41,6 +44,7 @@ class LayerTable:
     groups: Ints
     size_in: Ints
     size_out: Ints
+    adds: NDArray[np.bool_]
     present: NDArray[np.bool_]
 
     def weights(self) -> Ints:
@@ -61,6 +65,20 @@ class LayerTable:
         """Parameters of each operator, bias and the two of each batch-norm channel included. `(n, L)`"""
         extra = self.cout * (self.bias.astype(np.int64) + 2 * self.norm)
         return self.weights() + np.where(self.present & self.weighted, extra, 0)
+
+    def activations(self) -> Ints:
+        """Numbers that each convolution and linear layer puts out (Radosavovic et al., 2020, section 3). `(n, L)`"""
+        return np.where(self.present & self.weighted, self.cout * self.size_out**2, 0)
+
+    def size(self) -> Ints:
+        """Bytes of each operator's weights as float32, with batch norms folded away: a bias a channel. `(n, L)`"""
+        biases = np.where(self.present & self.weighted, self.cout * (self.bias | self.norm), 0)
+        return 4 * (self.weights() + biases)
+
+    def size_int8(self) -> Ints:
+        """Bytes as int8: one a weight; a scale, and an int32 bias where there is one, for each channel. `(n, L)`"""
+        channels = np.where(self.present & self.weighted, self.cout * (1 + (self.bias | self.norm)), 0)
+        return self.weights() + 4 * channels
 
     def __add__(self, other: LayerTable) -> LayerTable:
         """The operators of `self`, then those of `other`, of the same n architectures."""
@@ -95,12 +113,15 @@ class LayerTableBuilder:
         variables: tuple[int, ...] = (),
         bias: bool = False,
         norm: bool = False,
+        activation: str = "none",
+        adds: bool | NDArray[np.bool_] = False,
         present: bool | NDArray[np.bool_] = True,
     ) -> int | Ints:
         """Append an operator. Returns the side of its output map in pixels; a `pool` reduces the map to one pixel.
 
         Args:
-            name, kind, cin, cout, size_in, kernel, stride, groups, bias, norm, present: as of `LayerTable`.
+            name, kind, cin, cout, size_in, kernel, stride, groups, bias, norm, activation, adds, present: as of
+                `LayerTable`.
             variables: columns that shape this operator, besides those that shape all.
         """
         size_out = -(-np.asarray(size_in) // stride) if kind != "pool" else np.ones_like(size_in)
@@ -112,7 +133,7 @@ class LayerTableBuilder:
 
     def table(self) -> LayerTable:
         """The finished table."""
-        shared = {"name": np.str_, "kind": np.str_, "bias": np.bool_, "norm": np.bool_}
+        shared = {"name": np.str_, "kind": np.str_, "bias": np.bool_, "norm": np.bool_, "activation": np.str_}
         columns: dict[str, NDArray] = {}
         for f in fields(LayerTable):
             values = [row[f.name] for row in self.rows]
@@ -122,7 +143,7 @@ class LayerTableBuilder:
             elif f.name in shared:
                 columns[f.name] = np.array(values, dtype=shared[f.name])
             else:
-                dtype = np.bool_ if f.name == "present" else np.int64
+                dtype = np.bool_ if f.name in ("adds", "present") else np.int64
                 column: NDArray = np.empty((self.n, len(values)), dtype=dtype)
                 for index, value in enumerate(values):
                     column[:, index] = value

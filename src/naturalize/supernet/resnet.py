@@ -113,12 +113,13 @@ class ResNet50:
         build = LayerTableBuilder(n, (RESOLUTION,))
         size: Any = np.array(self.resolutions)[codes[:, RESOLUTION]] if input_size is None else np.full(n, input_size)
         inner, cin = inner_widths()[codes[:, INNER]], widths_of(STEM)[codes[:, OUTER]]
-        size = build.add("stem.conv1", "conv", channels, inner, size, kernel=3, stride=2, norm=True, variables=(INNER,))
+        stem: dict[str, Any] = {"kernel": 3, "norm": True, "activation": "relu"}
+        size = build.add("stem.conv1", "conv", channels, inner, size, stride=2, variables=(INNER,), **stem)
         residual = codes[:, RESIDUAL] > 0
         build.add(
-            "stem.conv2", "conv", inner, inner, size, kernel=3, norm=True, variables=(INNER, RESIDUAL), present=residual
+            "stem.conv2", "conv", inner, inner, size, variables=(INNER, RESIDUAL), adds=True, present=residual, **stem
         )
-        build.add("stem.conv3", "conv", inner, cin, size, kernel=3, norm=True, variables=(INNER, OUTER))
+        build.add("stem.conv3", "conv", inner, cin, size, variables=(INNER, OUTER), **stem)
         size = build.add("stem.pool", "max_pool", cin, cin, size, kernel=3, stride=2, variables=(OUTER,))
         column = FIRST
         for stage, (base, blocks, first_stride) in enumerate(zip(CHANNELS, BLOCKS, STRIDES, strict=True)):
@@ -133,9 +134,11 @@ class ResNet50:
                     "norm": True, "variables": (before, width, column) if position == 0 else (width, column),
                     "present": layer > 0,
                 }  # fmt: skip
-                build.add(f"{name}.reduce", "conv", cin, squeezed, size, **here)
-                size_out = build.add(f"{name}.conv", "conv", squeezed, squeezed, size, kernel=3, stride=stride, **here)
-                build.add(f"{name}.expand", "conv", squeezed, cout, size_out, **here)
+                build.add(f"{name}.reduce", "conv", cin, squeezed, size, activation="relu", **here)
+                size_out = build.add(
+                    f"{name}.conv", "conv", squeezed, squeezed, size, kernel=3, stride=stride, activation="relu", **here
+                )
+                build.add(f"{name}.expand", "conv", squeezed, cout, size_out, activation="relu", adds=True, **here)
                 if stride > 1:
                     build.add(f"{name}.pool", "avg_pool", cin, cin, size, kernel=stride, stride=stride, **here)
                 if position == 0:

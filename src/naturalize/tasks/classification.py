@@ -86,7 +86,7 @@ class Classification:
         channels, mixed = family.feature_channels(codes), family.mixed_channels(codes)
         size = build.add("pool", "pool", channels, channels, family.feature_size(codes))
         if mixed.any():
-            build.add("mix", "conv", channels, mixed, size)
+            build.add("mix", "conv", channels, mixed, size, activation="h_swish")
             channels = mixed
         build.add("classifier", "linear", channels, self.classes, size, bias=True)
         return build.table()

@@ -1,0 +1,158 @@
+"""ONNX int8: weights and activations of 8 bits, calibrated on training pictures, per channel (onnxruntime's QDQ).
+
+The range of each activation is its least and largest value, or what a percentile leaves of it: whichever agrees more
+often with the network on the calibration pictures. Candidates run with products that cannot saturate
+(`session.x64quantprecision`): x86 processors without VNNI add pairs of products in 16 bits, and would judge themselves
+in place of the file. Squeeze-and-excite gates stay HardSigmoid, which onnxruntime multiplies in int8; its HardSwish is
+taken apart and multiplied in float.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper
+
+from naturalize.data.machine import allowed_cpus
+from naturalize.errors import UserError
+from naturalize.exporting.network import Asked, Network
+from naturalize.exporting.onnx_file import LOGITS, PIXELS, onnx_bytes, onnx_files
+from naturalize.exporting.onnx_model import QUIET, runtime
+from naturalize.exporting.torch_file import logits_of_arrays
+
+QUANTIZED = "quantized"
+OPSET = 13  # whose h-swish is HardSigmoid and Mul
+PICTURES, BATCH = 128, 16  # that calibrate, and as many at once
+METHODS = ("MinMax", "Percentile")
+LEAST_AGREEMENT = 50.0  # percent; a file below is broken
+
+
+class Reader:
+    """Calibration pictures as onnxruntime asks for them: batches, of which it takes one stretch at a time.
+
+    With stretches of one batch (`CalibStridedMinMax`) it keeps the maps of that batch alone in memory.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self.batches = batches_of(pixels)
+        self.set_range(0, len(self.batches))
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Begin the stretch from one batch to before another."""
+        self.left = iter(self.batches[start_index:end_index])
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        """The next batch of the stretch, None after its last."""
+        batch = next(self.left, None)
+        return None if batch is None else {PIXELS: batch}
+
+
+def batches_of(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Pictures in batches of `BATCH`, the last one shorter."""
+    return [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
+
+
+def int8_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
+    """The quantised ONNX file and the program beside it, by file name. Raises `UserError` for another opset."""
+    if asked.opset not in (None, OPSET):
+        raise UserError(f"int8 files are of opset {OPSET}: leave --opset out")
+    assert asked.calibration is not None, "the format calibrates"
+    rows = np.linspace(0, len(asked.calibration) - 1, min(PICTURES, len(asked.calibration))).round().astype(int)
+    pixels = asked.calibration[rows]
+    answer = logits_of_arrays(copy.deepcopy(network.subnet).cpu().eval())
+    expected = np.concatenate([answer(batch) for batch in batches_of(pixels)]).argmax(1)
+    found = {}
+    for method in METHODS:
+        content = quantized(onnx_bytes(network, OPSET), method, pixels)
+        answers = {precise: answers_of(content, pixels, precise) for precise in (True, False)}
+        agreement = {precise: 100.0 * float(np.mean(answers[precise] == expected)) for precise in (True, False)}
+        found[method] = (agreement[True], agreement[False], content)
+    method = max(METHODS, key=lambda method: found[method][0])  # of equals the first
+    precise, here, content = found[method]
+    model = onnx.load_model_from_string(content)
+    facts = {
+        "method": method,
+        "pictures": len(pixels),
+        "agreement": precise,
+        "agreement_on_the_exporting_cpu": here,
+        "agreement_by_method": {name: found[name][0] for name in METHODS},
+    }
+    metadata = {entry.key: entry.value for entry in model.metadata_props if not entry.key.startswith("onnx.")}
+    helper.set_model_props(model, {**metadata, QUANTIZED: json.dumps(facts)})
+    files = onnx_files(network, name, Asked(OPSET))
+    return {**files, name: model.SerializeToString(deterministic=True)}
+
+
+def quantized(content: bytes, method: str, pixels: NDArray[np.uint8]) -> bytes:
+    """A float ONNX file quantised by a calibration method of onnxruntime."""
+    runtime()  # without its telemetry
+    from onnxruntime import quantization
+
+    with quiet(), tempfile.TemporaryDirectory(prefix="naturalize-int8-") as directory:
+        before, after = Path(directory) / "float.onnx", Path(directory) / "int8.onnx"
+        before.write_bytes(content)
+        quantization.quantize_static(
+            before,
+            after,
+            Reader(pixels),
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            calibrate_method=getattr(quantization.CalibrationMethod, method),
+            extra_options={"CalibStridedMinMax": 1},
+        )
+        return after.read_bytes()
+
+
+def answers_of(content: bytes, pixels: NDArray[np.uint8], precise: bool) -> NDArray[np.int64]:
+    """The classes that a file answers, with products that cannot saturate or as this CPU computes them."""
+    onnxruntime = runtime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = QUIET
+    options.intra_op_num_threads = allowed_cpus()
+    if precise:
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    logits: list[Any] = [session.run([LOGITS], {PIXELS: batch})[0] for batch in batches_of(pixels)]
+    return np.concatenate(logits).argmax(1)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what onnxruntime's quantiser prints and warns of from the user."""
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def int8_needs(opset: int | None) -> str:
+    """The requirements for running the file, in words."""
+    return "onnxruntime 1.20 or newer (opset 13); on x86 without VNNI with session.x64quantprecision=1"
+
+
+def differs_in_more_than_quantization(logits: NDArray[np.float32], expected: NDArray[np.float32]) -> str:
+    """Why a quantised file is broken, in words; empty where it agrees often enough to be judged by its error."""
+    agreement = 100.0 * float(np.mean(logits.argmax(1) == expected.argmax(1)))
+    if agreement >= LEAST_AGREEMENT and np.isfinite(logits).all():
+        return ""
+    return (
+        f"its answers agree with the network's on {agreement:.0f}% alone. Choose a network without h-swish or a larger "
+        "one, or export float"
+    )

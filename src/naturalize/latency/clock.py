@@ -1,0 +1,68 @@
+"""Times of networks that are run in turn with a reference, so that a neighbour slows all of them alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from naturalize.latency.runtimes import Once
+
+Floats = NDArray[np.float64]
+
+BURST_S = 0.004  # runs of one network in a row take at least so long
+LEAST_RUNS, MOST_RUNS = 3, 50
+
+
+def burst(once: Once, runs: int) -> float:
+    """The median of the seconds of runs in a row, without the first, which finds its caches cold."""
+    once()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        once()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def runs_for(once: Once) -> int:
+    """The number of runs in a burst of a network."""
+    once()
+    start = time.perf_counter()
+    once()
+    return int(np.clip(BURST_S / max(time.perf_counter() - start, 1e-7), LEAST_RUNS, MOST_RUNS))
+
+
+def ratios(networks: Sequence[Once], reference: Once, rounds: int, check: Callable[[], object]) -> Floats:
+    """Times of networks over the reference's in the same round, `(rounds, n)`; the order is another in every round.
+
+    The reference is run before and after each network, and the mean of both counts.
+
+    Args:
+        networks: n of them, opened.
+        reference: the network that all are compared with.
+        rounds: number of bursts of each.
+        check: called before every burst; it may raise to stop.
+    """
+    runs, of_reference = [runs_for(once) for once in networks], runs_for(reference)
+    found = np.empty((rounds, len(networks)))
+    generator = np.random.default_rng(0)
+    for row in found:
+        before = burst(reference, of_reference)
+        for number in generator.permutation(len(networks)).tolist():
+            check()
+            seconds = burst(networks[number], runs[number])
+            after = burst(reference, of_reference)
+            row[number] = 2.0 * seconds / (before + after)
+            before = after
+    return found
+
+
+def spread_of(values: Floats) -> Floats:
+    """Standard error of the medians of columns `(rounds, n)`, by their median absolute deviation, relative; `(n,)`."""
+    middle = np.median(values, axis=0)
+    deviation = 1.4826 * np.median(np.abs(values - middle), axis=0)
+    error: Floats = 1.2533 * deviation / np.sqrt(len(values)) / middle
+    return error
