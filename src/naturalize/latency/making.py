@@ -35,7 +35,7 @@ LEAST_ROUNDS, NARROW = 5, 0.01  # bursts of a network of a front; its standard e
 JUDGES = 30  # networks that judge the model
 POOL = 3000  # random architectures that those to measure are chosen from
 SEED = 0  # of the choice: the same networks on every machine
-ENOUGH, MOST = 6, 600  # measured networks that every layer is in at last, and networks of one call at most
+ENOUGH, MOST = 24, 600  # measured networks that every layer is in at last, and networks of one call at most
 JUDGING = 0.15  # share of the time
 
 
@@ -148,7 +148,7 @@ def chosen(
         counts: number of measured networks by layer.
         n: number of architectures.
     """
-    pool = np.concatenate([space.corners(), space.sample(POOL, rng.generator(SEED, "latency networks"))])
+    pool = np.concatenate([space.corners(), mixed(space, POOL, rng.generator(SEED, "latency networks"))])
     keys = layer_keys(layers(pool))
     distinct, place = np.unique(keys.reshape(-1, keys.shape[-1]), axis=0, return_inverse=True)
     has = np.zeros((len(pool), len(distinct)), np.float32)
@@ -166,6 +166,12 @@ def chosen(
     return pool[found]
 
 
+def mixed(space: SearchSpace, n: int, generator: np.random.Generator) -> Codes:
+    """n architectures of the kinds that a search asks about, in turn: uniform ones, and largest ones less something."""
+    halves = space.sample(n - n // 2, generator), space.sample_trimmed(n // 2, generator)
+    return np.concatenate(halves)[np.argsort([*range(n - n // 2), *range(n // 2)], kind="stable")]
+
+
 def make_model(
     bench: Bench,
     space: SearchSpace,
@@ -176,8 +182,8 @@ def make_model(
 ) -> tuple[LatencyModel, Judged]:
     """Measure networks for some seconds, fit a model to all that the store has, and judge it on others.
 
-    Layers that the store knows well are not measured again. Those that judge are drawn uniformly; the model that is
-    judged does not know them, and the one that is returned does.
+    Layers that the store knows well are not measured again. The model that is judged does not know the networks that
+    judge, and the one that is returned does.
 
     Args:
         bench: of the supernet.
@@ -192,7 +198,7 @@ def make_model(
         store.reference_s = bench.reference_s()
     clock = Clock(bench, layers, store.reference_s, seconds, progress)
     wanted = chosen(space, layers, measured_layers(samples), MOST)
-    drawn = space.sample_distinct(JUDGES, rng.generator(len(samples.rows), "latency judges"))
+    drawn = mixed(space, JUDGES, rng.generator(len(samples.rows), "latency judges"))
     try:
         for keys, took in clock.measured(wanted, (1.0 - JUDGING) * seconds):
             samples.add(keys, took)
