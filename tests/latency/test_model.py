@@ -139,6 +139,9 @@ def test_settings_go_by_a_text(text, setting, short):
         ("cpu,threads=0", "threads is a whole number from 1 to 1024, not '0'"),
         ("cpu,batch=two", "batch is a whole number"),
         ("cpu,batch", "batch is a whole number"),
+        ("cpu,threads=" + 5000 * "9", "threads is a whole number from 1 to 1024"),
+        ("cpu,threads=٢", "threads is a whole number"),
+        ("cpu,threads=2,threads=4", "threads is given twice"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(text, words):

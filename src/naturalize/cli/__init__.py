@@ -294,6 +294,8 @@ def front(
     from naturalize.run.choosing import Choice, choose, meeting, ordered
     from naturalize.terminal import front_csv, front_json, front_table
 
+    if as_json and form != "table":
+        raise UserError("--json is --format json: leave one of them out")
     form = "json" if as_json else form
     if form not in ("table", "json", "csv"):
         raise unknown("format", form, ("table", "json", "csv"))

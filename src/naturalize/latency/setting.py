@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from naturalize.errors import UserError, unknown
@@ -42,7 +43,9 @@ def parse_setting(text: str) -> Setting:
         key, _, number = option.partition("=")
         if key not in OPTIONS:
             raise unknown("option of a latency", key, OPTIONS)
-        if not number.isascii() or not number.isdigit() or not 0 < int(number) <= MOST:
-            raise UserError(f"latency:{text}: {key} is a whole number from 1 to {MOST}, not {number!r}")
+        if key in found:
+            raise UserError(f"latency:{text}: {key} is given twice")
+        if not re.fullmatch("[0-9]{1,4}", number) or not 0 < int(number) <= MOST:
+            raise UserError(f"latency:{text}: {key} is a whole number from 1 to {MOST}, not {number[:20]!r}")
         found[key] = int(number)
     return Setting(name, **found)

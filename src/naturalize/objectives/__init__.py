@@ -105,7 +105,9 @@ class Objective:
 
     def told(self, value: float) -> str:
         """A value for a message that explains a limit: counts to the digit."""
-        return f"{value:,.0f}" if self.kind == "exact" else self.shown(value)
+        if self.kind != "exact":
+            return self.shown(value)
+        return f"{value:,.0f}" + (" bytes" if self.multiples is BYTES else "")
 
 
 def open_error(run: OnRun) -> Measures:

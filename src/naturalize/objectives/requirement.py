@@ -34,7 +34,7 @@ class Requirement:
 
 
 SAMPLE = 1000  # architectures that are asked for the smallest latency
-NUMBER = r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([a-zA-Z]*)"
+NUMBER = r"([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)\s*([a-zA-Z]*)"
 
 
 def parse_requirement(text: str) -> Requirement:
@@ -42,7 +42,8 @@ def parse_requirement(text: str) -> Requirement:
     match = re.fullmatch(rf"\s*([^\s<]+)\s*(<=?)\s*({NUMBER})\s*", text)
     if not match:
         raise UserError(
-            f"requirement {text!r} is not understood: write an upper limit, as 'madds<5M' or 'params<=300K'"
+            f"requirement {text[:80]!r} is not understood: write an upper limit, as 'madds<5M', 'params<=300K' or "
+            "'latency:cpu<5ms'"
         )
     objective, sign, number = match.groups()[:3]
     exact = of_kind("exact")
@@ -70,7 +71,7 @@ def number_of(objective: str, text: str, what: str) -> float:
         raise UserError(f"{what}: {text!r} is no number of {objective}: write digits and {known} or nothing")
     number = float(match[1]) * multiples[match[2].lower()]
     if not 0 < number < np.inf:
-        raise UserError(f"{what}: the limit must be a positive number")
+        raise UserError(f"{what}: the limit must be a positive number, and not beyond what a computer can hold")
     return number
 
 
