@@ -108,6 +108,11 @@ def test_data_that_cannot_be_used(
     ("options", "words"),
     [
         ("--supernet minni", ["unknown supernet 'minni'", "mini"]),
+        ("-o madds -o size", ["without error", "-o error -o madds"]),
+        ("-o latency:gpu", ["unknown runtime 'gpu'", "cpu"]),
+        ("-o latency:cpu -o latency:cpu,threads=1 -o error", ["an objective is given twice"]),
+        ("--require latency:cpu<5MB", ["'5MB' is no number of latency:cpu", "ms"]),
+        ("--require size<1KB", ["nothing meets 'size<1KB'", " bytes (architecture "]),
         ("-o eror", ["unknown objective 'eror'", "did you mean error"]),
         ("-o error -o error", ["error"]),
         ("-o error -o madds -o params -o error", ["objective"]),

@@ -153,7 +153,7 @@ def objective_of(name: str) -> Objective:
 
 
 def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
-    """Distinct names of known objectives, one to three of them. `error@default` is `error`. Raises `UserError`."""
+    """Distinct names of known objectives, one to three of them, with error. `error@default` is `error`. Raises `UserError`."""
     parsed = []
     for name in names:
         base, _, task = name.partition("@")
@@ -165,4 +165,6 @@ def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
         raise UserError(f"an objective is given twice: {', '.join(names)}")
     if not 1 <= len(parsed) <= 3:
         raise UserError(f"give one to three objectives, not {len(parsed)}")
+    if ERROR not in parsed:
+        raise UserError(f"without {ERROR} the smallest network wins: add it, as -o {ERROR} -o {parsed[0]}")
     return tuple(parsed)
