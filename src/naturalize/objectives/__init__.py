@@ -153,7 +153,7 @@ def objective_of(name: str) -> Objective:
 
 
 def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
-    """Distinct names of objectives, one to three with error among them. `error@default` is `error`. Raises `UserError`."""
+    """Distinct names, one to three, error among them. `error@default` is `error`. Raises `UserError`."""
     parsed = []
     for name in names:
         base, _, task = name.partition("@")
