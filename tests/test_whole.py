@@ -173,6 +173,18 @@ def test_what_was_read_and_is_gone_is_named_before_any_work(name, run, photograp
     assert {event["phase"] for event in told if event["event"] == "phase"} <= {"scan"}
 
 
+@pytest.mark.parametrize("name", [whole.FILE, whole.WEIGHTS])
+def test_what_was_read_and_is_damaged_is_named_before_any_work(name, run, photographs, tmp_path):
+    shutil.copytree(run[0].directory, tmp_path / "run")
+    content = bytearray((tmp_path / "run" / name).read_bytes())
+    content[-5] ^= 1
+    (tmp_path / "run" / name).write_bytes(content)
+    told = []
+    with pytest.raises(naturalize.UserError, match=f"{re.escape(name)} is damaged"):
+        naturalize.resume(tmp_path / "run", data=photographs, iterations=2, listeners=[told.append])
+    assert {event["phase"] for event in told if event["event"] == "phase"} <= {"scan"}
+
+
 def test_another_budget_chooses_again_until_training_begins(photographs, tmp_path, monkeypatch):
     monkeypatch.setattr(whole, "seconds_of_a_pixel", lambda bench: 1e-9)
     found = []

@@ -121,7 +121,8 @@ class Archive:
             elif version == FORMAT:
                 self._check()
         except sqlite3.Error as error:
-            raise UserError(disk_full(path, error) or f"{path} cannot be opened: {error}") from error
+            remedy = "put it back from a copy, or start a new run"
+            raise UserError(disk_full(path, error) or f"{path} cannot be opened: {error}: {remedy}") from error
         if version == 0 and read_only:
             raise UserError(f"nothing measured yet: {path} has only just been made")
         if version > FORMAT:

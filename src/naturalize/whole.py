@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
+from torch import Tensor
 
 from naturalize import journal, rng
 from naturalize.errors import UserError
@@ -128,10 +130,21 @@ def read_whole(bench: Workbench) -> bool:
 
 
 def check_read(bench: Workbench) -> None:
-    """Raise `UserError` where the whole network, or what was read by it, is gone."""
+    """Raise `UserError` where the whole network, or what was read by it, is gone or damaged."""
     for path in (bench.run.directory / name for name in (FILE, WEIGHTS)):
-        if bench.archive.decision(journal.READ) and not path.exists():
+        if not bench.archive.decision(journal.READ):
+            return
+        if not path.exists():
             raise UserError(f"{path} is gone: put it back from a copy, or start the run anew")
+        loaded(path)
+
+
+def loaded(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of the run. Raises `UserError` where it is damaged."""
+    try:
+        return load_tensors(path)[0]
+    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is damaged ({error}): put it back from a copy, or start the run anew") from error
 
 
 def sides_to_read(bench: Workbench) -> list[int]:
@@ -145,9 +158,6 @@ def whole_networks(bench: Workbench, resolutions: Sequence[int]) -> dict[int, Su
     probes = probes_of(bench.run.directory, FILE)
     if probes is None or not resolutions:
         return {}
-    network, path = published(bench), bench.run.directory / WEIGHTS
-    try:
-        network.load_state_dict(load_tensors(path)[0])
-    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path} is damaged ({error}): put it back from a copy, or start the run anew") from error
+    network = published(bench)
+    network.load_state_dict(loaded(bench.run.directory / WEIGHTS))
     return with_classifiers(network, probes, resolutions)

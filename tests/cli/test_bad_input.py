@@ -320,6 +320,7 @@ def cut(pattern: str) -> Callable[[Path], None]:
         (cut("supernet/*/state.json"), "resume run --iterations 2 --data photos", ["checkpoint", "damaged"]),
         (written("supernet/latest", b"0099"), "resume run --iterations 2 --data photos", ["latest is damaged", "0099"]),
         (written("archive.sqlite", b"x" * 9000), "resume run --data photos", ["archive.sqlite"]),
+        (written("archive.sqlite", b""), "resume run --data photos", ["archive.sqlite is gone or empty: put it back"]),
         (written("archive.sqlite", b"x" * 9000), "finish run --data photos", ["archive.sqlite"]),
     ],
 )

@@ -97,6 +97,7 @@ def test_measured_networks_are_kept_and_a_damaged_file_counts_as_none(tmp_path):
     setting = Setting("cpu", threads=2)
     here = Store(setting, tmp_path)
     assert here.reference_s is None
+    here.prepare()
     here.samples.add(np.arange(20).reshape(2, 10), 0.25)
     here.samples.add(np.arange(10, 30).reshape(2, 10), 0.5)
     here.reference_s = 0.125
@@ -109,6 +110,19 @@ def test_measured_networks_are_kept_and_a_damaged_file_counts_as_none(tmp_path):
     assert Store(Setting("cpu"), tmp_path).samples.rows == []  # another setting
     here.path.write_text(here.path.read_text().replace("0.25", "0.75"))
     assert Store(setting, tmp_path).samples.rows == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "{}", "[" * 100_000, '{"format": 1}', "\0"])
+def test_what_is_no_store_counts_as_none(tmp_path, content):
+    path = Store(Setting("cpu"), tmp_path).path
+    path.write_text(content)
+    assert Store(Setting("cpu"), tmp_path).samples.rows == []
+
+
+def test_a_place_that_cannot_be_made_is_named_before_anything_is_timed(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="NATURALIZE_CACHE"):
+        Store(Setting("cpu"), tmp_path / "file" / "latency").prepare()
 
 
 def test_another_processor_has_a_store_of_its_own(tmp_path, monkeypatch):

@@ -193,6 +193,7 @@ def make_model(
         seconds: for measuring, `JUDGING` of them for the networks that judge.
         progress: called after every group.
     """
+    store.prepare()
     samples = store.samples
     if store.reference_s is None:
         store.reference_s = bench.reference_s()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from naturalize.data.machine import allowed_cpus
+from naturalize.errors import UserError
 from naturalize.files import check_content, checksum_of, room_on_disk, write_json
 from naturalize.latency.model import FIELDS, Samples
 from naturalize.latency.runtimes import RUNTIMES
@@ -62,15 +63,26 @@ class Store:
         self.path = (directory or cache_directory() / "latency") / f"{setting.runtime}-{name}.json"
         self.samples = Samples()
         self.reference_s: float | None = None
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        unreadable = (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
+        with contextlib.suppress(*unreadable):
             self._read()
 
     def _read(self) -> None:
-        content = check_content(json.loads(self.path.read_text(encoding="utf-8")))
+        whole = json.loads(self.path.read_text(encoding="utf-8"))
+        content = check_content(whole)
+        if content == whole:
+            raise ValueError("no checksum")
         if content["format"] != FORMAT or content["fields"] != list(FIELDS) or content["machine"] != self.machine:
             raise ValueError("of another format or machine")
         keys = np.array(content["keys"], np.int64).reshape(-1, len(FIELDS))
         self.samples, self.reference_s = Samples(keys, content["rows"], content["seconds"]), content["reference_s"]
+
+    def prepare(self) -> None:
+        """Make the directory. Raises `UserError` where that cannot be, before anything is timed."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.path.parent} cannot be made ({error.strerror}): {REMEDY}") from error
 
     def save(self) -> None:
         """Write the file."""
@@ -84,5 +96,4 @@ class Store:
             "seconds": self.samples.seconds,
         }
         with room_on_disk(self.path, remedy=REMEDY):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self.path, {**content, "checksum": checksum_of(content)})

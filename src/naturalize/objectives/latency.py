@@ -62,7 +62,7 @@ def kept_model(path: Path) -> tuple[LatencyModel, dict[str, Any]] | None:
         keys = np.array(content["keys"], np.int64).reshape(-1, len(FIELDS))
         coefficients, deviations = (np.array(content[name], np.float64) for name in ("coefficients", "deviations"))
         return LatencyModel(content["constant"], coefficients, keys, deviations), content["facts"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged ({error}): put it back from a copy, or start a new run") from error
 
 

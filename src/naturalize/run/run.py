@@ -159,10 +159,13 @@ class Run:
         return load_pixels(self.directory / "pixels.safetensors", name)
 
     def archive(self, *, read_only: bool = True) -> Archive:
-        """Open the archive of the run. Raises `UserError` for a reader where there is none."""
+        """Open the archive of the run. Raises `UserError` where there is none, unless a writer has yet to begin it."""
         path = self.directory / "archive.sqlite"
+        there = path.exists() and path.stat().st_size > 0
         if read_only and not path.exists():
             raise UserError(f"nothing measured yet in {self.directory}: it has no archive.sqlite")
+        if not there and (self.checkpoints.latest() is not None or (self.directory / "front.json").exists()):
+            raise UserError(f"{path} is gone or empty: put it back from a copy, or start a new run")
         return Archive(path, self.family.space, read_only=read_only)
 
     # the result -----------------------------------------------------------------------------------------------------
