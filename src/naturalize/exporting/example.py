@@ -16,7 +16,7 @@ import onnxruntime
 
 onnxruntime.disable_telemetry_events()
 options = onnxruntime.SessionOptions()
-options.add_session_config_entry("session.x64quantprecision", "1")  # an int8 file is wrong without, where VNNI lacks
+options.add_session_config_entry("session.x64quantprecision", "1")  # int8 files need it where the CPU lacks VNNI
 path = __file__.replace("_example.py", ".onnx")
 model = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 metadata = model.get_modelmeta().custom_metadata_map

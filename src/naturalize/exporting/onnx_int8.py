@@ -28,7 +28,7 @@ from naturalize.data.machine import allowed_cpus
 from naturalize.errors import UserError
 from naturalize.exporting.network import Asked, Network
 from naturalize.exporting.onnx_file import LOGITS, PIXELS, onnx_bytes, onnx_files
-from naturalize.exporting.onnx_model import QUIET, runtime
+from naturalize.exporting.onnx_model import PRECISE, QUIET, runtime
 from naturalize.exporting.torch_file import logits_of_arrays
 
 QUANTIZED = "quantized"
@@ -125,7 +125,7 @@ def answers_of(content: bytes, pixels: NDArray[np.uint8], precise: bool) -> NDAr
     options.log_severity_level = QUIET
     options.intra_op_num_threads = allowed_cpus()
     if precise:
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        options.add_session_config_entry(*PRECISE)
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     logits: list[Any] = [session.run([LOGITS], {PIXELS: batch})[0] for batch in batches_of(pixels)]
     return np.concatenate(logits).argmax(1)
