@@ -18,7 +18,7 @@ from common import SHARED, write
 import naturalize
 from naturalize.data import Pixels, open_data
 from naturalize.exporting.onnx_file import LOGITS, PIXELS
-from naturalize.exporting.onnx_model import PRECISE, QUIET, runtime
+from naturalize.exporting.onnx_model import PRECISE, make_session
 from naturalize.latency.clock import ratios
 from naturalize.progress import silent
 from naturalize.run import Run
@@ -29,12 +29,7 @@ NETWORKS, ROUNDS, BATCH = 3, 15, 50
 
 def session(path: Path, precise: bool):
     """An ONNX file on one thread."""
-    onnxruntime = runtime()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level, options.intra_op_num_threads = QUIET, 1
-    if precise:
-        options.add_session_config_entry(*PRECISE)
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return make_session(path, 1, PRECISE if precise else {})
 
 
 def figures(network: RunNetwork, pixels: np.ndarray, labels: np.ndarray) -> dict:

@@ -20,7 +20,8 @@ from naturalize import rng
 from naturalize.latency.making import GROUP, Bench, make_model
 from naturalize.latency.setting import parse_setting
 from naturalize.latency.store import Store
-from naturalize.objectives.latency import Latency, whole_layers
+from naturalize.objectives.exact import whole_layers
+from naturalize.objectives.latency import Latency
 from naturalize.space import SearchSpace
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification

@@ -79,15 +79,20 @@ class Probes:
         save_tensors(path, found)
 
 
+def loaded(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of the run. Raises `UserError` where it is damaged."""
+    try:
+        return load_tensors(path)[0]
+    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is damaged ({error}): put it back from a copy, or start the run anew") from error
+
+
 def probes_of(directory: Path, name: str = FILE) -> Probes | None:
     """The probes in a file of a run's directory, those of `probe` unless told; None where there are none."""
     path = directory / name
     if not path.exists():
         return None
-    try:
-        found, _ = load_tensors(path)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}): put it back from a copy, or start the run anew") from error
+    found = loaded(path)
     by_kind: dict[str, dict[int, Tensor]] = {"weight": {}, "bias": {}, "wrong": {}, "rows": {}}
     for name, tensor in found.items():
         resolution, kind = name.split(".")

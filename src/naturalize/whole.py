@@ -10,11 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from torch import Tensor
 
 from naturalize import journal, rng
 from naturalize.errors import UserError
@@ -23,6 +20,7 @@ from naturalize.probing import (
     Probes,
     affordable,
     features_at,
+    loaded,
     pictures_to_fit,
     probes_of,
     published,
@@ -33,7 +31,7 @@ from naturalize.probing import (
 from naturalize.session import Session
 from naturalize.space import Architecture
 from naturalize.supernet import Subnet
-from naturalize.tensor_files import load_tensors, save_tensors
+from naturalize.tensor_files import save_tensors
 from naturalize.training.adapt import Extent, cosine, warm_up
 from naturalize.training.batches import Batches
 from naturalize.warm_start import fitted_rows, logistic_regression, plain_network, set_classifier, without_classifier
@@ -137,14 +135,6 @@ def check_read(bench: Workbench) -> None:
         if not path.exists():
             raise UserError(f"{path} is gone: put it back from a copy, or start the run anew")
         loaded(path)
-
-
-def loaded(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of the run. Raises `UserError` where it is damaged."""
-    try:
-        return load_tensors(path)[0]
-    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path} is damaged ({error}): put it back from a copy, or start the run anew") from error
 
 
 def sides_to_read(bench: Workbench) -> list[int]:

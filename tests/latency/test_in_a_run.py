@@ -10,7 +10,8 @@ from naturalize import workbench
 from naturalize.latency.making import Bench, make_model
 from naturalize.latency.setting import Setting
 from naturalize.latency.store import Store
-from naturalize.objectives.latency import kept_model, whole_layers
+from naturalize.objectives.exact import whole_layers
+from naturalize.objectives.latency import kept_model
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
 

@@ -11,7 +11,8 @@ from naturalize.latency.making import chosen
 from naturalize.latency.model import FIELDS, KINDS, Samples, fit, layer_keys
 from naturalize.latency.setting import Setting, parse_setting
 from naturalize.latency.store import Store
-from naturalize.objectives.latency import Latency, whole_layers
+from naturalize.objectives.exact import whole_layers
+from naturalize.objectives.latency import Latency
 from naturalize.supernet import make_family
 from naturalize.tasks import Classification
 

@@ -27,8 +27,8 @@ from onnx import helper
 from naturalize.data.machine import allowed_cpus
 from naturalize.errors import UserError
 from naturalize.exporting.network import Asked, Network
-from naturalize.exporting.onnx_file import LOGITS, PIXELS, onnx_bytes, onnx_files
-from naturalize.exporting.onnx_model import PRECISE, QUIET, runtime
+from naturalize.exporting.onnx_file import LOGITS, PIXELS, onnx_files
+from naturalize.exporting.onnx_model import PRECISE, make_session, runtime
 from naturalize.exporting.torch_file import logits_of_arrays
 
 QUANTIZED = "quantized"
@@ -75,9 +75,9 @@ def int8_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
     pixels = asked.calibration[rows]
     answer = logits_of_arrays(copy.deepcopy(network.subnet).cpu().eval())
     expected = np.concatenate([answer(batch) for batch in batches_of(pixels)]).argmax(1)
-    found = {}
+    files, found = onnx_files(network, name, Asked(OPSET)), {}
     for method in METHODS:
-        content = quantized(onnx_bytes(network, OPSET), method, pixels)
+        content = quantized(files[name], method, pixels)
         answers = {precise: answers_of(content, pixels, precise) for precise in (True, False)}
         agreement = {precise: 100.0 * float(np.mean(answers[precise] == expected)) for precise in (True, False)}
         found[method] = (agreement[True], agreement[False], content)
@@ -93,7 +93,6 @@ def int8_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
     }
     metadata = {entry.key: entry.value for entry in model.metadata_props if not entry.key.startswith("onnx.")}
     helper.set_model_props(model, {**metadata, QUANTIZED: json.dumps(facts)})
-    files = onnx_files(network, name, Asked(OPSET))
     return {**files, name: model.SerializeToString(deterministic=True)}
 
 
@@ -120,13 +119,7 @@ def quantized(content: bytes, method: str, pixels: NDArray[np.uint8]) -> bytes:
 
 def answers_of(content: bytes, pixels: NDArray[np.uint8], precise: bool) -> NDArray[np.int64]:
     """The classes that a file answers, with products that cannot saturate or as this CPU computes them."""
-    onnxruntime = runtime()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = QUIET
-    options.intra_op_num_threads = allowed_cpus()
-    if precise:
-        options.add_session_config_entry(*PRECISE)
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = make_session(content, allowed_cpus(), PRECISE if precise else {})
     logits: list[Any] = [session.run([LOGITS], {PIXELS: batch})[0] for batch in batches_of(pixels)]
     return np.concatenate(logits).argmax(1)
 

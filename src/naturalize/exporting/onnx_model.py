@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +19,7 @@ from naturalize.exporting.onnx_file import CARD, LOGITS, PIXELS
 QUIET = 4  # onnxruntime logs what it also raises, unless only fatal errors are logged
 
 
-PRECISE = "session.x64quantprecision", "1"  # products of int8 files that cannot saturate, at half the speed
+PRECISE = {"session.x64quantprecision": "1"}  # products of int8 files that cannot saturate, at half the speed
 
 
 def saturates() -> bool:
@@ -42,6 +43,23 @@ def runtime() -> ModuleType:
     return onnxruntime
 
 
+def make_session(model: Path | bytes, threads: int, entries: Mapping[str, str]) -> Any:
+    """A session on the CPU, which says nothing.
+
+    Args:
+        model: the file, or its content.
+        threads: of one run; onnxruntime's default counts processors that are not ours.
+        entries: of its configuration.
+    """
+    onnxruntime = runtime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = QUIET
+    options.intra_op_num_threads = threads
+    for name, value in entries.items():
+        options.add_session_config_entry(name, value)
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 class OnnxModel:
     """An ONNX file that `naturalize export` wrote, run by onnxruntime on the CPU.
 
@@ -61,13 +79,8 @@ class OnnxModel:
         if not path.is_file():
             raise UserError(f"no file at {path}")
         onnxruntime = runtime()
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = QUIET
-        if saturates():
-            options.add_session_config_entry(*PRECISE)
-        options.intra_op_num_threads = allowed_cpus()  # its default counts processors that are not ours
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._session = make_session(path, allowed_cpus(), PRECISE if saturates() else {})
         except MemoryError:
             raise
         except Exception as error:  # onnxruntime's errors have no base of their own

@@ -59,7 +59,6 @@ class Bench:
 
     Args:
         supernet: whose subnets are run; their weights do not matter.
-        channels: of the pictures.
         setting: how they are run.
         check: called between bursts; it may raise to stop.
     """

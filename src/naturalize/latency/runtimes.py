@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from naturalize.exporting.onnx_model import QUIET, runtime
+from naturalize.exporting.onnx_model import make_session, runtime
 from naturalize.latency.setting import CPU, Setting
 
 Once = Callable[[], object]
@@ -37,12 +37,7 @@ def onnxruntime_version() -> str:
 
 def open_onnxruntime(path: Path, setting: Setting, shape: tuple[int, int, int]) -> Once:
     """A network on the CPU; its threads do not spin between runs, so that they leave the CPU to others."""
-    onnxruntime = runtime()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = QUIET
-    options.intra_op_num_threads = setting.threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = make_session(path, setting.threads, {"session.intra_op.allow_spinning": "0"})
     (taken,), (given,) = session.get_inputs(), session.get_outputs()
     feed = {taken.name: np.random.default_rng(0).integers(0, 256, (setting.batch, *shape)).astype(np.uint8)}
     names = [given.name]

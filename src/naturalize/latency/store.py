@@ -14,7 +14,7 @@ import numpy as np
 
 from naturalize.data.machine import allowed_cpus
 from naturalize.errors import UserError
-from naturalize.files import check_content, checksum_of, room_on_disk, write_json
+from naturalize.files import check_content, checksum_of, write_json
 from naturalize.latency.model import FIELDS, Samples
 from naturalize.latency.runtimes import RUNTIMES
 from naturalize.latency.setting import Setting
@@ -95,5 +95,4 @@ class Store:
             "rows": self.samples.rows,
             "seconds": self.samples.seconds,
         }
-        with room_on_disk(self.path, remedy=REMEDY):
-            write_json(self.path, {**content, "checksum": checksum_of(content)})
+        write_json(self.path, {**content, "checksum": checksum_of(content)})

@@ -26,7 +26,7 @@ class Exact:
 
     def __init__(self, name: str, family: Family, task: Task, channels: int) -> None:
         self.space = family.space
-        self.layers = layers_of(family, lambda codes: task.layers(family, codes), channels)
+        self.layers = whole_layers(family, task, channels)
         self.of_operators = getattr(LayerTable, name.replace(":", "_"))
 
     @cached_property
@@ -37,6 +37,11 @@ class Exact:
     def __call__(self, codes: Codes) -> NDArray[np.float64]:
         """The count of each architecture, a whole number. Shapes: `(n, d) -> (n,)`."""
         return self.count(codes).astype(np.float64)
+
+
+def whole_layers(family: Family, task: Task, channels: int) -> Callable[[Codes], LayerTable]:
+    """A function from codes to the layer table of whole networks, head included."""
+    return layers_of(family, lambda codes: task.layers(family, codes), channels)
 
 
 def exact_counts(family: Family, task: Task, channels: int) -> dict[str, Exact]:
@@ -52,7 +57,7 @@ def stage_counts(family: Family, task: Task, channels: int) -> Callable[[Codes],
     Args:
         family, task, channels: as of `Exact`.
     """
-    layers = layers_of(family, lambda codes: task.layers(family, codes), channels)
+    layers = whole_layers(family, task, channels)
     names = [str(name).split(".")[0] for name in layers(family.space.corners()).name]
 
     inside = np.array([[name == part for part in dict.fromkeys(names)] for name in names])

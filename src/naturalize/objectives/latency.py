@@ -17,10 +17,10 @@ from naturalize.latency.making import Bench, make_model
 from naturalize.latency.model import FIELDS, LatencyModel
 from naturalize.latency.setting import parse_setting
 from naturalize.latency.store import Store
+from naturalize.objectives.exact import whole_layers
 from naturalize.progress import Progress
 from naturalize.space import Codes
-from naturalize.supernet import Counter, Family, Supernet, layers_of
-from naturalize.supernet.layers import LayerTable
+from naturalize.supernet import Counter, Family, Supernet
 from naturalize.tasks import Task
 
 
@@ -39,11 +39,6 @@ class Latency:
     def __call__(self, codes: Codes) -> NDArray[np.float64]:
         """Milliseconds of each architecture. Shapes: `(n, d) -> (n,)`."""
         return (self.count(codes) + self.constant) / 1e6
-
-
-def whole_layers(family: Family, task: Task, channels: int) -> Callable[[Codes], LayerTable]:
-    """A function from codes to the layer table of whole networks, head included."""
-    return layers_of(family, lambda codes: task.layers(family, codes), channels)
 
 
 def file_of(name: str) -> str:
