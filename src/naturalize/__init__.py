@@ -18,7 +18,19 @@ from naturalize.errors import UserError
 from naturalize.version import __version__
 
 if TYPE_CHECKING:
-    from naturalize.api import Run, check, export, finetune, finish, open_run, predict, prepare, resume, transfer
+    from naturalize.api import (
+        Run,
+        check,
+        export,
+        finetune,
+        finish,
+        latency_models,
+        open_run,
+        predict,
+        prepare,
+        resume,
+        transfer,
+    )
 
 __all__ = [
     "Run",
@@ -28,6 +40,7 @@ __all__ = [
     "export",
     "finetune",
     "finish",
+    "latency_models",
     "open_run",
     "predict",
     "prepare",

@@ -44,6 +44,8 @@ from naturalize.terminal import Terminal
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from naturalize.latency.elsewhere import LatencyModels
+
 TWO_WAYS = "a network is chosen by its architecture or by what it requires, not by both: leave one out"
 
 
@@ -373,6 +375,34 @@ def export(
         calibration=lambda: training(np.arange(len(training)), chosen.measured.resolution),
     )  # fmt: skip
     return replace(done, chosen=f"{chosen.measured.architecture}, {why}" if why else "")
+
+
+def latency_models(
+    run: str | Path | Run, to: str | Path, *, listeners: Sequence[Listener] | None = None
+) -> LatencyModels:
+    """Write models that tell a device's latency, and a script and a page that run them there and give back a table.
+
+    A transfer minimises the table as `latency:table.json` (docs/objectives.md).
+
+    Args:
+        run: whose supernet they are of, or its directory.
+        to: the directory to write; it is new, or empty.
+        listeners: as of `transfer`.
+
+    Example:
+        >>> naturalize.latency_models("runs/digits", "phone", listeners=()).networks > 100
+        True
+    """
+    from naturalize.latency.elsewhere import write_models
+    from naturalize.objectives.exact import whole_layers
+
+    run = run if isinstance(run, Run) else Run(run)
+    with heard(listeners) as hearing:
+        watch = Watch(hearing, time.monotonic())
+        with watch.stoppable(), torch_as_before():
+            supernet = run.new_supernet().eval()
+            layers = whole_layers(run.family, run.task, supernet.channels)
+            return write_models(Path(to), supernet, layers, watch.progress)
 
 
 def predict(

@@ -23,6 +23,11 @@ def milliseconds(value: float) -> str:
     return f"{value:.3g} ms"
 
 
+def millijoules(value: float) -> str:
+    """An energy: 4.27 mJ."""
+    return f"{value:.3g} mJ"
+
+
 def percent(value: float | None) -> str:
     """A percentage: 12.3%, or 0.25% where one decimal would say little; a dash for None, which was not measured."""
     if value is None:

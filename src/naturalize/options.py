@@ -9,7 +9,8 @@ from typing import Any
 
 from naturalize.data import Dataset
 from naturalize.errors import UserError, unknown
-from naturalize.objectives import DEFAULT, parse_objectives
+from naturalize.objectives import DEFAULT, objective_of, parse_objectives
+from naturalize.objectives.latency import check_measurable
 from naturalize.objectives.requirement import parse_requirement
 from naturalize.rng import check_seed
 from naturalize.run import Run, Settings, parse_budget, source_from
@@ -55,8 +56,10 @@ def make_settings(
     name, weights = named_supernet(supernet, scratch)
     parsed = parse_objectives(as_list(objectives))
     requirements = tuple(as_list(require))
-    for text in requirements:
-        parse_requirement(text)
+    limited = [parse_requirement(text).objective for text in requirements]
+    for cost in dict.fromkeys([*parsed, *limited]):
+        if objective_of(cost).kind == "modelled":
+            check_measurable(cost)
     check_guided(search, predictor)
     timed = iterations is None
     return Settings(

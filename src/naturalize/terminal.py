@@ -34,6 +34,7 @@ PHASES = {
     "body": "fitting the pre-trained network to the pictures",
     "prepare": "preparing the supernet",
     "latency": "timing networks for a latency model",
+    "models": "writing networks",
     "measure": "measuring networks",
     "evaluate": "measuring networks",
     "search": "searching",
@@ -42,7 +43,7 @@ PHASES = {
     "classifiers": "fitting classifiers",
     "test": "testing the front",
     "probe": "reading the published network",
-    "fetch": "fetching weights",
+    "fetch": "fetching",
     "finetune": "fine-tuning",
     "study": "measuring",
 }
@@ -173,11 +174,23 @@ class Terminal:
 
     def on_latency(self, event: dict[str, Any]) -> None:
         """Print how far a latency model can be trusted."""
+        if not event.get("networks"):
+            self.say(f"{event['name']}: by its table, which no network here has judged")
+            return
         rank = "not defined" if event["spearman"] is None else f"{event['spearman']:.3f}"
         self.say(
-            f"{event['name']}: a model from {event['fitted_to']} timed networks; on {event['networks']} that it did "
+            f"{event['name']}: a model from {event['fitted_to']} measured networks; on {event['networks']} that it did "
             f"not know: rank correlation {rank}, median error {event['median_error']:.1f}%"
         )
+        if missing := event.get("unmeasured_layers"):
+            self.say(
+                f"{plural(missing, 'layer')} of this supernet {'is' if missing == 1 else 'are'} in no measured "
+                "network: their work tells what they take"
+            )
+
+    def on_unmeasured(self, event: dict[str, Any]) -> None:
+        """Print why the front was not measured for real."""
+        self.say(f"{event['name']} of the front is its model's alone: {event['reason']}")
 
     def on_probed(self, event: dict[str, Any]) -> None:
         """Print the front of the published network, before anything is trained."""

@@ -7,48 +7,70 @@ import json
 import numpy as np
 
 from naturalize.archive import Context, Measurement
-from naturalize.latency.making import Bench
-from naturalize.latency.setting import parse_setting
+from naturalize.errors import UserError
+from naturalize.latency.bench import open_bench
+from naturalize.latency.setting import TABLE
 from naturalize.latency.store import Store
-from naturalize.numbers import milliseconds, plural
-from naturalize.objectives import objective_of
+from naturalize.numbers import plural
+from naturalize.objectives import objective_of, setting_of
 from naturalize.objectives.requirement import parse_requirement
 from naturalize.selection import Front
+from naturalize.space import Architecture
 from naturalize.workbench import Workbench
 
 CLOCK_S, CLOCK_SHARE = 30.0, 0.03  # seconds for the networks of a front, and share of a budget, at most
 
 
 def measure_latencies(bench: Workbench, front: Front) -> None:
-    """Time networks of a front in each runtime that the run minimises or limits the latency of, unless they were.
+    """Measure networks of a front for real, for each modelled objective of the run, unless they were.
 
-    Entries get `measured`: by objective its value in milliseconds and its standard error. The archive has them too.
+    Entries get `measured`: by objective its value and its standard error, where there is one. The archive has them too.
+    `unmeasured` says for each objective that could not be measured why.
 
     Args:
         bench: of the run.
         front: content of front.json; changed in place.
     """
-    space, task = bench.supernet.family.space, bench.run.task_name
     networks = [network for network in front["networks"] if "measured" not in network]
-    archs = [space.parse(network["architecture"]) for network in networks]
-    budget_s = bench.run.settings.budget_s
+    archs = [bench.supernet.family.space.parse(network["architecture"]) for network in networks]
     for name in (name for name in bench.costs if networks and objective_of(name).kind == "modelled"):
-        setting = parse_setting(name.partition(":")[2])
-        store = Store(setting)  # of the machine that runs now, which need not be the model's
-        of = Context(name, task, "val", front["val_weights_version"], json.dumps(store.machine, sort_keys=True))
-        left = [arch for arch in archs if arch not in bench.archive.measurements(of)]
-        if left:
-            seconds = CLOCK_S if budget_s is None else min(CLOCK_S, CLOCK_SHARE * budget_s)
-            with bench.watch.phase("latency"), Bench(bench.supernet, setting, bench.watch.check) as clock:
-                ratios, errors = clock.narrow(left, seconds)
-                reference_ms = 1e3 * (store.reference_s or clock.reference_s())
-            for arch, ratio, error in zip(left, ratios.tolist(), errors.tolist(), strict=True):
-                value = ratio * reference_ms
-                bench.archive.record(of, Measurement(arch, value, value * error, "ok", 0.0, {}))
-        known = bench.archive.measurements(of)
+        if setting_of(name).runtime == TABLE or name in front.get("unmeasured", {}):  # its device is not here
+            continue
+        try:
+            known = clocked(bench, name, archs, front["val_weights_version"])
+        except UserError as error:  # a board that is gone by now costs no result
+            front.setdefault("unmeasured", {})[name] = str(error)
+            bench.watch.event("unmeasured", name=name, reason=str(error))
+            continue
         for network, arch in zip(networks, archs, strict=True):
-            found = known[arch]
-            network.setdefault("measured", {})[name] = {"value": found.value, "spread": found.spread}
+            found = {"value": known[arch].value, "spread": known[arch].spread}
+            network.setdefault("measured", {})[name] = found
+
+
+def clocked(bench: Workbench, name: str, archs: list[Architecture], version: int) -> dict[Architecture, Measurement]:
+    """Measurements of architectures on the machine that runs now, which need not be the model's.
+
+    Args:
+        bench: of the run; its archive keeps them.
+        name: of the objective.
+        archs: to measure, unless they were.
+        version: of the weights, in whose context they stand.
+
+    Raises:
+        UserError: they cannot be measured.
+    """
+    setting, budget_s = setting_of(name), bench.run.settings.budget_s
+    store = Store(setting)
+    of = Context(name, bench.run.task_name, "val", version, json.dumps(store.machine, sort_keys=True))
+    if left := [arch for arch in archs if arch not in bench.archive.measurements(of)]:
+        seconds = CLOCK_S if budget_s is None else min(CLOCK_S, CLOCK_SHARE * budget_s)
+        unit, check = objective_of(name).unit, bench.watch.check
+        with bench.watch.phase("latency"), open_bench(bench.supernet, setting, unit, check) as clock:
+            ratios, errors = clock.narrow(left, seconds)
+            thousandths = 1e3 * ratios * (store.reference_s or clock.reference_s())
+        for arch, value, error in zip(left, thousandths.tolist(), errors.tolist(), strict=True):
+            bench.archive.record(of, Measurement(arch, value, value * error, "ok", 0.0, {}))
+    return bench.archive.measurements(of)
 
 
 def beyond_limits(bench: Workbench, front: Front) -> list[str]:
@@ -60,7 +82,7 @@ def beyond_limits(bench: Workbench, front: Front) -> list[str]:
         beyond = ~requirement.met(values)
         if beyond.any():
             found.append(
-                f"{plural(int(beyond.sum()), 'network')} of the front met {requirement.text!r} by the latency model "
-                f"and not on the clock, where they take up to {milliseconds(values.max())}"
+                f"{plural(int(beyond.sum()), 'network')} of the front met {requirement.text!r} by its model "
+                f"and not on the clock, where they take up to {objective_of(name).shown(values.max())}"
             )
     return found

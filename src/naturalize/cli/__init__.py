@@ -165,8 +165,8 @@ def transfer(
             "--objective",
             "-o",
             metavar="NAME",
-            help="One to three of error, madds, params, activations, size, size:int8, latency:cpu; error and madds "
-            "unless told.",
+            help="One to three of error, madds, params, activations, size, size:int8, latency:cpu, latency:TABLE, "
+            "latency:command=PROGRAM, energy:command=PROGRAM; error and madds unless told.",
         ),
     ] = None,
     require: Require = None,
@@ -364,6 +364,35 @@ def export(
         )
     if done.error > done.network_error + 1.0:
         print("that is more than a point: networks with relu6, as efficientnet-lite0's, lose less; float loses none")
+
+
+@app.command(short_help="Write networks that tell the latency of another device.")
+def latency(
+    run: Annotated[Path, typer.Option("--for", metavar="RUN", help="Run whose supernet they are of.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Directory to write; it is new, or empty.")],
+) -> None:
+    """Write small networks, and a script and a page that run them on another device and give back a table.
+
+    \b
+    Examples:
+      naturalize latency --for runs/photos --to phone
+      python phone/serve.py                  # open the address that it prints on the phone
+      python phone/measure.py                # or, on a board: onnxruntime and NumPy
+      naturalize transfer photos/ -o error -o latency:phone/table-1.json --out runs/phone
+    """
+    from naturalize.terminal import Terminal
+
+    with Terminal() as terminal:
+        from naturalize import api
+
+        done = api.latency_models(run, to, listeners=[terminal])
+    print(f"wrote {done.networks} networks to {done.path} ({done.bytes / 1e6:.1f} MB)")
+    print(f"on a computer or a board with onnxruntime: python {done.path / 'measure.py'}")
+    if done.without_page:
+        print(f"it has no page for phones: {done.without_page}")
+    else:
+        print(f"on a phone in the same network: python {done.path / 'serve.py'}, and open the address that it prints")
+    print(f"then minimise the table: naturalize transfer ... -o error -o latency:{done.path / 'table.json'}")
 
 
 @app.command(short_help="Classify pictures.")

@@ -1,4 +1,7 @@
-"""Times of networks that are run in turn with a reference, so that a neighbour slows all of them alike."""
+"""Times of networks that are run in turn with a reference, so that a neighbour slows all of them alike.
+
+Needs NumPy alone: `naturalize latency` puts this file beside networks that are measured on another machine.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from naturalize.latency.runtimes import Once
-
 Floats = NDArray[np.float64]
+Once = Callable[[], object]
+"""A function that runs a network once."""
 
 BURST_S = 0.004  # runs of one network in a row take at least so long
 LEAST_RUNS, MOST_RUNS = 5, 50

@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from naturalize import rng
-from naturalize.exporting import FORMATS, Asked, Network
-from naturalize.latency.clock import burst, ratios, runs_for, spread_of
+from naturalize.latency.bench import SEED, Bench, ProgramBench
 from naturalize.latency.model import LatencyModel, Samples, fit, layer_keys
-from naturalize.latency.runtimes import RUNTIMES, Once
-from naturalize.latency.setting import Setting
 from naturalize.latency.store import Store
 from naturalize.progress import Progress, silent
-from naturalize.space import Architecture, Codes, SearchSpace
-from naturalize.supernet import Supernet, make_family
+from naturalize.space import Codes, SearchSpace
 from naturalize.supernet.layers import Ints, LayerTable
-from naturalize.tasks import Classification
 
 Floats = NDArray[np.float64]
 
 PHASE = "latency"
-GROUP = 8  # networks that are open at once
-ROUNDS = 3  # bursts of each, for a model
-LEAST_ROUNDS, NARROW = 5, 0.01  # bursts of a network of a front; its standard error that is wanted, relative
-JUDGES = 30  # networks that judge the model
+LEAST, JUDGES = 8, 30  # networks that judge the model, at least and at most; the model has at least as many
 POOL = 3000  # random architectures that those to measure are chosen from
-SEED = 0  # of the choice: the same networks on every machine
 ENOUGH, MOST = 24, 600  # measured networks that every layer is in at last, and networks of one call at most
 JUDGING = 0.15  # share of the time
 
@@ -52,87 +40,6 @@ class Judged:
     networks: int
     spearman: float | None
     median_error: float
-
-
-class Bench:
-    """Opens and times architectures of a supernet in a runtime.
-
-    Args:
-        supernet: whose subnets are run; their weights do not matter.
-        setting: how they are run.
-        check: called between bursts; it may raise to stop.
-    """
-
-    def __init__(self, supernet: Supernet, setting: Setting, check: Callable[[], object] = lambda: None) -> None:
-        self.supernet = supernet
-        self.setting = setting
-        self.check = check
-        self.directory = tempfile.TemporaryDirectory(prefix="naturalize-latency-")
-        self.reference = self.opened(reference_network(), "reference")
-
-    def __enter__(self) -> Bench:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.directory.cleanup()
-
-    def opened(self, network: Network, name: str) -> Once:
-        """A network as the runtime runs it."""
-        runtime = RUNTIMES[self.setting.runtime]
-        kind = FORMATS[runtime.format]
-        path = Path(self.directory.name) / (name + kind.suffix)
-        for file, content in kind.files(network, path.name, Asked()).items():
-            path.with_name(file).write_bytes(content)
-        side, channels = network.card["resolution"], len(network.subnet.spec["normalize"]["mean"])
-        return runtime.open(path, self.setting, (channels, side, side))
-
-    def opened_all(self, archs: Sequence[Architecture]) -> list[Once]:
-        """Architectures as the runtime runs them."""
-        return [self.opened(bare(self.supernet, arch), str(number)) for number, arch in enumerate(archs)]
-
-    def medians(self, archs: Sequence[Architecture]) -> Floats:
-        """Times over the reference's, the median of `ROUNDS`; all are open at once. `(n,)`"""
-        found: Floats = np.median(ratios(self.opened_all(archs), self.reference, ROUNDS, self.check), axis=0)
-        return found
-
-    def narrow(self, archs: Sequence[Architecture], seconds: float) -> tuple[Floats, Floats]:
-        """Times over the reference's, in rounds until all are narrow, and their relative standard errors; `(n,)` each.
-
-        Args:
-            archs: opened `GROUP` at a time.
-            seconds: for all of them; each has `LEAST_ROUNDS` all the same.
-        """
-        medians, errors, start = [], [], time.monotonic()
-        for first in range(0, len(archs), GROUP):
-            group = self.opened_all(archs[first : first + GROUP])
-            until = start + seconds * min(1.0, (first + GROUP) / len(archs))
-            found = ratios(group, self.reference, LEAST_ROUNDS, self.check)
-            while spread_of(found).max() > NARROW and time.monotonic() < until:
-                found = np.concatenate([found, ratios(group, self.reference, LEAST_ROUNDS, self.check)])
-            medians.append(np.median(found, axis=0))
-            errors.append(spread_of(found))
-        return np.concatenate(medians), np.concatenate(errors)
-
-    def reference_s(self) -> float:
-        """Seconds of the reference network, the fastest of some bursts: those that no neighbour disturbed."""
-        runs = runs_for(self.reference)
-        return min(burst(self.reference, runs) for _ in range(20))
-
-
-def reference_network() -> Network:
-    """The network that all others are compared with: the largest `mini` at 32 px, with random weights."""
-    family = make_family("mini", 32)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(SEED)  # not those of GPUs, which are the caller's
-        supernet = Supernet(family, {"default": Classification(10).heads(family)}, [0.0] * 3, [1.0] * 3).eval()
-    return bare(supernet, family.space.largest)
-
-
-def bare(supernet: Supernet, arch: Architecture) -> Network:
-    """A subnet with as much of a card as a file needs."""
-    subnet = supernet.extract(arch).eval()
-    card = {"resolution": supernet.family.resolutions[arch.code[0]], "class_names": [], "preprocessing": {}}
-    return Network(subnet, card)
 
 
 def chosen(
@@ -172,7 +79,7 @@ def mixed(space: SearchSpace, n: int, generator: np.random.Generator) -> Codes:
 
 
 def make_model(
-    bench: Bench,
+    bench: Bench | ProgramBench,
     space: SearchSpace,
     layers: Callable[[Codes], LayerTable],
     store: Store,
@@ -216,7 +123,7 @@ class Clock:
 
     def __init__(
         self,
-        bench: Bench,
+        bench: Bench | ProgramBench,
         layers: Callable[[Codes], LayerTable],
         reference_s: float,
         seconds: float,
@@ -230,18 +137,18 @@ class Clock:
         self.start = time.monotonic()
 
     def measured(self, codes: Codes, until: float) -> Iterator[tuple[Ints, float]]:
-        """The keys of each architecture's layers and its seconds, group by group; one group at least.
+        """The keys of each architecture's layers and its seconds, group by group; of `LEAST` architectures at least.
 
         Args:
             codes: `(n, d)`.
             until: seconds after the start at which no new group begins.
         """
-        for first in range(0, len(codes), GROUP):
+        for first in range(0, len(codes), self.bench.group):
             used = time.monotonic() - self.start
-            if first and used >= until:
+            if first >= LEAST and used >= until:
                 break
             self.progress(PHASE, min(round(used), round(self.seconds)), max(1, round(self.seconds)))
-            group = codes[first : first + GROUP]
+            group = codes[first : first + self.bench.group]
             medians = self.bench.medians(self.bench.supernet.family.space.architectures(group))
             for keys, ratio in zip(layer_keys(self.layers(group)), medians, strict=True):
                 yield keys[keys[:, 0] >= 0], float(ratio) * self.reference_s

@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from naturalize.exporting.onnx_model import make_session, runtime
+from naturalize.latency.clock import Once
 from naturalize.latency.setting import CPU, Setting
-
-Once = Callable[[], object]
-"""A function that runs a network once."""
 
 
 @dataclass(frozen=True)

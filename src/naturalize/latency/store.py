@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import platform
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,30 @@ from naturalize.data.machine import allowed_cpus
 from naturalize.errors import UserError
 from naturalize.files import check_content, checksum_of, write_json
 from naturalize.latency.model import FIELDS, Samples
+from naturalize.latency.program import find_program
 from naturalize.latency.runtimes import RUNTIMES
-from naturalize.latency.setting import Setting
+from naturalize.latency.setting import COMMAND, Setting
 from naturalize.weights.fetch import REMEDY, cache_directory
 
 FORMAT = 1
 
 
 def machine_of(setting: Setting) -> dict[str, Any]:
-    """What latencies depend on besides the network: processor, CPUs that may be used, runtime, setting."""
+    """What latencies depend on besides the network: processor, CPUs that may be used, runtime, setting.
+
+    Of a user's program, which measures elsewhere, its content.
+    """
+    if setting.runtime == COMMAND:
+        program = find_program(setting.path)
+        return {"program": program.name, "content": hashlib.sha256(program.read_bytes()).hexdigest()}
     return {
         "processor": processor(),
         "cpus": allowed_cpus(),
         "system": f"{platform.system()} {platform.machine()}",
         "version": RUNTIMES[setting.runtime].version(),
-        **asdict(setting),
+        "runtime": setting.runtime,
+        "threads": setting.threads,
+        "batch": setting.batch,
     }
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from naturalize.archive import TASK
 from naturalize.errors import UserError, unknown
+from naturalize.latency.setting import COMMAND, Setting, parse_setting
 from naturalize.latency.setting import NAMES as RUNTIMES
-from naturalize.latency.setting import parse_setting
-from naturalize.numbers import count, milliseconds, percent, size
+from naturalize.numbers import count, millijoules, milliseconds, percent, size
 from naturalize.space import Codes
 
 if TYPE_CHECKING:  # naming an objective needs no torch
@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # naming an objective needs no torch
 Kind = Literal["exact", "measured", "modelled"]
 MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 MILLISECONDS = {"": 1.0, "ms": 1.0, "s": 1e3, "us": 1e-3}
+MILLIJOULES = {"": 1.0, "mj": 1.0, "j": 1e3, "uj": 1e-3}
 BYTES = {**MULTIPLES, "b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9}
 
 
@@ -118,7 +119,7 @@ def open_error(run: OnRun) -> Measures:
 
 
 ERROR = "error"  # the objective that a task defines: every network of a front has it
-LATENCY = "latency"  # what the names of latencies begin with
+LATENCY, ENERGY = "latency", "energy"  # what the names of modelled objectives begin with
 COST = "madds"  # the objective that networks are sorted by
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
@@ -141,15 +142,27 @@ def of_kind(kind: Kind) -> list[str]:
 
 
 def objective_of(name: str) -> Objective:
-    """The objective of a name: one of `OBJECTIVES`, or a latency as `latency:cpu,threads=2`. Raises `UserError`."""
+    """The objective of a name: of `OBJECTIVES`, or modelled, as `latency:cpu,threads=2`. Raises `UserError`."""
     if name in OBJECTIVES:
         return OBJECTIVES[name]
     base, _, text = name.partition(":")
-    if base != LATENCY or not text:
-        raise unknown("objective", name, [*OBJECTIVES, *(f"{LATENCY}:{runtime}" for runtime in RUNTIMES)])
-    setting = parse_setting(text)
-    words = f"latency ({str(setting).replace(',', ', ')})"
+    if base not in (LATENCY, ENERGY) or not text:
+        known = [*(f"{LATENCY}:{runtime}" for runtime in RUNTIMES), f"{ENERGY}:{COMMAND}=PROGRAM"]
+        raise unknown("objective", name, [*OBJECTIVES, *known])
+    setting = setting_of(name)
+    words = f"{base} ({setting.words})"
+    if base == ENERGY:
+        return Objective(f"{ENERGY}:{setting}", "mJ", "modelled", words, millijoules, multiples=MILLIJOULES)
     return Objective(f"{LATENCY}:{setting}", "ms", "modelled", words, milliseconds, multiples=MILLISECONDS)
+
+
+def setting_of(name: str) -> Setting:
+    """How the networks of a modelled objective are run. Raises `UserError`."""
+    base, _, text = name.partition(":")
+    setting = parse_setting(text, base)
+    if base == ENERGY and setting.runtime != COMMAND:
+        raise UserError(f"{name}: energy is measured by a program of yours: write {ENERGY}:{COMMAND}=./joules.sh")
+    return setting
 
 
 def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from naturalize.errors import UserError
-from naturalize.objectives import MILLISECONDS, objective_of, of_kind
+from naturalize.objectives import objective_of, of_kind
 from naturalize.space import Codes, SearchSpace
 
 
@@ -65,9 +65,10 @@ def number_of(objective: str, text: str, what: str) -> float:
         what: where it stands, for messages.
     """
     match = re.fullmatch(NUMBER, text)
-    multiples = objective_of(objective).multiples
+    found = objective_of(objective)
+    multiples = found.multiples
     if not match or match[2].lower() not in multiples:
-        known = ", ".join(multiples if multiples is MILLISECONDS else map(str.upper, multiples)).strip(", ")
+        known = ", ".join(map(str.upper, multiples) if found.kind == "exact" else multiples).strip(", ")
         raise UserError(f"{what}: {text!r} is no number of {objective}: write digits and {known} or nothing")
     number = float(match[1]) * multiples[match[2].lower()]
     if not 0 < number < np.inf:

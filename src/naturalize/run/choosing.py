@@ -9,7 +9,7 @@ import numpy as np
 
 from naturalize.errors import UserError, unknown
 from naturalize.numbers import plural
-from naturalize.objectives import ERROR, LATENCY, objective_of, of_kind
+from naturalize.objectives import ENERGY, ERROR, LATENCY, objective_of, of_kind
 from naturalize.objectives.requirement import Requirement, number_of
 from naturalize.run.front import FrontNetwork, best, meeting
 
@@ -93,7 +93,7 @@ def parse_at(text: str) -> tuple[str, float]:
 
 def ordered(networks: Sequence[FrontNetwork], by: str) -> list[FrontNetwork]:
     """Networks in ascending order of a cost or one of `COLUMNS`; those without a value last. Raises `UserError`."""
-    if by not in COLUMNS and by.partition(":")[0] != LATENCY and by not in of_kind("exact"):
+    if by not in COLUMNS and by.partition(":")[0] not in (LATENCY, ENERGY) and by not in of_kind("exact"):
         raise unknown("column", by, (*COLUMNS, *of_kind("exact")))
     name = by if by in COLUMNS else objective_of(by).name
     values = [getattr(network, name) if by in COLUMNS else network.value(name) for network in networks]
