@@ -111,6 +111,19 @@ def test_data_that_cannot_be_used(
         ("-o madds -o size", ["without error", "-o error -o madds"]),
         ("-o latency:gpu", ["unknown runtime 'gpu'", "cpu"]),
         ("-o latency:cpu -o latency:cpu,threads=1 -o error", ["an objective is given twice"]),
+        ("-o error -o latency:phone.json", ["the table phone.json cannot be read: No such file or directory"]),
+        ("-o error -o latency:phone.yml", ["the table phone.yml cannot be read"]),
+        ("-o error -o latency:photos/cat.json", ["the table photos/cat.json cannot be read"]),
+        ("--require latency:table.json<5ms", ["table.json is no table of latencies", "naturalize latency --for RUN"]),
+        ("-o error -o latency:table.yaml", ["table.yaml is no look-up table of Once-for-All"]),
+        ("-o error -o latency:command", ["latency:command names no program", "latency:command=./measure.sh"]),
+        ("-o error -o latency:command=", ["names no program"]),
+        ("-o error -o latency:command=./nowhere.sh", ["the program ./nowhere.sh is not there"]),
+        ("-o error -o latency:command=./a_file", ["the program ./a_file may not be run: chmod +x"]),
+        ("-o error -o energy:cpu", ["energy is measured by a program of yours", "energy:command=./joules.sh"]),
+        ("-o error -o energy", ["unknown objective 'energy'", "energy:command=PROGRAM"]),
+        ("-o error -o energy:table.json", ["energy is measured by a program of yours"]),
+        ("--require energy:command=./a_file<5ms", ["'5ms' is no number of energy:command=./a_file", "mj"]),
         ("--require latency:cpu<5MB", ["'5MB' is no number of latency:cpu", "ms"]),
         ("--require size<1KB", ["nothing meets 'size<1KB'", " bytes (architecture "]),
         ("-o eror", ["unknown objective 'eror'", "did you mean error"]),
@@ -160,6 +173,8 @@ def test_data_that_cannot_be_used(
 )
 def test_options_that_cannot_be_used(photos: Path, quick: Quick, options: str, words: list[str]) -> None:
     Path("a_file").write_text("mine")
+    Path("table.json").write_text("[1, 2]")
+    Path("table.yaml").write_text("- 1")
     Path("other").mkdir()
     Path("other/diary.txt").write_text("mine")
     before = content_of(Path())

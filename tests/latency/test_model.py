@@ -162,3 +162,15 @@ def test_settings_go_by_a_text(text, setting, short):
 def test_a_setting_that_makes_no_sense_is_refused(text, words):
     with pytest.raises(UserError, match=words):
         parse_setting(text)
+
+
+def test_those_measured_last_are_split_off_with_their_times():
+    samples = Samples()
+    for row in range(5):
+        samples.add(np.array([[0, 0, row + 1, 8, 1, 1, 1, 4, 4, 0], [0, 0, 8, 8, 3, 1, 1, 4, 4, 0]]), 1.0 + row)
+    rest, last = samples.split(2)
+    assert rest.seconds == [1.0, 2.0, 3.0]
+    assert [seconds for _, seconds in last] == [4.0, 5.0]
+    np.testing.assert_array_equal(last[1][0], [[0, 0, 5, 8, 1, 1, 1, 4, 4, 0], [0, 0, 8, 8, 3, 1, 1, 4, 4, 0]])
+    whole, none = samples.split(0)
+    assert (whole.seconds, none) == (samples.seconds, [])

@@ -105,12 +105,14 @@ def make_model(
         store.reference_s = bench.reference_s()
     clock = Clock(bench, layers, store.reference_s, seconds, progress)
     wanted = chosen(space, layers, measured_layers(samples), MOST)
-    drawn = mixed(space, JUDGES, rng.generator(len(samples.rows), "latency judges"))
+    apart = 0 if len(wanted) else JUDGES - LEAST  # where every layer is known, few new networks judge with earlier ones
+    drawn = mixed(space, JUDGES - apart, rng.generator(len(samples.rows), "latency judges"))
     try:
         for keys, took in clock.measured(wanted, (1.0 - JUDGING) * seconds):
             samples.add(keys, took)
         others = list(clock.measured(drawn, seconds))
-        judged = judge(fit(samples), others)
+        fitted, earlier = samples.split(apart)
+        judged = judge(fit(fitted), [*earlier, *others])
         for keys, took in others:
             samples.add(keys, took)
     finally:

@@ -59,6 +59,12 @@ class Samples:
         """The n networks that were measured last."""
         return Samples(self.keys, self.rows[-n:], self.seconds[-n:])
 
+    def split(self, n: int) -> tuple[Samples, list[tuple[Ints, float]]]:
+        """All but the n networks that were measured last, and of those the keys of their layers and their seconds."""
+        end = len(self.rows) - n
+        rest = zip(self.rows[end:], self.seconds[end:], strict=True)
+        return Samples(self.keys, self.rows[:end], self.seconds[:end]), [(self.keys[row], took) for row, took in rest]
+
     def counts(self) -> Floats:
         """How often each network has each layer. `(n, k)`"""
         found = np.zeros((len(self.rows), len(self.keys)))
