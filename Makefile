@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/clothing
 
-.PHONY: demo test test-slow lint format install mini-weights clean
+.PHONY: demo docs test test-slow lint format install mini-weights clean
 .DELETE_ON_ERROR:
 
 # The stamp is rebuilt when the dependencies change, so a second `make` needs no network.
@@ -39,9 +39,14 @@ format: install
 	$(BIN)/ruff check --fix src tests benchmarks tools
 	$(BIN)/ruff format src tests benchmarks tools
 
+# The site, in site/; open site/index.html. A warning ends it: a link to nowhere, a page outside the menu.
+docs: install
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # Hours on a CPU; goes on where it was stopped.
 mini-weights: install
 	$(BIN)/python tools/mini_weights.py --data ../shared/data --run runs/mini --epochs 36 --bundle
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site
