@@ -1,0 +1,202 @@
+"""Every block of code of every page runs as a reader would run it, page by page, in an empty directory.
+
+The pages say what a reader types. What stands for a reader's pictures here, and for an hour, is in the two tables
+below; nothing else is replaced. A block that cannot be run says why, in its page.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from pages import PAGES, ROOT, RUN, Block, code_of
+from sklearn.datasets import load_digits
+from sklearn.utils import Bunch
+
+from naturalize import schedule, workbench
+from naturalize.cli import app, main
+from naturalize.data import open_data
+
+
+def make_photos(to: Path) -> None:
+    """A folder of class folders: 72 photographs of three kinds of clothes, 40 x 32 px."""
+    dataset = open_data("clothing")
+    rows = dataset.splits["train"].tolist()
+    for label in (0, 1, 6):
+        folder = to / dataset.class_names[label]
+        folder.mkdir(parents=True)
+        for row in [row for row in rows if dataset.labels[row] == label][:24]:
+            dataset.picture(row).convert("RGB").resize((32, 40)).save(folder / f"{row:03d}.jpg")
+
+
+def make_holiday(to: Path) -> None:
+    """A folder of two photographs without classes."""
+    dataset = open_data("clothing")
+    to.mkdir(parents=True)
+    for name, row in zip(("beach", "party"), dataset.splits["test"].tolist(), strict=False):
+        dataset.picture(row).convert("RGB").save(to / f"{name}.jpg")
+
+
+DATA: dict[str, Callable[[Path], None]] = {"photos": make_photos, "holiday": make_holiday}
+SHORTER = (  # in commands, and in Python
+    (r"(naturalize transfer .*)--budget \w+", r"\1--iterations 1 --epochs 1"),
+    (r"(naturalize finetune .*)--budget \w+", r"\1--budget 2s"),
+    (r"(naturalize study adaptation .*)--budget \w+", r"\1--budget 10s --seeds 1"),
+    (r"(naturalize study search .*)--seeds \d+", r"\1--seeds 1 --evaluations 40"),
+    (r'budget="\w+"', "iterations=1, epochs=1"),
+)
+ELSEWHERE = {"docs/search.md": "tests/search/test_documentation.py"}  # runs it, and looks at what it gives
+SLOW = {"docs/studies.md": "four studies, of runs of their own"}
+NOT_RUN = {
+    "README.md": 1,
+    "CONTRIBUTING.md": 1,
+    "docs/index.md": 1,
+}  # blocks that say so, by page; a new one is counted here
+
+
+def test_blocks_that_are_not_run_are_known_and_say_why() -> None:
+    marked = [block for page in PAGES for block in code_of(page) if block.reason is not None]
+    print("\n".join(f"{block.place}: {block.reason}" for block in marked))
+    assert Counter(block.page for block in marked) == NOT_RUN
+    assert all(len(block.reason or "") > 12 for block in marked)
+
+
+def test_every_block_says_in_which_language_it_is() -> None:
+    blocks = [block for page in PAGES for block in code_of(page) if block.reason is None]
+    others = [block.place for block in blocks if block.language not in RUN]
+    assert not others, "blocks of a language that nothing here runs: mark them"
+
+
+@pytest.fixture(scope="session")
+def finished_runs() -> dict[str, Path]:
+    """Finished runs by the command that made them: one that pages share is made once."""
+    return {}
+
+
+class Reader:
+    """Someone who runs the blocks of a page, one after the other, in the present directory.
+
+    Args:
+        patch, capture: pytest's.
+        finished: runs by their commands.
+    """
+
+    def __init__(
+        self, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str], finished: dict[str, Path]
+    ) -> None:
+        self.patch = patch
+        self.capture = capture
+        self.finished = finished
+        self.names: dict[str, object] = {"__name__": "page"}
+
+    def run(self, block: Block) -> None:
+        """Run a block."""
+        if block.language == "python":
+            exec(compile("\n" * block.line + shorter(block.text), block.page, "exec"), self.names)
+            return
+        for line in block.text.replace("\\\n", " ").splitlines():
+            line = shorter(line.removeprefix("$ "))
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["naturalize"]:
+                self.command(f"{block.place}: {line}", words[1:])
+            elif words:
+                done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120)
+                assert done.returncode == 0, f"{block.place}: {line}\n{done.stderr[-3000:]}"
+
+    def command(self, place: str, words: list[str]) -> None:
+        """Run a command in this process, by its own entry point; a transfer that another page made finds its run."""
+        words, to = (words[: words.index(">")], words[words.index(">") + 1]) if ">" in words else (words, None)
+        run = Path(words[words.index("--out") + 1] if "--out" in words else "runs/photos")
+        key = " ".join(words)
+        if key in self.finished and not run.exists():
+            shutil.copytree(self.finished[key], run)
+        self.patch.setattr(sys, "argv", ["naturalize", *words])
+        self.capture.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        printed, said = self.capture.readouterr()
+        assert code == 0, f"{place}\n{said[-3000:]}"
+        assert printed, f"{place} printed nothing"
+        if to is not None:
+            Path(to).write_text(printed)
+        if words[0] == "transfer":
+            self.finished.setdefault(key, run.resolve())
+
+
+def shorter(text: str) -> str:
+    """A text with the replacements of `SHORTER`."""
+    for pattern, replacement in SHORTER:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+@pytest.fixture
+def reader(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    finished_runs: dict[str, Path],
+) -> Reader:
+    """A reader in a directory with data, whose naturalize measures few networks."""
+    for name, make in DATA.items():
+        make(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NATURALIZE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    monkeypatch.setattr(schedule, "INITIAL", 10)
+    monkeypatch.setattr(schedule, "NEW", 4)
+    monkeypatch.setattr(workbench, "MODEL_S", 4.0)
+    digits = load_digits()
+    few = Bunch(images=digits.images[:300], target=digits.target[:300])
+    monkeypatch.setattr("sklearn.datasets.load_digits", lambda: few)
+    return Reader(monkeypatch, capfd, finished_runs)
+
+
+def page_cases() -> list[object]:
+    """The pages with blocks to run; some are slow."""
+    names = {block.page for page in PAGES for block in code_of(page) if block.reason is None} - ELSEWHERE.keys()
+    return [pytest.param(ROOT / name, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name in sorted(names)]
+
+
+@pytest.mark.parametrize("page", page_cases())
+def test_the_blocks_run(page: Path, reader: Reader) -> None:
+    for block in code_of(page):
+        if block.reason is None:
+            reader.run(block)
+
+
+def commands_below(group: object, *above: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command of the command line by its words."""
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        if hasattr(command, "commands"):
+            yield from commands_below(command, *above, name)
+        else:
+            yield (*above, name), command
+
+
+COMMANDS = dict(commands_below(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_examples_of_the_help_are_understood(words: tuple[str, ...]) -> None:
+    """The page of commands shows them. They need others' data, so they are parsed, and not run."""
+    examples = re.findall(r"^\s+naturalize (.*)$", COMMANDS[words].help, re.MULTILINE)
+    assert examples
+    for example in examples:
+        given = shlex.split(example.partition(" > ")[0])
+        called = next(known for known in COMMANDS if given[: len(known)] == list(known))
+        assert COMMANDS[called].make_context("naturalize", given[len(called) :]).params
