@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from sklearn.utils import Bunch
 from naturalize import schedule, workbench
 from naturalize.cli import app, main
 from naturalize.data import open_data
+from naturalize.search import guided
 
 
 def make_photos(to: Path) -> None:
@@ -143,25 +145,35 @@ def shorter(text: str) -> str:
     return text
 
 
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with what stands for a reader's data."""
+    to = tmp_path_factory.mktemp("data")
+    for name, make in DATA.items():
+        make(to / name)
+    return to
+
+
 @pytest.fixture
 def reader(
+    data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     finished_runs: dict[str, Path],
 ) -> Reader:
-    """A reader in a directory with data, whose naturalize measures few networks."""
-    for name, make in DATA.items():
-        make(tmp_path / name)
+    """A reader in a directory with data, whose naturalize measures few networks and searches for a short time."""
+    shutil.copytree(data, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NATURALIZE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
-    monkeypatch.setattr(schedule, "INITIAL", 10)
+    monkeypatch.setattr(schedule, "INITIAL", 8)
     monkeypatch.setattr(schedule, "NEW", 4)
-    monkeypatch.setattr(workbench, "MODEL_S", 4.0)
+    monkeypatch.setattr(guided, "propose", partial(guided.propose, generations=5))
+    monkeypatch.setattr(workbench, "MODEL_S", 2.0)
     digits = load_digits()
-    few = Bunch(images=digits.images[:300], target=digits.target[:300])
+    few = Bunch(images=digits.images[:200], target=digits.target[:200])
     monkeypatch.setattr("sklearn.datasets.load_digits", lambda: few)
     return Reader(monkeypatch, capfd, finished_runs)
 
