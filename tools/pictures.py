@@ -8,11 +8,14 @@ The run is one by error and `latency:cpu` from EfficientNet-Lite0, with several 
 import argparse
 import html
 import json
+import shutil
+import subprocess
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from sklearn.model_selection import KFold, cross_val_predict
 
 from naturalize.drawing import distribution
@@ -349,6 +352,20 @@ def statistics() -> Picture:
     return picture
 
 
+def report_png(run: Run, path: Path) -> None:
+    """The first screen of a run's report, in Chromium; nothing where there is none."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        print("no chromium: report.png stays as it is")
+        return
+    page = (run.directory / "report.html").resolve().as_uri()
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=6000"]
+    subprocess.run(
+        [browser, *options, "--window-size=1200,860", f"--screenshot={path}", page], check=True, capture_output=True
+    )
+    Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
+
+
 def main() -> None:
     """Write all pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -365,6 +382,7 @@ def main() -> None:
     objectives(run).write(to / "objectives.svg")
     budget(run).write(to / "budget.svg")
     statistics().write(to / "statistics.svg")
+    report_png(run, to / "report.png")
     (to / "front.svg").write_text(front_svg(read_front(run.directory)), encoding="utf-8")
 
 
