@@ -13,11 +13,12 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 import typer.main
 from pages import PAGES, ROOT, RUN, Block, code_of
@@ -49,23 +50,33 @@ def make_holiday(to: Path) -> None:
         dataset.picture(row).convert("RGB").save(to / f"{name}.jpg")
 
 
-DATA: dict[str, Callable[[Path], None]] = {"photos": make_photos, "holiday": make_holiday}
+def make_table(to: Path) -> None:
+    """A parquet file of 60 photographs of three kinds of clothes, 32 x 32 px."""
+    dataset = open_data("clothing")
+    rows = [row for row in dataset.splits["train"].tolist() if dataset.labels[row] < 3][:60]
+    pictures = [dataset.picture(row).convert("RGB").resize((32, 32)) for row in rows]
+    names = [dataset.class_names[dataset.labels[row]] for row in rows]
+    datasets.Dataset.from_dict({"image": pictures, "label": names}).to_parquet(to)
+
+
+DATA = {"photos": make_photos, "holiday": make_holiday, "cifar10-train.parquet": make_table}
+BEFORE = {  # what a reader has done who comes to a page
+    "docs/studies.md": "naturalize transfer digits --budget 3m --out runs/digits\n"
+    "naturalize transfer photos/ --budget 3m --out runs/cifar10\n"
+}
 SHORTER = (  # in commands, and in Python
     (r"(naturalize transfer .*)--budget \w+", r"\1--iterations 1 --epochs 1"),
     (r"(naturalize resume .*)--budget \w+", r"\1--iterations 2"),
-    (r"(naturalize finetune .*)--budget \w+", r"\1--budget 2s"),
-    (r"(naturalize study adaptation .*)--budget \w+", r"\1--budget 10s --seeds 1"),
-    (r"(naturalize study search .*)--seeds \d+", r"\1--seeds 1 --evaluations 40"),
+    (r"naturalize study predictors", r"\g<0> --drawn 100 --seeds 1 --jobs 1"),
+    (r"(naturalize study search .*)--seeds 3", r"\1--seeds 1 --evaluations 20 --jobs 1"),
+    (r"naturalize study operators", r"\g<0> --seeds 1 --evaluations 20 --jobs 1"),
+    (r"(naturalize study adaptation .*)--budget 5m", r"\1--budget 20s --seeds 1"),
     (r'budget="\w+"', "iterations=1, epochs=1"),
 )
 ELSEWHERE = {"docs/search.md": "tests/search/test_documentation.py"}  # runs it, and looks at what it gives
 SLOW = {"docs/studies.md": "four studies, of runs of their own"}
-NOT_RUN = {
-    "README.md": 1,
-    "CONTRIBUTING.md": 1,
-    "docs/index.md": 1,
-    "docs/tutorial.md": 2,
-}  # blocks that say so, by page; a new one is counted here
+# blocks that say that they are not run, by page; a new one is counted here
+NOT_RUN = {"README.md": 1, "CONTRIBUTING.md": 1, "docs/index.md": 1, "docs/tutorial.md": 2}
 
 
 def test_blocks_that_are_not_run_are_known_and_say_why() -> None:
@@ -186,8 +197,11 @@ def page_cases() -> list[object]:
     return [pytest.param(ROOT / name, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name in sorted(names)]
 
 
+@pytest.mark.timeout(900)  # of all that a page shows, beside other tests
 @pytest.mark.parametrize("page", page_cases())
 def test_the_blocks_run(page: Path, reader: Reader) -> None:
+    name = page.relative_to(ROOT).as_posix()
+    reader.run(Block(name, 0, "sh", BEFORE.get(name, ""), None))
     for block in code_of(page):
         if block.reason is None:
             reader.run(block)
