@@ -14,9 +14,11 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import datasets
 import pytest
@@ -25,10 +27,15 @@ from pages import PAGES, ROOT, RUN, Block, code_of
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
 
-from naturalize import schedule, workbench
+from naturalize import predictor, schedule, workbench
 from naturalize.cli import app, main
 from naturalize.data import open_data
+from naturalize.exporting import FORMATS
+from naturalize.objectives import OBJECTIVES
+from naturalize.predictor.making import MAKERS
 from naturalize.search import guided
+from naturalize.supernet import FAMILIES, RESOLUTIONS
+from naturalize.supernet.layers import LayerTable
 
 
 def make_photos(to: Path) -> None:
@@ -70,7 +77,7 @@ SHORTER = (  # in commands, and in Python
     (r"naturalize study predictors", r"\g<0> --drawn 100 --seeds 1 --jobs 1"),
     (r"(naturalize study search .*)--seeds 3", r"\1--seeds 1 --evaluations 20 --jobs 1"),
     (r"naturalize study operators", r"\g<0> --seeds 1 --evaluations 20 --jobs 1"),
-    (r"(naturalize study adaptation .*)--budget 5m", r"\1--budget 20s --seeds 1"),
+    (r"(naturalize study adaptation .*)--budget 5m", r"\1--budget 30s --seeds 1"),
     (r'budget="\w+"', "iterations=1, epochs=1"),
 )
 ELSEWHERE = {"docs/search.md": "tests/search/test_documentation.py"}  # runs it, and looks at what it gives
@@ -93,9 +100,9 @@ def test_every_block_says_in_which_language_it_is() -> None:
 
 
 @pytest.fixture(scope="session")
-def finished_runs() -> dict[str, Path]:
-    """Finished runs by the command that made them: one that pages share is made once."""
-    return {}
+def finished_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of finished runs, named by the command that made them: one that pages share is made once."""
+    return tmp_path_factory.mktemp("finished")
 
 
 class Reader:
@@ -103,12 +110,10 @@ class Reader:
 
     Args:
         patch, capture: pytest's.
-        finished: runs by their commands.
+        finished: directory of finished runs.
     """
 
-    def __init__(
-        self, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str], finished: dict[str, Path]
-    ) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str], finished: Path) -> None:
         self.patch = patch
         self.capture = capture
         self.finished = finished
@@ -132,9 +137,9 @@ class Reader:
         """Run a command in this process, by its own entry point; a transfer that another page made finds its run."""
         words, to = (words[: words.index(">")], words[words.index(">") + 1]) if ">" in words else (words, None)
         run = Path(words[words.index("--out") + 1] if "--out" in words else "runs/photos")
-        key = " ".join(words)
-        if key in self.finished and not run.exists():
-            shutil.copytree(self.finished[key], run)
+        kept = self.finished / re.sub(r"\W+", "-", " ".join(words))
+        if kept.exists() and not run.exists():
+            shutil.copytree(kept, run)
         self.patch.setattr(sys, "argv", ["naturalize", *words])
         self.capture.readouterr()
         try:
@@ -147,8 +152,8 @@ class Reader:
         assert printed, f"{place} printed nothing"
         if to is not None:
             Path(to).write_text(printed)
-        if words[0] == "transfer":
-            self.finished.setdefault(key, run.resolve())
+        if words[0] == "transfer" and not kept.exists():
+            shutil.copytree(run, kept)
 
 
 def shorter(text: str) -> str:
@@ -173,9 +178,12 @@ def reader(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-    finished_runs: dict[str, Path],
-) -> Reader:
-    """A reader in a directory with data, whose naturalize measures few networks and searches for a short time."""
+    finished_runs: Path,
+) -> Iterator[Reader]:
+    """A reader in a directory with data, whose naturalize measures few networks and searches for a short time.
+
+    What a page registers is gone after it.
+    """
     shutil.copytree(data, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NATURALIZE_CACHE", str(tmp_path / "cache"))
@@ -188,7 +196,12 @@ def reader(
     digits = load_digits()
     few = Bunch(images=digits.images[:200], target=digits.target[:200])
     monkeypatch.setattr("sklearn.datasets.load_digits", lambda: few)
-    return Reader(monkeypatch, capfd, finished_runs)
+    monkeypatch.setattr(predictor, "PREDICTORS", predictor.PREDICTORS)
+    monkeypatch.setattr(LayerTable, "kernels", None, raising=False)
+    with ExitStack() as stack:
+        for registry in (FAMILIES, FORMATS, MAKERS, OBJECTIVES, RESOLUTIONS):
+            stack.enter_context(patch.dict(registry))
+        yield Reader(monkeypatch, capfd, finished_runs)
 
 
 def page_cases() -> list[object]:
