@@ -17,7 +17,8 @@ from common import write
 from scipy.stats import spearmanr
 
 from naturalize import rng
-from naturalize.latency.making import GROUP, Bench, make_model
+from naturalize.latency.bench import Bench
+from naturalize.latency.making import make_model
 from naturalize.latency.setting import parse_setting
 from naturalize.latency.store import Store
 from naturalize.objectives.exact import whole_layers
@@ -50,7 +51,8 @@ def judged(name: str, side: int, setting_text: str, seconds: float) -> list[dict
             codes = draw(space, JUDGES, rng.generator(1, "held-out networks"))
             archs = family.space.architectures(codes)
             passes = [
-                np.concatenate([bench.medians(archs[i : i + GROUP]) for i in range(0, JUDGES, GROUP)]) for _ in range(2)
+                np.concatenate([bench.medians(archs[i : i + Bench.group]) for i in range(0, JUDGES, Bench.group)])
+                for _ in range(2)
             ]
             clock = np.stack(passes) * store.reference_s * 1e3
             told, mean = latency(codes), clock.mean(axis=0)

@@ -6,6 +6,10 @@ Every network of both fronts is timed as `latency:cpu` (in turn with a reference
 test error that both fronts reach, the figure is the time of the fastest network with that error or less among those
 that multiply-adds found, over the same of latency: above 1, latency finds faster networks. Printed are the geometric
 mean over errors, and how well multiply-adds order the networks of both fronts by the clock.
+
+Beside them stands what there is to gain: how well multiply-adds order random networks of the space by the latency
+model, and by how much those of equal multiply-adds differ in latency (standard deviation of its logarithm about a
+cubic).
 """
 
 import argparse
@@ -17,14 +21,17 @@ from common import SHARED, write
 from scipy.stats import spearmanr
 
 import naturalize
-from naturalize.latency.making import Bench
+from naturalize.latency.bench import Bench
 from naturalize.latency.setting import parse_setting
 from naturalize.latency.store import Store
+from naturalize.objectives.exact import exact_counts
+from naturalize.objectives.latency import Latency, kept_model
 from naturalize.run import Run
 
 WAYS = {"madds": ("error", "madds"), "latency": ("error", "latency:cpu")}
 NAMED = ("digits", "clothing")  # that naturalize knows by name
 STEPS = 50  # errors at which fronts are compared
+SAMPLE = 3000  # random networks
 
 
 def transferred(data: str, way: str, seed: int, budget: str, runs: Path) -> Run:
@@ -43,6 +50,22 @@ def timed(run: Run) -> np.ndarray:
         reference_s = store.reference_s or bench.reference_s()
     rows = zip(networks, ratios.tolist(), strict=True)
     return np.array([[network.test_error, 1e3 * ratio * reference_s, network.madds] for network, ratio in rows])
+
+
+def to_gain(run: Run) -> dict[str, float]:
+    """What a choice by latency could gain over one by multiply-adds, on random networks of the space."""
+    known = kept_model(run.directory / "latency-cpu.json")
+    assert known is not None
+    codes = run.space.sample(SAMPLE, np.random.default_rng(0))
+    channels = run.new_supernet().channels
+    latency = Latency(known[0], run.family, run.task, channels)(codes)
+    madds = exact_counts(run.family, run.task, channels)["madds"](codes)
+    curve = np.polynomial.Polynomial.fit(np.log(madds), np.log(latency), 3)
+    rest = np.log(latency) - curve(np.log(madds))
+    return {
+        "spearman_of_random": float(spearmanr(latency, madds).statistic),
+        "latency_at_equal_madds": float(np.exp(rest.std()) - 1.0),
+    }
 
 
 def speed_up(madds: np.ndarray, latency: np.ndarray) -> float:
@@ -75,10 +98,11 @@ def main() -> None:
             "seed": seed,
             "speed_up": speed_up(fronts["madds"], fronts["latency"]),
             "spearman_of_madds": float(spearmanr(every[:, 2], every[:, 1]).statistic),
+            **to_gain(Run(arguments.runs / f"{data}-latency-{seed}")),
             **{way: front.round(3).tolist() for way, front in fronts.items()},
         }
         rows.append(row)
-        print({key: row[key] for key in ("data", "seed", "speed_up", "spearman_of_madds")}, flush=True)
+        print({key: value for key, value in row.items() if key not in WAYS}, flush=True)
     write("latency-front", {"budget": arguments.budget, "rows": rows})
 
 

@@ -7,7 +7,8 @@ import pytest
 
 import naturalize
 from naturalize import workbench
-from naturalize.latency.making import Bench, make_model
+from naturalize.latency.bench import Bench
+from naturalize.latency.making import make_model
 from naturalize.latency.setting import Setting
 from naturalize.latency.store import Store
 from naturalize.objectives.exact import whole_layers
