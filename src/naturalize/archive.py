@@ -251,6 +251,14 @@ class Archive:
             found[arch] = Measurement(arch, value, spread, status, seconds, json.loads(detail))
         return found
 
+    def versions(self, objective: str, task: str) -> list[int]:
+        """Weights versions under which an objective was measured on validation, ascending."""
+        rows = self._db.execute(
+            "SELECT DISTINCT version FROM measurements WHERE objective = ? AND task = ? AND split = 'val' ORDER BY 1",
+            (objective, task),
+        )
+        return [version for (version,) in rows]
+
     def failed(self, task: str) -> list[Architecture]:
         """Architectures that could not be measured on validation: by any objective, under any weights version."""
         rows = self._db.execute(

@@ -67,6 +67,11 @@ def measured(t: int) -> str:
     return f"measured {t}"
 
 
+def predicted(t: int) -> str:
+    """`{"architectures", "predicted"}`: errors of measured ones by predictors of iteration t that had not seen them."""
+    return f"predicted {t}"
+
+
 def capacity(t: int) -> str:
     """Measurements that iteration t had time for."""
     return f"capacity {t}"

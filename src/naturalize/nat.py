@@ -26,6 +26,7 @@ from naturalize.last_adaptation import forget
 from naturalize.objectives import ERROR
 from naturalize.pace import Pace
 from naturalize.planning import pace_of
+from naturalize.predictor.held_out import rank_correlation
 from naturalize.preparing import peak_rate, prepare
 from naturalize.probing import probe
 from naturalize.run.front import finished_under
@@ -207,8 +208,11 @@ class Transfer:
             failed = self.space.codes([arch for arch in self.archive.failed(self.run.task_name) if arch not in known])
             searcher.tell(failed, np.full((len(failed), len(settings.objectives)), np.nan))
             searcher.tell(measured.codes, measured.values)
-            tau = searcher.rank_correlation(ERROR) if ERROR in self.problem.measured else np.nan
-        pairs = len(measured.codes)
+            codes, errors, predicted = searcher.held_out(ERROR)
+        tau, pairs = rank_correlation(errors, predicted), len(measured.codes)
+        if not np.isnan(predicted).any():
+            kept = {"architectures": self.space.strings(codes), "predicted": predicted.round(4).tolist()}
+            self.archive.record_decision(journal.predicted(t), kept)
         self.watch.event("predictor", iteration=t, pairs=pairs, rank_correlation=None if np.isnan(tau) else tau)
         return searcher
 

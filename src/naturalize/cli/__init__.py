@@ -534,6 +534,7 @@ app.add_typer(study_app, name="study")
 
 def show(run: Run) -> None:
     """Print the front of a run as a table and the path of its report; for a preparation, how to use its supernet."""
+    from naturalize.objectives import COST, ERROR
     from naturalize.run import networks_of, read_front
     from naturalize.terminal import front_table
 
@@ -541,9 +542,10 @@ def show(run: Run) -> None:
         print(f"supernet in {run.directory}: start a transfer from it with --supernet {run.directory}")
         return
     found = read_front(run.directory)
+    cost = next((name for name in found["objectives"] if name != ERROR), COST)
     print("\n".join(front_table(networks_of(found), found["objectives"])))
     print(f"report: {run.directory / 'report.html'}")
-    print(f'export one: {command("export", run.directory)} --require "madds<..." --to model.onnx')
+    print(f'export one: {command("export", run.directory)} --require "{cost}<..." --to model.onnx')
 
 
 def split_names(text: str | None) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from naturalize.errors import UserError
 from naturalize.numbers import count, percent
 from naturalize.objectives import COST, ERROR, Objective, objective_of, of_kind
+from naturalize.run.front import PUBLISHED, TRANSFER, WHOLE
 
 Figure = dict[str, Any]
 # Above this ratio of largest to smallest, equal factors are drawn as equal distances.
@@ -72,8 +73,32 @@ def axes(front: dict[str, Any]) -> tuple[str, str | None]:
     return (others[0] if others else COST), (others[1] if len(others) > 1 else None)
 
 
+SYMBOLS = {TRANSFER: "circle", PUBLISHED: "square", WHOLE: "triangle-up"}  # of points, by origin
+
+
+def axis_of(objective: str, numbers: Sequence[float | None]) -> Figure:
+    """The axis of an objective for its values on a front; a log scale where these differ widely."""
+    # Around a single point Plotly would draw a scale of thousandths.
+    scale: Figure = {"rangemode": "tozero"} if len(numbers) == 1 else {}
+    if is_error(objective):
+        return {**scale, "title": {"text": "error"}, "ticksuffix": " %"}
+    positive = [number for number in numbers if number is not None and number > 0]
+    log = bool(positive) and len(positive) == len(numbers) and max(positive) > WIDE * min(positive)
+    axis = {
+        **scale,
+        "title": {"text": words(objective) + (", log scale" if log else "")},
+        "tickformat": _ticks(positive),
+    }
+    if log:
+        axis |= {"type": "log", "dtick": "D2" if max(positive) < 100 * min(positive) else 1}
+    return axis
+
+
 def front_figure(front: dict[str, Any]) -> Figure:
-    """Error over the cost of each network, on validation and on test; a third objective is the colour."""
+    """Error over the cost of each network, on validation and on test; a third objective is the colour.
+
+    It is what a page opens with; explorer.js puts other objectives on its axes.
+    """
     across, colour = axes(front)
     networks = sorted(enumerate(front["networks"]), key=lambda pair: value(pair[1], across) or 0)
     x = [value(network, across) for _, network in networks]
@@ -87,26 +112,17 @@ def front_figure(front: dict[str, Any]) -> Figure:
         "hoverinfo": "text",
     }
     size = 9 if len(networks) <= 60 else 6
+    symbols = [SYMBOLS.get(network.get("origin", TRANSFER), "circle") for _, network in networks]
     val: Figure = {
         **common,
         "name": "validation",
         "y": [network.get("val_error") for _, network in networks],
         "line": {"color": "@val", "width": 1.5, "shape": "hv"},
-        "marker": {"color": "@val", "size": size},
+        "marker": {"color": "@val", "size": size, "symbol": symbols},
     }
     if colour:
         shades = [value(network, colour) for _, network in networks]
-        val["marker"] = {
-            "size": size + 3,
-            "color": shades,
-            "line": {"color": "@soft", "width": 1},
-            "colorscale": "Viridis",
-            "colorbar": {
-                "title": {"text": words(colour), "side": "right"},
-                "thickness": 12,
-                "tickformat": _ticks(shades),
-            },
-        }
+        val["marker"] |= {"size": size + 3, "color": shades, **shading(words(colour), shades)}
     traces = [val]
     if any(network.get("test_error") is not None for _, network in networks):
         traces.append(
@@ -116,6 +132,16 @@ def front_figure(front: dict[str, Any]) -> Figure:
                 "y": [network.get("test_error") for _, network in networks],
                 "line": {"color": "@test", "width": 1, "dash": "dot"},
                 "marker": {"color": "@test", "size": size, "symbol": "diamond-open"},
+            }
+        )
+    if any(network.get("before_finetuning") for _, network in networks):
+        traces.append(
+            {
+                **common,
+                "name": "validation, before fine-tuning",
+                "mode": "markers",
+                "y": [(network.get("before_finetuning") or {}).get("val_error") for _, network in networks],
+                "marker": {"color": "@soft", "size": size, "symbol": "x-thin-open"},
             }
         )
     traces.append(
@@ -129,26 +155,24 @@ def front_figure(front: dict[str, Any]) -> Figure:
             "marker": {"color": "@text", "size": size + 9, "symbol": "circle-open", "line": {"width": 2}},
         }
     )
-    numbers = [number for number in x if number is not None and number > 0]
-    log = bool(numbers) and len(numbers) == len(x) and max(numbers) > WIDE * min(numbers)
-    # Around a single point Plotly would draw a scale of thousandths.
-    scale: Figure = {"rangemode": "tozero"} if len(networks) == 1 else {}
-    axis: Figure = {
-        **scale,
-        "title": {"text": words(across) + (", log scale" if log else "")},
-        "tickformat": _ticks(numbers),
-    }
-    if log:
-        axis |= {"type": "log", "dtick": "D2" if max(numbers) < 100 * min(numbers) else 1}
     return {
         "data": traces,
         "layout": {
-            "xaxis": axis,
-            "yaxis": {**scale, "title": {"text": "error"}, "ticksuffix": " %"},
+            "xaxis": axis_of(across, x),
+            "yaxis": axis_of(ERROR, [network.get("val_error") for _, network in networks]),
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
             "hovermode": "closest",
             "height": 460,
         },
+    }
+
+
+def shading(title: str, shades: Sequence[float | None]) -> Figure:
+    """How markers are coloured by values, for readers who see few colours too."""
+    return {
+        "line": {"color": "@soft", "width": 1},
+        "colorscale": "Viridis",
+        "colorbar": {"title": {"text": title, "side": "right"}, "thickness": 12, "tickformat": _ticks(shades)},
     }
 
 

@@ -1,19 +1,17 @@
 """One self-contained page on a run: what was found, where it fails, how it was made."""
 
-import base64
 import html
-import io
 import os
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from PIL import Image
-
-from naturalize.errors import command
+from naturalize.errors import UserError, command
 from naturalize.files import write_text
-from naturalize.numbers import duration, percent, plural, standard_error
+from naturalize.numbers import percent, plural, standard_error
 from naturalize.objectives import COST
+from naturalize.report.explorer import can_be_limited, clocks_of, explorer_html, objectives_of, others_of
 from naturalize.report.figures import (
     axes,
     clocked,
@@ -25,6 +23,8 @@ from naturalize.report.figures import (
     value,
     words,
 )
+from naturalize.report.insides import Insides, look_into
+from naturalize.report.making import making_html
 from naturalize.report.mistakes import (
     balanced_error,
     class_images,
@@ -34,46 +34,47 @@ from naturalize.report.mistakes import (
     warnings,
 )
 from naturalize.report.page import html_page, json_text, library
-from naturalize.report.reading import phase_seconds, read_events, read_front, read_picture, read_settings
-from naturalize.run.front import most_accurate
+from naturalize.report.pictures import pictures_of
+from naturalize.report.reading import read_events, read_front, read_settings
+from naturalize.report.structure import structures
+from naturalize.run.front import PUBLISHED, WHOLE, most_accurate
 
 # A page that can be sent by mail. Confusions and pictures share what the library and the text leave.
 PAGE_BYTES = 7_900_000
-PHASES = {
-    "scan": "reading the data",
-    "probe": "reading the published network",
-    "soft": "reading pictures for soft targets",
-    "folds": "fitting classifiers for soft targets",
-    "tune": "fine-tuning the whole network",
-    "larger": "reading it at larger resolutions",
-    "body": "fitting the pre-trained network to the pictures",
-    "prepare": "preparing the supernet",
-    "latency": "timing networks for a latency model",
-    "measure": "measuring networks",
-    "fit": "fitting the predictor",
-    "search": "searching",
-    "adapt": "adapting the weights",
-    "last": "training the front",
-    "classifiers": "fitting classifiers",
-    "final": "final networks and test",
-    "report": "writing the result",
-}
+SCRIPTS = ["structure.js", "mistakes.js", "explorer.js", "making.js", "page.js"]
+ORIGINS = {PUBLISHED: "as published, with a classifier of its own", WHOLE: "the whole network, fine-tuned by itself"}
+UNDER_WAY = "running"  # state of a front that was read off the archive of a run that goes on
+REFRESH_S = 10
+
+Part = TypeVar("Part")
 
 
-def write_report(run_directory: Path) -> Path:
+def write_report(run_directory: Path, under_way: dict[str, Any] | None = None) -> Path:
     """Write `report.html` from the files of a run directory, and return its path.
 
-    Reads `front.json`, `run.toml`, `events.jsonl` and `pictures/` and nothing else, so it works on a moved copy and
-    without the data. The page opens without a network. Raises `UserError` where there is no front yet.
+    Needs `front.json`; `run.toml`, `events.jsonl`, `archive.sqlite` and `pictures/` add to it, so it works on a moved
+    copy and without the data. The page opens without a network. Raises `UserError` where there is no front yet.
+
+    Args:
+        run_directory: of the run.
+        under_way: the front of a run that goes on, in place of front.json.
     """
-    front = read_front(run_directory)
+    front = under_way or read_front(run_directory)
     chosen = best_network(front)
+    insides = look_into(run_directory)
+    made = {
+        "predictions": part(insides, lambda run: run.predictions()) or [],
+        "distributions": part(insides, lambda run: run.distributions()),
+        "clocks": clocks_of(front),
+    }
+    objectives = objectives_of(front)
     sections = [
         _head(front, run_directory),
-        _front(front),
+        explorer_html(front, objectives),
+        _chosen(front, chosen),
         _networks(front, run_directory),
-        _network(front, chosen),
-        _making(front, read_events(run_directory)),
+        _mistakes(front),
+        making_html(front, read_events(run_directory), made),
         _settings(read_settings(run_directory)),
         _notes(front),
     ]
@@ -82,30 +83,58 @@ def write_report(run_directory: Path) -> Path:
     confusions, all_pairs = packed_confusions(front, limit=left // 2)
     data: dict[str, Any] = {
         "chosen": chosen,
+        "refresh": REFRESH_S if front["state"] == UNDER_WAY else None,
+        "export": command("export", _run_name(run_directory)),
         "classes": front.get("class_names") or [],
         "images": class_images(front),
         "front": front_figure(front),
+        "objectives": objectives,
+        "others": part(insides, lambda run: others_of(front, run)) or [],
+        "structures": part(insides, lambda run: structures(run, run.archs(architectures(front)))),
         "hypervolume": hypervolume_figure(front),
+        **made,
         "confusions": confusions,
         "allPairs": all_pairs,
-        "networks": [
-            {
-                "x": value(network, axes(front)[0]),
-                "y": network.get("val_error"),
-                "error": percent(network.get("test_error")),
-                "balanced": percent(balanced_error(network)),
-                "warnings": warnings(front, network),
-                "worst": network.get("test_worst") or [],
-            }
-            for network in front["networks"]
-        ],
+        "networks": [_facts(front, network) for network in front["networks"]],
     }
     left -= len(json_text(data).encode())
-    data["pictures"] = _pictures(run_directory, front, chosen, left)
-    page = html_page(f"{_run_name(run_directory)}: {headline(front)}", body, data, ["page.js"])
+    data["pictures"] = pictures_of(run_directory, front, chosen, left)
+    page = html_page(f"{_run_name(run_directory)}: {headline(front)}", body, data, SCRIPTS)
     path = run_directory / "report.html"
     write_text(path, page)
     return path
+
+
+def part(insides: Insides | None, make: Callable[[Insides], Part]) -> Part | None:
+    """A part of a page; None where the files that it is made of are missing or damaged, as in a moved copy."""
+    if insides is None:
+        return None
+    try:
+        return make(insides)
+    except (UserError, OSError, sqlite3.Error, ValueError, KeyError, TypeError):
+        return None
+
+
+def architectures(front: dict[str, Any]) -> list[str]:
+    """Strings of the networks of a front."""
+    return [str(network.get("architecture")) for network in front["networks"]]
+
+
+def _facts(front: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]:
+    """What the page's scripts know of a network besides its objectives."""
+    error, images = _selected_by(network)
+    return {
+        "architecture": network.get("architecture"),
+        "title": _title(front, network),
+        "origin": ORIGINS.get(str(network.get("origin")), ""),
+        "test": network.get("test_error"),
+        "before": (network.get("before_finetuning") or {}).get("val_error"),
+        "selected": [error, float(standard_error(error, images)), images, network.get(COST) or 0],
+        "error": percent(network.get("test_error")),
+        "balanced": percent(balanced_error(network)),
+        "warnings": warnings(front, network),
+        "worst": network.get("test_worst") or [],
+    }
 
 
 def headline(front: dict[str, Any]) -> str:
@@ -136,7 +165,7 @@ def requirements(front: dict[str, Any], network: dict[str, Any]) -> list[str] | 
         number = value(other, name)
         return float("inf") if number is None else number
 
-    names = [name for name in front.get("objectives") or [] if name in counts(front)]
+    names = [name for name in front.get("objectives") or [] if can_be_limited(front, name)]
     names += [name for name in counts(front) if name not in names]
     for n in range(len(names) + 1):
         limits = names[:n]
@@ -150,14 +179,14 @@ def requirements(front: dict[str, Any], network: dict[str, Any]) -> list[str] | 
 
 def _most_accurate(networks: list[dict[str, Any]]) -> int:
     """Position of the most accurate network by its error over all views, as in selection."""
+    errors, images = zip(*map(_selected_by, networks), strict=True)
+    return most_accurate(errors, [network.get(COST) or 0 for network in networks], images)
 
-    def error(network: dict[str, Any]) -> float:
-        seen = [network[key] for key in ("val_error_views", "val_error") if network.get(key) is not None]
-        return seen[0] if seen else 101.0
 
-    costs = [network.get(COST) or 0 for network in networks]
-    images = [network.get("val_images") or 1 for network in networks]
-    return most_accurate([error(network) for network in networks], costs, images)
+def _selected_by(network: dict[str, Any]) -> tuple[float, int]:
+    """The validation error that networks are selected by, and its number of images."""
+    seen = [network[key] for key in ("val_error_views", "val_error") if network.get(key) is not None]
+    return seen[0] if seen else 101.0, network.get("val_images") or 1
 
 
 def _head(front: dict[str, Any], run_directory: Path) -> str:
@@ -181,6 +210,11 @@ def _head(front: dict[str, Any], run_directory: Path) -> str:
         banners.append(
             "<strong>This run was stopped before its end.</strong> The numbers are validation numbers; there is no "
             "test error yet. <code>naturalize resume</code> goes on with it."
+        )
+    elif front.get("state") == UNDER_WAY:
+        banners.append(
+            "<strong>This run is going on.</strong> The page shows what was measured so far, and reads itself anew "
+            f"every {REFRESH_S} seconds."
         )
     elif not _has_test(front):
         banners.append("<strong>No test error was measured.</strong> The numbers are validation numbers.")
@@ -212,21 +246,6 @@ def _rivals(front: dict[str, Any]) -> str:
     return f"validation errors: {', '.join(told)}" if len(told) > 1 else ""
 
 
-def _front(front: dict[str, Any]) -> str:
-    across, colour = axes(front)
-    shade = f"; colour is {html.escape(words(colour))}" if colour else ""
-    if len(front["networks"]) == 1:
-        lead = f"One network is better than all others in every objective{shade}."
-    else:
-        lead = f"No network is better than another in everything{shade}. Click on one to see where it fails."
-    return f"""<section>
-<h2>The front</h2>
-<p class="lead">{lead}</p>
-<div id="front" class="plot" role="img" aria-label="Error over {html.escape(words(across))} of every network; the table
-below holds the same numbers"></div>
-</section>"""
-
-
 def _networks(front: dict[str, Any], run_directory: Path) -> str:
     asked, others = front.get("objectives") or [], measured_besides(front)
     names = [*(name for name in counts(front) if name in (COST, "params", *asked)), *others]
@@ -246,7 +265,7 @@ def _networks(front: dict[str, Any], run_directory: Path) -> str:
         ]
         if has_test:
             cells += [_with_spread(network, "test"), percent(balanced_error(network))]
-        spans = [f"<span>{html.escape(part)}</span>" for part in _command(front, network, run_directory)]
+        spans = [f"<span>{html.escape(piece)}</span>" for piece in _command(front, network, run_directory)]
         architecture = html.escape(str(network.get("architecture")))
         rows.append(
             f'<tr data-network="{index}" title="architecture {architecture}">'
@@ -265,12 +284,23 @@ def _networks(front: dict[str, Any], run_directory: Path) -> str:
 </section>"""
 
 
-def _network(front: dict[str, Any], chosen: int) -> str:
+def _chosen(front: dict[str, Any], chosen: int) -> str:
     options = "".join(
-        f'<option value="{index}"{" selected" if index == chosen else ""}>{index + 1}: {html.escape(_title(network))}'
-        "</option>"
+        f'<option value="{index}"{" selected" if index == chosen else ""}>{index + 1}: '
+        f"{html.escape(_title(front, network))}</option>"
         for index, network in enumerate(front["networks"])
     )
+    return f"""<section id="network">
+<h2>The chosen network</h2>
+<p><label>Network <select id="choice">{options}</select></label></p>
+<div id="warnings"></div>
+<p id="facts"></p>
+<p id="export"><code></code></p>
+<div id="structure"></div>
+</section>"""
+
+
+def _mistakes(front: dict[str, Any]) -> str:
     images = class_images(front)
     classes = "".join(
         f'<tr data-class="{index}"><th scope="row">{html.escape(name)}</th><td>{images[index]:,}</td>'
@@ -279,7 +309,8 @@ def _network(front: dict[str, Any], chosen: int) -> str:
         if index < len(images)
     )
     if not classes:
-        reason = "the run was stopped before its test" if front.get("state") == "stopped" else "there was no test"
+        reasons = {"stopped": "the run was stopped before its test", UNDER_WAY: "the run is yet to come to them"}
+        reason = reasons.get(str(front.get("state")), "there was no test")
         details = f"<p>Errors by class, confusions and worst images come from test images; {reason}.</p>"
     else:
         details = f"""<div class="columns">
@@ -297,60 +328,11 @@ def _network(front: dict[str, Any], chosen: int) -> str:
 <h3>Worst test images</h3>
 <p class="lead">The most confident mistakes, as the network sees them.</p>
 <div id="worst"></div>"""
-    return f"""<section id="network">
-<h2>Where a network fails</h2>
-<p><label>Network <select id="choice">{options}</select></label></p>
-<div id="warnings"></div>
-<p class="lead" id="architecture-line">{_against_majority(front)}</p>
+    return f"""<section id="mistakes">
+<h2>Where it fails</h2>
+<p class="lead"><span id="whose"></span> {_against_majority(front)}</p>
 {details}
 </section>"""
-
-
-def _making(front: dict[str, Any], events: list[dict[str, Any]]) -> str:
-    seconds = phase_seconds(events)
-    total = sum(seconds.values())
-    rows = "".join(
-        f'<tr><th scope="row">{html.escape(PHASES.get(phase, phase))}</th><td>{duration(s)}</td>'
-        f'<td class="bar"><span style="width:{100 * s / total:.1f}%"></span>{100 * s / total:.0f}%</td></tr>'
-        for phase, s in seconds.items()
-        if total > 0
-    )
-    times = (
-        f"""<table class="numbers times"><tbody>{rows}</tbody>
-<tfoot><tr><th scope="row">together</th><td>{duration(total)}</td><td></td></tr></tfoot></table>"""
-        if rows
-        else "<p>Not recorded.</p>"
-    )
-    has_steps = hypervolume_figure(front) is not None
-    reference = ", ".join(
-        f"{shown(name, number)} {words(name)}"
-        for name, number in zip(front.get("objectives") or [], front.get("reference") or [], strict=False)
-    )
-    against = f" within the reference point ({html.escape(reference)})" if reference else ""
-    curve = (
-        f"""<p class="lead">Share of the space{against} that the front dominates; more is better. Each value holds for
-the weights of its iteration.{_predictor(events)}</p>
-<div id="hypervolume" class="plot" role="img" aria-label="Hypervolume over iterations"></div>"""
-        if has_steps
-        else "<p>Not recorded.</p>"
-    )
-    return f"""<section>
-<h2>How it was found</h2>
-<div class="columns">
-<div><h3>Hypervolume over iterations</h3>{curve}</div>
-<div><h3>Where the time went</h3>{times}</div>
-</div>
-</section>"""
-
-
-def _predictor(events: list[dict[str, Any]]) -> str:
-    """A sentence on the last predictor: how many measurements it was fitted on, and how well it ranked."""
-    fits = [event for event in events if event.get("event") == "predictor" and isinstance(event.get("pairs"), int)]
-    if not fits:
-        return ""
-    ranks = fits[-1].get("rank_correlation")
-    how_well = f"; rank correlation on held-out networks {ranks:.2f}" if isinstance(ranks, int | float) else ""
-    return f" The predictor of error was last fitted on {plural(fits[-1]['pairs'], 'measurement')}{how_well}."
 
 
 def _settings(settings: dict[str, Any]) -> str:
@@ -374,49 +356,6 @@ def _notes(front: dict[str, Any]) -> str:
 <footer>Written by naturalize {html.escape(str(front.get("naturalize", "")))}.</footer>"""
 
 
-def _pictures(run_directory: Path, front: dict[str, Any], chosen: int, limit: int) -> dict[str, str]:
-    """Data URIs of the worst images, by path.
-
-    PNGs that are too large together become WebP; where these are too large too, the least bad images are left out,
-    those of the network that the page opens with last.
-    """
-    ranked = sorted(
-        (rank, index != chosen, index, worst["picture"])
-        for index, network in enumerate(front["networks"])
-        for rank, worst in enumerate(network.get("test_worst") or [])
-        if worst.get("picture")
-    )
-    first = [name for _, other, _, name in ranked if not other]
-    names = list(dict.fromkeys(first + [name for *_, name in ranked]))
-    found = {name: content for name in names if (content := read_picture(run_directory, name)) is not None}
-    kind = "png"
-    if sum(_uri_length(name, content) for name, content in found.items()) > limit:
-        kind = "webp"
-        found = {name: _webp(content) for name, content in found.items()}
-    uris: dict[str, str] = {}
-    for name, content in found.items():
-        limit -= _uri_length(name, content)
-        if limit < 0:
-            break
-        uris[name] = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-    return uris
-
-
-def _uri_length(name: str, content: bytes) -> int:
-    return len(content) * 4 // 3 + len(name.encode()) + 40
-
-
-def _webp(content: bytes) -> bytes:
-    """A picture of the same size as WebP, with about a tenth of the bytes; empty where it cannot be decoded."""
-    buffer = io.BytesIO()
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            picture.convert("RGB").save(buffer, "WEBP", quality=80)
-    except (OSError, ValueError):
-        return b""
-    return buffer.getvalue()
-
-
 def _has_test(front: dict[str, Any]) -> bool:
     return any(network.get("test_error") is not None for network in front["networks"])
 
@@ -428,11 +367,12 @@ def _run_name(run_directory: Path) -> str:
     return os.fsencode(name).decode(errors="replace")
 
 
-def _title(network: dict[str, Any]) -> str:
+def _title(front: dict[str, Any], network: dict[str, Any]) -> str:
+    across, _ = axes(front)
     split = "test" if network.get("test_error") is not None else "val"
     error = percent(network.get(f"{split}_error"))
     name = "test" if split == "test" else "validation"
-    return f"{shown(COST, network.get(COST))} {words(COST)}, {error} {name} error"
+    return f"{shown(across, value(network, across))} {words(across)}, {error} {name} error"
 
 
 def _range(texts: Sequence[str]) -> str:

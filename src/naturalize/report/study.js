@@ -1,5 +1,3 @@
-// Draws the figures of a study, and anew when the theme changes.
+// Draws the figures of a study.
 
-const repaint = () => data.figures.forEach((figure, number) => draw(`figure${number}`, figure));
-repaint();
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+data.figures.forEach((figure, number) => whenSeen(`figure${number}`, () => draw(`figure${number}`, figure)));

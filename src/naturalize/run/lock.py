@@ -50,6 +50,19 @@ def locked(directory: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_held(directory: Path) -> bool:
+    """Whether another process works on the run. A lock that a killed process left behind is none."""
+    if not read_owner(directory / "lock.json"):
+        return False
+    lock = FileLock(directory / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
 def read_owner(card: Path) -> dict[str, object]:
     """Pid and host in lock.json; empty when nobody left one."""
     try:

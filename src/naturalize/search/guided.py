@@ -22,7 +22,7 @@ from naturalize.search.survival import HUGE, evenly, first_fronts, non_dominated
 from naturalize.space import Codes
 
 LIKELY = 0.5  # chance of a failure from which on an architecture is not asked
-PAIRS = 100  # measurements that a rank correlation is estimated on, at most
+PAIRS = 100  # measurements that a predictor is judged on, at most
 
 
 class Guided(Searcher):
@@ -105,14 +105,19 @@ class Guided(Searcher):
                 found[name] = max(found[name], float(values.min()))
         return found
 
-    def rank_correlation(self, name: str) -> float:
-        """Kendall's tau of a measured objective's predictor, on measurements that it was not fitted on."""
-        some = np.linspace(0, len(self.codes) - 1, min(len(self.codes), PAIRS)).astype(int)
-        values = self.values[some, self.problem.column(name)]
-        seed = rng.integer(self.seed, "rank correlation", self.step)
-        from naturalize.predictor.held_out import held_out_rank_correlation  # scikit-learn is slow to import
+    def held_out(self, name: str) -> tuple[Codes, Floats, Floats]:
+        """Measurements of a measured objective, and what a predictor that was not fitted on them says.
 
-        return held_out_rank_correlation(self.unfitted(name), self.codes[some], values, seed)
+        Returns:
+            Codes `(n, d)`, measured and predicted values `(n,)`, of 100 architectures at most; predictions are nan
+            where no order is defined.
+        """
+        some = np.linspace(0, len(self.codes) - 1, min(len(self.codes), PAIRS)).astype(int)
+        codes, values = self.codes[some], self.values[some, self.problem.column(name)]
+        seed = rng.integer(self.seed, "rank correlation", self.step)
+        from naturalize.predictor.held_out import held_out_predictions  # scikit-learn is slow to import
+
+        return codes, values, held_out_predictions(self.unfitted(name), codes, values, seed)
 
     def unfitted(self, name: str) -> Any:
         """A new predictor of a measured objective."""
