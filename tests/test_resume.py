@@ -10,9 +10,11 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from scipy.stats import kendalltau
 
 import runs
 from naturalize.archive import Context
@@ -32,6 +34,19 @@ def unbroken(data, tmp_path_factory):
     run = tmp_path_factory.mktemp("unbroken") / "run"
     command("transfer", data, *SMALL, "--out", run)
     return run
+
+
+def test_predictions_of_unseen_networks_are_kept_with_what_they_are_worth(unbroken):
+    run = Run(unbroken)
+    fits = runs.events(unbroken, "predictor")
+    assert len(fits) == 2
+    with closing(run.archive()) as archive:
+        for t, fitted in enumerate(fits):
+            kept = archive.decision(f"predicted {t}")
+            measured = {arch.text: m.value for arch, m in archive.measurements(run.context("error", t)).items()}
+            assert set(kept["architectures"]) == set(measured)
+            values = [measured[text] for text in kept["architectures"]]
+            assert kendalltau(values, kept["predicted"]).statistic == pytest.approx(fitted["rank_correlation"])
 
 
 def test_R09_killed_again_and_again_a_run_ends_as_an_unbroken_one(data, unbroken, tmp_path):

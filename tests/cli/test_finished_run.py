@@ -291,3 +291,22 @@ def test_predict_names_classes_on_an_ascii_terminal(finished: Finished) -> None:
 def test_I06_without_home_and_environment(finished: Finished) -> None:
     done = naturalize("predict", finished.directory, finished.photos / "a b", env={"PATH": os.environ["PATH"]})
     assert done.code == 0, done
+
+
+def test_reports_that_cannot_be_written_say_why_in_one_line(finished: Finished, moved: Path, quick: Quick) -> None:
+    for arguments, why in (
+        ([moved, moved], "add --at"),
+        ([moved, "--at", "madds=1M"], "two directories or more"),
+        ([moved, moved, "--watch"], "--watch follows one run"),
+        ([moved, moved, "--at", "madds"], "write a cost"),
+        ([moved, moved, "--at", "madds=1M", "--watch"], "--watch follows one run"),
+        (["none", "--watch"], "does not exist"),
+    ):
+        done = quick("report", *arguments)
+        assert (done.code, len(done.err.splitlines()), done.out) == (2, 1, "")
+        assert why in done.err
+    assert not (moved / "comparison.html").exists()
+    done = quick("report", moved, moved, "--at", "madds=1M")
+    assert (done.code, done.out) == (0, f"wrote {moved / 'comparison.html'}\n")
+    done = quick("report", moved, "--watch")
+    assert (done.code, done.out) == (0, f"wrote {moved / 'report.html'}\n")

@@ -7,6 +7,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from naturalize import journal
+from naturalize.archive import Archive
+from naturalize.objectives.exact import exact_counts
+from naturalize.run.settings import Settings, write_settings
+from naturalize.search import non_dominated
+from naturalize.supernet import make_family
+from naturalize.tasks import Classification
+
 NAMES = ["café", "猫", "a b", "x,y", '"q"', "<i>"]
 
 
@@ -108,4 +116,80 @@ def write_run(directory: Path, front: dict[str, Any]) -> Path:
     for n in range(16):
         small = Image.fromarray(draw.integers(0, 255, (4, 4, 3), dtype=np.uint8))
         small.resize((32, 32), Image.Resampling.BICUBIC).save(directory / "pictures" / f"{n}.png")
+    return directory
+
+
+def write_whole_run(
+    directory: Path,
+    measured: int = 200,
+    iterations: int = 3,
+    objectives: tuple[str, ...] = ("error", "madds", "params"),
+    supernet: str = "mini",
+    front: int = 30,
+) -> Path:
+    """A run with all files that the report reads: real architectures with their counts, made-up errors.
+
+    Args:
+        directory: of the run.
+        measured: architectures in its archive, all of them measured under the last weights version.
+        iterations: measuring passes before that; each has half of the architectures, and predictions of some of them.
+        objectives: of the run; of a latency, the clock says a little more than the model.
+        supernet: its family.
+        front: networks on the front, at most.
+    """
+    family = make_family(supernet, 32)
+    codes = family.space.sample_distinct(measured, np.random.default_rng(0))
+    costs = {name: count(codes) for name, count in exact_counts(family, Classification(len(NAMES)), 3).items()}
+    latencies = {name: np.sqrt(costs["madds"]) / 2e3 for name in objectives if name.startswith("latency")}
+    draw = np.random.default_rng(1)
+    errors = np.round(60 * (costs["madds"] / costs["madds"].min()) ** -0.4 + draw.uniform(0, 12, measured), 2)
+    asked = np.stack([errors if name == "error" else (costs | latencies)[name] for name in objectives], axis=1)
+    rows = np.flatnonzero(non_dominated(asked))[:front]
+    rows = rows[np.argsort(costs["madds"][rows])]
+    content = made_up_front(len(rows)) | {
+        "objectives": list(objectives),
+        "supernet": supernet,
+        "weights_version": iterations,
+    }
+    content["reference"] = []
+    content["hypervolume"] = content["hypervolume"][: iterations + 1]
+    for row, network in zip(rows.tolist(), content["networks"], strict=True):
+        counts = {name: int(cost[row]) for name, cost in costs.items()}
+        network |= {"architecture": family.space.strings(codes[[row]])[0], "madds": counts["madds"]}
+        network |= {"params": counts["params"], "val_error": float(errors[row]), "val_error_views": float(errors[row])}
+        network |= {"resolution": family.resolutions[int(codes[row, 0])]}
+        network["objectives"] = counts | {name: float(cost[row]) for name, cost in latencies.items()}
+        if latencies:
+            clock = {name: {"value": 1.05 * float(cost[row]), "spread": 0.01} for name, cost in latencies.items()}
+            network["measured"] = clock
+    if content["networks"]:
+        content["networks"][0]["before_finetuning"] = {"val_error": 70.0, "val_error_views": 70.0, "test_error": 71.0}
+    write_run(directory, content)
+    settings = Settings(data="photos", supernet=supernet, objectives=objectives, iterations=iterations, epochs=1)
+    facts: dict[str, dict[str, Any]] = {
+        "data": {"name": "photos", "source": "photos", "class_names": NAMES, "channels": 3, "side": 32,
+                 "splits": {"train": 100, "val": 50, "test": 50}},
+        "pixels": {"resolutions": list(family.resolutions)},
+        "machine": {"cpus": 2},
+        "tasks": {"default": "classification"},
+    }  # fmt: skip
+    write_settings(directory / "run.toml", settings, facts)
+    archive = Archive(directory / "archive.sqlite", family.space)
+    archs = family.space.architectures(codes)
+    for t in range(iterations + 1):
+        half = archs if t == iterations else archs[t::2]
+        archive.set_members(t, [(arch, "uniform") for arch in half])
+        numbers = {arch: number for number, arch in enumerate(archs)}
+        with archive._transaction():  # one by one would take a second each hundred
+            for number, arch in zip(archive._identified([(a, "user") for a in half], -1), half, strict=True):
+                value = float(errors[numbers[arch]]) + 5 * (iterations - t)
+                detail = json.dumps({"wrong": round(value / 2), "images": 50})
+                archive._put("measurements", number, "error", "default", "val", t, "", value, 0.0, "ok", 0.1, detail)
+        if t < iterations:
+            seen = half[:40]
+            predicted = [float(errors[numbers[arch]]) + 5 * (iterations - t) + 1.0 for arch in seen]
+            kept = {"architectures": [arch.text for arch in seen], "predicted": predicted}
+            archive.record_decision(journal.predicted(t), kept)
+        archive.close_iteration(t, {"weights_version": t, "hypervolume": 0.6 + 0.05 * t, "networks": len(rows)})
+    archive.close()
     return directory

@@ -16,6 +16,7 @@ from PIL import Image
 from naturalize.errors import UserError
 from naturalize.numbers import count, duration, percent
 from naturalize.objectives import OBJECTIVES, Objective
+from naturalize.objectives.requirement import parse_requirement
 from naturalize.report import front_svg, write_report
 from naturalize.report.report import best_network, headline, requirements
 from naturalize.run.front import best, networks_of
@@ -201,6 +202,21 @@ def test_export_commands_single_out_their_network() -> None:
     assert requirements(front, front["networks"][2]) is None
     front["objectives"] = ["error", "latency"]  # no limit can be on what is measured
     assert requirements(front, front["networks"][0]) == [f"madds<={front['networks'][0]['madds']}"]
+
+
+def test_export_commands_go_by_the_costs_of_the_run() -> None:
+    front = made_up_front(4)
+    for network in front["networks"]:
+        network["objectives"] = {"latency:cpu": network["objectives"]["latency"]}
+    for cost in ("params", "latency:cpu"):
+        front["objectives"] = ["error", cost]
+        network = front["networks"][1]
+        limit = network.get(cost, network["objectives"].get(cost))
+        assert requirements(front, network) == [f"{cost}<={limit!r}"]
+        assert (
+            best(networks_of(front), list(map(parse_requirement, requirements(front, network) or ()))).madds
+            == network["madds"]
+        )
 
 
 def test_page_opens_with_what_less_than_a_transfer_reaches(tmp_path: Path) -> None:

@@ -516,20 +516,60 @@ def prepare(
     show(run)
 
 
-@app.command(short_help="Write the HTML page of a run anew.")
-def report(run: RunPath) -> None:
-    """Write report.html anew: one page with the front, the settings and what the networks get wrong.
+@app.command(short_help="Write the HTML page of a run anew, or one that compares runs.")
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Directory of a run; of several to compare.")],
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="COST", help="Compare the runs' networks nearest to a cost, as madds=20M or size=2MB."),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="While the run goes on, write the page anew as more is measured.")
+    ] = False,
+) -> None:
+    """Write report.html anew: one page with the front, its networks, what they get wrong and how they were found.
+
+    With several runs of one supernet and --at, write comparison.html: structures side by side, and their distances.
 
     \b
-    Example:
+    Examples:
       naturalize report runs/photos
+      naturalize report runs/photos --watch
+      naturalize report runs/photos runs/birds --at madds=20M
     """
-    from naturalize.report import write_report
+    if len(runs) > 1 and watch:
+        raise UserError("--watch follows one run: give one")
+    if len(runs) > 1 and at is None:
+        raise UserError("several runs are compared at a cost: add --at, as --at madds=20M")
+    if len(runs) == 1 and at is not None:
+        raise UserError("--at compares several runs: give two directories or more, or leave it out")
+    if at is not None:
+        from naturalize.report.compare import write_comparison
 
-    print(f"wrote {write_report(run)}")
+        print(f"wrote {write_comparison(runs, at)}")
+    elif watch:
+        print(f"wrote {watched_report(runs[0])}")
+    else:
+        from naturalize.report import write_report
+
+        print(f"wrote {write_report(runs[0])}")
 
 
 app.add_typer(study_app, name="study")
+
+
+def watched_report(directory: Path) -> Path:
+    """Write the page of a run until it ends; a signal ends that, and leaves the run alone."""
+    from naturalize.report.live import watch_report
+    from naturalize.run import Run, Watch
+
+    Run(directory)  # raises where there is none
+    watch = Watch([], STARTED)
+    try:
+        with watch.stoppable():
+            return watch_report(directory, watch.check, lambda line: print(line, file=sys.stderr, flush=True))
+    except Interrupted as stop:
+        raise typer.Exit(stop.exit_code) from stop
 
 
 def show(run: Run) -> None:

@@ -186,9 +186,10 @@ function space() {
   const rooms = narrow
     ? [[[0, 1], [0.8, 1]], [[0, 1], [0.53, 0.72]], [[0, 1], [0.27, 0.46]], [[0, 1], [0.01, 0.2]]]
     : [[[0, 0.5], [0.55, 1]], [[0.6, 1], [0.6, 1]], [[0, 0.42], [0.05, 0.45]], [[0.6, 1], [0.05, 0.45]]];
-  const hiddenAxis = { showgrid: false, showticklabels: false, ticks: "", showline: false };
+  const still = { automargin: false }; // room for labels is kept: measuring it takes a third of the time
+  const hiddenAxis = { ...still, showgrid: false, showticklabels: false, ticks: "", showline: false };
   const layout = {
-    height: narrow ? 1500 : 820, hovermode: "closest", annotations: labels,
+    height: narrow ? 1500 : 820, hovermode: "closest", annotations: labels, margin: { l: 60, r: 10, t: narrow ? 60 : 10, b: 50 },
     xaxis: { ...hiddenAxis, domain: rooms[0][0], range: [-0.88, 0.88] },
     yaxis: { ...hiddenAxis, domain: rooms[0][1], range: [-0.88, 0.88], scaleanchor: "x" },
   };
@@ -198,8 +199,8 @@ function space() {
     scatter(points.map(([x]) => x), points.map(([, y]) => y), ""),
   ];
   for (const [x, y, n] of projections) {
-    layout[`xaxis${n}`] = { ...x.axis, domain: rooms[n - 1][0], anchor: `y${n}` };
-    layout[`yaxis${n}`] = { ...y.axis, domain: rooms[n - 1][1], anchor: `x${n}` };
+    layout[`xaxis${n}`] = { ...x.axis, ...still, domain: rooms[n - 1][0], anchor: `y${n}` };
+    layout[`yaxis${n}`] = { ...y.axis, ...still, domain: rooms[n - 1][1], anchor: `x${n}` };
     traces.push(scatter(of(x), of(y), n), ring(x.values[chosen], y.values[chosen], { xaxis: `x${n}`, yaxis: `y${n}` }));
   }
   traces.push(ring(...points[at]));
@@ -213,7 +214,6 @@ function parallel() {
   const units = shownHere.map(unit);
   const colour = byName(view.colour) ?? byName(view.up);
   const shades = unit(colour).map((value) => Math.min(7, Math.floor(8 * ((value ?? 0) + 0.5))));
-  const viridis = ["#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde725"];
   const bundles = new Map();
   order.forEach((index, n) => {
     const key = isWithin(index) ? shades[n] : -1;
@@ -229,7 +229,7 @@ function parallel() {
   });
   const traces = [...bundles].sort(([a], [b]) => a - b).map(([key, bundle]) => ({
     type: "scatter", mode: "lines+markers", ...bundle, hoverinfo: "text", showlegend: false,
-    opacity: key < 0 ? BEYOND : 0.85, line: { width: 1.5, color: key < 0 ? "@soft" : viridis[key] }, marker: { size: 5 },
+    opacity: key < 0 ? BEYOND : 0.85, line: { width: 1.5, color: key < 0 ? "@soft" : `@shade${key}` }, marker: { size: 5 },
   }));
   const at = order.indexOf(chosen);
   traces.push({

@@ -168,6 +168,7 @@ def slider(number: int, objective: dict[str, Any]) -> str:
     name = html.escape(objective["words"])
     end = max(last, 1)
     return (
-        f'<label><span>{name} at most</span><output id="limit-{number}">any</output>'
-        f'<input type="range" min="0" max="{end}" value="{end}" data-objective="{number}"{disabled}></label>'
+        f'<div><label for="slider-{number}">{name} at most</label><output id="limit-{number}">any</output>'
+        f'<input type="range" id="slider-{number}" min="0" max="{end}" value="{end}" data-objective="{number}"'
+        f"{disabled}></div>"
     )

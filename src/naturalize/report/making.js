@@ -47,15 +47,20 @@ function heat(z, x, y, hover) {
   };
 }
 
+function entropy(shares) {
+  const all = shares.reduce((sum, share) => sum + share, 0);
+  return -shares.filter((share) => share > 0).reduce((sum, share) => sum + (share / all) * Math.log(share / all), 0);
+}
+
 function drawSettled() {
   const { steps, variables, options, shares } = data.distributions;
-  const largest = variables.map((_, v) => shares.map((step) => Math.max(...step[v]) / 10));
+  const settled = variables.map((_, v) => shares.map((step) => 100 * (1 - entropy(step[v]) / Math.log(step[v].length))));
   const hover = variables.map((name, v) => shares.map((step, s) => `${name}, ${steps[s]}<br>` + step[v]
     .map((share, option) => [share, options[v][option]]).filter(([share]) => share > 0).sort((a, b) => b[0] - a[0]).slice(0, 6)
     .map(([share, option]) => `${(share / 10).toFixed(1)}% ${option}`).join("<br>")));
   const target = place("settled");
   const first = !target.on;
-  draw("settled", heat(largest, steps, variables, hover));
+  draw("settled", heat(settled, steps, variables, hover));
   if (first) target.on("plotly_click", (event) => {
     place("variable").value = String(variables.indexOf(event.points[0].y));
     changed("shares");

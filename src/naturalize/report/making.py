@@ -137,11 +137,12 @@ def distributions_html(distributions: dict[str, Any]) -> str:
     )
     return f"""<h3>How p moved</h3>
 <p class="lead">Adaptation trains architectures that it draws from p: for each variable the share of the archive's
-members with each option, among members that have what it depends on (NAT, section 3.4). Where one option holds nearly
-all of p, the search has settled.</p>
+members with each option, among members that have what it depends on (NAT, section 3.4). A variable
+is settled where one option has all of p (100%), and open where all options have the same (0%): one less the entropy of
+p as a share of the largest possible.</p>
 <div class="columns">
-<div><h4>Largest share of each variable</h4>
-<div id="settled" class="plot" role="img" aria-label="The largest share of each variable over adaptations"></div></div>
+<div><h4>How settled each variable is</h4>
+<div id="settled" class="plot" role="img" aria-label="How settled each variable is over adaptations"></div></div>
 <div><h4><label>Options of <select id="variable">{options}</select></label></h4>
 <div id="shares" class="plot" role="img" aria-label="Share of each option over adaptations"></div></div>
 </div>"""

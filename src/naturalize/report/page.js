@@ -1,5 +1,7 @@
 // A report: choosing a network marks it everywhere, and a page of a run that goes on is read anew.
 
+const STILL_MS = 3000;
+
 function showFacts() {
   const network = networks[chosen];
   const told = objectives.map(({ words, texts }) => `${words === "error" ? "validation error" : words} ${texts[chosen]}`);
@@ -23,9 +25,12 @@ function choose(index) {
   changed("front", "network", "mistakes", ...data.clocks.map((_, number) => `clock${number}`));
 }
 
+// Not while the reader is at work.
+let touched = -Infinity;
+for (const name of ["pointerdown", "pointermove", "keydown", "input"]) addEventListener(name, () => (touched = performance.now()));
+
 function readAnew() {
-  const busy = document.hidden || document.activeElement?.matches("select, input[type=range]:active") || document.querySelector(":active");
-  if (busy) setTimeout(readAnew, 1000);
+  if (document.hidden || performance.now() - touched < STILL_MS) setTimeout(readAnew, 500);
   else location.reload();
 }
 

@@ -1,7 +1,6 @@
 """One self-contained page on a run: what was found, where it fails, how it was made."""
 
 import html
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,10 +32,10 @@ from naturalize.report.mistakes import (
     packed_confusions,
     warnings,
 )
-from naturalize.report.page import html_page, json_text, library
+from naturalize.report.page import html_page, json_text, library, run_name
 from naturalize.report.pictures import pictures_of
 from naturalize.report.reading import read_events, read_front, read_settings
-from naturalize.report.structure import structures
+from naturalize.report.structure import KEY, structures
 from naturalize.run.front import PUBLISHED, WHOLE, most_accurate
 
 # A page that can be sent by mail. Confusions and pictures share what the library and the text leave.
@@ -49,7 +48,7 @@ REFRESH_S = 10
 Part = TypeVar("Part")
 
 
-def write_report(run_directory: Path, under_way: dict[str, Any] | None = None) -> Path:
+def write_report(run_directory: Path, under_way: dict[str, Any] | None = None, refresh: bool = False) -> Path:
     """Write `report.html` from the files of a run directory, and return its path.
 
     Needs `front.json`; `run.toml`, `events.jsonl`, `archive.sqlite` and `pictures/` add to it, so it works on a moved
@@ -58,6 +57,7 @@ def write_report(run_directory: Path, under_way: dict[str, Any] | None = None) -
     Args:
         run_directory: of the run.
         under_way: the front of a run that goes on, in place of front.json.
+        refresh: whether the page reads itself anew, since it is being written anew.
     """
     front = under_way or read_front(run_directory)
     chosen = best_network(front)
@@ -68,10 +68,11 @@ def write_report(run_directory: Path, under_way: dict[str, Any] | None = None) -
         "clocks": clocks_of(front),
     }
     objectives = objectives_of(front)
+    drawn = part(insides, lambda run: structures(run, run.archs(architectures(front))))
     sections = [
-        _head(front, run_directory),
+        _head(front, run_directory, refresh),
         explorer_html(front, objectives),
-        _chosen(front, chosen),
+        _chosen(front, chosen, drawn is not None),
         _networks(front, run_directory),
         _mistakes(front),
         making_html(front, read_events(run_directory), made),
@@ -83,14 +84,14 @@ def write_report(run_directory: Path, under_way: dict[str, Any] | None = None) -
     confusions, all_pairs = packed_confusions(front, limit=left // 2)
     data: dict[str, Any] = {
         "chosen": chosen,
-        "refresh": REFRESH_S if front["state"] == UNDER_WAY else None,
-        "export": command("export", _run_name(run_directory)),
+        "refresh": REFRESH_S if refresh else None,
+        "export": command("export", run_name(run_directory)),
         "classes": front.get("class_names") or [],
         "images": class_images(front),
         "front": front_figure(front),
         "objectives": objectives,
         "others": part(insides, lambda run: others_of(front, run)) or [],
-        "structures": part(insides, lambda run: structures(run, run.archs(architectures(front)))),
+        "structures": drawn,
         "hypervolume": hypervolume_figure(front),
         **made,
         "confusions": confusions,
@@ -99,7 +100,7 @@ def write_report(run_directory: Path, under_way: dict[str, Any] | None = None) -
     }
     left -= len(json_text(data).encode())
     data["pictures"] = pictures_of(run_directory, front, chosen, left)
-    page = html_page(f"{_run_name(run_directory)}: {headline(front)}", body, data, SCRIPTS)
+    page = html_page(f"{run_name(run_directory)}: {headline(front)}", body, data, SCRIPTS)
     path = run_directory / "report.html"
     write_text(path, page)
     return path
@@ -189,7 +190,7 @@ def _selected_by(network: dict[str, Any]) -> tuple[float, int]:
     return seen[0] if seen else 101.0, network.get("val_images") or 1
 
 
-def _head(front: dict[str, Any], run_directory: Path) -> str:
+def _head(front: dict[str, Any], run_directory: Path, refresh: bool) -> str:
     splits = front.get("splits") or {}
     names = {"train": "training", "val": "validation", "test": "test"}
     images = ", ".join(f"{splits[key]:,} {names[key]}" for key in names if isinstance(splits.get(key), int))
@@ -212,10 +213,8 @@ def _head(front: dict[str, Any], run_directory: Path) -> str:
             "test error yet. <code>naturalize resume</code> goes on with it."
         )
     elif front.get("state") == UNDER_WAY:
-        banners.append(
-            "<strong>This run is going on.</strong> The page shows what was measured so far, and reads itself anew "
-            f"every {REFRESH_S} seconds."
-        )
+        anew = f", and reads itself anew every {REFRESH_S} seconds" if refresh else " when it was written"
+        banners.append(f"<strong>This run goes on.</strong> The page shows what was measured so far{anew}.")
     elif not _has_test(front):
         banners.append("<strong>No test error was measured.</strong> The numbers are validation numbers.")
     lost = [network for network in front["networks"] if is_majority(front, network)]
@@ -226,7 +225,7 @@ def _head(front: dict[str, Any], run_directory: Path) -> str:
             "error by class below before using one."
         )
     return f"""<header>
-<p class="run">naturalize · {html.escape(_run_name(run_directory))}</p>
+<p class="run">naturalize · {html.escape(run_name(run_directory))}</p>
 <h1>{html.escape(headline(front)).replace("multiply-adds", "<span>multiply-adds</span>")}</h1>
 <ul class="facts">{"".join(items)}</ul>
 {"".join(f'<p class="banner" role="note">{banner}</p>' for banner in banners)}
@@ -284,7 +283,7 @@ def _networks(front: dict[str, Any], run_directory: Path) -> str:
 </section>"""
 
 
-def _chosen(front: dict[str, Any], chosen: int) -> str:
+def _chosen(front: dict[str, Any], chosen: int, has_structures: bool) -> str:
     options = "".join(
         f'<option value="{index}"{" selected" if index == chosen else ""}>{index + 1}: '
         f"{html.escape(_title(front, network))}</option>"
@@ -296,6 +295,7 @@ def _chosen(front: dict[str, Any], chosen: int) -> str:
 <div id="warnings"></div>
 <p id="facts"></p>
 <p id="export"><code></code></p>
+<p class="lead">{KEY if has_structures else ""}</p>
 <div id="structure"></div>
 </section>"""
 
@@ -360,13 +360,6 @@ def _has_test(front: dict[str, Any]) -> bool:
     return any(network.get("test_error") is not None for network in front["networks"])
 
 
-def _run_name(run_directory: Path) -> str:
-    """The run's path where it is relative, else its last part: reports are shared, and absolute paths must not leak."""
-    name = run_directory.resolve().name if run_directory.is_absolute() else run_directory.as_posix()
-    # In an ASCII locale, Python holds the bytes of other letters as surrogates, which no file can.
-    return os.fsencode(name).decode(errors="replace")
-
-
 def _title(front: dict[str, Any], network: dict[str, Any]) -> str:
     across, _ = axes(front)
     split = "test" if network.get("test_error") is not None else "val"
@@ -396,7 +389,7 @@ def _command(front: dict[str, Any], network: dict[str, Any], run_directory: Path
     limits = requirements(front, network)
     if limits is None:
         return []
-    return [command("export", _run_name(run_directory)), *(f'--require "{limit}"' for limit in limits)]
+    return [command("export", run_name(run_directory)), *(f'--require "{limit}"' for limit in limits)]
 
 
 def _code(spans: list[str]) -> str:

@@ -12,12 +12,9 @@ function inWords([kind, kernel, cin, inner, cout, stride, excite, adds]) {
   return { short: side + grown, full };
 }
 
-function drawStructure(parent, { blocks, networks }, index) {
+function drawStructure(parent, { blocks, networks }, index, widest = Math.max(...blocks.map((block) => block[3]))) {
   parent.replaceChildren();
   const network = networks[index];
-  const widest = Math.max(...blocks.map((block) => block[3]));
-  element("p", "A box is a block: the wider, the more channels in its inner layer; the taller and the other in colour, the larger its kernel. " +
-    "×4 says how many times the block's channels are inside, → how many there are. Dashed blocks are left out.", parent, "lead");
   element("p", `picture of ${network.resolution} × ${network.resolution} px`, parent, "end");
   const list = element("ol", "", parent, "stages");
   for (const stage of network.stages) {

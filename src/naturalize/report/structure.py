@@ -12,6 +12,9 @@ from naturalize.report.insides import Insides
 from naturalize.space import Architecture
 from naturalize.supernet.family import LayerSpec
 
+KEY = """A box is a block: the wider it is, the more channels its inner layer has; the taller, and the other in colour,
+the larger its kernel. Below it stands the kernel, and ×4 for four times the block's channels inside, or → with their
+number. Dashed blocks are left out."""
 INNER = {"inverted_residual": "expanded", "bottleneck": "squeezed"}  # what a spec calls the channels of the inner layer
 KERNEL = {"bottleneck": 3, "max_pool": 3}  # of specs that do not say it
 
@@ -22,8 +25,8 @@ def structures(insides: Insides, archs: Sequence[Architecture]) -> dict[str, Any
     Returns:
         `blocks`, each distinct one once: kind, kernel, channels before, inside and after, stride, channels of its
         squeeze-and-excite (0 for none), whether its input is added; and `networks`, each a resolution, its head in
-        words, the head's share of multiply-adds in percent (`rest`), and stages: name, most blocks where its depth is searched (else 0), side and channels
-        of its map, share of multiply-adds, and positions in `blocks`.
+        words, the head's share of multiply-adds in percent (`rest`), and stages: name, most blocks where their number
+        is searched (else 0), side and channels of the map, share of multiply-adds, and positions in `blocks`.
     """
     known: dict[tuple[Any, ...], int] = {}
     codes = insides.family.space.codes(archs)
