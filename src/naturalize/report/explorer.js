@@ -259,7 +259,11 @@ function parallel() {
 const VIEWS = { plane, space, parallel };
 
 function drawFront() {
-  place("drawn").textContent = "";
+  place("drawn").textContent = {
+    plane: "", // it says what is around the front
+    space: "Each edge runs over the values on the front; stems stand on the floor.",
+    parallel: "A line is a network. Each axis runs over the values on the front; the lowest, which are the best, are below.",
+  }[view.kind];
   const figure = VIEWS[view.kind]();
   const target = place("front");
   const first = !target.on;

@@ -122,7 +122,12 @@ class Insides:
         return Group(name, codes, np.array(errors, dtype=np.float64), alone=True)
 
     def predictions(self) -> list[dict[str, Any]]:
-        """Of each iteration measured and predicted errors of architectures that its predictor had not seen."""
+        """Of each iteration measured and predicted errors of architectures that its predictor had not seen.
+
+        `tau` is their rank correlation (Kendall), -1 to 1; None where there is none.
+        """
+        from scipy.stats import kendalltau  # slow to import
+
         found = []
         with closing(self.archive()) as archive:
             for version, measured in self.measured.items():
@@ -130,14 +135,15 @@ class Insides:
                 values = {m.architecture.text: m.value for m in measured}
                 if kept and all(text in values for text in kept["architectures"]):
                     texts = kept["architectures"]
-                    found.append(
-                        {
-                            "iteration": version,
-                            "architectures": texts,
-                            "measured": [round(values[text] or 0.0, 3) for text in texts],
-                            "predicted": [round(value, 3) for value in kept["predicted"]],
-                        }
-                    )
+                    seen = [round(values[text] or 0.0, 3) for text in texts]
+                    predicted = [round(value, 3) for value in kept["predicted"]]
+                    tau = float(kendalltau(seen, predicted).statistic)
+                    one = {
+                        "iteration": version,
+                        "tau": None if np.isnan(tau) else round(tau, 2),
+                        "architectures": texts,
+                    }
+                    found.append(one | {"measured": seen, "predicted": predicted})
         return found
 
     def distributions(self) -> dict[str, Any] | None:

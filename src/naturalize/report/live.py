@@ -35,7 +35,8 @@ def watch_report(directory: Path, check: Callable[[], None], tell: Callable[[str
 
     Raises `UserError` where the run ended without a measurement.
     """
-    known: object = None
+    known: dict[int, int] | None = None
+    waits = False
     front: Front | None = None
     try:
         while is_held(directory):
@@ -45,8 +46,8 @@ def watch_report(directory: Path, check: Callable[[], None], tell: Callable[[str
                 write_report(directory, front, refresh=True)
                 measured = plural(sum(grown.values()), "measurement")
                 tell(f"{measured}, {plural(len(front['networks']), 'network')} on the front")
-            elif known is None:
-                known = {}
+            elif known is None and not waits:
+                waits = True
                 tell("nothing measured yet: waiting")
             until = time.monotonic() + LOOK_S
             while time.monotonic() < until:

@@ -16,11 +16,14 @@ function drawPredicted() {
   const one = data.predictions[Number(place("iteration").value)];
   place("iteration-number").textContent = String(one.iteration);
   const off = one.measured.map((value, n) => Math.abs(value - one.predicted[n])).sort((a, b) => a - b);
-  place("predicted-lead").textContent = `Iteration ${one.iteration}: ${one.measured.length} networks, half of them predicted within ${off[Math.floor(off.length / 2)].toFixed(1)} points.`;
+  place("predicted-lead").textContent = `Iteration ${one.iteration}: ${one.measured.length} networks, half of them predicted within ${off[Math.floor(off.length / 2)].toFixed(1)} points${one.tau === null ? "" : `, rank correlation (Kendall) ${one.tau}`}.`;
   const percent = { ticksuffix: " %" };
-  return draw("predicted", against(one.measured, one.predicted, {
+  const figure = against(one.measured, one.predicted, {
     xaxis: { title: { text: "measured error" }, ...percent }, yaxis: { title: { text: "predicted error" }, ...percent },
-  }, { text: one.architectures, hovertemplate: "%{text}<br>measured %{x:.1f}<br>predicted %{y:.1f}<extra></extra>" }));
+  }, { text: one.architectures, hovertemplate: "%{text}<br>measured %{x:.1f}<br>predicted %{y:.1f}<extra></extra>" });
+  const at = one.architectures.indexOf(networks[chosen].architecture);
+  if (at >= 0) figure.data.push(ring(one.measured[at], one.predicted[at]));
+  return draw("predicted", figure);
 }
 
 function drawClock(number) {

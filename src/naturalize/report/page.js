@@ -22,7 +22,7 @@ function choose(index) {
     row.querySelector("button").setAttribute("aria-pressed", String(is));
   }
   keep();
-  changed("front", "network", "mistakes", ...data.clocks.map((_, number) => `clock${number}`));
+  changed("front", "network", "mistakes", "predicted", ...data.clocks.map((_, number) => `clock${number}`));
 }
 
 // Not while the reader is at work.
