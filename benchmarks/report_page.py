@@ -8,6 +8,7 @@ which a busy neighbour lengthens less. Prints JSON, and writes results/report-pa
 """
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -118,6 +119,7 @@ def main() -> None:
             controls[name] = control_ms(page, metrics, action, kind)
         found = {
             "chromium": browser.version,
+            "load": round(os.getloadavg()[0], 1),
             "architectures": ARCHITECTURES,
             "networks": len(read_front(run)["networks"]),
             "page_mb": round(path.stat().st_size / 1e6, 2),
