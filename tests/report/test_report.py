@@ -219,6 +219,13 @@ def test_export_commands_go_by_the_costs_of_the_run() -> None:
         )
 
 
+def test_page_says_what_could_not_be_measured(tmp_path: Path) -> None:
+    front = made_up_front(2) | {"unmeasured": {"latency:cpu": "the board <b> is gone"}}
+    page = write_report(write_run(tmp_path / "run", front)).read_text(encoding="utf-8")
+    assert "latency (cpu) could not be measured on the front: the board &lt;b&gt; is gone" in page
+    assert "3 notes on the data and the run" in page
+
+
 def test_page_opens_with_what_less_than_a_transfer_reaches(tmp_path: Path) -> None:
     front = made_up_front()
     told = "a linear probe of the published network 35.3%, that network fine-tuned by itself for a while 19.6%"

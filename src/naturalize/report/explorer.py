@@ -87,7 +87,7 @@ def others_of(front: Front, insides: Insides) -> list[dict[str, Any]]:
 
 
 def clocks_of(front: Front) -> list[dict[str, Any]]:
-    """Of each latency, what its model and what the clock says of the networks that were timed."""
+    """Of each latency or energy, what its model and what the clock says of the networks that were measured."""
     found = []
     for name in measured_besides(front):
         rows = [index for index, network in enumerate(front["networks"]) if clocked(network, name) is not None]
@@ -96,9 +96,11 @@ def clocks_of(front: Front) -> list[dict[str, Any]]:
         model = np.array([value(front["networks"][row], name) for row in rows], dtype=np.float64)
         measured = [front["networks"][row]["measured"][name] for row in rows]
         clock = np.array([one["value"] for one in measured])
+        described_as = known(name)
         found.append(
             {
                 "words": words(name),
+                "unit": described_as.unit if described_as else "",
                 "networks": rows,
                 "model": model.tolist(),
                 "clock": clock.tolist(),

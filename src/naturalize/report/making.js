@@ -30,10 +30,10 @@ function drawClock(number) {
   const clock = data.clocks[number];
   const at = clock.networks.indexOf(chosen);
   const figure = against(clock.model, clock.clock, {
-    xaxis: { title: { text: "by the model, ms" } }, yaxis: { title: { text: "on the clock, ms" } },
+    xaxis: { title: { text: `by the model, ${clock.unit}` } }, yaxis: { title: { text: `on the clock, ${clock.unit}` } },
   }, {
     customdata: clock.networks, text: clock.networks.map((index) => `network ${index + 1}`),
-    hovertemplate: "%{text}<br>model %{x:.3g} ms<br>clock %{y:.3g} ms<extra></extra>",
+    hovertemplate: "%{text}<br>model %{x:.3g}<br>clock %{y:.3g}<extra></extra>",
     error_y: { type: "data", array: clock.spread.map((one) => 2 * one), thickness: 1, color: "@soft" },
   });
   const all = [...clock.model, ...clock.clock];

@@ -204,8 +204,8 @@ def _head(front: dict[str, Any], run_directory: Path, refresh: bool) -> str:
         facts.append(rivals)
     facts.append(f"supernet {front.get('supernet', '–')}, weights version {front.get('weights_version', '–')}")
     items = [f"<li>{html.escape(fact)}</li>" for fact in facts if fact]
-    if front.get("notes"):
-        items.append(f'<li><a href="#notes">{plural(len(front["notes"]), "note")} on the data and the run</a></li>')
+    if notes := notes_of(front):
+        items.append(f'<li><a href="#notes">{plural(len(notes), "note")} on the data and the run</a></li>')
     banners = []
     if front.get("state") == "stopped":
         banners.append(
@@ -347,8 +347,15 @@ def _settings(settings: dict[str, Any]) -> str:
 </section>"""
 
 
+def notes_of(front: dict[str, Any]) -> list[str]:
+    """What was skipped or could not be measured, in sentences."""
+    unmeasured = front.get("unmeasured") or {}
+    lost = [f"{words(name)} could not be measured on the front: {why}" for name, why in unmeasured.items()]
+    return [*map(str, front.get("notes") or []), *lost]
+
+
 def _notes(front: dict[str, Any]) -> str:
-    notes = "".join(f"<li>{html.escape(str(note))}</li>" for note in front.get("notes") or [])
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in notes_of(front))
     return f"""<section id="notes">
 <h2>Skipped and noted</h2>
 {f"<ul>{notes}</ul>" if notes else "<p>Nothing was skipped.</p>"}
