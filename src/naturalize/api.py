@@ -80,8 +80,8 @@ def transfer(
         budget: wall clock from start to finished report, as `"20m"`; 20 minutes unless told.
         iterations: number of iterations, in place of a budget; repeatable to the bit on one machine's CPU.
         epochs: of adaptation per iteration, with `iterations`; 5 unless told.
-        objectives: one to three of `error`, `madds`, `params`, `activations`, `size`, `size:int8`, or a
-            latency as `latency:cpu` (docs/objectives.md).
+        objectives: one to three of `error`, `madds`, `params`, `activations`, `size`, `size:int8`, `error:int8`, or
+            a latency as `latency:cpu` (docs/objectives.md).
         require: limits on costs, as `"madds<5M"` or `"latency:cpu<5ms"`.
         supernet: its name, a file of Once-for-All weights, or the directory of a run to start from its supernet;
             chosen by the size of the pictures unless told.

@@ -59,7 +59,8 @@ class Context:
         task: name of the task.
         split: `val` or `test`.
         version: weights version of the supernet.
-        machine: where it was measured; empty when it does not matter, as for errors.
+        machine: where it was measured; empty when it does not matter, as for errors. The errors of int8 files have here
+            which networks they are of, where these are not the supernet's, and whether they are as exported.
     """
 
     objective: str

@@ -11,6 +11,7 @@ from naturalize.last_adaptation import adapt_to_front, forget, with_validation
 from naturalize.numbers import plural
 from naturalize.objectives import COST
 from naturalize.pace import Ending
+from naturalize.quantizing import measure_int8
 from naturalize.run.front import PUBLISHED, TRANSFER, best, finished_under, networks_of
 from naturalize.selection import (
     Entry,
@@ -70,7 +71,9 @@ def conclude(
     measure_latencies(bench, front)  # here, since what follows ends by the clock
     if ending is None:
         own = choose_classifiers(bench, front)
+        measure_int8(bench, front, own)
     else:
+        measure_int8(bench, front, {})
         bench, own = adapted_to_front(bench, session, front, ending)
     deliver(bench, front, None if ending is None else ending.tested, own)
 
@@ -89,7 +92,9 @@ def is_over(bench: Workbench, untrained: bool) -> bool:
 
 def conclude_untrained(bench: Workbench) -> None:
     """Write the finished result of a run in which nothing was trained: the front of the published network."""
-    deliver(bench, untrained_front(bench))
+    front = untrained_front(bench)
+    measure_int8(bench, front, {})
+    deliver(bench, front)
 
 
 def deliver(

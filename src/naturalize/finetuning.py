@@ -22,6 +22,7 @@ from naturalize.errors import UserError
 from naturalize.files import check_content, checksum_of, write_json
 from naturalize.last_adaptation import with_validation
 from naturalize.preparing import RATE_OF_KEPT
+from naturalize.quantizing import measure_again
 from naturalize.run.checkpoints import Checkpoints
 from naturalize.run.front import PUBLISHED, TRANSFER, WHOLE, networks_of, read_front, val_version
 from naturalize.selection import Entry, Front, still_on_front
@@ -175,6 +176,7 @@ def takes_place(bench: Workbench, entry: Entry, subnet: Subnet, arch: Architectu
     )
     if won and judged:
         entry |= {"val_error": plain, "val_error_views": views, "val_images": len(bench.error.images)}
+        measure_again(bench, entry, subnet)
     if won:
         entry |= {
             "origin": TRANSFER if judged else entry["origin"],

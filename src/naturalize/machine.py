@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from naturalize import journal, rng
-from naturalize.objectives import COST
+from naturalize.objectives import COST, ERROR
 from naturalize.schedule import Costs
 from naturalize.space import Architecture
 from naturalize.training.engine import at_once, quickest_thread_count, side_by_side
@@ -54,7 +54,8 @@ def random_networks(bench: Workbench) -> list[Architecture]:
 def measure_costs(bench: Workbench) -> Costs:
     """Time a few random networks, and set the number of threads on the way.
 
-    Each answers twice and the faster time counts: a single stall would make the whole plan ten times too slow.
+    Each answers twice and the faster time counts: a single stall would make the whole plan ten times too slow. What
+    else a run measures counts for each network, whatever the number of images is.
     """
     archs, subnets, error = random_networks(bench), bench.subnets, bench.error
     threads = choose_threads(bench)
@@ -72,11 +73,22 @@ def measure_costs(bench: Workbench) -> Costs:
         return cut_s, min(answer_s) / len(rows)
 
     each = np.array(list(side_by_side(seconds, archs, bench.device, bench.watch.check)))
-    network_s, image_s = (each.mean(axis=0) / at_once(bench.device)).tolist()
-    bench.watch.event("machine", threads=threads, image_ms=1e3 * image_s, network_ms=1e3 * network_s)
+    cut_s, image_s = (each.mean(axis=0) / at_once(bench.device)).tolist()
+    besides_s = seconds_besides(bench, archs[len(archs) // 2]) / at_once(bench.device)
+    times_ms = {"image_ms": 1e3 * image_s, "network_ms": 1e3 * cut_s, "besides_ms": 1e3 * besides_s}
+    bench.watch.event("machine", threads=threads, **times_ms)
     sides = min(RESOLUTIONS_OF_A_FRONT, len(bench.run.trained))
     larger = bench.archive.decision(journal.LARGER) or {"test_s": 0.0}
-    return Costs(image_s, network_s, SEARCH_S, read_test_s(bench, sides) + larger["test_s"])
+    return Costs(image_s, cut_s + besides_s, SEARCH_S, read_test_s(bench, sides) + larger["test_s"])
+
+
+def seconds_besides(bench: Workbench, arch: Architecture) -> float:
+    """Seconds of what a run measures of a network besides its error: 0.0 where that is nothing."""
+    start = time.perf_counter()
+    for name, objective in bench.measures.items():
+        if name != ERROR:
+            objective.measure(np.array([arch.code]))
+    return time.perf_counter() - start if len(bench.measures) > 1 else 0.0
 
 
 def epoch_s(bench: Workbench, costs: Costs) -> float:

@@ -169,7 +169,8 @@ class Transfer:
             "networks": front,
         }
         self.archive.close_iteration(t, facts)
-        self.watch.event("iteration", iteration=t, final=final, **facts)
+        seconds = {name: sum(taken.values()) for name, taken in self.taken(t).items()}
+        self.watch.event("iteration", iteration=t, final=final, **facts, seconds=seconds)
 
     def front(self, measured: Pass) -> list[tuple[Architecture, str]]:
         """Non-dominated members with their origin, and the largest network at every resolution if it was published."""
@@ -183,8 +184,14 @@ class Transfer:
         return self.merge(self.survive(measured, kept, t), self.search(self.fit(measured, t), new, t))
 
     def seconds(self, t: int) -> list[float]:
-        """Seconds that each measurement of pass t took."""
-        return [measurement.seconds for measurement in self.archive.measurements(self.run.context(ERROR, t)).values()]
+        """Seconds that each network of pass t took, all its measurements together."""
+        first, *others = self.taken(t).values()
+        return [seconds + sum(other.get(arch, 0.0) for other in others) for arch, seconds in first.items()]
+
+    def taken(self, t: int) -> dict[str, dict[Architecture, float]]:
+        """Seconds that each measurement of pass t took, by objective, error first, and by architecture."""
+        found = {name: self.archive.measurements(self.run.context(name, t)) for name in self.bench.measures}
+        return {name: {arch: one.seconds for arch, one in known.items()} for name, known in found.items()}
 
     def survive(self, measured: Pass, keep: int, t: int) -> Codes:
         """Codes of the survivors by reference directions, the front first; all feasible members where these are few."""

@@ -45,7 +45,7 @@ class Costs:
 
     Attributes:
         image_s: to answer one image, the mean of random architectures.
-        network_s: to cut and calibrate a network.
+        network_s: to cut and calibrate a network, and to measure what there is besides its error.
         search_s: to fit the predictor and to search.
         read_test_s: to read the test split.
     """

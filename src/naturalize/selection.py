@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,14 +13,16 @@ from naturalize import journal, probing, whole
 from naturalize.archive import Measurement
 from naturalize.errors import UserError
 from naturalize.numbers import standard_error
-from naturalize.objectives import COST, ERROR, LEARNT, Measures, of_kind
+from naturalize.objectives import COST, ERROR, INT8_ERROR, LEARNT, OBJECTIVES, Measures, of_kind
 from naturalize.objectives.error import Chosen
 from naturalize.probing import architecture_at, probes_of
-from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, WHOLE, val_version
+from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, WHOLE
 from naturalize.search import hypervolume, non_dominated
 from naturalize.space import Architecture, Codes
+from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
 from naturalize.training.engine import at_once
+from naturalize.training.subnets import Given
 from naturalize.version import __version__
 from naturalize.workbench import NO_VERSION, Workbench
 
@@ -94,10 +96,17 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     errors = np.array([m.value for m in (*probed, *tuned)], dtype=np.float64)
     by_itself = [m.architecture for m in (*probed, *tuned)]
     alone = errors + handicap(bench, by_itself, errors) if learns_on else errors
-    competing = np.concatenate([values, objective_values(bench, version, space.codes(by_itself), alone)])
-    rows = front_rows(competing).tolist()
+    codes_alone, ends = space.codes(by_itself), {PUBLISHED: slice(None, len(probed)), WHOLE: slice(len(probed), None)}
+    competing = np.concatenate(
+        [values, *(objective_values(bench, version, codes_alone[of], alone[of], origin) for origin, of in ends.items())]
+    )
     origins = [TRANSFER] * len(measured) + [PUBLISHED] * len(probed) + [WHOLE] * len(tuned)
-    both = list(zip([*measured, *probed, *tuned], origins, strict=True))
+    known = np.isfinite(competing).all(axis=1)  # of what stands by itself, something may not be measurable
+    both = [
+        pair for pair, fine in zip(zip([*measured, *probed, *tuned], origins, strict=True), known, strict=True) if fine
+    ]
+    competing = competing[known]
+    rows = front_rows(competing).tolist()
     taken = {both[row][0].architecture for row in rows}
     rows += [row for row in nearly_best(bench, codes, competing) if measured[row].architecture not in taken]
     networks = [network_of(bench, version, *both[row]) for row in rows]
@@ -167,8 +176,8 @@ def still_on_front(bench: Workbench, front: Front) -> list[Entry]:
     """Entries of a front that still belong there by their present validation errors, by the rule of `front_of`."""
     space, networks = bench.supernet.family.space, front["networks"]
     codes = space.codes([space.parse(network["architecture"]) for network in networks])
-    errors = np.array([network["val_error_views"] for network in networks])
-    values = objective_values(bench, val_version(front), codes, errors)
+    known = [{**network, **network.get("objectives", {}), ERROR: network["val_error_views"]} for network in networks]
+    values = np.array([[entry[name] for name in bench.run.settings.objectives] for entry in known], dtype=np.float64)
     rows = {*front_rows(values).tolist(), *nearly_best(bench, codes, values)}
     return [network for row, network in enumerate(networks) if row in rows]
 
@@ -198,7 +207,7 @@ def probed_measurements(bench: Workbench, name: str = probing.FILE) -> list[Meas
 def network_of(bench: Workbench, version: int, measurement: Measurement, origin: str) -> Entry:
     """The entry of one network in front.json."""
     arch = measurement.architecture
-    codes, besides = np.array([arch.code]), measured_besides(bench, version, [arch])
+    codes, besides = np.array([arch.code]), measured_besides(bench, version, [arch], origin)
     counts = {name: int(bench.costs[name](codes)[0]) for name in of_kind("exact")}
     modelled = {name: float(cost(codes)[0]) for name, cost in bench.costs.items() if name not in counts}
     detail = measurement.detail
@@ -220,33 +229,63 @@ def network_of(bench: Workbench, version: int, measurement: Measurement, origin:
     }
 
 
-def objective_values(bench: Workbench, version: int, codes: Codes, error: Floats) -> Floats:
+def objective_values(bench: Workbench, version: int, codes: Codes, error: Floats, origin: str = TRANSFER) -> Floats:
     """Objectives of architectures in the run's order. Shapes: `(n, d), (n,) -> (n, m)`.
 
     Args:
         bench: of the run.
         version: weights version of the errors.
         codes, error: architectures, and their errors in percent.
+        origin: of their networks.
     """
     archs = bench.supernet.family.space.architectures(codes)
-    columns = {ERROR: error, **measured_besides(bench, version, archs)}
+    columns = {ERROR: error, **measured_besides(bench, version, archs, origin)}
     names, exact = bench.run.settings.objectives, bench.problem.exact
     return np.stack([columns[name] if name in columns else exact[name](codes) for name in names], axis=1).astype(float)
 
 
-def measured_besides(bench: Workbench, version: int, archs: Sequence[Architecture]) -> dict[str, Floats]:
-    """Values of the measured objectives other than error by name, `(n,)` each; missing ones are measured now."""
+def measured_besides(
+    bench: Workbench, version: int, archs: Sequence[Architecture], origin: str = TRANSFER
+) -> dict[str, Floats]:
+    """Values of the measured objectives other than error by name, `(n,)` each; missing ones are measured now.
+
+    Args:
+        bench, version: run and weights version.
+        archs: architectures of the networks.
+        origin: of the networks. Those that stand by themselves are measured once, whatever the version is.
+    """
     found = {}
     for name, objective in bench.measures.items():
         if name == ERROR:
             continue
         of = bench.run.context(name, version)
+        if origin != TRANSFER:
+            of = replace(of, version=NO_VERSION, machine=origin)
         known = bench.archive.measurements(of)
-        for arch in archs:
-            if arch not in known:
-                bench.archive.record(of, measurement_of(objective, arch))
+        missing = [arch for arch in archs if arch not in known]
+        if missing:
+            with bench.watch.phase("besides", version=of.version):
+                if origin != TRANSFER:
+                    objective = opened_on(bench, name, networks_alone(bench, origin, missing))
+                for number, arch in enumerate(missing):
+                    bench.watch.progress("measure", number, len(missing))
+                    bench.archive.record(of, measurement_of(objective, arch))
         found[name] = bench.archive.values([of], archs)
     return found
+
+
+def networks_alone(bench: Workbench, origin: str, archs: Sequence[Architecture]) -> dict[Architecture, Subnet]:
+    """Networks that stand by themselves, by architecture: of the origin `PUBLISHED` or `WHOLE`."""
+    made = {PUBLISHED: probing.probe_networks, WHOLE: whole.whole_networks}[origin]
+    by_side = {bench.subnets.resolution(arch): arch for arch in archs}
+    return {by_side[side]: subnet for side, subnet in made(bench, list(by_side)).items()}
+
+
+def opened_on(bench: Workbench, name: str, networks: Mapping[Architecture, Subnet]) -> Measures:
+    """A measured objective, opened on networks that are given by architecture, in place of the supernet's."""
+    make = OBJECTIVES[name].open
+    assert make is not None, "it is a measured one"
+    return make(replace(bench, subnets=Given(bench.subnets, networks)))
 
 
 def measurements_of(bench: Workbench, arch: Architecture) -> dict[str, Measurement]:
@@ -272,7 +311,7 @@ def reference_of(bench: Workbench) -> list[float]:
     largest = bench.space.largest
 
     def reference(name: str) -> float:
-        if name == ERROR:
+        if name in (ERROR, INT8_ERROR):
             return majority_error(np.asarray(bench.val.labels)) or 100.0  # where validation has one class alone
         if name in bench.problem.exact:
             return 1.05 * float(bench.problem.exact[name](np.array([largest.code]))[0])

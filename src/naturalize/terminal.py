@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from naturalize.errors import command
 from naturalize.files import checksum_of
 from naturalize.numbers import count, duration, percent, plural
-from naturalize.objectives import COST, ERROR, LEARNT, OBJECTIVES, objective_of
+from naturalize.objectives import COST, ERROR, INT8_ERROR, LEARNT, OBJECTIVES, objective_of
 from naturalize.run import FrontNetwork
 
 PLAIN_S = 10.0  # seconds between plain lines
@@ -39,6 +39,7 @@ PHASES = {
     "evaluate": "measuring networks",
     "search": "searching",
     "adapt": "adapting the supernet",
+    "int8": "quantising the front",
     "last": "training the front",
     "classifiers": "fitting classifiers",
     "test": "testing the front",
@@ -161,6 +162,10 @@ class Terminal:
         name = "final measurement" if event["final"] else f"iteration {event['iteration']}"
         error = "-" if event["best_error"] is None else f"{event['best_error']:.2f}%"
         self.reached = [name, f"best error {error}", f"hypervolume {event['hypervolume']:.4f}"]
+        seconds = event["seconds"]
+        if INT8_ERROR in seconds:
+            share = 100 * seconds[INT8_ERROR] / max(1e-9, sum(seconds.values()))
+            self.say(f"{INT8_ERROR} took {share:.0f}% of the time of measuring")
         self.say(
             f"{name}: {plural(event['measured'], 'network')} measured, {event['networks']} on the front, best error "
             f"{error}, hypervolume {event['hypervolume']:.4f}, {self.left(event['used_s'])}"
@@ -191,6 +196,11 @@ class Terminal:
     def on_unmeasured(self, event: dict[str, Any]) -> None:
         """Print why the front was not measured for real."""
         self.say(f"{event['name']} of the front is its model's alone: {event['reason']}")
+
+    def on_int8(self, event: dict[str, Any]) -> None:
+        """Print how many networks of the front have no int8 error as they are exported."""
+        number = plural(event["left"], "network")
+        self.say(f"{number} of the front not measured as int8 files: no time for it, or they could not be quantised")
 
     def on_probed(self, event: dict[str, Any]) -> None:
         """Print the front of the published network, before anything is trained."""

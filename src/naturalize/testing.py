@@ -24,18 +24,16 @@ from naturalize.exporting import Network, card_path, save_network
 from naturalize.files import checksum_of, write_bytes, write_json
 from naturalize.machine import read_test_s
 from naturalize.objectives import COST, ERROR
-from naturalize.probing import probe_networks
 from naturalize.run.front import PUBLISHED, TRANSFER, WHOLE, read_front, val_version
 from naturalize.run.run import card_of
 from naturalize.schedule import FEWEST_TESTED
 from naturalize.search import non_dominated
-from naturalize.selection import Entry, Front, still_on_front
+from naturalize.selection import Entry, Front, networks_alone, still_on_front
 from naturalize.supernet import Subnet
 from naturalize.tasks import majority_error
 from naturalize.training.engine import at_once, side_by_side
 from naturalize.training.evaluate import fold, logits_on
 from naturalize.warm_start import with_classifier
-from naturalize.whole import whole_networks
 from naturalize.workbench import Workbench
 
 NETWORKS, PICTURES = "networks", "pictures"  # directories in a run
@@ -247,10 +245,11 @@ def network_on_front(bench: Workbench, text: str, own: Mapping[str, OwnClassifie
 
 def alone_of(bench: Workbench, networks: Sequence[Entry]) -> dict[str, Subnet]:
     """The networks among entries of a front that are not the supernet's, by architecture, on the device."""
+    space = bench.supernet.family.space
     found: dict[str, Subnet] = {}
-    for origin, made in ((PUBLISHED, probe_networks), (WHOLE, whole_networks)):
-        texts = {network["resolution"]: network["architecture"] for network in networks if network["origin"] == origin}
-        found |= {texts[side]: subnet for side, subnet in made(bench, list(texts)).items()}
+    for origin in (PUBLISHED, WHOLE):
+        archs = [space.parse(network["architecture"]) for network in networks if network["origin"] == origin]
+        found |= {arch.text: subnet for arch, subnet in networks_alone(bench, origin, archs).items()}
     return found
 
 

@@ -31,9 +31,9 @@ def measure_latencies(bench: Workbench, front: Front) -> None:
         bench: of the run.
         front: content of front.json; changed in place.
     """
-    networks = [network for network in front["networks"] if "measured" not in network]
-    archs = [bench.supernet.family.space.parse(network["architecture"]) for network in networks]
-    for name in (name for name in bench.costs if networks and objective_of(name).kind == "modelled"):
+    for name in (name for name in bench.costs if objective_of(name).kind == "modelled"):
+        networks = [network for network in front["networks"] if name not in network.get("measured", {})]
+        archs = [bench.supernet.family.space.parse(network["architecture"]) for network in networks]
         if setting_of(name).runtime == TABLE or name in front.get("unmeasured", {}):  # its device is not here
             continue
         try:

@@ -109,6 +109,9 @@ def test_data_that_cannot_be_used(
     [
         ("--supernet minni", ["unknown supernet 'minni'", "mini"]),
         ("-o madds -o size", ["without error", "-o error -o madds"]),
+        ("-o error -o error:int4", ["unknown objective 'error:int4'", "did you mean error:int8"]),
+        ("-o error:int8 -o madds", ["error:int8 goes beside error", "-o error -o error:int8 -o madds"]),
+        ("--require error:int8<5", ["error:int8 is measured"]),
         ("-o latency:gpu", ["unknown runtime 'gpu'", "cpu"]),
         ("-o latency:cpu -o latency:cpu,threads=1 -o error", ["an objective is given twice"]),
         ("-o error -o latency:phone.json", ["the table phone.json cannot be read: No such file or directory"]),

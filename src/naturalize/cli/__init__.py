@@ -165,8 +165,8 @@ def transfer(
             "--objective",
             "-o",
             metavar="NAME",
-            help="One to three of error, madds, params, activations, size, size:int8, latency:cpu, latency:TABLE, "
-            "latency:command=PROGRAM, energy:command=PROGRAM; error and madds unless told.",
+            help="One to three of error, madds, params, activations, size, size:int8, error:int8, latency:cpu, "
+            "latency:TABLE, latency:command=PROGRAM, energy:command=PROGRAM; error and madds unless told.",
         ),
     ] = None,
     require: Require = None,

@@ -15,6 +15,7 @@ import io
 import json
 import logging
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ OPSET = 13  # whose h-swish is HardSigmoid and Mul
 PICTURES, BATCH = 128, 16  # that calibrate, and as many at once
 METHODS = ("MinMax", "Percentile")
 LEAST_AGREEMENT = 50.0  # percent; a file below is broken
+QUANTIZING = threading.Lock()  # what silences the quantiser is of the whole process
 
 
 class Reader:
@@ -71,8 +73,7 @@ def int8_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
     if asked.opset not in (None, OPSET):
         raise UserError(f"int8 files are of opset {OPSET}: leave --opset out")
     assert asked.calibration is not None, "the format calibrates"
-    rows = np.linspace(0, len(asked.calibration) - 1, min(PICTURES, len(asked.calibration))).round().astype(int)
-    pixels = asked.calibration[rows]
+    pixels = spread(asked.calibration, PICTURES)
     answer = logits_of_arrays(copy.deepcopy(network.subnet).cpu().eval())
     expected = np.concatenate([answer(batch) for batch in batches_of(pixels)]).argmax(1)
     files, found = onnx_files(network, name, Asked(OPSET)), {}
@@ -96,12 +97,17 @@ def int8_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
     return {**files, name: model.SerializeToString(deterministic=True)}
 
 
+def spread(pixels: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
+    """So many of the pictures, or all where they are fewer, spread evenly over them."""
+    return pixels[np.linspace(0, len(pixels) - 1, min(number, len(pixels))).round().astype(int)]
+
+
 def quantized(content: bytes, method: str, pixels: NDArray[np.uint8]) -> bytes:
     """A float ONNX file quantised by a calibration method of onnxruntime."""
     runtime()  # without its telemetry
     from onnxruntime import quantization
 
-    with quiet(), tempfile.TemporaryDirectory(prefix="naturalize-int8-") as directory:
+    with QUANTIZING, quiet(), tempfile.TemporaryDirectory(prefix="naturalize-int8-") as directory:
         before, after = Path(directory) / "float.onnx", Path(directory) / "int8.onnx"
         before.write_bytes(content)
         quantization.quantize_static(
@@ -133,6 +139,12 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(logging.NOTSET)
+
+
+def facts_of(content: bytes) -> dict[str, Any]:
+    """How an int8 file was quantised, as its metadata tell."""
+    metadata = onnx.load_model_from_string(content).metadata_props
+    return dict(json.loads(next(entry.value for entry in metadata if entry.key == QUANTIZED)))
 
 
 def int8_needs(opset: int | None) -> str:

@@ -30,6 +30,11 @@ def saturates() -> bool:
         return True
 
 
+def int8_entries() -> dict[str, str]:
+    """The configuration of sessions with int8 files on this CPU: as precise as the files are."""
+    return PRECISE if saturates() else {}
+
+
 def runtime() -> ModuleType:
     """onnxruntime, which collects nothing; imported only where it is needed.
 
@@ -80,7 +85,7 @@ class OnnxModel:
             raise UserError(f"no file at {path}")
         onnxruntime = runtime()
         try:
-            self._session = make_session(path, allowed_cpus(), PRECISE if saturates() else {})
+            self._session = make_session(path, allowed_cpus(), int8_entries())
         except MemoryError:
             raise
         except Exception as error:  # onnxruntime's errors have no base of their own

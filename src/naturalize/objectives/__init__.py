@@ -118,13 +118,24 @@ def open_error(run: OnRun) -> Measures:
     return Error(run.subnets, run.task, run.val, run.progress)
 
 
+def open_int8_error(run: OnRun) -> Measures:
+    """Open the error as int8 on a run; see `int8.Int8Error`."""
+    from naturalize.objectives.error import Chosen
+    from naturalize.objectives.int8 import IMAGES, Int8Error
+
+    rows = np.linspace(0, len(run.val) - 1, min(IMAGES, len(run.val))).round().astype(np.int64)
+    return Int8Error(run.subnets, run.task, Chosen(run.val, rows, 1), run.progress)
+
+
 ERROR = "error"  # the objective that a task defines: every network of a front has it
+INT8_ERROR = "error:int8"  # the same of the int8 file that is exported
 LATENCY, ENERGY = "latency", "energy"  # what the names of modelled objectives begin with
 COST = "madds"  # the objective that networks are sorted by
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
         Objective(ERROR, "%", "measured", "error", percent, open_error),
+        Objective(INT8_ERROR, "%", "measured", "error as int8", percent, open_int8_error),
         Objective(COST, "multiply-adds", "exact", "multiply-adds", count),
         Objective("params", "parameters", "exact", "parameters", count),
         Objective("activations", "activations", "exact", "activations", count),
@@ -179,5 +190,8 @@ def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
     if not 1 <= len(parsed) <= 3:
         raise UserError(f"give one to three objectives, not {len(parsed)}")
     if ERROR not in parsed:
-        raise UserError(f"without {ERROR} the smallest network wins: add it, as -o {ERROR} -o {parsed[0]}")
+        told = " ".join(f"-o {name}" for name in (ERROR, *parsed[:2]))
+        if INT8_ERROR in parsed:
+            raise UserError(f"{INT8_ERROR} goes beside {ERROR}, not in its place: write {told}")
+        raise UserError(f"without {ERROR} the smallest network wins: add it, as {told}")
     return tuple(parsed)

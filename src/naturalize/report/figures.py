@@ -7,7 +7,7 @@ from typing import Any
 
 from naturalize.errors import UserError
 from naturalize.numbers import count, percent
-from naturalize.objectives import COST, ERROR, Objective, objective_of, of_kind
+from naturalize.objectives import COST, ERROR, INT8_ERROR, Objective, objective_of, of_kind
 from naturalize.run.front import PUBLISHED, TRANSFER, WHOLE
 
 Figure = dict[str, Any]
@@ -42,7 +42,7 @@ def value(network: dict[str, Any], objective: str) -> float | None:
 
 
 def clocked(network: dict[str, Any], objective: str) -> float | None:
-    """What the clock says of an objective that the search had by a model; None where it was not asked."""
+    """What was measured on the front of an objective that the search had otherwise; None where it was not."""
     return ((network.get("measured") or {}).get(objective) or {}).get("value")
 
 
@@ -70,6 +70,7 @@ def axes(front: dict[str, Any]) -> tuple[str, str | None]:
     others = [name for name in front.get("objectives") or [] if not is_error(name)]
     # An objective that no network carries cannot be drawn; exact counts are always there.
     others = [name for name in others if any(value(network, name) is not None for network in front["networks"])]
+    others.sort(key=lambda name: name == INT8_ERROR)  # costs first: it is no reason to choose a network by itself
     return (others[0] if others else COST), (others[1] if len(others) > 1 else None)
 
 

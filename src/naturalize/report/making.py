@@ -25,6 +25,8 @@ PHASES = {
     "fit": "fitting the predictor",
     "search": "searching",
     "adapt": "adapting the weights",
+    "besides": "measuring other networks",
+    "int8": "quantising the front",
     "last": "training the front",
     "classifiers": "fitting classifiers",
     "final": "final networks and test",

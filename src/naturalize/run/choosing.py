@@ -9,7 +9,7 @@ import numpy as np
 
 from naturalize.errors import UserError, unknown
 from naturalize.numbers import plural
-from naturalize.objectives import ENERGY, ERROR, LATENCY, objective_of, of_kind
+from naturalize.objectives import ENERGY, ERROR, INT8_ERROR, LATENCY, objective_of, of_kind
 from naturalize.objectives.requirement import Requirement, number_of
 from naturalize.run.front import FrontNetwork, best, meeting
 
@@ -93,8 +93,9 @@ def parse_at(text: str) -> tuple[str, float]:
 
 def ordered(networks: Sequence[FrontNetwork], by: str) -> list[FrontNetwork]:
     """Networks in ascending order of a cost or one of `COLUMNS`; those without a value last. Raises `UserError`."""
-    if by not in COLUMNS and by.partition(":")[0] not in (LATENCY, ENERGY) and by not in of_kind("exact"):
-        raise unknown("column", by, (*COLUMNS, *of_kind("exact")))
+    counted = (*of_kind("exact"), INT8_ERROR)
+    if by not in COLUMNS and by.partition(":")[0] not in (LATENCY, ENERGY) and by not in counted:
+        raise unknown("column", by, (*COLUMNS, *counted))
     name = by if by in COLUMNS else objective_of(by).name
     values = [getattr(network, name) if by in COLUMNS else network.value(name) for network in networks]
     rows = sorted(range(len(networks)), key=lambda row: (values[row] is None, values[row] or 0))

@@ -41,7 +41,7 @@ class FrontNetwork:
     def value(self, objective: str) -> float:
         """Value of an objective other than error. Raises `UserError` where the run did not ask for it."""
         found = self.objectives.get(objective, getattr(self, objective, None))
-        if found is None and objective_of(objective).kind == "modelled":
+        if found is None and objective_of(objective).kind != "exact":
             raise UserError(f"this run knows no {objective}: a transfer with `-o {objective}` does")
         if found is None:
             raise UserError(f"this front was written by an older naturalize, which knew no {objective}")

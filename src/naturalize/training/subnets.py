@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -58,3 +59,15 @@ class Subnets:
     def resolution(self, arch: Architecture) -> int:
         """Input side of an architecture in pixels."""
         return self.supernet.family.resolutions[arch.code[0]]
+
+
+class Given(Subnets):
+    """Subnets that are there by themselves, by architecture, in place of those of a supernet."""
+
+    def __init__(self, others: Subnets, given: Mapping[Architecture, Subnet]) -> None:
+        super().__init__(others.supernet, others.calibration, others.device, others.keeps_statistics)
+        self.given = given
+
+    def of(self, arch: Architecture) -> Subnet:
+        """The architecture's subnet as it was given."""
+        return self.given[arch]

@@ -1,0 +1,94 @@
+"""The error of subnets as int8 files: quantised and run by onnxruntime, in place of the float network."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from naturalize.exporting import Asked, Network
+from naturalize.exporting.onnx_file import LOGITS, PIXELS, onnx_bytes
+from naturalize.exporting.onnx_int8 import OPSET, facts_of, int8_files, quantized, spread
+from naturalize.exporting.onnx_model import int8_entries, make_session
+from naturalize.objectives import Measured
+from naturalize.progress import Progress, silent
+from naturalize.space import Architecture, Codes
+from naturalize.supernet import Subnet
+from naturalize.tasks import Task
+from naturalize.training.evaluate import images_at_once
+from naturalize.training.subnets import Images, Subnets
+
+METHOD, PICTURES = "MinMax", 32  # of the quick way: all of them, in both ways, take several times as long
+IMAGES = 500  # that a search asks of each network, spread over all: onnxruntime's int8 is slower than a batch in torch
+
+
+class Int8Error:
+    """Percent of images that the int8 file of a subnet answers wrongly, in their plain view.
+
+    A pure function of weights, architecture and images, and of onnxruntime's version.
+
+    Args:
+        subnets: to measure; their calibration pictures tell the ranges of activations.
+        task: that decides which answers are wrong.
+        images: to answer.
+        progress: called with every batch.
+        exported: whether the file is the one that `export --format onnx-int8` writes, and not one of the quick way.
+    """
+
+    def __init__(
+        self, subnets: Subnets, task: Task, images: Images, progress: Progress = silent, exported: bool = False
+    ) -> None:
+        self.subnets = subnets
+        self.task = task
+        self.images = images
+        self.progress = progress
+        self.exported = exported
+
+    def measure(self, codes: Codes) -> Measured:
+        """See `Measures`. Details: `wrong` and `images`, counts; `method` and `pictures` that quantised."""
+        values: list[float] = []
+        status: list[str] = []
+        details: list[dict[str, Any]] = []
+        for arch in self.subnets.supernet.family.space.architectures(codes):
+            try:
+                wrong, facts = self.wrong_of(arch)
+            except OSError:  # a full disk says nothing of the network
+                raise
+            except Exception as error:  # onnxruntime's have no base of their own
+                told = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+                values.append(np.nan)
+                status.append(f"no int8: {told}")
+                details.append({})
+                continue
+            values.append(100.0 * wrong / len(self.images))
+            status.append("ok")
+            details.append({"wrong": wrong, "images": len(self.images), **facts})
+        return Measured(np.array(values), np.zeros(len(values)), status, details)
+
+    def wrong_of(self, arch: Architecture) -> tuple[int, dict[str, Any]]:
+        """The number of wrong answers of an architecture's file, and how it was quantised."""
+        side = self.subnets.resolution(arch)
+        content, facts = self.file_of(self.subnets.of(arch), side)
+        session, wrong = make_session(content, torch.get_num_threads(), int8_entries()), 0
+        size = images_at_once(side)
+        for start in range(0, len(self.images), size):
+            self.progress("evaluate", start, len(self.images))
+            rows = np.arange(start, min(start + size, len(self.images)))
+            (logits,) = session.run([LOGITS], {PIXELS: self.images(rows, side)})
+            labels = torch.from_numpy(np.asarray(self.images.labels)[rows])
+            wrong += int(self.task.wrong(torch.from_numpy(logits), labels).sum())
+        return wrong, facts
+
+    def file_of(self, subnet: Subnet, side: int) -> tuple[bytes, dict[str, Any]]:
+        """The int8 file of a subnet, and how it was quantised."""
+        card = {"resolution": side, "class_names": [], "preprocessing": {}}
+        network = Network(copy.deepcopy(subnet).cpu().eval(), card)
+        pixels: NDArray[np.uint8] = self.subnets.calibration(np.arange(len(self.subnets.calibration)), side)
+        if not self.exported:
+            few = spread(pixels, PICTURES)
+            return quantized(onnx_bytes(network, OPSET), METHOD, few), {"method": METHOD, "pictures": len(few)}
+        content = int8_files(network, "model.onnx", Asked(calibration=pixels))["model.onnx"]
+        return content, {name: facts_of(content)[name] for name in ("method", "pictures")}
