@@ -34,8 +34,8 @@ def measure_latencies(bench: Workbench, front: Front) -> None:
     for name in (name for name in bench.costs if objective_of(name).kind == "modelled"):
         networks = [network for network in front["networks"] if name not in network.get("measured", {})]
         archs = [bench.supernet.family.space.parse(network["architecture"]) for network in networks]
-        if setting_of(name).runtime == TABLE or name in front.get("unmeasured", {}):  # its device is not here
-            continue
+        if not networks or setting_of(name).runtime == TABLE or name in front.get("unmeasured", {}):
+            continue  # nothing is left, or its device is not here
         try:
             known = clocked(bench, name, archs, front["val_weights_version"])
         except UserError as error:  # a board that is gone by now costs no result

@@ -362,8 +362,11 @@ def export(
             f"it agrees with the network on {done.agreement:.0f}% of them, and is wrong on {done.error:.1f}% "
             f"(the network: {done.network_error:.1f}%)"
         )
-    if done.error > done.network_error + 1.0:
-        print("that is more than a point: networks with relu6, as efficientnet-lite0's, lose less; float loses none")
+    if done.loses:
+        print(
+            "that is more than a point: networks with relu6, as efficientnet-lite0's, lose less, `finetune` before the "
+            "export may make up for it, and float loses none"
+        )
 
 
 @app.command(short_help="Write networks that tell the latency of another device.")

@@ -39,6 +39,7 @@ __all__ = [
 BATCH = 64
 TOLERANCE = 1e-3  # of the largest logit; rounding is below 1e-5, a wrong graph far above
 TIE = 1e-4  # of the largest logit: two classes nearer than this may change places
+LOSS = 1.0  # percentage points that a file may lose unsaid
 SIGMAS, FEW_WRONG = 5.0, 3  # wrong check pictures beyond so many deviations, and a few more, are no chance
 
 
@@ -131,6 +132,12 @@ class Exported:
     network_error: float
     chosen: str = ""
 
+    @property
+    def loses(self) -> bool:
+        """Whether the file is wrong on more pictures than the network: by more than a point, and than chance makes."""
+        more = self.error - self.network_error
+        return more > LOSS and more * self.images / 100.0 >= FEW_WRONG
+
 
 def export(
     network: Network,
@@ -181,8 +188,8 @@ def export(
     if differs := kind.differs(logits, expected):
         raise UserError(f"{to} was not kept: on {len(expected)} check pictures {differs}")
     max_difference = float(np.abs(logits - expected).max())
-    wrong = int(np.sum(logits.argmax(1) != check.labels))
-    check_error(to, wrong, len(check.labels), network.card)
+    wrong, of_network = (int(np.sum(each.argmax(1) != check.labels)) for each in (logits, expected))
+    check_error(to, of_network, len(check.labels), network.card)  # what a format loses is no damage
     for path, content in reversed(files.items()):  # the file itself last: where it is, all is
         write_bytes(path, content)
     return Exported(
@@ -194,7 +201,7 @@ def export(
         len(check.pixels),
         max_difference,
         100.0 * float(np.mean(logits.argmax(1) == expected.argmax(1))),
-        100.0 * float(np.mean(expected.argmax(1) != check.labels)),
+        100.0 * of_network / len(check.pixels),
     )
 
 
@@ -238,7 +245,7 @@ def check_error(path: Path, wrong: int, images: int, card: Card) -> None:
 
     Args:
         path: of the file, for the message.
-        wrong, images: numbers of wrong and of all check pictures.
+        wrong, images: numbers of the network's wrong and of all check pictures.
         card: of the network.
     """
     if card.get("val_error") is None:

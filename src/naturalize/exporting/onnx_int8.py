@@ -16,6 +16,7 @@ import json
 import logging
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from naturalize.exporting.network import Asked, Network
 from naturalize.exporting.onnx_file import LOGITS, PIXELS, onnx_files
 from naturalize.exporting.onnx_model import PRECISE, make_session, runtime
 from naturalize.exporting.torch_file import logits_of_arrays
+from naturalize.files import room_on_disk
 
 QUANTIZED = "quantized"
 OPSET = 13  # whose h-swish is HardSigmoid and Mul
@@ -75,7 +77,10 @@ def int8_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
     assert asked.calibration is not None, "the format calibrates"
     pixels = spread(asked.calibration, PICTURES)
     answer = logits_of_arrays(copy.deepcopy(network.subnet).cpu().eval())
-    expected = np.concatenate([answer(batch) for batch in batches_of(pixels)]).argmax(1)
+    logits = np.concatenate([answer(batch) for batch in batches_of(pixels)])
+    if not np.isfinite(logits).all():
+        raise UserError("the network answers with no numbers, so it cannot be quantised: its weights are damaged")
+    expected = logits.argmax(1)
     files, found = onnx_files(network, name, Asked(OPSET)), {}
     for method in METHODS:
         content = quantized(files[name], method, pixels)
@@ -103,23 +108,30 @@ def spread(pixels: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
 
 
 def quantized(content: bytes, method: str, pixels: NDArray[np.uint8]) -> bytes:
-    """A float ONNX file quantised by a calibration method of onnxruntime."""
+    """A float ONNX file quantised by a calibration method of onnxruntime. Raises `UserError` where that fails."""
     runtime()  # without its telemetry
     from onnxruntime import quantization
 
-    with QUANTIZING, quiet(), tempfile.TemporaryDirectory(prefix="naturalize-int8-") as directory:
+    beside = Path(tempfile.gettempdir())
+    with QUANTIZING, quiet(), room_on_disk(beside), tempfile.TemporaryDirectory(prefix="naturalize-int8-") as directory:
         before, after = Path(directory) / "float.onnx", Path(directory) / "int8.onnx"
         before.write_bytes(content)
-        quantization.quantize_static(
-            before,
-            after,
-            Reader(pixels),
-            per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-            calibrate_method=getattr(quantization.CalibrationMethod, method),
-            extra_options={"CalibStridedMinMax": 1},
-        )
+        try:
+            quantization.quantize_static(
+                before,
+                after,
+                Reader(pixels),
+                per_channel=True,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                calibrate_method=getattr(quantization.CalibrationMethod, method),
+                extra_options={"CalibStridedMinMax": 1},
+            )
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # assertions and onnxruntime's own, which have no base
+            told = f"{type(error).__name__} {error}".splitlines()[0][:200]
+            raise UserError(f"onnxruntime cannot quantise this network ({told}): export it as float") from error
         return after.read_bytes()
 
 
@@ -135,7 +147,8 @@ def quiet() -> Iterator[None]:
     """Keep what onnxruntime's quantiser prints and warns of from the user."""
     logging.disable(logging.WARNING)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(logging.NOTSET)

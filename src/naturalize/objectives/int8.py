@@ -55,9 +55,9 @@ class Int8Error:
         for arch in self.subnets.supernet.family.space.architectures(codes):
             try:
                 wrong, facts = self.wrong_of(arch)
-            except OSError:  # a full disk says nothing of the network
-                raise
             except Exception as error:  # onnxruntime's have no base of their own
+                if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
+                    raise  # a full disk says nothing of the network
                 told = f"{type(error).__name__}: {error}".splitlines()[0][:200]
                 values.append(np.nan)
                 status.append(f"no int8: {told}")
