@@ -13,6 +13,7 @@ from naturalize.report.figures import (
     axis_of,
     clocked,
     counts,
+    how_measured,
     is_error,
     known,
     measured_besides,
@@ -46,9 +47,8 @@ def objectives_of(front: Front) -> list[dict[str, Any]]:
     for name in measured_besides(front):
         values = [clocked(network, name) for network in front["networks"]]
         if any(number is not None for number in values):
-            found.append(
-                described(name, f"{words(name)} on the clock", values, True, False) | {"name": f"{name} clock"}
-            )
+            told = described(name, f"{words(name)} {how_measured(name)}", values, True, False)
+            found.append(told | {"name": f"{name} clock"})
     return found
 
 
@@ -91,12 +91,12 @@ def clocks_of(front: Front) -> list[dict[str, Any]]:
     found = []
     for name in measured_besides(front):
         rows = [index for index, network in enumerate(front["networks"]) if clocked(network, name) is not None]
-        if not rows:
+        described_as = known(name)
+        if not rows or (described_as and described_as.kind == "measured"):  # an int8 error has no model
             continue
         model = np.array([value(front["networks"][row], name) for row in rows], dtype=np.float64)
         measured = [front["networks"][row]["measured"][name] for row in rows]
         clock = np.array([one["value"] for one in measured])
-        described_as = known(name)
         found.append(
             {
                 "words": words(name),

@@ -46,6 +46,11 @@ def clocked(network: dict[str, Any], objective: str) -> float | None:
     return ((network.get("measured") or {}).get(objective) or {}).get("value")
 
 
+def how_measured(objective: str) -> str:
+    """What was measured on the front, in words: an int8 error as it is exported, all others by a clock."""
+    return "as exported" if objective == INT8_ERROR else "on the clock"
+
+
 def shown(objective: str, number: float | None) -> str:
     """A value of an objective with its unit."""
     if number is None:
@@ -266,7 +271,7 @@ def _hover(front: dict[str, Any], network: dict[str, Any]) -> str:
     ]
     for name in measured_besides(front):
         clock = clocked(network, name)
-        on_clock = "" if clock is None else f", on the clock {shown(name, clock)}"
+        on_clock = "" if clock is None else f", {how_measured(name)} {shown(name, clock)}"
         rows.append(f"{html.escape(words(name))}: {shown(name, value(network, name))}{on_clock}")
     rows.append(f"validation error {percent(network.get('val_error'))}")
     if network.get("test_error") is not None:

@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 from naturalize.errors import UserError, command
 from naturalize.files import write_text
 from naturalize.numbers import percent, plural, standard_error
-from naturalize.objectives import COST, INT8_ERROR
+from naturalize.objectives import COST
 from naturalize.report.explorer import can_be_limited, clocks_of, explorer_html, objectives_of, others_of
 from naturalize.report.figures import (
     axes,
     clocked,
     counts,
     front_figure,
+    how_measured,
     hypervolume_figure,
     measured_besides,
     shown,
@@ -250,8 +251,7 @@ def _networks(front: dict[str, Any], run_directory: Path) -> str:
     names = [*(name for name in counts(front) if name in (COST, "params", *asked)), *others]
     has_test = _has_test(front)
     timed = [name for name in names if any(clocked(network, name) is not None for network in front["networks"])]
-    how = {name: "as exported" if name == INT8_ERROR else "on the clock" for name in timed}
-    heads = ["", *map(words, names), *(f"{words(name)} {how[name]}" for name in timed)]
+    heads = ["", *map(words, names), *(f"{words(name)} {how_measured(name)}" for name in timed)]
     heads += ["resolution", "validation error"]
     heads += ["test error", "balanced test error"] if has_test else []
     rows = []
