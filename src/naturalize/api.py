@@ -351,8 +351,8 @@ def export(
 
     Args:
         run: a run or its directory.
-        to: the file, `.onnx` or `.pt`.
-        format: `onnx`, `onnx-int8` or `torch`, where the file's name does not tell.
+        to: the file; its suffix is that of the format (docs/formats.md), as `.onnx`.
+        format: one of `naturalize.exporting.FORMATS`, where the file's name does not tell.
         require, knee, at: which network: see `Run.choose`.
         architecture: in place of those, one by its string.
         opset: ONNX operator set, 13 to 17; int8 files have 13.

@@ -88,7 +88,7 @@ def test_what_a_format_loses_is_not_called_damage(
     monkeypatch.setitem(FORMATS, "lossy", lossy)
     done = export(told, tmp_path / "model.onnx", "lossy", right)
     assert (done.error, done.network_error, done.agreement) == (40.0, 0.0, 60.0)
-    assert done.loses
+    assert done.loses_much
 
 
 @pytest.mark.parametrize(
@@ -99,4 +99,4 @@ def test_one_picture_more_is_no_loss(wrong: int, of_network: int, images: int, l
     done = Exported(
         Path("m.onnx"), (), 1, "", 100 * wrong / images, images, 0.1, 90.0, network_error=100 * of_network / images
     )
-    assert done.loses is loses
+    assert done.loses_much is loses

@@ -319,13 +319,18 @@ def front(
         print(f"stopped: no test error yet; go on with `{go_on}` or end it with `{end}`")
 
 
-@app.command(short_help="Write one network as an ONNX or PyTorch file.")
+@app.command(short_help="Write one network as a file for another program.")
 def export(
     run: RunPath,
     to: Annotated[Path, typer.Option(metavar="FILE", help="File to write.")],
     file_format: Annotated[
         str | None,
-        typer.Option("--format", metavar="NAME", help="onnx, onnx-int8 or torch; by the file's suffix unless told."),
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="onnx, onnx-int8, torch, torch-export, openvino, openvino-int8 or ncnn; by the file's suffix unless "
+            "told.",
+        ),
     ] = None,
     require: Require = None,
     architecture: Annotated[
@@ -344,8 +349,10 @@ def export(
       naturalize export runs/photos --require "madds<5M" --format onnx --to model.onnx
       naturalize export runs/photos --knee --format onnx-int8 --to model.onnx
       naturalize export runs/photos --architecture 10656256455426 --to model.pt
+      naturalize export runs/photos --at madds=20M --format openvino-int8 --to model.xml
     """
     from naturalize import api
+    from naturalize.exporting import MARGIN
 
     done = api.export(
         run, to, format=file_format, require=require or (), architecture=architecture, knee=knee, at=at, opset=opset,
@@ -356,16 +363,19 @@ def export(
     print(f"wrote {done.path} ({done.bytes / 1e6:.2f} MB; needs {done.needs})")
     for path in done.files[1:]:
         print(f"wrote {path}")
-    print(f"checked on {done.images} images of the run: largest difference of a logit {done.max_difference:.1e}")
-    if done.agreement < 100.0:
+    if done.not_run:
+        print(f"not run, so not checked: {done.not_run}")
+    else:
+        print(f"checked on {done.images} images of the run: largest difference of a logit {done.max_difference:.1e}")
+    if done.agreement is not None and done.agreement < 100.0:
         print(
             f"it agrees with the network on {done.agreement:.0f}% of them, and is wrong on {done.error:.1f}% "
             f"(the network: {done.network_error:.1f}%)"
         )
-    if done.loses:
+    if done.loses_much:
         print(
-            "that is more than a point: networks with relu6, as efficientnet-lite0's, lose less, `finetune` before the "
-            "export may make up for it, and float loses none"
+            f"that is more than {MARGIN:g} point: networks with relu6, as efficientnet-lite0's, lose less, so may another "
+            "int8 format, `finetune` before the export may make up for it, and float loses none"
         )
 
 

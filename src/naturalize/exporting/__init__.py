@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from naturalize.errors import UserError, unknown
+from naturalize.exporting.ncnn_file import ncnn_files, ncnn_needs, open_ncnn
 from naturalize.exporting.network import CARD_FORMAT, Asked, Card, Network, card_path, load_network, save_network
 from naturalize.exporting.onnx_file import onnx_files, onnx_needs
 from naturalize.exporting.onnx_int8 import differs_in_more_than_quantization, int8_files, int8_needs
 from naturalize.exporting.onnx_model import OnnxModel
+from naturalize.exporting.openvino_file import open_openvino, openvino_files, openvino_int8_files, openvino_needs
+from naturalize.exporting.torch_export_file import open_torch_export, torch_export_files, torch_export_needs
 from naturalize.exporting.torch_file import LogitsOf, logits_of_arrays, open_torch, torch_files, torch_needs
 from naturalize.files import room_on_disk, write_bytes
 
 __all__ = [
     "CARD_FORMAT",
     "FORMATS",
+    "MARGIN",
     "Asked",
     "Card",
     "Check",
@@ -39,7 +45,7 @@ __all__ = [
 BATCH = 64
 TOLERANCE = 1e-3  # of the largest logit; rounding is below 1e-5, a wrong graph far above
 TIE = 1e-4  # of the largest logit: two classes nearer than this may change places
-LOSS = 1.0  # percentage points that a file may lose unsaid
+MARGIN = 1.0  # points of error on the check pictures; of a file that loses more it is said what would help
 SIGMAS, FEW_WRONG = 5.0, 3  # wrong check pictures beyond so many deviations, and a few more, are no chance
 
 
@@ -63,29 +69,45 @@ class Format:
 
     Attributes:
         suffix: of its files. Where formats share a suffix, the first one is taken unless another is asked for.
-        files: function from network, file name and `Asked` to contents by file name, the file itself first.
-        open: function from the path of such a file, the others beside it, to a function from pixels to logits.
+        files: function from network, file name and `Asked` to contents by file name, the file itself first. Where it
+            is a directory, the names of its files begin with it, and the one first that makes it whole.
+        open: function from the path of such a file, the others beside it, to a function from pixels to logits; in
+            place of it why no such file is run here, in words.
         needs: function from the opset, or None, to the requirements for running the file, in words.
         calibrates: whether `files` needs training pictures.
         differs: function from a file's logits and its network's, `(n, classes)` each, to differences beyond rounding,
             in words; empty where they agree.
+        weights: suffix of a file beside it that holds its weights.
+        directory: whether it is one.
+        card_beside: whether `beside(path)` is written, with the card and what the check came to.
     """
 
     suffix: str
     files: Callable[[Network, str, Asked], dict[str, bytes]]
-    open: Callable[[Path], LogitsOf]
+    open: Callable[[Path], LogitsOf] | str
     needs: Callable[[int | None], str]
     calibrates: bool = False
     differs: Callable[[NDArray[np.float32], NDArray[np.float32]], str] = differs_in_more_than_rounding
+    weights: str | None = None
+    directory: bool = False
+    card_beside: bool = True
 
 
 FORMATS: dict[str, Format] = {
-    "onnx": Format(".onnx", onnx_files, OnnxModel, onnx_needs),
-    "torch": Format(".pt", torch_files, open_torch, torch_needs),
+    "onnx": Format(".onnx", onnx_files, OnnxModel, onnx_needs, card_beside=False),
+    "torch": Format(".pt", torch_files, open_torch, torch_needs, card_beside=False),
     "onnx-int8": Format(
-        ".onnx", int8_files, OnnxModel, int8_needs, calibrates=True, differs=differs_in_more_than_quantization
+        ".onnx", int8_files, OnnxModel, int8_needs,
+        calibrates=True, differs=differs_in_more_than_quantization, card_beside=False,
     ),
-}
+    "torch-export": Format(".pt2", torch_export_files, open_torch_export, torch_export_needs),
+    "openvino": Format(".xml", openvino_files, open_openvino, openvino_needs, weights=".bin"),
+    "openvino-int8": Format(
+        ".xml", openvino_int8_files, open_openvino, openvino_needs,
+        calibrates=True, differs=differs_in_more_than_quantization, weights=".bin",
+    ),
+    "ncnn": Format(".param", ncnn_files, open_ncnn, ncnn_needs, weights=".bin"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,13 +133,14 @@ class Exported:
 
     Attributes:
         path: of the file.
-        files: all written files, `path` first.
-        bytes: size of the file.
+        files: all written files, `path` first; those in it where it is a directory.
+        bytes: size of the file and of its weights, where these are beside it.
         needs: requirements for running it, in words.
-        error, images: percent wrong of that many check pictures, by the file.
-        max_difference: largest difference between a logit of the file and the network's.
-        agreement: percent of the check pictures that the file gives the network's class.
+        error, images: percent wrong of that many check pictures, by the file; None where it was not run.
+        max_difference: largest difference between a logit of the file and the network's; None as well.
+        agreement: percent of the check pictures that the file gives the network's class; None as well.
         network_error: percent wrong of them by the network.
+        not_run: why it was not run, in words; empty where it was.
         chosen: which network it is and why, in words, where that was chosen by a rule.
     """
 
@@ -125,18 +148,19 @@ class Exported:
     files: tuple[Path, ...]
     bytes: int
     needs: str
-    error: float
+    error: float | None
     images: int
-    max_difference: float
-    agreement: float
+    max_difference: float | None
+    agreement: float | None
     network_error: float
+    not_run: str = ""
     chosen: str = ""
 
     @property
-    def loses(self) -> bool:
-        """Whether the file is wrong on more pictures than the network: by more than a point, and than chance makes."""
-        more = self.error - self.network_error
-        return more > LOSS and more * self.images / 100.0 >= FEW_WRONG
+    def loses_much(self) -> bool:
+        """Whether the file is wrong on more pictures than the network: by more than `MARGIN`, and than chance makes."""
+        more = 0.0 if self.error is None else self.error - self.network_error
+        return more > MARGIN and more * self.images / 100.0 >= FEW_WRONG
 
 
 def export(
@@ -156,53 +180,102 @@ def export(
         to: the file; others go beside it. Its directory is made where there is none.
         format: one of `FORMATS`; by the suffix of `to` where None.
         check: pictures to run it on.
-        opset: of ONNX files, 13 to 17; 13, which the oldest runtimes take, where None.
+        opset: of ONNX files alone, 13 to 17; 13, which the oldest runtimes take, where None.
         calibration: returns training pictures `(n, channels, r, r)`; called where the format calibrates.
         overwrite: replace files that are there with other content. The same content is no conflict.
 
     Raises:
-        UserError: the target cannot be written, or the written file disagrees with the network or with the error that
-            its card has; nothing is kept then.
+        UserError: the target cannot be written, the library of its format is not installed, or the written file
+            disagrees with the network or with the error that its card has; nothing is kept then.
     """
     name = format_of(to, format)
     kind = FORMATS[name]
-    if to.is_dir():
+    if to.is_dir() and not kind.directory:
         raise UserError(f"{to} is a directory: name a file, as {to / ('model' + kind.suffix)}")
+    if opset is not None and kind.suffix != ".onnx":
+        raise UserError("only ONNX files have an opset")
     pictures = None
     if kind.calibrates:
         pictures = None if calibration is None else calibration()
         if pictures is None or not len(pictures):
             raise UserError(f"the format {name} is calibrated on training pictures, and the run keeps none")
     written = kind.files(network, to.name, Asked(opset, pictures))
-    files = {to.with_name(name): content for name, content in written.items()}
+    files = {to.parent / name: content for name, content in written.items()}
     if not overwrite:
         refuse_others(files)
-    with room_on_disk(to):
-        make_directory(to.parent)
-        with tempfile.TemporaryDirectory(prefix=f".{to.name}.", dir=to.parent) as beside:
-            for path, content in files.items():
-                (Path(beside) / path.name).write_bytes(content)
-            logits = in_batches(kind.open(Path(beside) / to.name), check.pixels)
     subnet = copy.deepcopy(network.subnet).cpu().eval()  # the file has the stored statistics, so compare with those
     expected = in_batches(logits_of_arrays(subnet), check.pixels)
-    if differs := kind.differs(logits, expected):
-        raise UserError(f"{to} was not kept: on {len(expected)} check pictures {differs}")
-    max_difference = float(np.abs(logits - expected).max())
-    wrong, of_network = (int(np.sum(each.argmax(1) != check.labels)) for each in (logits, expected))
-    check_error(to, of_network, len(check.labels), network.card)  # what a format loses is no damage
-    for path, content in reversed(files.items()):  # the file itself last: where it is, all is
-        write_bytes(path, content)
-    return Exported(
-        to,
-        tuple(files),
-        len(files[to]),
-        kind.needs(opset),
-        100.0 * wrong / len(check.pixels),
-        len(check.pixels),
-        max_difference,
-        100.0 * float(np.mean(logits.argmax(1) == expected.argmax(1))),
-        100.0 * of_network / len(check.pixels),
+    images, of_network = len(check.pixels), int(np.sum(expected.argmax(1) != check.labels))
+    check_error(to, of_network, images, network.card)  # what a format loses is no damage
+    network_error = 100.0 * of_network / images
+    done = Exported(
+        to, tuple(files), size_of(written, to, kind), kind.needs(opset), None, images, None, None, network_error
     )
+    if isinstance(kind.open, str):
+        done = replace(done, not_run=kind.open)
+    else:
+        logits = answers_of(kind.open, to, written, check.pixels)
+        if differs := kind.differs(logits, expected):
+            raise UserError(f"{to} was not kept: on {len(expected)} check pictures {differs}")
+        wrong = int(np.sum(logits.argmax(1) != check.labels))
+        done = replace(
+            done,
+            error=100.0 * wrong / images,
+            max_difference=float(np.abs(logits - expected).max()),
+            agreement=100.0 * float(np.mean(logits.argmax(1) == expected.argmax(1))),
+        )
+    if kind.card_beside:
+        card = {beside(to): card_of(network.card, name, done)}
+        if not overwrite:
+            refuse_others(card)
+        files |= card
+    with room_on_disk(to):
+        for path, content in reversed(files.items()):  # the file itself last: where it is, all is
+            make_directory(path.parent)
+            write_bytes(path, content)
+    return replace(done, files=tuple(files))
+
+
+def answers_of(
+    open: Callable[[Path], LogitsOf], to: Path, written: dict[str, bytes], pixels: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """The logits that written files give, `(n, classes)`, before they get their names.
+
+    Args:
+        open: of their format.
+        to: path that the file will have; they are run in a directory beside it.
+        written: contents by name.
+        pixels: of n pictures.
+    """
+    with room_on_disk(to):
+        make_directory(to.parent)
+        with tempfile.TemporaryDirectory(prefix=f".{to.name}.", dir=to.parent) as directory:
+            for name, content in written.items():
+                path = Path(directory) / name
+                path.parent.mkdir(exist_ok=True, parents=True)
+                path.write_bytes(content)
+            return in_batches(open(Path(directory) / to.name), pixels)
+
+
+def size_of(written: dict[str, bytes], to: Path, kind: Format) -> int:
+    """Bytes of a file, and of its weights where these are beside it."""
+    weights = to.with_suffix(kind.weights).name if kind.weights else to.name
+    return sum(len(content) for name, content in written.items() if Path(name).parts[0] in (to.name, weights))
+
+
+def beside(path: Path) -> Path:
+    """Path of the card of an exported file that has none inside."""
+    return path.with_name(path.name + ".json")
+
+
+def card_of(card: Card, format: str, done: Exported) -> bytes:
+    """The content of a card beside a file: the network's, and `exported`, what is known of the file."""
+    facts: dict[str, Any] = {"format": format, "needs": done.needs, "network_error": done.network_error}
+    if done.not_run:
+        facts["not_run"] = done.not_run
+    else:
+        facts |= {"images": done.images, "error": done.error, "agreement": done.agreement}
+    return json.dumps({**card, "exported": facts}, ensure_ascii=False, indent=1).encode()
 
 
 def format_of(to: Path, format: str | None) -> str:

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from naturalize.errors import UserError
 from naturalize.exporting.network import Asked, Network, weights_of
 
 LogitsOf = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -23,9 +22,7 @@ MODULE = "model.py"
 
 
 def torch_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
-    """The file of weights, and the source of the module that takes them, by file name. Raises `UserError`."""
-    if asked.opset is not None:
-        raise UserError("only ONNX files have an opset")
+    """The file of weights, and the source of the module that takes them, by file name."""
     # JSON makes new objects of the card's strings, so that pickle's bytes do not depend on which ones were shared.
     card = json.loads(json.dumps(network.card))
     content = io.BytesIO()

@@ -1,0 +1,39 @@
+"""Libraries that a format or a runtime needs and that come as extras of naturalize."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from naturalize.errors import UserError
+
+
+def library(module: str, extra: str) -> Any:
+    """A module of an extra, imported only where it is needed. Raises `UserError` where it is not installed."""
+    try:
+        with quiet():
+            return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(f"{module} is not installed or does not load: pip install 'naturalize[{extra}]'") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what a converter prints, logs and warns of from the user: it speaks to its own developers."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
