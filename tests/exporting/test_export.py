@@ -222,7 +222,7 @@ def test_a_module_of_the_users_own_is_not_replaced(tmp_path: Path, small: Networ
     [
         ("model.onnx", "onx", "did you mean onnx"),
         ("model", None, "does not end"),
-        ("model.tflite", None, r"\.onnx \(onnx\), \.pt \(torch\)"),
+        ("model.weights", None, r"\.onnx \(onnx\), \.pt \(torch\)"),
         ("model.pt", "onnx", r"\.onnx \(onnx\)$"),
         ("taken.onnx", None, "is a directory"),
         ("file/model.onnx", None, "no directory"),

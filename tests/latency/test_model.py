@@ -174,3 +174,21 @@ def test_those_measured_last_are_split_off_with_their_times():
     np.testing.assert_array_equal(last[1][0], [[0, 0, 5, 8, 1, 1, 1, 4, 4, 0], [0, 0, 8, 8, 3, 1, 1, 4, 4, 0]])
     whole, none = samples.split(0)
     assert (whole.seconds, none) == (samples.seconds, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ncnn,batch=2", "latency:ncnn,batch=2: ncnn takes one picture at a time: leave batch out"),
+        ("cuda,threads=4", "latency:cuda,threads=4: a GPU has no threads to choose: leave threads out"),
+    ],
+)
+def test_an_option_that_a_runtime_does_not_have_is_refused(text, words):
+    with pytest.raises(UserError, match=words):
+        parse_setting(text)
+    assert parse_setting(text[:-1] + "1") == Setting(text.partition(",")[0])
+
+
+def test_a_runtime_may_have_a_clock_of_its_own():
+    assert clock.burst(lambda: 0.25, 3) == 0.25
+    assert clock.burst(lambda: [0.25], 3) < 0.25

@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from naturalize.errors import UserError, unknown
+from naturalize.exporting.coreml_file import NOT_RUN, coreml_files, coreml_needs
+from naturalize.exporting.executorch_file import executorch_files, executorch_needs, open_executorch
+from naturalize.exporting.litert_file import litert_files, litert_needs, open_litert
 from naturalize.exporting.ncnn_file import ncnn_files, ncnn_needs, open_ncnn
 from naturalize.exporting.network import CARD_FORMAT, Asked, Card, Network, card_path, load_network, save_network
 from naturalize.exporting.onnx_file import onnx_files, onnx_needs
@@ -107,6 +110,9 @@ FORMATS: dict[str, Format] = {
         calibrates=True, differs=differs_in_more_than_quantization, weights=".bin",
     ),
     "ncnn": Format(".param", ncnn_files, open_ncnn, ncnn_needs, weights=".bin"),
+    "executorch": Format(".pte", executorch_files, open_executorch, executorch_needs),
+    "litert": Format(".tflite", litert_files, open_litert, litert_needs),
+    "coreml": Format(".mlpackage", coreml_files, NOT_RUN, coreml_needs, directory=True),
 }  # fmt: skip
 
 

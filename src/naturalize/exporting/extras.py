@@ -6,8 +6,10 @@ import contextlib
 import importlib
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from naturalize.errors import UserError
@@ -29,6 +31,8 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.WARNING)
     try:
         with (
+            no_output(1),
+            no_output(2),
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),
             warnings.catch_warnings(),
@@ -37,3 +41,16 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+@contextlib.contextmanager
+def no_output(descriptor: int) -> Iterator[None]:
+    """Keep what code outside Python writes to a file descriptor from the user."""
+    kept = os.dup(descriptor)
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), descriptor)
+        try:
+            yield
+        finally:
+            os.dup2(kept, descriptor)
+            os.close(kept)

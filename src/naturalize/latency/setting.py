@@ -8,12 +8,13 @@ from pathlib import Path
 
 from naturalize.errors import UserError, unknown
 
-CPU = "cpu"
-NAMES = (CPU,)  # of runtimes; `runtimes.RUNTIMES` has them
+CPU, CUDA, NCNN = "cpu", "cuda", "ncnn"
+NAMES = (CPU, CUDA, "openvino", NCNN, "executorch", "litert")  # of runtimes; `runtimes.RUNTIMES` has them
 COMMAND, TABLE = "command", "table"  # in place of a runtime
 TABLES = (".json", ".yaml", ".yml")  # endings of tables
 OPTIONS = ("threads", "batch")
 MOST = 1024  # of each option
+REFUSED = {(NCNN, "batch"): "ncnn takes one picture at a time", (CUDA, "threads"): "a GPU has no threads to choose"}
 
 
 @dataclass(frozen=True)
@@ -74,5 +75,7 @@ def parse_setting(text: str, cost: str = "latency") -> Setting:
             raise UserError(f"{cost}:{text}: {key} is given twice")
         if not re.fullmatch("[0-9]{1,4}", number) or not 0 < int(number) <= MOST:
             raise UserError(f"{cost}:{text}: {key} is a whole number from 1 to {MOST}, not {number[:20]!r}")
+        if int(number) != 1 and (name, key) in REFUSED:
+            raise UserError(f"{cost}:{text}: {REFUSED[name, key]}: leave {key} out")
         found[key] = int(number)
     return Setting(name, found.get("threads", 1), found.get("batch", 1))
