@@ -5,6 +5,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,12 @@ LIBRARIES = {
     "openvino": ["openvino"],
     "ncnn": ["pnnx", "ncnn"],
     "openvino-int8": ["nncf", "openvino"],
+    "executorch": ["executorch"],
+    "litert": ["litert_torch", "ai_edge_litert"],
+    "coreml": ["coremltools"],
 }
-FLOAT = ("torch-export", "openvino", "ncnn")
+FLOAT = ("torch-export", "openvino", "ncnn", "executorch", "litert")  # that can be run here
+SLOW = ("executorch", "litert", "coreml")  # to write
 
 
 def needs(format: str) -> pytest.MarkDecorator:
@@ -34,7 +39,8 @@ def needs(format: str) -> pytest.MarkDecorator:
 
 
 def each(formats) -> list:
-    return [pytest.param(name, marks=needs(name)) for name in formats]
+    marks = {name: [needs(name), *([pytest.mark.slow] if name in SLOW else [])] for name in formats}
+    return [pytest.param(name, marks=marks[name]) for name in formats]
 
 
 def logits_of(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -75,7 +81,7 @@ def test_a_float_file_answers_as_its_network_whatever_the_number_of_pictures(
         assert off_by(answer(pixels[:number]), logits_of(small, pixels[:number])) < 1e-5
 
 
-@pytest.mark.parametrize("format", each(FLOAT))
+@pytest.mark.parametrize("format", each((*FLOAT, "coreml")))
 def test_the_same_network_gives_the_same_bytes_and_none_tells_of_this_machine(
     tmp_path: Path, written, supernet, small: Network, format: str
 ) -> None:
@@ -85,12 +91,13 @@ def test_the_same_network_gives_the_same_bytes_and_none_tells_of_this_machine(
     assert [path.name for path in again.files] == [path.name for path in first.files]
     for one, other in zip(first.files, again.files, strict=True):
         assert one.read_bytes() == other.read_bytes()
-        for place in (tempfile_of(first), str(Path(torch.__file__).parent), str(Path.home()) + "/", str(Path.cwd())):
+        for place in (
+            tempfile.gettempdir() + "/",
+            str(Path(torch.__file__).parent),
+            str(Path.home()) + "/",
+            str(Path.cwd()),
+        ):
             assert place.encode() not in one.read_bytes()
-
-
-def tempfile_of(done: Exported) -> str:
-    return str(done.path.parents[1])
 
 
 @pytest.mark.parametrize("format", each(FLOAT))
@@ -134,6 +141,9 @@ numpy.save("logits.npy", module(torch.from_numpy(numpy.load("pixels.npy"))).deta
         ("openvino", "openvino", "openvino"),
         ("openvino-int8", "nncf", "openvino"),
         ("ncnn", "pnnx", "ncnn"),
+        ("executorch", "executorch.exir", "executorch"),
+        ("litert", "litert_torch", "litert"),
+        ("coreml", "coremltools", "coreml"),
     ],
 )
 def test_a_missing_library_is_told_in_a_line_with_the_extra(
@@ -253,3 +263,47 @@ def test_a_format_that_cannot_be_run_here_says_so_and_invents_no_agreement(
     assert facts["not_run"] == "it runs on the moon alone"
     assert not {"agreement", "error", "images"} & facts.keys()
     assert facts["network_error"] == done.network_error
+
+
+@pytest.mark.slow
+@needs("coreml")
+def test_a_package_of_core_ml_has_float32_weights_and_says_that_it_was_not_run(
+    tmp_path: Path, written, small: Network, large: Network
+) -> None:
+    import coremltools
+
+    done = written("coreml")
+    assert "macOS" in done.not_run
+    assert done.agreement is None
+    weights = sum(value.numel() for value in small.subnet.parameters())
+    assert 3.5 * weights < done.bytes < 6 * weights  # halves, which are the default, would be 2 bytes each
+    spec = coremltools.models.MLModel(str(done.path), skip_model_load=True).get_spec()
+    (taken,), (given,) = spec.description.input, spec.description.output
+    assert (taken.name, given.name) == ("pixels", "logits")
+    assert list(taken.type.multiArrayType.shape) == [1, 3, small.card["resolution"], small.card["resolution"]]
+    facts = json.loads(done.path.with_name(done.path.name + ".json").read_text(encoding="utf-8"))["exported"]
+    assert facts["not_run"] == done.not_run
+    before = {path: path.read_bytes() for path in done.path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="is there already"):
+        export(large, done.path, None, check_of(large))
+    assert before == {path: path.read_bytes() for path in done.path.rglob("*") if path.is_file()}
+
+
+def test_a_package_is_whole_before_its_manifest_is_there(
+    tmp_path: Path, small: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {"m.mlpackage/Manifest.json": b"{}", "m.mlpackage/Data/a": b"aa", "m.mlpackage/Data/b/c": b"ccc"}
+    package = dataclasses.replace(FORMATS["coreml"], files=lambda network, name, asked: parts)
+    monkeypatch.setitem(FORMATS, "coreml", package)
+    order: list[str] = []
+
+    def write(path: Path, content: bytes) -> None:
+        order.append(path.name)
+        path.write_bytes(content)
+
+    monkeypatch.setattr("naturalize.exporting.write_bytes", write)
+    done = export(small, tmp_path / "m.mlpackage", None, check_of(small))
+    assert order == ["m.mlpackage.json", "c", "a", "Manifest.json"]
+    assert done.bytes == 7
+    assert {str(path.relative_to(tmp_path)) for path in done.files} == {*parts, "m.mlpackage.json"}
+    export(small, tmp_path / "m.mlpackage", None, check_of(small))  # the same again is no conflict
