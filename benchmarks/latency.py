@@ -1,6 +1,7 @@
 """The latency model: how well it tells networks that it was not fitted to, beside how well the clock tells them twice.
 
     python benchmarks/latency.py --seconds 240
+    python benchmarks/latency.py --families mini --setting openvino
 
 For each family the model is made anew on this machine, in a store of its own; then 30 networks that it does not know
 are timed in two passes. Also timed is the model on 10,000 architectures.

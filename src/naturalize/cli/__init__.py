@@ -328,8 +328,8 @@ def export(
         typer.Option(
             "--format",
             metavar="NAME",
-            help="onnx, onnx-int8, torch, torch-export, openvino, openvino-int8 or ncnn; by the file's suffix unless "
-            "told.",
+            help="onnx, onnx-int8, torch, torch-export, openvino, openvino-int8, ncnn, executorch, litert or coreml; "
+            "by the file's suffix unless told.",
         ),
     ] = None,
     require: Require = None,
