@@ -1,4 +1,8 @@
-"""ExecuTorch: one `.pte` file, float32, all of it for XNNPACK but the conversion of the pixels."""
+"""ExecuTorch: one `.pte` file, float32, for one picture; all of it is XNNPACK's but the conversion of the pixels.
+
+A program for any number of pictures would need a largest number, for which memory is planned, and takes twice as long
+to make.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from naturalize.data.machine import allowed_cpus
@@ -24,13 +27,13 @@ def executorch_files(network: Network, name: str, asked: Asked) -> dict[str, byt
     exir = library("executorch.exir", EXTRA)
     partitioner = library("executorch.backends.xnnpack.partition.xnnpack_partitioner", EXTRA).XnnpackPartitioner
     with quiet():
-        lowered = exir.to_edge_transform_and_lower(program_of(network), partitioner=[partitioner()])
+        lowered = exir.to_edge_transform_and_lower(program_of(network, 1), partitioner=[partitioner()])
         return {name: bytes(lowered.to_executorch().buffer)}
 
 
 def executorch_needs(opset: int | None) -> str:
     """The requirements for running the file, in words."""
-    return f"ExecuTorch {version()} or newer with XNNPACK"
+    return f"ExecuTorch {version().partition('+')[0]} or newer with XNNPACK, one picture at a time"
 
 
 def version() -> str:
@@ -57,8 +60,4 @@ def open_executorch(path: Path) -> LogitsOf:
     """The program in a file as a function of pixels."""
     run = load_executorch(path, allowed_cpus())
 
-    def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = run(torch.from_numpy(pixels)).numpy().copy()
-        return logits
-
-    return answer
+    return lambda pixels: np.concatenate([run(picture[None]).numpy().copy() for picture in torch.from_numpy(pixels)])

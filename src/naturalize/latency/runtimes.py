@@ -15,7 +15,7 @@ from naturalize.exporting import executorch_file, litert_file, ncnn_file, openvi
 from naturalize.exporting.extras import library
 from naturalize.exporting.onnx_model import make_session, runtime
 from naturalize.latency.clock import Once
-from naturalize.latency.setting import CPU, CUDA, NCNN, Setting
+from naturalize.latency.setting import CPU, CUDA, EXECUTORCH, NCNN, Setting
 from naturalize.supernet.subnet import load
 from naturalize.training.evaluate import fold
 
@@ -147,6 +147,6 @@ RUNTIMES: dict[str, Runtime] = {
     CUDA: Runtime("torch", open_cuda, cuda_version),
     "openvino": Runtime("openvino", open_openvino, openvino_version),
     NCNN: Runtime("ncnn", open_ncnn, ncnn_version),
-    "executorch": Runtime("executorch", open_executorch, executorch_version),
+    EXECUTORCH: Runtime("executorch", open_executorch, executorch_version),
     "litert": Runtime("litert", open_litert, litert_version),
 }

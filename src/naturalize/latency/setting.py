@@ -8,13 +8,17 @@ from pathlib import Path
 
 from naturalize.errors import UserError, unknown
 
-CPU, CUDA, NCNN = "cpu", "cuda", "ncnn"
-NAMES = (CPU, CUDA, "openvino", NCNN, "executorch", "litert")  # of runtimes; `runtimes.RUNTIMES` has them
+CPU, CUDA, NCNN, EXECUTORCH = "cpu", "cuda", "ncnn", "executorch"
+NAMES = (CPU, CUDA, "openvino", NCNN, EXECUTORCH, "litert")  # of runtimes; `runtimes.RUNTIMES` has them
 COMMAND, TABLE = "command", "table"  # in place of a runtime
 TABLES = (".json", ".yaml", ".yml")  # endings of tables
 OPTIONS = ("threads", "batch")
 MOST = 1024  # of each option
-REFUSED = {(NCNN, "batch"): "ncnn takes one picture at a time", (CUDA, "threads"): "a GPU has no threads to choose"}
+REFUSED = {
+    (NCNN, "batch"): "ncnn takes one picture at a time",
+    (EXECUTORCH, "batch"): "our files for ExecuTorch take one picture at a time",
+    (CUDA, "threads"): "a GPU has no threads to choose",
+}
 
 
 @dataclass(frozen=True)
