@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -183,6 +184,16 @@ def test_an_int8_file_of_openvino_is_a_quarter_as_large_and_mostly_agrees(tmp_pa
     assert int8.agreement >= 80
     assert int8.error == pytest.approx(100 - int8.agreement)
     assert int8.max_difference > plain.max_difference
+
+
+@needs("openvino-int8")
+def test_openvino_and_nncf_write_nothing_to_the_users_home(tmp_path: Path) -> None:
+    program = """
+from naturalize.exporting.openvino_file import openvino_library
+openvino_library("openvino"), openvino_library("nncf")
+"""
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, "HOME": str(tmp_path)}, check=True, timeout=200)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ whatever the file holds.
 
 from __future__ import annotations
 
-import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,15 @@ EXTRA = "openvino"
 WEIGHTS = ".bin"
 
 
+def openvino_library(module: str) -> Any:
+    """A module of OpenVINO or nncf, without the package that writes to the user's home and tells Intel of their use.
+
+    Raises `UserError` where it is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return library(module, EXTRA)
+
+
 def openvino_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
     """The two files, by name."""
     return saved(converted(network), name)
@@ -35,8 +44,7 @@ def openvino_files(network: Network, name: str, asked: Asked) -> dict[str, bytes
 
 def openvino_int8_files(network: Network, name: str, asked: Asked) -> dict[str, bytes]:
     """The two files, by name, weights and activations of 8 bits."""
-    os.environ.setdefault("NNCF_CI", "1")  # no telemetry
-    nncf = library("nncf", EXTRA)
+    nncf = openvino_library("nncf")
     assert asked.calibration is not None, "the format calibrates"
     pictures = nncf.Dataset([{PIXELS: picture[None]} for picture in asked.calibration])
     with quiet():
@@ -46,12 +54,12 @@ def openvino_int8_files(network: Network, name: str, asked: Asked) -> dict[str, 
 
 def converted(network: Network) -> Any:
     """A network as OpenVINO's model."""
-    openvino = library("openvino", EXTRA)
+    openvino = openvino_library("openvino")
     with tempfile.TemporaryDirectory(prefix="naturalize-openvino-") as directory:
         path = Path(directory) / "model.onnx"
         path.write_bytes(onnx_bytes(network, OPSET))
-        model = openvino.Core().read_model(path)  # `convert_model` takes seconds, and has telemetry
-    passes = library("openvino.passes", EXTRA)
+        model = openvino.Core().read_model(path)  # `convert_model` takes seconds
+    passes = openvino_library("openvino.passes")
     manager = passes.Manager()
     manager.register_pass(passes.ConstantFolding())
     manager.run_passes(model)
@@ -65,21 +73,25 @@ def saved(model: Any, name: str) -> dict[str, bytes]:
             node.set_friendly_name(f"{node.get_type_name()}_{number}")
     with tempfile.TemporaryDirectory(prefix="naturalize-openvino-") as directory:
         path = Path(directory) / name
-        library("openvino", EXTRA).save_model(model, path, compress_to_fp16=False)
+        openvino_library("openvino").save_model(model, path, compress_to_fp16=False)
         return {each.name: each.read_bytes() for each in (path, path.with_suffix(WEIGHTS))}
 
 
 def openvino_needs(opset: int | None) -> str:
     """The requirements for running the files, in words."""
-    version = library("openvino", EXTRA).__version__.partition("-")[0]
+    version = openvino_library("openvino").__version__.partition("-")[0]
     return f"OpenVINO {version} or newer, {WEIGHTS} beside it, INFERENCE_PRECISION_HINT=f32"
 
 
 def compiled(path: Path, threads: int) -> Any:
     """A request to a model on the CPU, in float32."""
-    core = library("openvino", EXTRA).Core()
-    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
-    return core.compile_model(path, "CPU", options).create_infer_request()
+    options = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # or each model keeps to one CPU, and to the neighbours that are there
+    }
+    return openvino_library("openvino").Core().compile_model(path, "CPU", options).create_infer_request()
 
 
 def open_openvino(path: Path) -> LogitsOf:

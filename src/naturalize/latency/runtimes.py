@@ -55,7 +55,7 @@ def open_onnxruntime(path: Path, setting: Setting, shape: tuple[int, int, int]) 
 
 def openvino_version() -> str:
     """Name and version of the runtime."""
-    return f"openvino {library('openvino', openvino_file.EXTRA).__version__}"
+    return f"openvino {openvino_file.openvino_library('openvino').__version__}"
 
 
 def open_openvino(path: Path, setting: Setting, shape: tuple[int, int, int]) -> Once:
