@@ -18,8 +18,8 @@ from common import write
 from naturalize import rng
 from naturalize.errors import UserError
 from naturalize.exporting import FORMATS, Asked, Network
+from naturalize.latency.bench import bare, reference_network
 from naturalize.latency.clock import burst, ratios, runs_for
-from naturalize.latency.making import bare, reference_network
 from naturalize.latency.runtimes import RUNTIMES, Once
 from naturalize.latency.setting import CPU, CUDA, Setting
 from naturalize.space import SearchSpace

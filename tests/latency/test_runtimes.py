@@ -9,7 +9,8 @@ import torch
 
 import naturalize
 from naturalize.errors import UserError
-from naturalize.latency.making import Bench, make_model
+from naturalize.latency.bench import Bench
+from naturalize.latency.making import make_model
 from naturalize.latency.runtimes import RUNTIMES
 from naturalize.latency.setting import NAMES, Setting, parse_setting
 from naturalize.latency.store import Store
