@@ -374,8 +374,8 @@ def export(
         )
     if done.loses_much:
         print(
-            f"that is more than {MARGIN:g} point: networks with relu6, as efficientnet-lite0's, lose less, so may another "
-            "int8 format, `finetune` before the export may make up for it, and float loses none"
+            f"that is more than {MARGIN:g} point: networks with relu6, as efficientnet-lite0's, lose less, so may "
+            "another int8 format, `finetune` before the export may make up for it, and float loses none"
         )
 
 
