@@ -4,6 +4,7 @@ import difflib
 import operator
 import os
 import re
+import shlex
 from collections.abc import Iterable
 
 
@@ -48,8 +49,12 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
 def command(verb: str, run: str | os.PathLike[str]) -> str:
     """A command on a run for people to copy, as `naturalize resume runs/x`.
 
-    Double quotes work in the shells of all three systems, for names with spaces; other special characters may not.
+    Double quotes work in the shells of all three systems, for names with spaces. What means something within them to a
+    POSIX shell, as "$", is quoted as there.
     """
     name = str(run)
-    word = name if re.fullmatch(r"[\w./+-]+", name) else f'"{name}"'
+    if os.name == "posix" and re.search(r'["$`!]', name):
+        word = shlex.quote(name)
+    else:
+        word = name if re.fullmatch(r"[\w./+-]+", name) else f'"{name}"'
     return f"naturalize {verb} {word}"

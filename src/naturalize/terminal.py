@@ -276,12 +276,14 @@ def front_csv(networks: Sequence[FrontNetwork]) -> list[str]:
     """Networks of a front as a table for other programs: a header, then a line each, with commas between."""
     columns = ["architecture", "resolution", "val_error", "val_images", "test_error", "test_images", "weights"]
     counts = list(dict.fromkeys([*LEARNT, *(name for network in networks for name in network.objectives)]))
+    measured = list(dict.fromkeys(name for network in networks for name in network.measured))
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow([*columns, *counts])
+    rows.writerow([*columns, *counts, *(f"{name} measured" for name in measured)])
     for network in networks:
         rows.writerow(
             [getattr(network, name) for name in columns]
             + [network.objectives.get(name, getattr(network, name, None)) for name in counts]
+            + [network.measured.get(name, {}).get("value") for name in measured]
         )
     return text.getvalue().splitlines()

@@ -1,7 +1,9 @@
 import base64
+import html
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import zlib
@@ -10,15 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up import NAMES, made_up_front, stopped, write_run
+from made_up import NAMES, made_up_front, stopped, write_run, write_whole_run
 from PIL import Image
 
+from naturalize.cli import show
 from naturalize.errors import UserError
 from naturalize.numbers import count, duration, percent
 from naturalize.objectives import OBJECTIVES, Objective
 from naturalize.objectives.requirement import parse_requirement
 from naturalize.report import front_svg, write_report
 from naturalize.report.report import best_network, headline, requirements
+from naturalize.run import Run
 from naturalize.run.front import best, networks_of
 
 
@@ -217,6 +221,28 @@ def test_export_commands_go_by_the_costs_of_the_run() -> None:
             best(networks_of(front), list(map(parse_requirement, requirements(front, network) or ()))).madds
             == network["madds"]
         )
+
+
+def test_export_commands_of_the_table_are_whole(tmp_path: Path) -> None:
+    front = made_up_front(4)
+    page = write_report(write_run(tmp_path / "run", front)).read_text(encoding="utf-8")
+    commands = re.findall(r'<td class="command"><code>(.*?)</code>', page)
+    assert len(commands) == 4
+    for text in commands:
+        words = shlex.split(html.unescape(re.sub("<[^>]*>", "", text)))
+        assert words[:3] == ["naturalize", "export", "run"]
+        assert words[-2:] == ["--to", "model.onnx"]
+
+
+def test_the_last_line_of_a_transfer_limits_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_whole_run(tmp_path / "run", measured=12, iterations=1)
+    front = json.loads((run / "front.json").read_text(encoding="utf-8"))
+    front["objectives"] = ["error", "error:int8", "params"]
+    for network in front["networks"]:
+        network["objectives"]["error:int8"] = 30.0
+    (run / "front.json").write_text(json.dumps(front), encoding="utf-8")
+    show(Run(run))
+    assert '--require "params<..."' in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_page_says_what_could_not_be_measured(tmp_path: Path) -> None:

@@ -76,6 +76,16 @@ def test_comparisons_that_cannot_be_made_say_why_in_one_line(tmp_path: Path) -> 
     assert not list(tmp_path.glob("*/comparison.html"))
 
 
+def test_a_comparison_names_the_run_that_lacks_a_cost_and_tells_runs_of_one_name_apart(tmp_path: Path) -> None:
+    runs = [write_whole_run(tmp_path / name / "run", measured=12, iterations=1) for name in ("a", "b")]
+    timed = write_whole_run(tmp_path / "timed", measured=12, iterations=1, objectives=("error", "latency:cpu"))
+    with pytest.raises(UserError, match=r"/b/run: this run knows no latency:cpu"):
+        write_comparison([timed, runs[1]], "latency:cpu=1ms")
+    page = write_comparison([*runs, timed], "madds=2M").read_text(encoding="utf-8")
+    for name in ("1: run", "2: run", "timed"):
+        assert f"<h3>{name}</h3>" in page
+
+
 def test_comparison_draws_all_structures_on_one_scale(opened: Any, tmp_path: Path) -> None:
     runs = [write_whole_run(tmp_path / name, measured=n, iterations=1) for name, n in (("a", 30), ("b", 60))]
     page = opened(write_comparison(runs, "madds=2M"), width=390)

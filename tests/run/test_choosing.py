@@ -1,12 +1,18 @@
 """Which network of a front is picked, by limits, by its knee, by a cost; and in what order networks are listed."""
 
+import csv
+import os
+import subprocess
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from naturalize.errors import UserError
+from naturalize.errors import UserError, command
 from naturalize.objectives.requirement import parse_requirement
 from naturalize.run.choosing import Choice, choose, knee, nearest, ordered
 from naturalize.run.front import FrontNetwork
+from naturalize.terminal import front_csv
 
 
 def network(number: int, error: float, madds: int, size: int, test: float | None = None) -> FrontNetwork:
@@ -56,6 +62,26 @@ def test_a_choice_says_why(require: list[str], knee: bool, at: str | None, found
 def test_order_is_ascending_and_what_was_not_tested_comes_last() -> None:
     assert [n.architecture for n in ordered(FRONT[::-1], "size")] == ["0", "1", "2", "3"]
     assert [n.architecture for n in ordered(FRONT, "test_error")] == ["2", "3", "0", "1"]
+
+
+def test_a_limit_on_a_table_whose_name_has_spaces_is_understood() -> None:
+    limit = parse_requirement("latency:my phone (2).json <= 5.5ms")
+    assert (limit.objective, limit.limit, limit.exclusive) == ("latency:my phone (2).json", 5.5, False)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell is a POSIX one")
+@pytest.mark.parametrize("name", ["run", "my run", "a \"b\" 'c'", "$HOME", "`id`", "<i>&amp;", "hm!", "a\\b", "😀"])
+def test_commands_to_copy_name_the_run_in_a_shell(name: str) -> None:
+    told = subprocess.run(
+        ["sh", "-c", command("front", name).replace("naturalize", r"printf '%s\n'")], capture_output=True
+    )
+    assert told.stdout.decode() == f"front\n{name}\n"
+
+
+def test_csv_has_what_was_measured_beside_what_the_search_went_by() -> None:
+    timed = replace(FRONT[0], measured={"latency:cpu": {"value": 1.25, "spread": 0.1}})
+    rows = list(csv.DictReader(front_csv([timed, FRONT[1]])))
+    assert [row["latency:cpu measured"] for row in rows] == ["1.25", ""]
 
 
 @pytest.mark.parametrize(

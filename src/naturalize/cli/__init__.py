@@ -587,7 +587,7 @@ def watched_report(directory: Path) -> Path:
 
 def show(run: Run) -> None:
     """Print the front of a run as a table and the path of its report; for a preparation, how to use its supernet."""
-    from naturalize.objectives import COST, ERROR
+    from naturalize.objectives import COST, objective_of
     from naturalize.run import networks_of, read_front
     from naturalize.terminal import front_table
 
@@ -595,7 +595,7 @@ def show(run: Run) -> None:
         print(f"supernet in {run.directory}: start a transfer from it with --supernet {run.directory}")
         return
     found = read_front(run.directory)
-    cost = next((name for name in found["objectives"] if name != ERROR), COST)
+    cost = next((name for name in found["objectives"] if objective_of(name).kind != "measured"), COST)
     print("\n".join(front_table(networks_of(found), found["objectives"])))
     print(f"report: {run.directory / 'report.html'}")
     print(f'export one: {command("export", run.directory)} --require "{cost}<..." --to model.onnx')

@@ -39,7 +39,7 @@ NUMBER = r"([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)\s*([a-zA-Z]*)"
 
 def parse_requirement(text: str) -> Requirement:
     """The requirement in a text as `madds<5M` or `params <= 300K`. Raises `UserError` for anything else."""
-    match = re.fullmatch(rf"\s*([^\s<]+)\s*(<=?)\s*({NUMBER})\s*", text)
+    match = re.fullmatch(rf"\s*([^<]*[^\s<])\s*(<=?)\s*({NUMBER})\s*", text)
     if not match:
         raise UserError(
             f"requirement {text[:80]!r} is not understood: write an upper limit, as 'madds<5M', 'params<=300K' or "

@@ -6,6 +6,7 @@ import html
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from naturalize.run.choosing import Choice, choose, parse_at
 from naturalize.space import Architecture
 
 Floats = NDArray[np.float64]
+Front = dict[str, Any]
 
 
 def write_comparison(directories: Sequence[Path], at: str) -> Path:
@@ -42,9 +44,9 @@ def write_comparison(directories: Sequence[Path], at: str) -> Path:
                 f"{directories[0]} is of {runs[0].family.name} and {directory} of {run.family.name}: structures are "
                 "compared within one supernet"
             )
-    chosen = [choose(networks_of(front), Choice(at=at), front["objectives"])[0] for front in fronts]
+    chosen = [nearest_of(directory, front, at) for directory, front in zip(directories, fronts, strict=True)]
     archs = [run.archs([network.architecture])[0] for run, network in zip(runs, chosen, strict=True)]
-    names = [run_name(directory) for directory in directories]
+    names = told_apart([run_name(directory) for directory in directories])
     cards = "".join(card(number, names[number], name, network) for number, network in enumerate(chosen))
     body = f"""<header>
 <p class="run">naturalize · {html.escape(runs[0].family.name)}</p>
@@ -69,6 +71,19 @@ with a choice: 0 is the same network, 1 is every variable at the other end. Reso
         path, html_page(f"{len(runs)} networks at {at}", body, data, ["structure.js", "compare.js"], plots=False)
     )
     return path
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Names of runs, numbered where one is there twice: of an absolute path only the last part is shown."""
+    return [name if names.count(name) == 1 else f"{number}: {name}" for number, name in enumerate(names, 1)]
+
+
+def nearest_of(directory: Path, front: Front, at: str) -> FrontNetwork:
+    """The network of a run nearest to a cost. Raises `UserError` that names the run where it has no such cost."""
+    try:
+        return choose(networks_of(front), Choice(at=at), front["objectives"])[0]
+    except UserError as error:
+        raise UserError(f"{directory}: {error}") from error
 
 
 def card(number: int, name: str, cost: str, network: FrontNetwork) -> str:

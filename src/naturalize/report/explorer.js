@@ -288,7 +288,7 @@ function showWithin() {
   });
   const limited = view.limits.some((limit) => limit !== null);
   const all = networks.length;
-  const which = limited ? `${left.length} of ${all} networks ${left.length === 1 ? "is" : "are"} within the limits` : `No limits: all ${all} networks`;
+  const which = limited ? `${left.length} of ${all} networks ${left.length === 1 ? "is" : "are"} within the limits` : `No limits: ${all === 1 ? "the one network" : `all ${all} networks`}`;
   place("take").disabled = !left.length;
   place("within").hidden = !left.length;
   if (!left.length) {

@@ -397,7 +397,8 @@ def _command(front: dict[str, Any], network: dict[str, Any], run_directory: Path
     limits = requirements(front, network)
     if limits is None:
         return []
-    return [command("export", run_name(run_directory)), *(f'--require "{limit}"' for limit in limits)]
+    required = (f'--require "{limit}"' for limit in limits)
+    return [command("export", run_name(run_directory)), *required, "--to model.onnx"]
 
 
 def _code(spans: list[str]) -> str:

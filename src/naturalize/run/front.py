@@ -37,6 +37,7 @@ class FrontNetwork:
     origin: str = TRANSFER
     before_finetuning: dict[str, float | None] | None = None
     objectives: dict[str, float] = field(default_factory=dict)
+    measured: dict[str, dict[str, float | None]] = field(default_factory=dict)
 
     def value(self, objective: str) -> float:
         """Value of an objective other than error. Raises `UserError` where the run did not ask for it."""
