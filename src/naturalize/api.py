@@ -35,7 +35,7 @@ from naturalize.objectives import COST, DEFAULT
 from naturalize.options import DEFAULT_BUDGET, as_list, chosen_supernet, make_settings
 from naturalize.predicting import Prediction, open_model, predict_with
 from naturalize.run import Run, Watch, parse_budget
-from naturalize.run.front import finished_under, read_front
+from naturalize.run.front import finished_under, nothing_measured, read_front
 from naturalize.run.run import RunNetwork
 from naturalize.run.settings import FROM_PYTHON, PREPARATIONS, SANDWICH
 from naturalize.run.watch import Listener, Standstill
@@ -202,7 +202,7 @@ def finish(
         watch.attach(run.directory / "events.jsonl", Standstill(archive.used_s))
         closed, finished = archive.iterations(), finished_under(run.directory)
         if not closed and not has_front(run):
-            raise UserError(f"nothing measured yet in {directory}: let it go on with `{command('resume', directory)}`")
+            raise nothing_measured(run.directory)
         version = closed[-1]["weights_version"] if closed else NO_VERSION
         if finished is None or finished[0] != version:
             bench = open_workbench(run, reopen_data(run, data, watch), archive, watch)

@@ -1,11 +1,14 @@
 """Which network of a front counts as the most accurate."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from naturalize.run.front import finished_under, most_accurate
+from naturalize.errors import UserError
+from naturalize.run.front import finished_under, most_accurate, read_front
+from naturalize.run.settings import FACTS, Settings, write_settings
 
 
 @pytest.mark.parametrize(
@@ -52,3 +55,14 @@ def test_what_a_front_says_of_its_end(tmp_path, front, found) -> None:
     text = "{" if front is None else json.dumps({"format": 1, "networks": [network], **front})
     (tmp_path / "front.json").write_text(text, encoding="utf-8")
     assert finished_under(tmp_path) == found
+
+
+@pytest.mark.parametrize(
+    ("goal", "told"),
+    [("prepare", "is a prepared supernet, .*--supernet"), ("transfer", "nothing measured yet .*resume")],
+)
+def test_a_run_without_a_front_says_what_to_do_with_it(goal: str, told: str, tmp_path: Path) -> None:
+    facts = {name: {} for name in FACTS}
+    write_settings(tmp_path / "run.toml", Settings(data="photos", goal=goal), facts)
+    with pytest.raises(UserError, match=told):
+        read_front(tmp_path)

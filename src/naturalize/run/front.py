@@ -13,6 +13,7 @@ from naturalize.files import check_content
 from naturalize.numbers import standard_error
 from naturalize.objectives import objective_of
 from naturalize.objectives.requirement import Requirement
+from naturalize.run.settings import read_settings
 
 FORMAT = 1
 STATES = ("finished", "stopped")
@@ -68,12 +69,23 @@ def read_front(directory: Path) -> dict[str, Any]:
             raise UserError(f"{directory} {what}: give the directory of a run") from error
         if not any((directory / name).exists() for name in ("run.toml", "lock")):
             raise UserError(f"{directory} is no run: it has no run.toml") from error
-        raise UserError(
-            f"nothing measured yet in {directory}: let it go on with `{command('resume', directory)}`"
-        ) from error
+        raise nothing_measured(directory) from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}): write it anew with `{command('finish', directory)}`") from error
     return front
+
+
+def nothing_measured(directory: Path) -> UserError:
+    """The error for a run without a front: it has yet to come to one, or it is a preparation, which has none."""
+    try:
+        goal = read_settings(directory / "run.toml")[0].goal
+    except (UserError, OSError):
+        goal = "transfer"
+    if goal == "prepare":
+        return UserError(
+            f"{directory} is a prepared supernet, which has no front: transfer from it, with --supernet {directory}"
+        )
+    return UserError(f"nothing measured yet in {directory}: let it go on with `{command('resume', directory)}`")
 
 
 def val_version(front: dict[str, Any]) -> int:
