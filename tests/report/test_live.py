@@ -16,7 +16,7 @@ from naturalize.archive import Measurement
 from naturalize.errors import Interrupted, UserError
 from naturalize.report import live
 from naturalize.report.insides import Insides
-from naturalize.report.live import front_under_way, watch_report
+from naturalize.report.live import front_under_way, report_once, watch_report
 from naturalize.run import read_front
 from naturalize.run.lock import is_held, locked
 
@@ -99,6 +99,20 @@ def test_a_run_that_was_killed_before_its_first_result_has_a_page(tmp_path: Path
     (run / "archive.sqlite").unlink()
     with pytest.raises(UserError, match="nothing measured yet"):
         watch_report(run, lambda: None, print)
+
+
+def test_a_page_asked_for_once_shows_a_run_without_a_result_and_no_damaged_one(tmp_path: Path) -> None:
+    run = write_whole_run(tmp_path / "run", measured=40, iterations=1)
+    content = (run / "front.json").read_text(encoding="utf-8")
+    (run / "front.json").unlink()
+    with locked(run):
+        assert "This run goes on" in report_once(run).read_text(encoding="utf-8")
+    assert not refreshes(run)
+    assert "This run was stopped before its end." in report_once(run).read_text(encoding="utf-8")
+    (run / "front.json").write_text(content[:-100], encoding="utf-8")
+    for write in (report_once, lambda of: watch_report(of, lambda: None, print)):
+        with pytest.raises(UserError, match=r"front\.json is damaged"):
+            write(run)
 
 
 def test_a_stop_leaves_a_page_that_waits_for_nothing(tmp_path: Path) -> None:

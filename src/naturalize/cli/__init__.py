@@ -563,9 +563,9 @@ def report(
     elif watch:
         print(f"wrote {watched_report(runs[0])}")
     else:
-        from naturalize.report import write_report
+        from naturalize.report.live import report_once
 
-        print(f"wrote {write_report(runs[0])}")
+        print(f"wrote {report_once(runs[0])}")
 
 
 app.add_typer(study_app, name="study")

@@ -57,13 +57,20 @@ def watch_report(directory: Path, check: Callable[[], None], tell: Callable[[str
         if front is not None:
             write_report(directory, front)
         raise
+    return report_once(directory)
+
+
+def report_once(directory: Path) -> Path:
+    """Write `report.html` as the run is now; its path. Raises `UserError` where nothing is measured yet."""
     try:
         return write_report(directory)
-    except UserError:  # a killed run leaves no front.json
-        _, front = look(directory)
+    except UserError:
+        if (directory / "front.json").exists():
+            raise
+        _, front = look(directory)  # a run that goes on has no front.json, nor does a killed one
         if front is None:
             raise
-        return write_report(directory, front | {"state": "stopped"})
+        return write_report(directory, front if is_held(directory) else front | {"state": "stopped"})
 
 
 def look(directory: Path) -> tuple[dict[int, int], Front | None]:
