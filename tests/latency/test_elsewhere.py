@@ -25,11 +25,9 @@ from naturalize.objectives.exact import whole_layers
 from naturalize.objectives.latency import Latency
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Classification
-from naturalize.weights.fetch import cache_directory
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TASK = Classification(3)
-WEB = cache_directory() / elsewhere.WEB.name
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +45,10 @@ def layers(supernet):
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory, supernet, layers):
-    """The directory, with few networks, and the page where its runtime was fetched before."""
+    """The directory, with few networks; the page's runtime is fetched once from npm, where that can be."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(elsewhere, "NETWORKS", 12)
         patch.setattr(elsewhere, "JUDGES", 6)
-        if not WEB.exists():
-            patch.setattr(elsewhere, "WEB_SOURCES", ("http://127.0.0.1:9/nowhere",))
         found = write_models(tmp_path_factory.mktemp("latency") / "phone", supernet, layers)
     assert found.networks == 18
     return found
@@ -142,8 +138,9 @@ def test_a_transfer_goes_by_a_table(table, tmp_path):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-@pytest.mark.skipif(not WEB.exists(), reason="onnxruntime-web was not fetched: `naturalize latency` does once")
 def test_the_page_makes_a_table_in_a_browser(directory, supernet, layers, tmp_path):
+    if directory.without_page:
+        pytest.skip(directory.without_page)
     serving = subprocess.Popen(
         [sys.executable, directory.path / "serve.py", "--port", "8741"], stdout=subprocess.PIPE, text=True
     )
