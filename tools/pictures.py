@@ -23,7 +23,7 @@ from naturalize.objectives import ERROR
 from naturalize.objectives.exact import exact_counts, stage_counts
 from naturalize.objectives.latency import Latency, kept_model
 from naturalize.predictor import make
-from naturalize.report.figures import front_svg
+from naturalize.report import front_svg, write_report
 from naturalize.run import Run, read_front
 from naturalize.search import non_dominated
 from naturalize.supernet import make_family
@@ -358,7 +358,7 @@ def report_png(run: Run, path: Path) -> None:
     if browser is None:
         print("no chromium: report.png stays as it is")
         return
-    page = (run.directory / "report.html").resolve().as_uri()
+    page = write_report(run.directory).resolve().as_uri()
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=6000"]
     subprocess.run(
         [browser, *options, "--window-size=1200,860", f"--screenshot={path}", page], check=True, capture_output=True
