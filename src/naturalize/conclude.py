@@ -11,7 +11,7 @@ from naturalize.last_adaptation import adapt_to_front, forget, with_validation
 from naturalize.numbers import plural
 from naturalize.objectives import COST
 from naturalize.pace import Ending
-from naturalize.quantizing import measure_int8
+from naturalize.quantizing import measure_int8, not_exported
 from naturalize.run.front import PUBLISHED, TRANSFER, best, finished_under, networks_of
 from naturalize.selection import (
     Entry,
@@ -116,7 +116,7 @@ def deliver(
     carried = carry_finetuned(bench, front)
     front |= {"state": "finished", "last_adaptation": not one_version(front)}
     found = verdict(front, untested, carried, bench.run.settings.balanced)
-    found += beyond_limits(bench, front)
+    found += beyond_limits(bench, front) + not_exported(front)
     front["notes"] = [*(note.message for note in bench.dataset.notes), *found]
     write_front(bench, front)
     if until is not None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from naturalize import journal
 from naturalize.archive import Measurement
 from naturalize.classifiers import OwnClassifier
-from naturalize.numbers import standard_error
+from naturalize.numbers import plural, standard_error
 from naturalize.objectives import INT8_ERROR
 from naturalize.objectives.int8 import Int8Error
 from naturalize.selection import Entry, Front, measurement_of
@@ -50,9 +50,15 @@ def measure_int8(bench: Workbench, front: Front, own: Mapping[str, OwnClassifier
             of = replace(of, machine=f"{entry['origin']} {EXPORTED}")
             bench.archive.record(of, replace(found, seconds=seconds))
             fill_in(entry, found)
-    left = sum(INT8_ERROR not in entry.get("measured", {}) for entry in networks)
-    if left:
-        watch.event("int8", left=left)
+
+
+def not_exported(front: Front) -> list[str]:
+    """A sentence on the networks of a front that have no error as int8 files, where it was asked for."""
+    left = sum(INT8_ERROR not in entry.get("measured", {}) for entry in front["networks"])
+    if not left or INT8_ERROR not in front["objectives"]:
+        return []
+    number = plural(left, "network")
+    return [f"{number} of the front not measured as int8 files: no time for it, or they could not be quantised"]
 
 
 def time_for_it(bench: Workbench) -> float | None:

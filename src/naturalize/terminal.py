@@ -197,11 +197,6 @@ class Terminal:
         """Print why the front was not measured for real."""
         self.say(f"{event['name']} of the front is its model's alone: {event['reason']}")
 
-    def on_int8(self, event: dict[str, Any]) -> None:
-        """Print how many networks of the front have no int8 error as they are exported."""
-        number = plural(event["left"], "network")
-        self.say(f"{number} of the front not measured as int8 files: no time for it, or they could not be quantised")
-
     def on_probed(self, event: dict[str, Any]) -> None:
         """Print the front of the published network, before anything is trained."""
         networks = event["networks"]

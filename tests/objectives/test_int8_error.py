@@ -15,6 +15,7 @@ from naturalize.data import Pixels, open_data
 from naturalize.errors import UserError
 from naturalize.objectives import int8, parse_objectives
 from naturalize.objectives.int8 import Int8Error
+from naturalize.quantizing import not_exported
 from naturalize.training.subnets import Given, Subnets
 
 OBJECTIVES = ("error", "error:int8", "madds")
@@ -201,3 +202,11 @@ def test_what_makes_no_sense_is_told_in_one_line(names, words):
 def test_a_limit_on_it_is_refused(run):
     with pytest.raises(UserError, match="error:int8 is measured, so a limit on it cannot be kept"):
         run.best("error:int8<5")
+
+
+def test_networks_that_were_not_measured_as_they_are_exported_are_a_note():
+    some = [{"measured": {"error:int8": {"value": 1.0, "spread": 0.1}}}, {"measured": {}}, {}]
+    (note,) = not_exported({"objectives": ["error", "error:int8"], "networks": some})
+    assert note.startswith("2 networks of the front not measured as int8 files")
+    assert not_exported({"objectives": ["error", "error:int8"], "networks": some[:1]}) == []
+    assert not_exported({"objectives": ["error", "madds"], "networks": some}) == []

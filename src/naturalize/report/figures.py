@@ -94,6 +94,7 @@ def axis_of(objective: str, numbers: Sequence[float | None]) -> Figure:
         **scale,
         "title": {"text": words(objective) + (", log scale" if log else "")},
         "tickformat": _ticks(positive),
+        **({"ticksuffix": " %"} if objective == INT8_ERROR else {}),
     }
     if log:
         axis |= {"type": "log", "dtick": "D2" if max(positive) < 100 * min(positive) else 1}
