@@ -1,3 +1,4 @@
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -121,9 +122,10 @@ def test_X11_one_flipped_bit_in_the_weights_is_noticed(tmp_path: Path, small: Ne
 def test_C6_weights_beside_the_card_of_others_are_refused(tmp_path: Path, small: Network) -> None:
     path = save_network(tmp_path, small)
     card = path.with_suffix(".json").read_bytes()
+    other = copy.deepcopy(small)  # which other tests share
     with torch.no_grad():
-        small.subnet.head.classifier.bias += 1.0
-    save_network(tmp_path, small)
+        other.subnet.head.classifier.bias += 1.0
+    save_network(tmp_path, other)
     path.with_suffix(".json").write_bytes(card)  # as a kill between the two files leaves them
     with pytest.raises(UserError, match="of different versions of the weights"):
         load_network(path)
