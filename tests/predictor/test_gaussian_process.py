@@ -99,6 +99,16 @@ def test_targets_of_either_sign_have_a_logarithm() -> None:
         assert np.isfinite(target.forward(y)).all()
 
 
+def test_a_prediction_far_from_few_rows_is_a_number_all_the_same() -> None:
+    y = np.array([12.5, 16.7, 41.7, 80.0])
+    model = GaussianProcess().fit(np.arange(4.0)[:, None], y)
+    with np.errstate(over="raise"):
+        found, spread = model.predict(np.array([[-1e6], [1e6]]), return_std=True)
+    assert np.isfinite(found).all()
+    assert np.isfinite(spread).all()
+    assert found[1] > 1e6 * y.max()  # it was beyond what a float holds
+
+
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_rows_and_constant_targets_give_finite_predictions(n: int) -> None:
     X, y = measured(n)

@@ -35,6 +35,9 @@ WIDEST = 4.0
 JITTER = 1e-8
 """Share of the mean variance that is added to each variance, so that equal rows can be told apart."""
 
+MOST_LOG = 600.0
+"""Largest logarithm that is turned back: a fit to a handful of rows may reach far beyond what a float holds."""
+
 
 class GaussianProcess(RegressorMixin, BaseEstimator):
     """Gaussian process with a linear and a Matern 5/2 kernel, one length-scale for each group of columns.
@@ -155,7 +158,7 @@ class Target:
     def backward(self, z: Floats) -> Floats:
         """Turn transformed targets back."""
         plain = z * self.std + self.mean
-        return plain if np.isinf(self.floor) else np.exp(plain) + self.floor
+        return plain if np.isinf(self.floor) else np.exp(np.minimum(plain, MOST_LOG)) + self.floor
 
 
 class LogPosterior:
