@@ -47,14 +47,17 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
 
 
 def command(verb: str, run: str | os.PathLike[str]) -> str:
-    """A command on a run for people to copy, as `naturalize resume runs/x`.
+    """A command on a run for people to copy, as `naturalize resume runs/x`."""
+    return f"naturalize {verb} {word(run)}"
+
+
+def word(text: str | os.PathLike[str]) -> str:
+    """A text as one word of a command, in quotes where it needs them.
 
     Double quotes work in the shells of all three systems, for names with spaces. What means something within them to a
     POSIX shell, as "$", is quoted as there.
     """
-    name = str(run)
+    name = str(text)
     if os.name == "posix" and re.search(r'["$`!]', name):
-        word = shlex.quote(name)
-    else:
-        word = name if re.fullmatch(r"[\w./+-]+", name) else f'"{name}"'
-    return f"naturalize {verb} {word}"
+        return shlex.quote(name)
+    return name if re.fullmatch(r"[\w./+:-]+", name) else f'"{name}"'

@@ -217,6 +217,23 @@ def test_a_directory_with_files_is_left_as_it_is(tmp_path, supernet, layers):
     assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
 
 
+def test_a_directory_below_a_file_is_told_before_any_work(tmp_path, supernet, layers):
+    (tmp_path / "diary.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"diary\.txt is no directory, so nothing can be written in it"):
+        write_models(tmp_path / "diary.txt" / "phone", supernet, layers)
+
+
+def test_a_link_to_an_empty_directory_is_filled(tmp_path, supernet, layers, monkeypatch):
+    monkeypatch.setattr(elsewhere, "NETWORKS", 2)
+    monkeypatch.setattr(elsewhere, "JUDGES", 1)
+    monkeypatch.setattr(elsewhere, "add_page", lambda directory, progress: "not asked for")
+    (tmp_path / "card").mkdir()
+    (tmp_path / "phone").symlink_to(tmp_path / "card")
+    write_models(tmp_path / "phone", supernet, layers)
+    assert (tmp_path / "card" / "networks.json").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["card", "phone"]
+
+
 def test_without_a_network_there_is_a_script_and_a_reason(tmp_path, supernet, layers, monkeypatch):
     monkeypatch.setenv("NATURALIZE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(elsewhere, "WEB_SOURCES", ("http://127.0.0.1:9/nowhere",))

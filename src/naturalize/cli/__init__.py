@@ -16,7 +16,7 @@ import typer  # noqa: E402
 
 from naturalize.cli.memory import keep_memory  # noqa: E402
 from naturalize.cli.study import study_app  # noqa: E402
-from naturalize.errors import Interrupted, UserError, command, unknown  # noqa: E402
+from naturalize.errors import Interrupted, UserError, command, unknown, word  # noqa: E402
 from naturalize.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
@@ -95,7 +95,10 @@ def main() -> None:
         fail(usage(error), 2)
     except Interrupted as stop:
         again = "the same command" if sys.argv[1:2] in (["study"], ["finetune"]) else "`naturalize resume`"
-        fail(f"stopped by signal {stop.signum}; the state is saved: go on with {again}", stop.exit_code)
+        left = f"the state is saved: go on with {again}"
+        if sys.argv[1:2] == ["latency"]:
+            left = "nothing was written: give the same command again"
+        fail(f"stopped by signal {stop.signum}; {left}", stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         fail("stopped", 130)
     except BrokenPipeError:
@@ -400,12 +403,14 @@ def latency(
 
         done = api.latency_models(run, to, listeners=[terminal])
     print(f"wrote {done.networks} networks to {done.path} ({done.bytes / 1e6:.1f} MB)")
-    print(f"on a computer or a board with onnxruntime: python {done.path / 'measure.py'}")
+    print(f"on a computer or a board with onnxruntime: python {word(done.path / 'measure.py')}")
     if done.without_page:
         print(f"it has no page for phones: {done.without_page}")
     else:
-        print(f"on a phone in the same network: python {done.path / 'serve.py'}, and open the address that it prints")
-    print(f"then minimise the table: naturalize transfer ... -o error -o latency:{done.path / 'table.json'}")
+        serve = word(done.path / "serve.py")
+        print(f"on a phone in the same network: python {serve}, and open the address that it prints")
+    table = word(f"latency:{done.path / 'table.json'}")
+    print(f"then minimise the table: naturalize transfer ... -o error -o {table}")
 
 
 @app.command(short_help="Classify pictures.")

@@ -42,6 +42,7 @@ __all__ = [
     "card_path",
     "export",
     "load_network",
+    "make_directory",
     "save_network",
 ]
 

@@ -21,7 +21,8 @@ def library(module: str, extra: str) -> Any:
         with quiet():
             return importlib.import_module(module)
     except ImportError as error:
-        raise UserError(f"{module} is not installed or does not load: pip install 'naturalize[{extra}]'") from error
+        package = module.partition(".")[0]
+        raise UserError(f"{package} is not installed or does not load: pip install 'naturalize[{extra}]'") from error
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from naturalize.errors import UserError, command
+from naturalize.errors import UserError, command, word
 from naturalize.files import check_content
 from naturalize.numbers import standard_error
 from naturalize.objectives import objective_of
@@ -44,7 +44,9 @@ class FrontNetwork:
         """Value of an objective other than error. Raises `UserError` where the run did not ask for it."""
         found = self.objectives.get(objective, getattr(self, objective, None))
         if found is None and objective_of(objective).kind != "exact":
-            raise UserError(f"this run knows no {objective}: a transfer with `-o {objective}` does")
+            known = [name for name in self.objectives if objective_of(name).kind == objective_of(objective).kind]
+            told = f"it knows {', '.join(known)}; " if known else ""
+            raise UserError(f"this run knows no {objective}: {told}a transfer with `-o {word(objective)}` does")
         if found is None:
             raise UserError(f"this front was written by an older naturalize, which knew no {objective}")
         return float(found)

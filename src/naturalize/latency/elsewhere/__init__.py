@@ -23,7 +23,7 @@ from torch import nn
 
 from naturalize import rng
 from naturalize.errors import UserError
-from naturalize.exporting import FORMATS, Asked, Network
+from naturalize.exporting import FORMATS, Asked, Network, make_directory
 from naturalize.files import room_on_disk
 from naturalize.latency.bench import bare, reference_network
 from naturalize.latency.making import JUDGES, chosen, mixed
@@ -78,6 +78,7 @@ def write_models(
     Raises:
         UserError: the directory cannot be written.
     """
+    to = to.resolve() if to.is_symlink() else to  # a link to an empty directory stays one
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to} is there already: name a directory that is not, or an empty one")
     space = supernet.family.space
@@ -87,7 +88,7 @@ def write_models(
     distinct, place = np.unique(keys.reshape(-1, len(FIELDS)), axis=0, return_inverse=True)
     place = place.reshape(keys.shape[:2])
     with room_on_disk(to):
-        to.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(to.parent)
         beside = Path(tempfile.mkdtemp(prefix=f".{to.name}.", dir=to.parent))
         try:
             networks = []
