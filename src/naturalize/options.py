@@ -57,9 +57,7 @@ def make_settings(
     parsed = parse_objectives(as_list(objectives))
     requirements = tuple(as_list(require))
     limited = [parse_requirement(text).objective for text in requirements]
-    for cost in dict.fromkeys([*parsed, *limited]):
-        if objective_of(cost).kind == "modelled":
-            check_measurable(cost)
+    check_measurable([cost for cost in dict.fromkeys([*parsed, *limited]) if objective_of(cost).kind == "modelled"])
     check_guided(search, predictor)
     timed = iterations is None
     return Settings(

@@ -123,6 +123,11 @@ def test_data_that_cannot_be_used(
         ("-o error -o latency:command=", ["names no program"]),
         ("-o error -o latency:command=./nowhere.sh", ["the program ./nowhere.sh is not there"]),
         ("-o error -o latency:command=./a_file", ["the program ./a_file may not be run: chmod +x"]),
+        ("-o error -o latency:command=./other", ["the program ./other is a directory: name a file in it"]),
+        ("-o error -o latency:command=board", ["the program board is not on the PATH: write ./board"]),
+        ("-o error -o latency:command=./board_-v", ["./board gets the model's path alone, so put -v into a script"]),
+        ("-o error -o latency:command=./board -o latency:command=other/../board", ["have one source: leave one out"]),
+        ("-o error -o latency:gaps.yaml", ["gaps.yaml is no look-up table of Once-for-All", "without a mean"]),
         ("-o error -o energy:cpu", ["energy is measured by a program of yours", "energy:command=./joules.sh"]),
         ("-o error -o energy", ["unknown objective 'energy'", "energy:command=PROGRAM"]),
         ("-o error -o energy:table.json", ["energy is measured by a program of yours"]),
@@ -178,10 +183,13 @@ def test_options_that_cannot_be_used(photos: Path, quick: Quick, options: str, w
     Path("a_file").write_text("mine")
     Path("table.json").write_text("[1, 2]")
     Path("table.yaml").write_text("- 1")
+    Path("gaps.yaml").write_text("Conv: 1")
+    Path("board").write_text("#!/bin/sh")
+    Path("board").chmod(0o755)
     Path("other").mkdir()
     Path("other/diary.txt").write_text("mine")
     before = content_of(Path())
-    given = [option.replace("_min", " min") for option in options.split(" ")]
+    given = [option.replace("_min", " min").replace("_-v", " -v") for option in options.split(" ")]
     assert_refused(quick("transfer", "photos", *([] if "--out" in given else ["--out", "run"]), *given), *words)
     assert content_of(Path()) == before
     assert not Path("run").exists()

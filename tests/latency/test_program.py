@@ -16,6 +16,9 @@ from naturalize import workbench
 from naturalize.errors import Interrupted, UserError
 from naturalize.latency import program
 from naturalize.latency.program import answer, find_program
+from naturalize.latency.setting import COMMAND, Setting
+from naturalize.latency.store import Store
+from naturalize.objectives.requirement import parse_requirement
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the programs are shell scripts")
 
@@ -116,6 +119,21 @@ def test_a_program_that_is_not_there_or_may_not_be_run(tmp_path):
     (tmp_path / "text.sh").write_text("echo 3")
     with pytest.raises(UserError, match=r"may not be run: chmod \+x makes it a program"):
         find_program(str(tmp_path / "text.sh"))
+
+
+def test_copies_of_a_program_keep_their_own_numbers(tmp_path):
+    stores = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        board = script(tmp_path / name / "board.sh", ". ${0%/*}/address; measure $1")
+        stores.append(Store(Setting(COMMAND, path=str(board)), tmp_path))
+    assert stores[0].machine == stores[1].machine
+    assert stores[0].path != stores[1].path
+
+
+def test_a_limit_names_a_program_with_spaces_in_its_path():
+    found = parse_requirement(" latency:command=./my boards/pi one.sh <= 5 ms")
+    assert (found.objective, found.limit) == ("latency:command=./my boards/pi one.sh", 5.0)
 
 
 def transfer(tmp_path, monkeypatch, text):

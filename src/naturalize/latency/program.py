@@ -24,9 +24,22 @@ def find_program(path: str) -> Path:
     """The program's absolute path, by the PATH where it has no directory. Raises `UserError`."""
     found = shutil.which(path)
     if found is None:
-        reason = "may not be run: chmod +x makes it a program" if Path(path).is_file() else "is not there"
-        raise UserError(f"the program {path} {reason}")
+        raise UserError(f"the program {path} {why_not(path)}")
     return Path(found).absolute()
+
+
+def why_not(path: str) -> str:
+    """Why a path is no program, and what to do, in words."""
+    if Path(path).is_dir():
+        return "is a directory: name a file in it"
+    if shutil.which(f"./{path}"):
+        return f"is not on the PATH: write ./{path} for the one in this directory"
+    if Path(path).is_file():
+        return "may not be run: chmod +x makes it a program"
+    first, _, more = path.partition(" ")
+    if more and shutil.which(first):
+        return f"is not there: {first} gets the model's path alone, so put {more} into a script"
+    return "is not there"
 
 
 def answer(program: Path, file: Path, unit: str, check: Callable[[], object] = lambda: None) -> float:

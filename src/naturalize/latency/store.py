@@ -67,7 +67,8 @@ class Store:
 
     def __init__(self, setting: Setting, directory: Path | None = None) -> None:
         self.machine = machine_of(setting)
-        name = hashlib.sha256(repr(sorted(self.machine.items())).encode()).hexdigest()[:16]
+        of = {**self.machine, "path": setting.path} if setting.path else self.machine  # copies may ask other boards
+        name = hashlib.sha256(repr(sorted(of.items())).encode()).hexdigest()[:16]
         self.path = (directory or cache_directory() / "latency") / f"{setting.runtime}-{name}.json"
         self.samples = Samples()
         self.reference_s: float | None = None

@@ -137,6 +137,8 @@ def read_table(path: str) -> dict[str, Any]:
         check_ours(content, path)
     elif not isinstance(content, dict) or not content or not all(isinstance(key, str) for key in content):
         raise UserError(f"{path} is no look-up table of Once-for-All: it has no layers with a mean each")
+    else:
+        means_of(content, path)
     return content
 
 
@@ -222,14 +224,7 @@ def block_table(content: dict[str, Any], path: str, table: LayerTable) -> BlockT
     """Once-for-All's look-up table. Raises `UserError` where it is none, or the networks have no such blocks."""
     if not any(str(name).endswith(".depthwise") for name in table.name):
         raise UserError(f"{path} is a look-up table of inverted residuals, which this supernet does not have")
-    try:
-        means = {key: float(entry["mean"]) for key, entry in content.items()}
-        wrong = next((key for key, mean in means.items() if not 0 <= mean < np.inf), None)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no look-up table of Once-for-All: it has layers without a mean") from error
-    if wrong is not None:
-        raise UserError(f"{path} has no time for {wrong}: its mean is {means[wrong]}")
-    found = BlockTable(means)
+    found = BlockTable(means_of(content, path))
     keys = [key for key in np.unique(found.keys(table)).tolist() if key]
     if gaps := [key for key in keys if found.of(key) is None]:
         more = f" and {len(gaps) - NAMED} more" if len(gaps) > NAMED else ""
@@ -238,6 +233,18 @@ def block_table(content: dict[str, Any], path: str, table: LayerTable) -> BlockT
             f"{', '.join(gaps[:NAMED])}{more}; add them, or make a table with `naturalize latency`"
         )
     return found
+
+
+def means_of(content: dict[str, Any], path: str) -> dict[str, float]:
+    """Milliseconds by layer of Once-for-All's look-up table. Raises `UserError` where it is none."""
+    try:
+        means = {key: float(entry["mean"]) for key, entry in content.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no look-up table of Once-for-All: it has layers without a mean") from error
+    wrong = next((key for key, mean in means.items() if not 0 <= mean < np.inf), None)
+    if wrong is not None:
+        raise UserError(f"{path} has no time for {wrong}: its mean is {means[wrong]}")
+    return means
 
 
 def every_option(space: SearchSpace, layers: Callable[[Codes], LayerTable]) -> Codes:

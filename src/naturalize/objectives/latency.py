@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from naturalize.latency.making import make_model
 from naturalize.latency.model import FIELDS, LatencyModel
 from naturalize.latency.program import find_program
 from naturalize.latency.runtimes import RUNTIMES
-from naturalize.latency.setting import COMMAND, TABLE
+from naturalize.latency.setting import COMMAND, TABLE, Setting
 from naturalize.latency.store import Store
 from naturalize.latency.table import BlockTable, model_of_table, read_table
 from naturalize.objectives import objective_of, setting_of
@@ -50,9 +51,24 @@ class Latency:
         return (self.count(codes) + self.constant) / 1e6
 
 
-def check_measurable(name: str) -> None:
-    """Raise `UserError` where the runtime, program or table of a modelled objective is not there."""
-    setting = setting_of(name)
+def check_measurable(names: Sequence[str]) -> None:
+    """Raise `UserError` where the runtime, program or table of a modelled objective is not there, or is another's."""
+    sources: dict[object, str] = {}
+    for name in names:
+        check_there(setting := setting_of(name))
+        places: list[object] = [file_of(name)]
+        if setting.path:
+            found = find_program(setting.path) if setting.runtime == COMMAND else setting.path
+            # links stay: what one file does may depend on its name
+            places.append((name.partition(":")[0], os.path.normpath(Path(found).absolute())))
+        if other := next((sources[place] for place in places if place in sources), None):
+            alike = "have one source" if len(places) > 1 and places[1] in sources else "would be kept in one file"
+            raise UserError(f"{other} and {name} {alike}: leave one out, or give a copy by another name")
+        sources |= dict.fromkeys(places, name)
+
+
+def check_there(setting: Setting) -> None:
+    """Raise `UserError` where the runtime, program or table of a setting is not there."""
     if setting.runtime == TABLE:
         read_table(setting.path)
     elif setting.runtime == COMMAND:
