@@ -217,6 +217,14 @@ def test_a_directory_with_files_is_left_as_it_is(tmp_path, supernet, layers):
     assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
 
 
+def test_the_script_says_before_it_measures_that_its_table_cannot_be_written(tmp_path):
+    script = Path(elsewhere.__file__).parent / "measure.py"
+    asked = [sys.executable, script, "--to", tmp_path / "nowhere" / "table.json"]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("cannot be written: name a file in a directory that is there")
+
+
 def test_a_directory_below_a_file_is_told_before_any_work(tmp_path, supernet, layers):
     (tmp_path / "diary.txt").write_text("mine")
     with pytest.raises(UserError, match=r"diary\.txt is no directory, so nothing can be written in it"):

@@ -61,6 +61,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of one network; 1 unless told")
     parser.add_argument("--to", type=Path, default=HERE / "table.json", help="file to write; table.json unless told")
     arguments = parser.parse_args()
+    if not os.access(arguments.to.parent, os.W_OK) or arguments.to.is_dir():  # told before minutes of measuring
+        parser.error(f"{arguments.to} cannot be written: name a file in a directory that is there")
     manifest = json.loads((HERE / "networks.json").read_text(encoding="utf-8"))
     measured(manifest, arguments.threads)
     manifest["runtime"] = f"onnxruntime {onnxruntime.__version__}"
