@@ -18,6 +18,7 @@ from naturalize.selection import Front
 from naturalize.space import Architecture
 from naturalize.workbench import Workbench
 
+TOO_SLOW = "there was no time to ask about all networks"
 CLOCK_S, CLOCK_SHARE = 30.0, 0.03  # seconds for the networks of a front, and share of a budget, at most
 
 
@@ -38,13 +39,16 @@ def measure_latencies(bench: Workbench, front: Front) -> None:
             continue  # nothing is left, or its device is not here
         try:
             known = clocked(bench, name, archs, front["val_weights_version"])
+            reason = TOO_SLOW
         except UserError as error:  # a board that is gone by now costs no result
-            front.setdefault("unmeasured", {})[name] = str(error)
-            bench.watch.event("unmeasured", name=name, reason=str(error))
-            continue
+            known, reason = {}, str(error)
         for network, arch in zip(networks, archs, strict=True):
-            found = {"value": known[arch].value, "spread": known[arch].spread}
-            network.setdefault("measured", {})[name] = found
+            if arch in known:
+                found = {"value": known[arch].value, "spread": known[arch].spread}
+                network.setdefault("measured", {})[name] = found
+        if not known.keys() >= set(archs):
+            front.setdefault("unmeasured", {})[name] = reason
+            bench.watch.event("unmeasured", name=name, reason=reason)
 
 
 def clocked(bench: Workbench, name: str, archs: list[Architecture], version: int) -> dict[Architecture, Measurement]:
@@ -69,7 +73,8 @@ def clocked(bench: Workbench, name: str, archs: list[Architecture], version: int
             ratios, errors = clock.narrow(left, seconds)
             thousandths = 1e3 * ratios * (store.reference_s or clock.reference_s())
         for arch, value, error in zip(left, thousandths.tolist(), errors.tolist(), strict=True):
-            bench.archive.record(of, Measurement(arch, value, value * error, "ok", 0.0, {}))
+            if not np.isnan(value):
+                bench.archive.record(of, Measurement(arch, value, value * error, "ok", 0.0, {}))
     return bench.archive.measurements(of)
 
 

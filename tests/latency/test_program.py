@@ -15,10 +15,13 @@ import naturalize
 from naturalize import workbench
 from naturalize.errors import Interrupted, UserError
 from naturalize.latency import program
+from naturalize.latency.bench import ProgramBench
 from naturalize.latency.program import answer, find_program
 from naturalize.latency.setting import COMMAND, Setting
 from naturalize.latency.store import Store
 from naturalize.objectives.requirement import parse_requirement
+from naturalize.supernet import Supernet, make_family
+from naturalize.tasks import Classification
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the programs are shell scripts")
 
@@ -191,3 +194,15 @@ def test_a_board_that_is_gone_by_the_end_costs_no_result(tmp_path, monkeypatch):
 def test_a_board_that_is_not_there_at_the_start_ends_a_transfer_in_a_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="ended with exit code 1: no device"):
         transfer(tmp_path, monkeypatch, "echo no device >&2; exit 1")
+
+
+def test_a_slow_program_is_asked_about_some_networks_alone(tmp_path):
+    family, task = make_family("mini", 16), Classification(3)
+    supernet = Supernet(family, {"default": task.heads(family)}, [0.0], [1.0]).eval()
+    board = script(tmp_path / "board.sh", f"echo x >> {tmp_path}/asked; echo 4")
+    archs = family.space.architectures(family.space.sample(4, np.random.default_rng(0)))
+    with ProgramBench(supernet, Setting("command", path=str(board)), "ms") as bench:
+        values, errors = bench.narrow(archs, 0.0)
+    np.testing.assert_array_equal(values, [0.004, np.nan, np.nan, np.nan])
+    assert errors[0] == 0
+    assert len((tmp_path / "asked").read_text().split()) == 3

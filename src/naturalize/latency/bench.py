@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 ROUNDS = 3  # bursts of each, for a model
 LEAST_ROUNDS, NARROW = 5, 0.01  # bursts of a network of a front; its standard error that is wanted, relative
 LEAST_ANSWERS = 3  # of a program for a network of a front
+PATIENCE = 3.0  # times the seconds that a program has, after which it is asked about no other network
 SEED = 0  # of the reference network's weights, and of the choice of networks: the same on every machine
 
 
@@ -132,9 +133,18 @@ class ProgramBench:
         return np.concatenate([self.asked(arch, 1) for arch in archs])
 
     def narrow(self, archs: Sequence[Architecture], seconds: float) -> tuple[Floats, Floats]:
-        """Numbers, asked for until they are narrow, and their relative standard errors; as of `Bench.narrow`."""
-        medians, errors, start = [], [], time.monotonic()
+        """Numbers, asked for until they are narrow, and their relative standard errors; as of `Bench.narrow`.
+
+        A slow program is asked about the first ones alone; the others have NaN.
+        """
+        medians: list[float] = []
+        errors: list[float] = []
+        start = time.monotonic()
         for number, arch in enumerate(archs, start=1):
+            if medians and time.monotonic() > start + PATIENCE * seconds:
+                medians.append(np.nan)
+                errors.append(np.nan)
+                continue
             until = start + seconds * number / len(archs)
             found = self.asked(arch, LEAST_ANSWERS)
             while spread_of(found[:, None])[0] > NARROW and time.monotonic() < until:
