@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from naturalize import rng
 from naturalize.latency.bench import SEED, Bench, ProgramBench
@@ -164,6 +163,8 @@ def measured_layers(samples: Samples) -> dict[tuple[int, ...], int]:
 
 def judge(model: LatencyModel, networks: Sequence[tuple[Ints, float]]) -> Judged:
     """A model against measured networks that it was not fitted to: keys of the layers and seconds of each."""
+    from scipy.stats import spearmanr  # slow to import, and every command comes by here
+
     told = np.array([model.constant + model.seconds(keys).sum() for keys, _ in networks])
     took = np.array([seconds for _, seconds in networks])
     varied = len(took) > 2 and np.ptp(told) > 0 and np.ptp(took) > 0

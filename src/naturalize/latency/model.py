@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from naturalize.supernet.layers import Ints, LayerTable
 
@@ -143,6 +142,8 @@ def fit(samples: Samples) -> LatencyModel:
     Args:
         samples: three networks at least.
     """
+    from scipy.optimize import nnls  # slow to import
+
     samples = samples.last(MOST_FITTED)
     seconds, counts = np.array(samples.seconds), samples.counts()
     amounts = np.concatenate([np.ones((len(seconds), 1)), counts @ work(samples.keys)], axis=1) / seconds[:, None]
