@@ -48,6 +48,16 @@ def existing_parent(path: Path) -> Path:
     return path
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory and those above it. Raises `UserError` where that fails, as where a file is in the way."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"{path} is no directory, so nothing can be written in it") from error
+    except FileNotFoundError as error:  # which /proc gives
+        raise UserError(f"{path} cannot be made: choose another directory") from error
+
+
 def file_system(path: Path) -> str:
     """Type of the file system that holds a path, as the kernel calls it; empty where that is unknown."""
     try:

@@ -19,31 +19,20 @@ from naturalize.errors import command
 from naturalize.files import checksum_of
 from naturalize.numbers import count, duration, percent, plural
 from naturalize.objectives import COST, ERROR, INT8_ERROR, LEARNT, OBJECTIVES, objective_of
+from naturalize.progress import PHASES
 from naturalize.run import FrontNetwork
 
 PLAIN_S = 10.0  # seconds between plain lines
 FIRST_S = 2.0  # seconds before the first: work that is over sooner needs none
 LEAST_SHARE = 0.005  # of a phase that is done, before its remaining time is shown
-PHASES = {
+WORDS = {
+    **PHASES,
     "scan": "reading pictures",
     "pixels": "resizing pictures",
-    "soft": "reading pictures for soft targets",
-    "folds": "fitting classifiers for soft targets",
-    "tune": "fine-tuning the whole network",
-    "larger": "reading it at larger resolutions",
-    "body": "fitting the pre-trained network to the pictures",
-    "prepare": "preparing the supernet",
-    "latency": "timing networks for a latency model",
     "models": "writing networks",
-    "measure": "measuring networks",
     "evaluate": "measuring networks",
-    "search": "searching",
     "adapt": "adapting the supernet",
-    "int8": "quantising the front",
-    "last": "training the front",
-    "classifiers": "fitting classifiers",
     "test": "testing the front",
-    "probe": "reading the published network",
     "fetch": "fetching",
     "finetune": "fine-tuning",
     "study": "measuring",
@@ -114,7 +103,7 @@ class Terminal:
         """Update the live line, or print a plain one every now and then."""
         if event["phase"] == "evaluate":
             return  # its measurement tells
-        text = PHASES.get(event["phase"], event["phase"])
+        text = WORDS.get(event["phase"], event["phase"])
         share = event["done"] / max(1, event["total"])
         left = self.left(event["used_s"]) + self.to_go(event["phase"], share, event["used_s"])
         if self.progress is not None and self.task is not None:

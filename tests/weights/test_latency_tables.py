@@ -56,10 +56,10 @@ def test_a_look_up_table_gives_the_sums_of_the_package_that_published_it(name, t
 
 def fill(table, path, family, layers):
     """Write a look-up table with the layers that one asked for, and all others of the space."""
-    from naturalize.latency.table import BlockTable, every_option
+    from naturalize.latency.table import BlockTable, every_layer
 
     path.write_text(yaml.safe_dump(dict(table)))
-    keys = BlockTable(dict.fromkeys(table, 0.0)).keys(layers(every_option(family.space, layers)))
+    keys = BlockTable(dict.fromkeys(table, 0.0)).keys(every_layer(family.space, layers))
     for key in np.unique(keys).tolist():
         table[key] if key else None
     path.write_text(yaml.safe_dump(dict(table)))

@@ -26,7 +26,7 @@ from naturalize.exporting.onnx_model import OnnxModel
 from naturalize.exporting.openvino_file import open_openvino, openvino_files, openvino_int8_files, openvino_needs
 from naturalize.exporting.torch_export_file import open_torch_export, torch_export_files, torch_export_needs
 from naturalize.exporting.torch_file import LogitsOf, logits_of_arrays, open_torch, torch_files, torch_needs
-from naturalize.files import room_on_disk, write_bytes
+from naturalize.files import make_directory, room_on_disk, write_bytes
 
 __all__ = [
     "CARD_FORMAT",
@@ -42,7 +42,6 @@ __all__ = [
     "card_path",
     "export",
     "load_network",
-    "make_directory",
     "save_network",
 ]
 
@@ -81,7 +80,6 @@ class Format:
         calibrates: whether `files` needs training pictures.
         differs: function from a file's logits and its network's, `(n, classes)` each, to differences beyond rounding,
             in words; empty where they agree.
-        weights: suffix of a file beside it that holds its weights.
         directory: whether it is one.
         card_beside: whether `beside(path)` is written, with the card and what the check came to.
     """
@@ -92,7 +90,6 @@ class Format:
     needs: Callable[[int | None], str]
     calibrates: bool = False
     differs: Callable[[NDArray[np.float32], NDArray[np.float32]], str] = differs_in_more_than_rounding
-    weights: str | None = None
     directory: bool = False
     card_beside: bool = True
 
@@ -105,12 +102,12 @@ FORMATS: dict[str, Format] = {
         calibrates=True, differs=differs_in_more_than_quantization, card_beside=False,
     ),
     "torch-export": Format(".pt2", torch_export_files, open_torch_export, torch_export_needs),
-    "openvino": Format(".xml", openvino_files, open_openvino, openvino_needs, weights=".bin"),
+    "openvino": Format(".xml", openvino_files, open_openvino, openvino_needs),
     "openvino-int8": Format(
         ".xml", openvino_int8_files, open_openvino, openvino_needs,
-        calibrates=True, differs=differs_in_more_than_quantization, weights=".bin",
+        calibrates=True, differs=differs_in_more_than_quantization,
     ),
-    "ncnn": Format(".param", ncnn_files, open_ncnn, ncnn_needs, weights=".bin"),
+    "ncnn": Format(".param", ncnn_files, open_ncnn, ncnn_needs),
     "executorch": Format(".pte", executorch_files, open_executorch, executorch_needs),
     "litert": Format(".tflite", litert_files, open_litert, litert_needs),
     "coreml": Format(".mlpackage", coreml_files, NOT_RUN, coreml_needs, directory=True),
@@ -215,9 +212,7 @@ def export(
     images, of_network = len(check.pixels), int(np.sum(expected.argmax(1) != check.labels))
     check_error(to, of_network, images, network.card)  # what a format loses is no damage
     network_error = 100.0 * of_network / images
-    done = Exported(
-        to, tuple(files), size_of(written, to, kind), kind.needs(opset), None, images, None, None, network_error
-    )
+    done = Exported(to, tuple(files), size_of(written), kind.needs(opset), None, images, None, None, network_error)
     if isinstance(kind.open, str):
         done = replace(done, not_run=kind.open)
     else:
@@ -264,10 +259,9 @@ def answers_of(
             return in_batches(open(Path(directory) / to.name), pixels)
 
 
-def size_of(written: dict[str, bytes], to: Path, kind: Format) -> int:
-    """Bytes of a file, and of its weights where these are beside it."""
-    weights = to.with_suffix(kind.weights).name if kind.weights else to.name
-    return sum(len(content) for name, content in written.items() if Path(name).parts[0] in (to.name, weights))
+def size_of(written: dict[str, bytes]) -> int:
+    """Bytes of a file, and of its weights where these are beside it, without programs that come with it."""
+    return sum(len(content) for name, content in written.items() if not name.endswith(".py"))
 
 
 def beside(path: Path) -> Path:
@@ -294,16 +288,6 @@ def format_of(to: Path, format: str | None) -> str:
         endings = ", ".join(f"{kind.suffix} ({name})" for name, kind in FORMATS.items() if name == (format or name))
         raise UserError(f"{to.name!r} does not end as the exported file has to: {endings}")
     return fitting[0]
-
-
-def make_directory(path: Path) -> None:
-    """Make a directory and those above it. Raises `UserError` where that fails, as where a file is in the way."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"{path} is no directory, so nothing can be written in it") from error
-    except FileNotFoundError as error:  # which /proc gives
-        raise UserError(f"{path} cannot be made: choose another directory") from error
 
 
 def refuse_others(files: dict[Path, bytes]) -> None:

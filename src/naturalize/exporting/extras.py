@@ -28,16 +28,17 @@ def library(module: str, extra: str) -> Any:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep what a converter prints, logs and warns of from the user: it speaks to its own developers."""
+    with no_output(1), no_output(2), contextlib.redirect_stderr(io.StringIO()), quiet_python():
+        yield
+
+
+@contextlib.contextmanager
+def quiet_python() -> Iterator[None]:
+    """Keep what Python code prints, logs and warns of from the user; others may write to stderr meanwhile."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with (
-            no_output(1),
-            no_output(2),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-            warnings.catch_warnings(),
-        ):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

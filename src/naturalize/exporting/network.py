@@ -44,6 +44,17 @@ class Network:
     subnet: Subnet
     card: Card
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels and sides of one picture, as the network takes it."""
+        side = self.card["resolution"]
+        return len(self.subnet.spec["normalize"]["mean"]), side, side
+
+
+def nameless(subnet: Subnet, resolution: int) -> Network:
+    """A network with as much of a card as a file needs to be run."""
+    return Network(subnet, {"resolution": resolution, "class_names": [], "preprocessing": {}})
+
 
 def save_network(directory: Path, network: Network, taken: Collection[str] = ()) -> Path:
     """Write `A.safetensors` and `A.json`, A being the card's architecture. Returns the path of the first.

@@ -55,16 +55,15 @@ def checked(opset: int | None) -> int:
 
 def onnx_bytes(network: Network, opset: int) -> bytes:
     """The network as an ONNX file: uint8 `(batch, channels, r, r)` to float32 `(batch, classes)`, any batch size."""
-    card, spec = network.card, network.subnet.spec
-    side, channels = card["resolution"], len(spec["normalize"]["mean"])
+    card, classes = network.card, network.subnet.spec["head"]["classes"]
     graph = Graph(opset)
     write(network.subnet, graph, PIXELS, LOGITS)
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
             "naturalize",
-            [helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, ["batch", channels, side, side])],
-            [helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", spec["head"]["classes"]])],
+            [helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, ["batch", *network.shape])],
+            [helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", classes])],
             graph.weights,
         ),
         producer_name="naturalize",

@@ -9,15 +9,10 @@ taken apart and multiplied in float.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
 import json
-import logging
 import tempfile
 import threading
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +23,7 @@ from onnx import helper
 
 from naturalize.data.machine import allowed_cpus
 from naturalize.errors import UserError
+from naturalize.exporting.extras import quiet_python
 from naturalize.exporting.network import Asked, Network
 from naturalize.exporting.onnx_file import LOGITS, PIXELS, onnx_files
 from naturalize.exporting.onnx_model import PRECISE, make_session, runtime
@@ -113,7 +109,12 @@ def quantized(content: bytes, method: str, pixels: NDArray[np.uint8]) -> bytes:
     from onnxruntime import quantization
 
     beside = Path(tempfile.gettempdir())
-    with QUANTIZING, quiet(), room_on_disk(beside), tempfile.TemporaryDirectory(prefix="naturalize-int8-") as directory:
+    with (
+        QUANTIZING,
+        quiet_python(),
+        room_on_disk(beside),
+        tempfile.TemporaryDirectory(prefix="naturalize-int8-") as directory,
+    ):
         before, after = Path(directory) / "float.onnx", Path(directory) / "int8.onnx"
         before.write_bytes(content)
         try:
@@ -140,18 +141,6 @@ def answers_of(content: bytes, pixels: NDArray[np.uint8], precise: bool) -> NDAr
     session = make_session(content, allowed_cpus(), PRECISE if precise else {})
     logits: list[Any] = [session.run([LOGITS], {PIXELS: batch})[0] for batch in batches_of(pixels)]
     return np.concatenate(logits).argmax(1)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what onnxruntime's quantiser prints and warns of from the user."""
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def facts_of(content: bytes) -> dict[str, Any]:

@@ -30,8 +30,7 @@ def folded(network: Network) -> nn.Module:
 
 def pixels_like(network: Network, pictures: int, dtype: torch.dtype) -> Tensor:
     """Black pictures as the network takes them, `(pictures, channels, r, r)`."""
-    side, channels = network.card["resolution"], len(network.subnet.spec["normalize"]["mean"])
-    return torch.zeros((pictures, channels, side, side), dtype=dtype)
+    return torch.zeros((pictures, *network.shape), dtype=dtype)
 
 
 def program_of(network: Network, pictures: int = EXAMPLES, dtype: torch.dtype = torch.uint8) -> ExportedProgram:

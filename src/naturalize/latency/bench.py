@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from naturalize.exporting import FORMATS, Asked, Network
+from naturalize.exporting.network import nameless
 from naturalize.latency.clock import burst, ratios, runs_for, spread_of
 from naturalize.latency.program import answer, find_program
 from naturalize.latency.runtimes import RUNTIMES, Once
@@ -60,8 +61,7 @@ class Bench:
         """A network as the runtime runs it."""
         runtime = RUNTIMES[self.setting.runtime]
         path = written(network, Path(self.directory.name), name, runtime.format)
-        side, channels = network.card["resolution"], len(network.subnet.spec["normalize"]["mean"])
-        return runtime.open(path, self.setting, (channels, side, side))
+        return runtime.open(path, self.setting, network.shape)
 
     def opened_all(self, archs: Sequence[Architecture]) -> list[Once]:
         """Architectures as the runtime runs them."""
@@ -186,7 +186,5 @@ def reference_network() -> Network:
 
 
 def bare(supernet: Supernet, arch: Architecture) -> Network:
-    """A subnet with as much of a card as a file needs."""
-    subnet = supernet.extract(arch).eval()
-    card = {"resolution": supernet.family.resolutions[arch.code[0]], "class_names": [], "preprocessing": {}}
-    return Network(subnet, card)
+    """An architecture as a network that a file can be written of."""
+    return nameless(supernet.extract(arch).eval(), supernet.family.resolutions[arch.code[0]])

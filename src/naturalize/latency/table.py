@@ -17,7 +17,7 @@ from naturalize.latency.making import Judged, judge
 from naturalize.latency.model import FIELDS, LatencyModel, Samples, fit, layer_keys
 from naturalize.numbers import plural
 from naturalize.space import Codes, SearchSpace
-from naturalize.supernet.layers import Ints, LayerTable
+from naturalize.supernet.layers import Ints, LayerTable, every_option
 
 KIND = "naturalize latencies"  # what a table of ours says that it is
 FORMAT = 1
@@ -69,26 +69,19 @@ def block_keys(table: LayerTable, ratios: bool) -> NDArray[np.str_]:
         start, _, part = name.rpartition(".")
         if part == "depthwise":
             before = place if f"{start}.expand" not in names else names.index(f"{start}.expand")
-            columns = [(table, before, "cin"), (table, before, "size_in")]
             project = names.index(f"{start}.project")
-            columns += [(table, project, "cout"), (table, project, "size_out")]
-            columns += [(table, place, name) for name in ("cin", "kernel", "stride")] + [(table, project, "adds")]
+            columns = [(before, "cin"), (before, "size_in"), (project, "cout"), (project, "size_out")]
+            columns += [(place, "cin"), (place, "kernel"), (place, "stride"), (project, "adds")]
             se, swish = int(f"{start}.squeeze" in names), int(table.activation[place] == "h_swish")
             told = block_key(ratios, se, swish)
-        elif name in SINGLE and not (
-            ratios and name in ("pool", "mix")
-        ):  # ProxylessNAS' classifier is a layer with both
+        elif name in SINGLE and not (ratios and name in ("pool", "mix")):
+            # ProxylessNAS' classifier is one layer with the pool before it
             reads = names.index("pool") if ratios and name == "classifier" else place
-            columns = [
-                (table, reads, "cin"),
-                (table, reads, "size_in"),
-                (table, place, "cout"),
-                (table, place, "size_out"),
-            ]
+            columns = [(reads, "cin"), (reads, "size_in"), (place, "cout"), (place, "size_out")]
             told = single_key(SINGLE[name])
         else:
             continue
-        values = np.stack([getattr(of, field)[:, at] for of, at, field in columns], axis=1).astype(np.int64)
+        values = np.stack([getattr(table, field)[:, at] for at, field in columns], axis=1).astype(np.int64)
         distinct, of_row = np.unique(values, axis=0, return_inverse=True)
         texts = np.array([told(*row) for row in distinct.tolist()], dtype=object)
         keys[:, place] = np.where(table.present[:, place], texts[of_row.ravel()], "")
@@ -181,12 +174,12 @@ def model_of_table(
     """
     content = read_table(path)
     if content.get("kind") != KIND:
-        return block_table(content, path, layers(every_option(space, layers))), {"machine": {"table": path}}
+        return block_table(content, path, every_layer(space, layers)), {"machine": {"table": path}}
     samples, judges = samples_of(content)
     judged = judge(fit(samples), judges) if judges else Judged(0, None, 0.0)
     for keys, seconds in judges:
         samples.add(keys, seconds)
-    asked = layer_keys(layers(every_option(space, layers))).reshape(-1, len(FIELDS))
+    asked = layer_keys(every_layer(space, layers)).reshape(-1, len(FIELDS))
     distinct = {tuple(key) for key in asked[asked[:, 0] >= 0].tolist()}
     unknown = len(distinct - set(map(tuple, samples.keys.tolist())))
     if 2 * unknown > len(distinct):
@@ -247,14 +240,7 @@ def means_of(content: dict[str, Any], path: str) -> dict[str, float]:
     return means
 
 
-def every_option(space: SearchSpace, layers: Callable[[Codes], LayerTable]) -> Codes:
-    """Architectures that have every operator in every form that the space admits, `(n, d)`; some break its rules."""
+def every_layer(space: SearchSpace, layers: Callable[[Codes], LayerTable]) -> LayerTable:
+    """The layer table of architectures that have every operator in every form that the space admits."""
     groups = sorted(set(layers(space.corners()).variables))
-    found = []
-    for variables in groups:
-        columns = list(variables)
-        options = space.upper[columns] - space.lower[columns] + 1
-        codes = np.repeat(space.upper[None], options.prod(), axis=0)
-        codes[:, columns] = space.lower[columns] + np.indices(tuple(options.tolist())).reshape(len(columns), -1).T
-        found.append(codes)
-    return np.concatenate(found)
+    return layers(np.concatenate([every_option(space, variables, space.lower) for variables in groups]))

@@ -20,7 +20,7 @@ from naturalize.errors import UserError, unknown
 from naturalize.latency.setting import COMMAND, Setting, parse_setting
 from naturalize.latency.setting import NAMES as RUNTIMES
 from naturalize.numbers import count, millijoules, milliseconds, percent, size
-from naturalize.space import Codes
+from naturalize.space import Architecture, Codes
 
 if TYPE_CHECKING:  # naming an objective needs no torch
     from naturalize.objectives.error import Images
@@ -49,6 +49,35 @@ class Measured:
     spread: NDArray[np.float64]
     status: list[str]
     details: list[dict[str, Any]] = field(default_factory=list)
+
+
+def one_by_one(
+    archs: Sequence[Architecture],
+    value_of: Callable[[Architecture], tuple[float, dict[str, Any]]],
+    status_of: Callable[[Exception], str | None],
+) -> Measured:
+    """Architectures measured one after the other; one that fails has a status.
+
+    Args:
+        archs: n of them.
+        value_of: function from an architecture to its value and details.
+        status_of: function from what it raised to a status of one line; None where that is no matter of the network,
+            and is raised.
+    """
+    values, status, details = [], [], []
+    for arch in archs:
+        try:
+            value, detail = value_of(arch)
+            told = "ok"
+        except Exception as error:
+            failed = status_of(error)
+            if failed is None:
+                raise
+            value, detail, told = np.nan, {}, failed.splitlines()[0][:200]
+        values.append(value)
+        status.append(told)
+        details.append(detail)
+    return Measured(np.array(values), np.zeros(len(values)), status, details)
 
 
 class Measures(Protocol):

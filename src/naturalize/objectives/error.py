@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from naturalize.objectives import Measured
+from naturalize.objectives import Measured, one_by_one
 from naturalize.progress import Progress, silent
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
@@ -61,23 +61,16 @@ class Error:
 
     def measure(self, codes: Codes) -> Measured:
         """See `Measures`. Details: `wrong` and `images`, counts on the plain view, and `views`."""
-        values: list[float] = []
-        status: list[str] = []
-        details: list[dict[str, Any]] = []
-        for arch in self.subnets.supernet.family.space.architectures(codes):
-            try:
-                wrong = self.wrong_by_view(fold(self.subnets.of(arch)), arch)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                values.append(np.nan)
-                status.append(f"out of memory: {error}".splitlines()[0][:200])
-                details.append({})
-                continue
-            values.append(100.0 * float(np.mean(wrong)) / len(self.images))
-            status.append("ok")
-            details.append({"wrong": int(wrong[0]), "images": len(self.images), "views": len(wrong)})
-        return Measured(np.array(values), np.zeros(len(values)), status, details)
+
+        def value_of(arch: Architecture) -> tuple[float, dict[str, Any]]:
+            wrong = self.wrong_by_view(fold(self.subnets.of(arch)), arch)
+            value = 100.0 * float(np.mean(wrong)) / len(self.images)
+            return value, {"wrong": int(wrong[0]), "images": len(self.images), "views": len(wrong)}
+
+        def status_of(error: Exception) -> str | None:
+            return f"out of memory: {error}" if is_out_of_memory(error) else None
+
+        return one_by_one(self.subnets.supernet.family.space.architectures(codes), value_of, status_of)
 
     def wrong_by_view(self, network: Subnet, arch: Architecture) -> list[int]:
         """Wrong answers of an architecture's network among the images in each view."""

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from naturalize.exporting import Asked, Network
+from naturalize.exporting import Asked
+from naturalize.exporting.network import nameless
 from naturalize.exporting.onnx_file import LOGITS, PIXELS, onnx_bytes
 from naturalize.exporting.onnx_int8 import OPSET, facts_of, int8_files, quantized, spread
 from naturalize.exporting.onnx_model import int8_entries, make_session
-from naturalize.objectives import Measured
+from naturalize.objectives import Measured, one_by_one
 from naturalize.progress import Progress, silent
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
@@ -49,24 +50,17 @@ class Int8Error:
 
     def measure(self, codes: Codes) -> Measured:
         """See `Measures`. Details: `wrong` and `images`, counts; `method` and `pictures` that quantised."""
-        values: list[float] = []
-        status: list[str] = []
-        details: list[dict[str, Any]] = []
-        for arch in self.subnets.supernet.family.space.architectures(codes):
-            try:
-                wrong, facts = self.wrong_of(arch)
-            except Exception as error:  # onnxruntime's have no base of their own
-                if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
-                    raise  # a full disk says nothing of the network
-                told = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-                values.append(np.nan)
-                status.append(f"no int8: {told}")
-                details.append({})
-                continue
-            values.append(100.0 * wrong / len(self.images))
-            status.append("ok")
-            details.append({"wrong": wrong, "images": len(self.images), **facts})
-        return Measured(np.array(values), np.zeros(len(values)), status, details)
+
+        def value_of(arch: Architecture) -> tuple[float, dict[str, Any]]:
+            wrong, facts = self.wrong_of(arch)
+            return 100.0 * wrong / len(self.images), {"wrong": wrong, "images": len(self.images), **facts}
+
+        def status_of(error: Exception) -> str | None:
+            if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
+                return None  # a full disk says nothing of the network
+            return f"no int8: {type(error).__name__}: {error}"  # onnxruntime's have no base of their own
+
+        return one_by_one(self.subnets.supernet.family.space.architectures(codes), value_of, status_of)
 
     def wrong_of(self, arch: Architecture) -> tuple[int, dict[str, Any]]:
         """The number of wrong answers of an architecture's file, and how it was quantised."""
@@ -84,8 +78,7 @@ class Int8Error:
 
     def file_of(self, subnet: Subnet, side: int) -> tuple[bytes, dict[str, Any]]:
         """The int8 file of a subnet, and how it was quantised."""
-        card = {"resolution": side, "class_names": [], "preprocessing": {}}
-        network = Network(copy.deepcopy(subnet).cpu().eval(), card)
+        network = nameless(copy.deepcopy(subnet).cpu().eval(), side)
         pixels: NDArray[np.uint8] = self.subnets.calibration(np.arange(len(self.subnets.calibration)), side)
         if not self.exported:
             few = spread(pixels, PICTURES)

@@ -8,27 +8,16 @@ from typing import Any
 import numpy as np
 
 from naturalize.numbers import duration, plural
+from naturalize.progress import PHASES
 from naturalize.report.figures import hypervolume_figure, shown, words
 from naturalize.report.reading import phase_seconds
 
-PHASES = {
+WORDS = {
+    **PHASES,
     "scan": "reading the data",
-    "probe": "reading the published network",
-    "soft": "reading pictures for soft targets",
-    "folds": "fitting classifiers for soft targets",
-    "tune": "fine-tuning the whole network",
-    "larger": "reading it at larger resolutions",
-    "body": "fitting the pre-trained network to the pictures",
-    "prepare": "preparing the supernet",
-    "latency": "timing networks for a latency model",
-    "measure": "measuring networks",
     "fit": "fitting the predictor",
-    "search": "searching",
     "adapt": "adapting the weights",
     "besides": "measuring other networks",
-    "int8": "quantising the front",
-    "last": "training the front",
-    "classifiers": "fitting classifiers",
     "final": "final networks and test",
     "report": "writing the result",
 }
@@ -89,7 +78,7 @@ def times_html(events: list[dict[str, Any]]) -> str:
     seconds = phase_seconds(events)
     total = sum(seconds.values())
     rows = "".join(
-        f'<tr><th scope="row">{html.escape(PHASES.get(phase, phase))}</th><td>{duration(s)}</td>'
+        f'<tr><th scope="row">{html.escape(WORDS.get(phase, phase))}</th><td>{duration(s)}</td>'
         f'<td class="bar"><span style="width:{100 * s / total:.1f}%"></span>{100 * s / total:.0f}%</td></tr>'
         for phase, s in seconds.items()
         if total > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -170,12 +170,7 @@ class Counter:
     ) -> None:
         options = space.upper + 1
         groups = sorted(set(layers(space.corners()).variables))
-        grids = []
-        for variables in groups:
-            grid = np.indices(tuple(options[list(variables)].tolist())).reshape(len(variables), -1).T
-            codes = np.repeat(space.upper[None], len(grid), axis=0)
-            codes[:, variables] = grid
-            grids.append(codes)
+        grids = [every_option(space, variables, np.zeros_like(space.lower)) for variables in groups]
         table = layers(np.concatenate(grids))
         counts = count(table)
         ends = np.cumsum([len(grid) for grid in grids])
@@ -192,6 +187,22 @@ class Counter:
         for variables, places, totals in self.tables:
             total += totals[codes[:, variables] @ places]
         return total
+
+
+def every_option(space: SearchSpace, variables: Sequence[int], lower: Codes) -> Codes:
+    """Codes that take each combination of some variables' options once, the largest of all others. `(k, d)`
+
+    Args:
+        space: of the codes; these may break its rules.
+        variables: columns.
+        lower: first option of every variable, `(d,)`.
+    """
+    columns = list(variables)
+    sizes = tuple((space.upper[columns] - lower[columns] + 1).tolist())
+    grid = np.indices(sizes).reshape(len(columns), -1).T + lower[columns]
+    codes = np.repeat(space.upper[None], len(grid), axis=0)
+    codes[:, columns] = grid
+    return codes
 
 
 def divisible(value: float, divisor: int = 8) -> int:

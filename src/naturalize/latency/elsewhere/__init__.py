@@ -23,8 +23,8 @@ from torch import nn
 
 from naturalize import rng
 from naturalize.errors import UserError
-from naturalize.exporting import FORMATS, Asked, Network, make_directory
-from naturalize.files import room_on_disk
+from naturalize.exporting import FORMATS, Asked, Network
+from naturalize.files import make_directory, room_on_disk
 from naturalize.latency.bench import bare, reference_network
 from naturalize.latency.making import JUDGES, chosen, mixed
 from naturalize.latency.model import FIELDS, layer_keys
@@ -143,8 +143,7 @@ def write_model(directory: Path, file: str, network: Network) -> dict[str, Any]:
     even_out(network.subnet)
     content = FORMATS["onnx"].files(network, path.name, Asked())[path.name]
     path.write_bytes(hollow(content))
-    side, channels = network.card["resolution"], len(network.subnet.spec["normalize"]["mean"])
-    return {"file": file, "shape": [channels, side, side]}
+    return {"file": file, "shape": list(network.shape)}
 
 
 @torch.no_grad()
