@@ -80,8 +80,8 @@ def transfer(
         budget: wall clock from start to finished report, as `"20m"`; 20 minutes unless told.
         iterations: number of iterations, in place of a budget; repeatable to the bit on one machine's CPU.
         epochs: of adaptation per iteration, with `iterations`; 5 unless told.
-        objectives: one to three of `error`, `madds`, `params`, `activations`, `size`, `size:int8`, `error:int8`, or
-            a latency as `latency:cpu` (docs/objectives.md).
+        objectives: one to three of `error`, `balanced-error`, `madds`, `params`, `activations`, `size`, `size:int8`,
+            `error:int8`, or a latency as `latency:cpu` (docs/objectives.md).
         require: limits on costs, as `"madds<5M"` or `"latency:cpu<5ms"`.
         supernet: its name, a file of Once-for-All weights, or the directory of a run to start from its supernet;
             chosen by the size of the pictures unless told.
@@ -410,6 +410,7 @@ def predict(
     pictures: str | Path | Sequence[str | Path],
     *,
     require: str | Sequence[str] = (),
+    threshold: float = 0.0,
     passed_over: Callable[[str], object] = lambda name: None,
 ) -> Iterator[Prediction]:
     """Classify pictures; one row a file, in a stable order. See `predicting.predict_with`.
@@ -418,6 +419,7 @@ def predict(
         model: an exported ONNX file, a run or its directory, or a network of a run, as `run.best("madds<5M")`.
         pictures: files and folders.
         require: limits, to choose the best network of a run that meets them.
+        threshold: least probability of an answer; below it the picture is none of the classes (`name` is None).
         passed_over: called with the name of each file in a folder that is no picture by its name.
 
     Example:
@@ -426,7 +428,7 @@ def predict(
         pictures/zero.png True
     """
     paths = [pictures] if isinstance(pictures, str | Path) else pictures
-    return predict_with(open_model(model, as_list(require)), paths, passed_over)
+    return predict_with(open_model(model, as_list(require)), paths, passed_over, threshold)
 
 
 def chosen_networks(run: Run, architectures: Sequence[str], require: str | Sequence[str]) -> list[RunNetwork]:

@@ -7,7 +7,6 @@ subnet a head too).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from naturalize import rng
+from naturalize.objectives import BALANCED_ERROR, deciding_error
 from naturalize.space import Architecture
 from naturalize.supernet.subnet import ClassificationHead
 from naturalize.training.evaluate import logits_of, logits_on
@@ -33,12 +33,13 @@ class OwnClassifier:
 
     Attributes:
         weight, bias: `(classes, channels)` and `(classes,)`.
-        wrong: number of wrong answers to the validation images in each view; empty where it learnt from those images.
+        wrong: whether each view of each validation image is answered wrongly, `(views, images)`; None where it learnt
+            from those images.
     """
 
     weight: Tensor
     bias: Tensor
-    wrong: Sequence[int] = ()
+    wrong: NDArray[np.bool_] | None = None
 
 
 def images_of_a_classifier(bench: Workbench) -> int:
@@ -55,11 +56,17 @@ def own_classifier(bench: Workbench, arch: Architecture) -> OwnClassifier | None
     rows = np.arange(len(truth))
     views = [features.on(error.images, rows, view) for view in range(error.images.views)]
 
-    def wrong(weight: Tensor, bias: Tensor) -> list[int]:
-        return [int(bench.task.wrong(view @ weight.T + bias, truth).sum()) for view in views]
+    def wrong(weight: Tensor, bias: Tensor) -> NDArray[np.bool_]:
+        return torch.stack([bench.task.wrong(view @ weight.T + bias, truth) for view in views]).numpy()
+
+    balanced = deciding_error(bench.run.settings.objectives) == BALANCED_ERROR
+
+    def judged(wrong: NDArray[np.bool_]) -> float:
+        value, detail = error.of_answers(wrong)
+        return float(detail["balanced_views"]) if balanced else value
 
     found = wrong(*own)
-    return OwnClassifier(*own, found) if sum(found) < sum(wrong(*features.shared)) else None
+    return OwnClassifier(*own, found) if judged(found) < judged(wrong(*features.shared)) else None
 
 
 def refitted(bench: Workbench, arch: Architecture) -> OwnClassifier:

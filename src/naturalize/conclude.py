@@ -9,7 +9,7 @@ import numpy as np
 from naturalize.classifiers import OwnClassifier, own_classifier, refitted
 from naturalize.last_adaptation import adapt_to_front, forget, with_validation
 from naturalize.numbers import plural
-from naturalize.objectives import COST
+from naturalize.objectives import BALANCED_ERROR, COST, deciding_error
 from naturalize.pace import Ending
 from naturalize.quantizing import measure_int8, not_exported
 from naturalize.run.front import PUBLISHED, TRANSFER, best, finished_under, networks_of
@@ -20,11 +20,12 @@ from naturalize.selection import (
     front_of,
     measured,
     probed_measurements,
+    set_errors,
     still_on_front,
 )
 from naturalize.session import Session
 from naturalize.space import Codes
-from naturalize.tasks import balanced_error
+from naturalize.tasks import balanced_error_of
 from naturalize.testing import (
     alone_of,
     carry_finetuned,
@@ -219,8 +220,8 @@ def choose_classifiers(bench: Workbench, front: Front) -> dict[str, OwnClassifie
         found = own.get(network["architecture"])
         if found is not None:
             network["own_classifier"] = True
-            network["val_error"] = 100.0 * found.wrong[0] / network["val_images"]
-            network["val_error_views"] = 100.0 * float(np.mean(found.wrong)) / network["val_images"]
+            assert found.wrong is not None, "it is better on validation"
+            set_errors(bench, network, *bench.error.of_answers(found.wrong))
     front["networks"] = still_on_front(bench, front)
     return own
 
@@ -274,14 +275,15 @@ def of_no_use(front: Front, balanced: bool) -> list[str]:
         front: with at least one network.
         balanced: whether each class counts the same, as in a run that weighs rare ones up.
     """
-    chosen = best(networks_of(front))
+    decides = deciding_error(front.get("objectives") or [])
+    chosen = best(networks_of(front), by=decides)
     split, error = ("val", chosen.val_error) if chosen.test_error is None else ("test", chosen.test_error)
     majority, counted = front["majority_error"][split], ""
-    if balanced and split == "test":
+    if (balanced or decides == BALANCED_ERROR) and split == "test":
         entry = next(network for network in front["networks"] if network["architecture"] == chosen.architecture)
         confusion = np.array(entry["test_confusion"], dtype=np.int64)
         classes = int((confusion.sum(axis=1) > 0).sum())
-        error, majority = balanced_error(confusion) or 0.0, 100.0 * (1 - 1 / classes)
+        error, majority = balanced_error_of(confusion) or 0.0, 100.0 * (1 - 1 / classes)
         counted = " where each class counts the same"
     if error < majority or not majority:  # pictures of one class alone tell nothing
         return []

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 from torch import Tensor, nn
 
 from naturalize.conclude import OF_NO_USE, of_no_use
@@ -25,7 +24,7 @@ from naturalize.preparing import RATE_OF_KEPT
 from naturalize.quantizing import measure_again
 from naturalize.run.checkpoints import Checkpoints
 from naturalize.run.front import PUBLISHED, TRANSFER, WHOLE, networks_of, read_front, val_version
-from naturalize.selection import Entry, Front, still_on_front
+from naturalize.selection import Entry, Front, error_of, set_errors, still_on_front
 from naturalize.session import Session
 from naturalize.space import Architecture
 from naturalize.supernet import Subnet, Supernet
@@ -169,13 +168,19 @@ def is_judged(bench: Workbench, front: Front, entry: Entry) -> bool:
 def takes_place(bench: Workbench, entry: Entry, subnet: Subnet, arch: Architecture, judged: bool) -> bool:
     """Whether a trained network replaces the old one; if so, update its entry."""
     before = {name: entry[name] for name in ("val_error", "val_error_views", "test_error")}
-    views, plain = errors_of(bench, subnet, arch) if judged else (None, None)
-    won = views is None or views < entry["val_error_views"]
+    after, was = copy.deepcopy(entry), error_of(bench, entry)
+    if judged:
+        set_errors(bench, after, *errors_of(bench, subnet, arch))
+    won = not judged or error_of(bench, after) < was
     bench.watch.event(
-        "finetuned", architecture=entry["architecture"], before=entry["val_error_views"], after=views, kept=won
+        "finetuned",
+        architecture=entry["architecture"],
+        before=was,
+        after=error_of(bench, after) if judged else None,
+        kept=won,
     )
     if won and judged:
-        entry |= {"val_error": plain, "val_error_views": views, "val_images": len(bench.error.images)}
+        entry |= after
         measure_again(bench, entry, subnet)
     if won:
         entry |= {
@@ -200,10 +205,9 @@ def deliver(bench: Workbench, front: Front, job: Job, text: str, subnet: Subnet,
     write_front(bench, front)
 
 
-def errors_of(bench: Workbench, subnet: Subnet, arch: Architecture) -> tuple[float, float]:
-    """Validation errors of a subnet in percent: the mean over views, and the error of the plain view."""
-    wrong, images = bench.error.wrong_by_view(fold(copy.deepcopy(subnet)), arch), len(bench.error.images)
-    return 100.0 * float(np.mean(wrong)) / images, 100.0 * wrong[0] / images
+def errors_of(bench: Workbench, subnet: Subnet, arch: Architecture) -> tuple[float, dict[str, Any]]:
+    """Validation error of a subnet in percent, the mean over views, and the details of a measurement of error."""
+    return bench.error.of_answers(bench.error.wrong(fold(copy.deepcopy(subnet)), arch))
 
 
 def trained_in(job: Job, number: int, bench: Workbench, subnet: Subnet, arch: Architecture) -> Subnet:

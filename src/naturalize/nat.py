@@ -23,7 +23,7 @@ from naturalize.drawing import distribution, drawn, in_rounds
 from naturalize.errors import Interrupted
 from naturalize.initial import first_members, wholes
 from naturalize.last_adaptation import forget
-from naturalize.objectives import ERROR
+from naturalize.objectives import ERROR, deciding_error
 from naturalize.pace import Pace
 from naturalize.planning import pace_of
 from naturalize.predictor.held_out import rank_correlation
@@ -215,7 +215,7 @@ class Transfer:
             failed = self.space.codes([arch for arch in self.archive.failed(self.run.task_name) if arch not in known])
             searcher.tell(failed, np.full((len(failed), len(settings.objectives)), np.nan))
             searcher.tell(measured.codes, measured.values)
-            codes, errors, predicted = searcher.held_out(ERROR)
+            codes, errors, predicted = searcher.held_out(deciding_error(settings.objectives))
         tau, pairs = rank_correlation(errors, predicted), len(measured.codes)
         if not np.isnan(predicted).any():
             kept = {"architectures": self.space.strings(codes), "predicted": predicted.round(4).tolist()}

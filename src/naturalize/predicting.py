@@ -15,11 +15,14 @@ from naturalize.data import Preprocessing, list_images, read_picture, without_wa
 from naturalize.data.parts import printable
 from naturalize.errors import UserError
 from naturalize.exporting import OnnxModel
+from naturalize.numbers import percent, plural
 from naturalize.run import Run
 from naturalize.run.run import RunNetwork
+from naturalize.tasks.confidence import above
 from naturalize.training.evaluate import logits_of
 
 BATCH = 32
+NONE = "none of these"  # stands for the class of an answer below the threshold
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer of a network to one file: a class name and its probability, or why the file could not be read."""
+    """The answer of a network to one file.
+
+    Attributes:
+        path: of the file.
+        name: of the class; None where it is below the threshold, or the file could not be read.
+        probability: of the most likely class; None where the file could not be read.
+        error: why it could not be read.
+    """
 
     path: str
     name: str | None
@@ -65,8 +75,29 @@ def model_of(chosen: RunNetwork) -> Model:
     return Model(network.card, lambda pixels: logits_of(subnet, pixels, torch.device("cpu")).numpy())
 
 
+def checked_threshold(threshold: float) -> float:
+    """A probability below which an answer is none. Raises `UserError` for another number."""
+    if not 0 <= threshold <= 1:
+        raise UserError(f"--threshold {threshold:g}: give a probability from 0 to 1, as 0.5")
+    return threshold
+
+
+def told_of(model: Model, threshold: float) -> str:
+    """What a threshold does to the test pictures of the network's run, in a sentence; empty where it is not known."""
+    confidence = model.card.get("test_confidence")
+    if confidence is None:
+        return ""
+    refused, wrong = above(confidence, checked_threshold(threshold))
+    (_, before), images = above(confidence, 0.0), plural(sum(confidence["images"]), "test picture")
+    rest = "" if wrong is None else f", and {percent(wrong)} of the others are wrong ({percent(before)} of all)"
+    return f"of the run's {images}, {percent(refused)} are below {threshold:g}{rest}"
+
+
 def predict_with(
-    model: Model, pictures: Sequence[str | Path], passed_over: Callable[[str], object] = lambda name: None
+    model: Model,
+    pictures: Sequence[str | Path],
+    passed_over: Callable[[str], object] = lambda name: None,
+    threshold: float = 0.0,
 ) -> Iterator[Prediction]:
     """Yield one row for each file, in a stable order; a file that cannot be read has a row that says why.
 
@@ -74,11 +105,13 @@ def predict_with(
         model: as `open_model` gives it.
         pictures: files and folders.
         passed_over: called with the name of each file in a folder that is no picture by its name.
+        threshold: least probability of an answer; below it the picture is none of the classes.
 
     Raises `UserError` where there is nothing to classify.
     """
     if not pictures:
         raise UserError("no pictures to classify: give files or folders")
+    threshold = checked_threshold(threshold)
     files = [file for picture in pictures for file in files_of(picture, passed_over)]
     preprocessing = Preprocessing.from_card(model.card["preprocessing"])
     names = model.card["class_names"]
@@ -96,8 +129,8 @@ def predict_with(
             if not np.isfinite(scores).all():
                 raise UserError(f"the network answers {shown} with no numbers: its file is damaged, export it again")
             chances = np.exp(scores - scores.max())
-            best = int(scores.argmax())
-            yield Prediction(shown, names[best], float(chances[best] / chances.sum()), None)
+            best, probability = int(scores.argmax()), float(chances.max() / chances.sum())
+            yield Prediction(shown, names[best] if probability >= threshold else None, probability, None)
 
 
 def files_of(source: str | Path, passed_over: Callable[[str], object]) -> list[tuple[str, Path]]:

@@ -13,14 +13,24 @@ from naturalize import journal, probing, whole
 from naturalize.archive import Measurement
 from naturalize.errors import UserError
 from naturalize.numbers import standard_error
-from naturalize.objectives import COST, ERROR, INT8_ERROR, LEARNT, OBJECTIVES, Measures, of_kind
-from naturalize.objectives.error import Chosen
+from naturalize.objectives import (
+    BALANCED_ERROR,
+    COST,
+    ERROR,
+    INT8_ERROR,
+    LEARNT,
+    OBJECTIVES,
+    Measures,
+    deciding_error,
+    of_kind,
+)
+from naturalize.objectives.error import Chosen, result_of
 from naturalize.probing import architecture_at, probes_of
 from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, WHOLE
 from naturalize.search import hypervolume, non_dominated
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
-from naturalize.tasks import majority_error
+from naturalize.tasks import balanced_images, majority_error
 from naturalize.training.engine import at_once
 from naturalize.training.subnets import Given
 from naturalize.version import __version__
@@ -64,8 +74,8 @@ def measured(bench: Workbench, version: int, members: Sequence[Architecture] | N
     context, space = bench.run.context(ERROR, version), bench.supernet.family.space
     found = bench.archive.measurements(context)
     known = list(found) if members is None else [arch for arch in members if arch in found]
-    codes, error = space.codes(known), bench.archive.values([context], known)
-    values = objective_values(bench, version, codes, error)
+    codes, errors = space.codes(known), errors_of([found[arch] for arch in known])
+    error, values = errors[ERROR], objective_values(bench, version, codes, errors)
     finite = np.isfinite(error) & np.isfinite(values).all(axis=1)
     if not finite.any():
         raise UserError("no network could be measured: see the statuses in archive.sqlite")
@@ -93,22 +103,22 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     if version > NO_VERSION:
         whole.check_read(bench)
     probed, tuned = probed_measurements(bench), probed_measurements(bench, whole.FILE)
-    errors = np.array([m.value for m in (*probed, *tuned)], dtype=np.float64)
-    by_itself = [m.architecture for m in (*probed, *tuned)]
-    alone = errors + handicap(bench, by_itself, errors) if learns_on else errors
+    alone, by_itself = errors_of([*probed, *tuned]), [m.architecture for m in (*probed, *tuned)]
+    errors = alone[ERROR]
+    if learns_on:
+        alone = {name: each + handicap(bench, by_itself, each, name) for name, each in alone.items()}
     codes_alone, ends = space.codes(by_itself), {PUBLISHED: slice(None, len(probed)), WHOLE: slice(len(probed), None)}
-    competing = np.concatenate(
-        [values, *(objective_values(bench, version, codes_alone[of], alone[of], origin) for origin, of in ends.items())]
-    )
+    competing = [values]
+    for origin, of in ends.items():
+        some = {name: each[of] for name, each in alone.items()}
+        competing.append(objective_values(bench, version, codes_alone[of], some, origin))
     origins = [TRANSFER] * len(measured) + [PUBLISHED] * len(probed) + [WHOLE] * len(tuned)
-    known = np.isfinite(competing).all(axis=1)  # of what stands by itself, something may not be measurable
-    both = [
-        pair for pair, fine in zip(zip([*measured, *probed, *tuned], origins, strict=True), known, strict=True) if fine
-    ]
-    competing = competing[known]
-    rows = front_rows(competing).tolist()
+    values, everything = np.concatenate(competing), list(zip([*measured, *probed, *tuned], origins, strict=True))
+    known = np.flatnonzero(np.isfinite(values).all(axis=1))  # of what stands by itself, something may not be measurable
+    values, both = values[known], [everything[row] for row in known.tolist()]
+    rows = front_rows(values).tolist()
     taken = {both[row][0].architecture for row in rows}
-    rows += [row for row in nearly_best(bench, codes, competing) if measured[row].architecture not in taken]
+    rows += [row for row in nearly_best(bench, codes, values) if measured[row].architecture not in taken]
     networks = [network_of(bench, version, *both[row]) for row in rows]
     facts = bench.archive.iterations()
     names = ("iteration", "weights_version", "hypervolume", "networks")
@@ -135,18 +145,31 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     }
 
 
-def handicap(bench: Workbench, archs: Sequence[Architecture], errors: Floats) -> Floats:
+def errors_of(measurements: Sequence[Measurement]) -> dict[str, Floats]:
+    """What measurements of error say of the errors in percent, by objective, `(n,)` each: they share the answers."""
+    values = [m.value for m in measurements], [m.detail.get("balanced_views") for m in measurements]
+    return dict(zip((ERROR, BALANCED_ERROR), (np.array(each, dtype=np.float64) for each in values), strict=True))
+
+
+def handicap(bench: Workbench, archs: Sequence[Architecture], errors: Floats, name: str = ERROR) -> Floats:
     """The standard error of networks that stand by themselves, 0 at resolutions at which no others train on.
 
     Args:
         bench: of the run.
         archs, errors: the n networks, and their validation errors in percent, `(n,)`.
+        name: of the error.
 
     Returns:
         `(n,)`, in percentage points.
     """
     rivals = np.array([bench.subnets.resolution(arch) in bench.run.trained for arch in archs], dtype=bool)
-    return np.where(rivals, standard_error(errors, len(bench.error.images)), 0.0)
+    return np.where(rivals, standard_error(errors, images_of(bench, name)), 0.0)
+
+
+def images_of(bench: Workbench, error: str) -> int:
+    """Number of validation images that an error is as sure as; see `balanced_images`."""
+    images = bench.error.images
+    return balanced_images(np.asarray(images.labels)) if error == BALANCED_ERROR else len(images)
 
 
 def nearly_best(bench: Workbench, codes: Codes, values: Floats) -> list[int]:
@@ -158,11 +181,11 @@ def nearly_best(bench: Workbench, codes: Codes, values: Floats) -> list[int]:
         values: objectives, `(k, m)`.
     """
     names = bench.run.settings.objectives
-    if not bench.reads_published or ERROR not in names:
+    if not bench.reads_published:
         return []
-    column, space = names.index(ERROR), bench.supernet.family.space
-    margin = np.zeros_like(values)
-    margin[:, column] = standard_error(values[:, column], len(bench.error.images))
+    error, space = deciding_error(names), bench.supernet.family.space
+    margin, column = np.zeros_like(values), names.index(error)
+    margin[:, column] = standard_error(values[:, column], images_of(bench, error))
     found = []
     for row in np.flatnonzero((codes[:, 1:] == space.upper[1:]).all(axis=1)).tolist():
         bound = values[row] - margin[row]
@@ -197,9 +220,8 @@ def probed_measurements(bench: Workbench, name: str = probing.FILE) -> list[Meas
     found = []
     for resolution in probes.resolutions:
         wrong = probes.wrong[resolution][: images.views, np.searchsorted(probes.rows, rows)]
-        arch = architecture_at(bench, resolution)
-        detail = {"wrong": int(wrong[0].sum()), "images": len(rows), "views": len(wrong)}
-        found.append(Measurement(arch, 100.0 * float(wrong.mean()), 0.0, "ok", 0.0, detail))
+        value, detail = result_of(wrong, np.asarray(bench.val.labels)[rows])
+        found.append(Measurement(architecture_at(bench, resolution), value, 0.0, "ok", 0.0, detail))
     allowed = bench.problem.allowed(bench.supernet.family.space.codes([m.architecture for m in found]))
     return [measurement for measurement, fits in zip(found, allowed.tolist(), strict=True) if fits]
 
@@ -210,36 +232,60 @@ def network_of(bench: Workbench, version: int, measurement: Measurement, origin:
     codes, besides = np.array([arch.code]), measured_besides(bench, version, [arch], origin)
     counts = {name: int(bench.costs[name](codes)[0]) for name in of_kind("exact")}
     modelled = {name: float(cost(codes)[0]) for name, cost in bench.costs.items() if name not in counts}
-    detail = measurement.detail
-    return {
+    assert measurement.value is not None, "it is on the front"
+    entry = {
         "architecture": arch.text,
         "origin": origin,
         "own_classifier": origin != TRANSFER,
         "resolution": bench.subnets.resolution(arch),
-        "val_error": 100.0 * detail["wrong"] / detail["images"],
-        "val_images": detail["images"],
-        "val_error_views": measurement.value,
+        "val_error": None,
+        "val_images": None,
+        "val_error_views": None,
+        "val_balanced_error": None,
         "test_error": None,
         "test_images": None,
+        "test_balanced_error": None,
         **{name: counts[name] for name in LEARNT},
         "objectives": {**counts, **modelled, **{name: float(found[0]) for name, found in besides.items()}},
         "weights": None,
         "test_confusion": None,
+        "test_confidence": None,
         "test_worst": None,
     }
+    set_errors(bench, entry, measurement.value, measurement.detail)
+    return entry
 
 
-def objective_values(bench: Workbench, version: int, codes: Codes, error: Floats, origin: str = TRANSFER) -> Floats:
+def set_errors(bench: Workbench, entry: Entry, value: float, detail: Mapping[str, Any]) -> None:
+    """Put a network's validation errors into its entry, from the value and details of a measurement of error."""
+    images = detail["images"]
+    entry |= {"val_error": 100.0 * detail["wrong"] / images, "val_images": images, "val_error_views": value}
+    entry["val_balanced_error"] = detail.get("balanced")  # none in the archive of an older naturalize
+    if BALANCED_ERROR in bench.run.settings.objectives:
+        entry["objectives"][BALANCED_ERROR] = detail["balanced_views"]
+        entry["val_images_balanced"] = images_of(bench, BALANCED_ERROR)
+
+
+def error_of(bench: Workbench, entry: Entry) -> float:
+    """The validation error by which an entry of a front is judged, in percent, over all views."""
+    name = deciding_error(bench.run.settings.objectives)
+    return float(entry["val_error_views"] if name == ERROR else entry["objectives"][name])
+
+
+def objective_values(
+    bench: Workbench, version: int, codes: Codes, errors: Mapping[str, Floats], origin: str = TRANSFER
+) -> Floats:
     """Objectives of architectures in the run's order. Shapes: `(n, d), (n,) -> (n, m)`.
 
     Args:
         bench: of the run.
         version: weights version of the errors.
-        codes, error: architectures, and their errors in percent.
+        codes: architectures.
+        errors: their errors in percent by objective, `(n,)` each, as of `errors_of`.
         origin: of their networks.
     """
     archs = bench.supernet.family.space.architectures(codes)
-    columns = {ERROR: error, **measured_besides(bench, version, archs, origin)}
+    columns = {**errors, **measured_besides(bench, version, archs, origin)}
     names, exact = bench.run.settings.objectives, bench.problem.exact
     return np.stack([columns[name] if name in columns else exact[name](codes) for name in names], axis=1).astype(float)
 
@@ -307,10 +353,15 @@ def measurement_of(objective: Measures, arch: Architecture) -> Measurement:
 
 
 def reference_of(bench: Workbench) -> list[float]:
-    """Hypervolume's reference point: the majority class's error, and 1.05 x the largest architecture for the rest."""
+    """Hypervolume's reference point: errors of always answering one class, the most frequent one where they differ.
+
+    For all other objectives it is 1.05 x the largest architecture.
+    """
     largest = bench.space.largest
 
     def reference(name: str) -> float:
+        if name == BALANCED_ERROR:  # one class alone, whichever it is, gets all others wrong
+            return 100.0 * (1.0 - 1.0 / len(np.unique(bench.val.labels))) or 100.0
         if name in (ERROR, INT8_ERROR):
             return majority_error(np.asarray(bench.val.labels)) or 100.0  # where validation has one class alone
         if name in bench.problem.exact:

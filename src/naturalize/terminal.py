@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from naturalize.errors import command
 from naturalize.files import checksum_of
 from naturalize.numbers import count, duration, percent, plural
-from naturalize.objectives import COST, ERROR, INT8_ERROR, LEARNT, OBJECTIVES, objective_of
+from naturalize.objectives import BALANCED_ERROR, COST, ERROR, INT8_ERROR, LEARNT, OBJECTIVES, objective_of
 from naturalize.progress import PHASES
 from naturalize.run import FrontNetwork
 
@@ -232,13 +232,17 @@ def front_table(networks: Sequence[FrontNetwork], objectives: Sequence[str] = ()
         objectives: of the run; those that every table has need not be among them.
     """
     finetuned = any(network.before_finetuning for network in networks)
-    others = [name for name in objectives if name not in (ERROR, COST, "params")]
+    others = [name for name in objectives if name not in (ERROR, BALANCED_ERROR, COST, "params")]
+    balanced = BALANCED_ERROR in objectives
     head = ["architecture", "px", "MAdds", "params", *others, "val error", "test error"]
+    head += ["val balanced", "test balanced"] if balanced else []
     rows = [[*head, "val before", "test before"] if finetuned else head]
     for network in networks:
         counts = str(network.resolution), count(network.madds), count(network.params)
         besides = (objective_of(name).shown(network.value(name)) for name in others)
         rows.append([network.architecture, *counts, *besides, percent(network.val_error), percent(network.test_error)])
+        if balanced:
+            rows[-1] += [percent(network.val_balanced_error), percent(network.test_balanced_error)]
         if finetuned:
             before = network.before_finetuning or {}
             rows[-1] += [percent(before.get(name)) for name in ("val_error", "test_error")]
@@ -258,7 +262,8 @@ def front_json(networks: Sequence[FrontNetwork], front: dict[str, Any]) -> list[
 
 def front_csv(networks: Sequence[FrontNetwork]) -> list[str]:
     """Networks of a front as a table for other programs: a header, then a line each, with commas between."""
-    columns = ["architecture", "resolution", "val_error", "val_images", "test_error", "test_images", "weights"]
+    columns = ["architecture", "resolution", "val_error", "val_images", "test_error", "test_images"]
+    columns += ["val_balanced_error", "test_balanced_error", "weights"]
     counts = list(dict.fromkeys([*LEARNT, *(name for network in networks for name in network.objectives)]))
     measured = list(dict.fromkeys(name for network in networks for name in network.measured))
     text = io.StringIO()

@@ -28,9 +28,10 @@ from naturalize.run.front import PUBLISHED, TRANSFER, WHOLE, read_front, val_ver
 from naturalize.run.run import card_of
 from naturalize.schedule import FEWEST_TESTED
 from naturalize.search import non_dominated
-from naturalize.selection import Entry, Front, networks_alone, still_on_front
+from naturalize.selection import Entry, Front, error_of, networks_alone, still_on_front
 from naturalize.supernet import Subnet
-from naturalize.tasks import majority_error
+from naturalize.tasks import balanced_error_of, majority_error
+from naturalize.tasks.confidence import confidence_of
 from naturalize.training.engine import at_once, side_by_side
 from naturalize.training.evaluate import fold, logits_on
 from naturalize.warm_start import with_classifier
@@ -133,7 +134,7 @@ def carry_finetuned(bench: Workbench, front: Front) -> int:
         if not old.get("before_finetuning") or not old["weights"] or not (directory / old["weights"]).exists():
             continue
         same = [network for network in front["networks"] if network["architecture"] == old["architecture"]]
-        if not judged or all(network["val_error_views"] >= old["val_error_views"] for network in same):
+        if not judged or all(error_of(bench, network) >= error_of(bench, old) for network in same):
             others = [network for network in front["networks"] if network not in same]
             front["networks"] = sorted([*others, old], key=lambda network: network[COST])
             carried.append(old)
@@ -254,7 +255,7 @@ def alone_of(bench: Workbench, networks: Sequence[Entry]) -> dict[str, Subnet]:
 
 
 def fill_in_test(bench: Workbench, network: Entry, logits: Tensor, pixels: Pixels) -> None:
-    """Fill in a network's test error, confusion matrix and worst pictures from its logits `(n, classes)`."""
+    """Fill in a network's test errors, confusion matrix, confidence and worst pictures from logits `(n, classes)`."""
     labels = np.asarray(pixels.labels)
     index, probability = bench.task.predictions(logits)
     predicted = index.numpy()
@@ -264,6 +265,8 @@ def fill_in_test(bench: Workbench, network: Entry, logits: Tensor, pixels: Pixel
     classes = len(bench.run.class_names)
     confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
     network["test_confusion"] = confusion.tolist()
+    network["test_balanced_error"] = balanced_error_of(confusion)
+    network["test_confidence"] = confidence_of(probability.numpy(), wrong)
     worst = np.flatnonzero(wrong)[np.argsort(-probability.numpy()[wrong], kind="stable")][:WORST]
     network["test_worst"] = [
         {

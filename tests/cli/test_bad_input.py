@@ -112,6 +112,9 @@ def test_data_that_cannot_be_used(
         ("-o error -o error:int4", ["unknown objective 'error:int4'", "did you mean error:int8"]),
         ("-o error:int8 -o madds", ["error:int8 goes beside error", "-o error -o error:int8 -o madds"]),
         ("--require error:int8<5", ["error:int8 is measured"]),
+        ("-o balanced-error@birds -o madds", ["one task", "write `balanced-error`"]),
+        ("-o balanced_error -o madds", ["unknown objective 'balanced_error'", "did you mean balanced-error"]),
+        ("--require balanced-error<5", ["balanced-error is measured"]),
         ("-o latency:gpu", ["unknown runtime 'gpu'", "cpu"]),
         ("-o latency:cpu -o latency:cpu,threads=1 -o error", ["an objective is given twice"]),
         ("-o error -o latency:phone.json", ["the table phone.json cannot be read: No such file or directory"]),
@@ -404,6 +407,13 @@ def test_a_damaged_or_newer_run(
         (["predict", "nowhere"], ["nowhere: no such file or folder"]),
         (["predict", "others/empty"], ["holds no pictures"]),
         (["predict", "others", "--require", "madds<1"], ["nearest is"]),
+        (["predict", "others", "--threshold", "1.5"], ["--threshold 1.5", "from 0 to 1"]),
+        (["predict", "others", "--threshold", "nan"], ["--threshold nan", "from 0 to 1"]),
+        (["predict", "others", "--threshold=-0.1"], ["--threshold -0.1", "from 0 to 1"]),
+        (["predict", "others", "--threshold", "half"], ["--threshold", "valid number"]),
+        (["front", "--sort", "balanced-error"], ["this run knows no balanced-error", "`-o balanced-error`"]),
+        (["front", "--require", "balanced-error<5"], ["balanced-error is measured"]),
+        (["front", "--at", "balanced-error=5"], ["balanced-error is no cost"]),
     ],
 )
 def test_what_a_finished_run_refuses(

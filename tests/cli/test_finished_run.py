@@ -16,6 +16,7 @@ from PIL import Image
 import naturalize as library
 from naturalize import predicting
 from naturalize.lifecycle import reopen_data
+from naturalize.numbers import percent
 from naturalize.run import Watch
 from naturalize.run.run import card_of
 
@@ -200,6 +201,34 @@ def test_S02_X15_predict_on_the_validation_files_gives_the_error_of_the_front(
     best = min(finished.front["networks"], key=lambda n: (n["val_error_views"], n["madds"]))
     answers = [line.split("\t")[1] for line in rows.out.splitlines()]
     assert percent_wrong(list(zip(files, answers, strict=True))) == best["val_error"]
+
+
+def test_pictures_below_the_threshold_are_none_of_the_classes(finished: Finished, tmp_path: Path, quick: Quick) -> None:
+    """The shares that a threshold is told by are those of the run's own test pictures."""
+    files, model = files_of(finished, "test"), tmp_path / "m.onnx"
+    library.export(finished.directory, model)
+    rows = [*library.predict(finished.directory, files)]
+    probabilities = sorted(row.probability or 0.0 for row in rows)
+    middle = round(probabilities[len(rows) // 2] - 0.005, 2)
+    below = [(row.probability or 0.0) < middle for row in rows]
+    assert any(below)
+    assert not all(below)
+    assert [row.name is None for row in library.predict(finished.directory, files, threshold=middle)] == below
+    left = [(row.path, row.name or "") for row, is_below in zip(rows, below, strict=True) if not is_below]
+    everything = [(row.path, row.name or "") for row in rows]
+    for source in (finished.directory, model):
+        done = quick("predict", source, *files, "--threshold", str(middle))
+        assert done.code == 0
+        answers = [line.split("\t")[1] for line in done.out.splitlines()]
+        assert answers == ["none of these" if no else row.name for no, row in zip(below, rows, strict=True)]
+        assert done.err.strip() == (
+            f"of the run's {len(files)} test pictures, {percent(100 * np.mean(below))} are below {middle:g}, and "
+            f"{percent(percent_wrong(left))} of the others are wrong ({percent(percent_wrong(everything))} of all)"
+        )
+    surest = quick("predict", model, *files, "--threshold", "1")
+    assert {line.split("\t")[1] for line in surest.out.splitlines()} == {"none of these"}
+    assert surest.err.strip() == f"of the run's {len(files)} test pictures, 100.0% are below 1"
+    assert quick("predict", model, *files).err == ""
 
 
 def test_X01_the_example_beside_the_exported_file_reproduces_the_test_error(

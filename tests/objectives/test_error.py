@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score
 
 from naturalize.objectives.error import Chosen, Error
 from naturalize.supernet import Supernet, make_family
@@ -72,14 +73,22 @@ def test_D4_an_error_is_the_mean_over_views_of_the_share_of_wrong_answers(supern
         found.values, found.details, supernet.family.space.architectures(codes), strict=True
     ):
         network, side = error.subnets.of(arch).eval(), supernet.family.resolutions[arch.code[0]]
-        wrong = [0, 0]
+        wrong, answers = [0, 0], [[], []]
         for view in range(2):
             for row in range(20):  # one by one, unfolded
                 with torch.no_grad():
                     logits = network(torch.from_numpy(error.images(np.array([row]), side, view)))
                 wrong[view] += int(logits.argmax()) != error.images.labels[row]
+                answers[view].append(int(logits.argmax()))
         assert value == pytest.approx(100 * sum(wrong) / 40)
-        assert detail == {"wrong": wrong[0], "images": 20, "views": 2}
+        balanced = [100 - 100 * balanced_accuracy_score(error.images.labels, each) for each in answers]
+        assert detail == {
+            "wrong": wrong[0],
+            "images": 20,
+            "views": 2,
+            "balanced": pytest.approx(balanced[0]),
+            "balanced_views": pytest.approx(np.mean(balanced)),
+        }
 
 
 @pytest.mark.parametrize(

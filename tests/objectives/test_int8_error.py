@@ -16,6 +16,8 @@ from naturalize.errors import UserError
 from naturalize.objectives import int8, parse_objectives
 from naturalize.objectives.int8 import Int8Error
 from naturalize.quantizing import not_exported
+from naturalize.report.insides import Insides
+from naturalize.report.live import front_under_way
 from naturalize.training.subnets import Given, Subnets
 
 OBJECTIVES = ("error", "error:int8", "madds")
@@ -114,6 +116,12 @@ def test_people_see_it_in_the_report_and_in_tables(run):
     assert "error:int8" in table[0]
     values = [network.value("error:int8") for network in ordered(run.front(), "error:int8")]
     assert values == sorted(values)
+
+
+def test_a_front_under_way_has_it_too(run):
+    found = front_under_way(Insides(run.directory))
+    assert found is not None
+    assert all(network["objectives"]["error:int8"] > 0 for network in found["networks"])
 
 
 def measures(run, val, given=None):

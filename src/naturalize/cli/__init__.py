@@ -168,8 +168,9 @@ def transfer(
             "--objective",
             "-o",
             metavar="NAME",
-            help="One to three of error, madds, params, activations, size, size:int8, error:int8, latency:cpu, "
-            "latency:TABLE, latency:command=PROGRAM, energy:command=PROGRAM; error and madds unless told.",
+            help="One to three of error, madds, params, activations, size, size:int8, error:int8, "
+            "balanced-error, latency:cpu, latency:TABLE, latency:command=PROGRAM, energy:command=PROGRAM; error and "
+            "madds unless told.",
         ),
     ] = None,
     require: Require = None,
@@ -275,7 +276,11 @@ def finish(run: RunPath, data: DataNow = None) -> None:
 def front(
     run: RunPath,
     sort: Annotated[
-        str | None, typer.Option(metavar="NAME", help="In order of a cost, resolution, val_error or test_error.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="In order of a cost, resolution, val_error, test_error, val_balanced_error or test_balanced_error.",
+        ),
     ] = None,
     require: Require = None,
     knee: Knee = False,
@@ -418,24 +423,30 @@ def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An exported .onnx file, or the directory of a run.")],
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURES", help="Picture files and folders.")],
     require: Require = None,
+    threshold: Annotated[
+        float, typer.Option(metavar="P", help="Least probability of an answer, 0 to 1; below it, `none of these`.")
+    ] = 0.0,
 ) -> None:
     """Classify pictures: one row a file, with tabs between path, class and probability.
 
     \b
     Examples:
       naturalize predict model.onnx holiday/
+      naturalize predict model.onnx holiday/ --threshold 0.5
       naturalize predict runs/photos a.jpg b.png --require "madds<1M"
     """
-    from naturalize import api
     from naturalize.data.parts import left_out
+    from naturalize.predicting import NONE, open_model, predict_with, told_of
 
-    failed, others = 0, list[str]()
-    for row in api.predict(model, pictures, require=require or (), passed_over=others.append):
+    failed, others, opened = 0, list[str](), open_model(model, require or ())
+    for row in predict_with(opened, pictures, others.append, threshold):
         if row.error is not None:
             failed += 1
             print(f"{row.path}\terror\t{row.error}")
         else:
-            print(f"{row.path}\t{row.name}\t{row.probability:.4f}")
+            print(f"{row.path}\t{NONE if row.name is None else row.name}\t{row.probability:.4f}")
+    if threshold and (told := told_of(opened, threshold)):
+        print(told, file=sys.stderr)
     if others:
         print(left_out(others, "file", "passed over, no picture by its name"), file=sys.stderr)
     if failed:

@@ -121,7 +121,8 @@ class Objective:
             predicted.
         words: its name in reports.
         shown: function from a value to a text for people.
-        open: function that opens a measured objective on a run; None for an exact one.
+        open: function that opens a measured objective on a run; None for an exact one, and for one that is read off
+            the answers by which error is measured.
         multiples: what may stand behind a number in a requirement, in small letters, and the factor that it means.
     """
 
@@ -157,6 +158,7 @@ def open_int8_error(run: OnRun) -> Measures:
 
 
 ERROR = "error"  # the objective that a task defines: every network of a front has it
+BALANCED_ERROR = "balanced-error"  # the mean of the classes' errors, of the same answers; it may stand for `error`
 INT8_ERROR = "error:int8"  # the same of the int8 file that is exported
 LATENCY, ENERGY = "latency", "energy"  # what the names of modelled objectives begin with
 COST = "madds"  # the objective that networks are sorted by
@@ -164,6 +166,7 @@ OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
         Objective(ERROR, "%", "measured", "error", percent, open_error),
+        Objective(BALANCED_ERROR, "%", "measured", "balanced error", percent),
         Objective(INT8_ERROR, "%", "measured", "error as int8", percent, open_int8_error),
         Objective(COST, "multiply-adds", "exact", "multiply-adds", count),
         Objective("params", "parameters", "exact", "parameters", count),
@@ -174,6 +177,11 @@ OBJECTIVES: dict[str, Objective] = {
 }
 LEARNT = (COST, "params")  # counts that predictors learn from, whatever the objectives are
 DEFAULT = (ERROR, COST)
+
+
+def deciding_error(objectives: Sequence[str]) -> str:
+    """The error by which networks are judged, of a run's objectives: `error`, or `balanced-error` in its place."""
+    return ERROR if ERROR in objectives or BALANCED_ERROR not in objectives else BALANCED_ERROR
 
 
 def of_kind(kind: Kind) -> list[str]:
@@ -206,7 +214,10 @@ def setting_of(name: str) -> Setting:
 
 
 def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
-    """Distinct names, one to three, error among them. `error@default` is `error`. Raises `UserError`."""
+    """Distinct names, one to three, error or balanced error among them. `error@default` is `error`.
+
+    Raises `UserError`.
+    """
     parsed = []
     for name in names:
         base, _, task = name.partition("@")
@@ -218,7 +229,7 @@ def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
         raise UserError(f"an objective is given twice: {', '.join(names)}")
     if not 1 <= len(parsed) <= 3:
         raise UserError(f"give one to three objectives, not {len(parsed)}")
-    if ERROR not in parsed:
+    if deciding_error(parsed) not in parsed:
         told = " ".join(f"-o {name}" for name in (ERROR, *parsed[:2]))
         if INT8_ERROR in parsed:
             raise UserError(f"{INT8_ERROR} goes beside {ERROR}, not in its place: write {told}")

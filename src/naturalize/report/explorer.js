@@ -78,9 +78,10 @@ function plane() {
   if (isNarrow()) Object.assign(figure.layout, { height: 560, legend: { orientation: "h", y: -0.2, yanchor: "top" } });
   const isFirst = view.across === opened.across && view.up === opened.up && !colour;
   const reads = { validation: "validation", test: "test", "validation, before fine-tuning": "before" };
+  const isError = ({ name }) => name in networks[0].test;
   const withErrors = (objective, name) =>
-    objective.name !== "error" || name === "validation" ? of(objective) : order.map((index) => networks[index][name]);
-  const hasError = (x.name === "error") !== (y.name === "error");
+    !isError(objective) || name === "validation" ? of(objective) : order.map((index) => networks[index][name][objective.name]);
+  const hasError = isError(x) !== isError(y);
   const drawn = { x: [], y: [] };
   for (const trace of figure.data.slice(0, -1)) {
     const name = reads[trace.name];

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from naturalize.objectives import ERROR
+from naturalize.objectives import BALANCED_ERROR, ERROR
 from naturalize.report.figures import (
     axes,
     axis_of,
@@ -19,6 +19,7 @@ from naturalize.report.figures import (
     measured_besides,
     shading,
     shown,
+    upwards,
     value,
     words,
 )
@@ -81,6 +82,8 @@ def others_of(front: Front, insides: Insides) -> list[dict[str, Any]]:
     found = []
     for group in insides.others(val_version(front), on_front):
         numbers = {name: cost(group.codes) for name, cost in costs.items()} | {ERROR: group.errors}
+        if group.balanced is not None and BALANCED_ERROR in (front.get("objectives") or []):
+            numbers[BALANCED_ERROR] = group.balanced
         columns = {name: [float(f"{number:.{FIGURES}g}") for number in column] for name, column in numbers.items()}
         found.append({"name": group.name, "alone": group.alone, "columns": columns})
     return found
@@ -92,7 +95,7 @@ def clocks_of(front: Front) -> list[dict[str, Any]]:
     for name in measured_besides(front):
         rows = [index for index, network in enumerate(front["networks"]) if clocked(network, name) is not None]
         described_as = known(name)
-        if not rows or (described_as and described_as.kind == "measured"):  # an int8 error has no model
+        if not rows or (described_as and described_as.kind == "measured"):  # an error has no model
             continue
         model = np.array([value(front["networks"][row], name) for row in rows], dtype=np.float64)
         measured = [front["networks"][row]["measured"][name] for row in rows]
@@ -145,7 +148,7 @@ def explorer_html(front: Front, objectives: list[dict[str, Any]]) -> str:
 <div class="controls">
 <fieldset class="views"><legend>Show</legend>{radios}</fieldset>
 {menu("across", "to the right", across)}
-{menu("up", "upwards", ERROR)}
+{menu("up", "upwards", upwards(front))}
 {menu("colour", "colour", colour, "none")}
 <span id="turning" hidden><label>turn <input type="range" id="turn" min="-180" max="180" step="5" value="-35"></label>
 <label>tilt <input type="range" id="tilt" min="0" max="90" step="5" value="25"></label></span>

@@ -7,7 +7,16 @@ from typing import Any
 
 from naturalize.errors import UserError
 from naturalize.numbers import count, percent
-from naturalize.objectives import COST, ERROR, INT8_ERROR, Objective, objective_of, of_kind
+from naturalize.objectives import (
+    BALANCED_ERROR,
+    COST,
+    ERROR,
+    INT8_ERROR,
+    Objective,
+    deciding_error,
+    objective_of,
+    of_kind,
+)
 from naturalize.run.front import PUBLISHED, TRANSFER, WHOLE
 
 Figure = dict[str, Any]
@@ -35,9 +44,11 @@ def is_error(objective: str) -> bool:
 
 
 def value(network: dict[str, Any], objective: str) -> float | None:
-    """A network's value of an objective; for error, the validation error as deployed."""
+    """A network's value of an objective; for error and balanced error, that on validation as deployed."""
     if is_error(objective):
         return network.get("val_error")
+    if objective == BALANCED_ERROR:
+        return network.get("val_balanced_error")
     return network.get(objective, (network.get("objectives") or {}).get(objective))
 
 
@@ -70,12 +81,24 @@ def measured_besides(front: dict[str, Any]) -> list[str]:
     return [name for name in names if not is_error(name) and name not in of_kind("exact")]
 
 
+def upwards(front: dict[str, Any]) -> str:
+    """The error that is drawn upwards: the one that decides."""
+    return deciding_error(front.get("objectives") or [])
+
+
+def errors_on(split: str, network: dict[str, Any]) -> dict[str, float | None]:
+    """The errors of a network by objective on `test`, or on validation `before` fine-tuning; None where not known."""
+    if split == "before":
+        return {ERROR: (network.get("before_finetuning") or {}).get("val_error"), BALANCED_ERROR: None}
+    return {ERROR: network.get("test_error"), BALANCED_ERROR: network.get("test_balanced_error")}
+
+
 def axes(front: dict[str, Any]) -> tuple[str, str | None]:
-    """The objectives drawn to the right and as colour: those besides error, else multiply-adds."""
-    others = [name for name in front.get("objectives") or [] if not is_error(name)]
+    """The objectives drawn to the right and as colour: those besides the one drawn upwards, else multiply-adds."""
+    others = [name for name in front.get("objectives") or [] if not is_error(name) and name != upwards(front)]
     # An objective that no network carries cannot be drawn; exact counts are always there.
     others = [name for name in others if any(value(network, name) is not None for network in front["networks"])]
-    others.sort(key=lambda name: name == INT8_ERROR)  # costs first: it is no reason to choose a network by itself
+    others.sort(key=lambda name: name in (BALANCED_ERROR, INT8_ERROR))  # costs first: an error is drawn upwards
     return (others[0] if others else COST), (others[1] if len(others) > 1 else None)
 
 
@@ -94,7 +117,7 @@ def axis_of(objective: str, numbers: Sequence[float | None]) -> Figure:
         **scale,
         "title": {"text": words(objective) + (", log scale" if log else "")},
         "tickformat": _ticks(positive),
-        **({"ticksuffix": " %"} if objective == INT8_ERROR else {}),
+        **({"ticksuffix": " %"} if objective in (BALANCED_ERROR, INT8_ERROR) else {}),
     }
     if log:
         axis |= {"type": "log", "dtick": "D2" if max(positive) < 100 * min(positive) else 1}
@@ -106,7 +129,7 @@ def front_figure(front: dict[str, Any]) -> Figure:
 
     It is what a page opens with; explorer.js puts other objectives on its axes.
     """
-    across, colour = axes(front)
+    (across, colour), up = axes(front), upwards(front)
     networks = sorted(enumerate(front["networks"]), key=lambda pair: value(pair[1], across) or 0)
     x = [value(network, across) for _, network in networks]
     line = "markers" if colour or len(networks) == 1 else "lines+markers"
@@ -123,7 +146,7 @@ def front_figure(front: dict[str, Any]) -> Figure:
     val: Figure = {
         **common,
         "name": "validation",
-        "y": [network.get("val_error") for _, network in networks],
+        "y": [value(network, up) for _, network in networks],
         "line": {"color": "@val", "width": 1.5, "shape": "hv"},
         "marker": {"color": "@val", "size": size, "symbol": symbols},
     }
@@ -136,7 +159,7 @@ def front_figure(front: dict[str, Any]) -> Figure:
             {
                 **common,
                 "name": "test",
-                "y": [network.get("test_error") for _, network in networks],
+                "y": [errors_on("test", network)[up] for _, network in networks],
                 "line": {"color": "@test", "width": 1, "dash": "dot"},
                 "marker": {"color": "@test", "size": size, "symbol": "diamond-open"},
             }
@@ -147,7 +170,7 @@ def front_figure(front: dict[str, Any]) -> Figure:
                 **common,
                 "name": "validation, before fine-tuning",
                 "mode": "markers",
-                "y": [(network.get("before_finetuning") or {}).get("val_error") for _, network in networks],
+                "y": [errors_on("before", network)[up] for _, network in networks],
                 "marker": {"color": "@soft", "size": size, "symbol": "x-thin-open"},
             }
         )
@@ -166,7 +189,7 @@ def front_figure(front: dict[str, Any]) -> Figure:
         "data": traces,
         "layout": {
             "xaxis": axis_of(across, x),
-            "yaxis": axis_of(ERROR, [network.get("val_error") for _, network in networks]),
+            "yaxis": axis_of(up, [value(network, up) for _, network in networks]),
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
             "hovermode": "closest",
             "height": 460,

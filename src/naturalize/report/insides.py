@@ -16,7 +16,7 @@ from naturalize import journal, probing, whole
 from naturalize.archive import Archive, Measurement
 from naturalize.drawing import distribution
 from naturalize.errors import UserError
-from naturalize.objectives import ERROR
+from naturalize.objectives import BALANCED_ERROR, ERROR, deciding_error
 from naturalize.objectives.exact import exact_counts, whole_layers
 from naturalize.objectives.latency import Latency, file_of, kept_model
 from naturalize.run import Run
@@ -34,12 +34,14 @@ class Group:
         name: in words.
         codes: `(n, d)`.
         errors: on validation in percent, as the front's `val_error`, `(n,)`.
+        balanced: their balanced errors, `(n,)`; None where they are not known.
         alone: whether each is a network that stands by itself, and not one of the supernet's many.
     """
 
     name: str
     codes: Codes
     errors: Floats
+    balanced: Floats | None = None
     alone: bool = False
 
 
@@ -106,7 +108,9 @@ class Insides:
             by_name.setdefault(name, []).extend(new)
         for name, found in by_name.items():
             errors = np.array([plain_error(m) for m in found], dtype=np.float64)
-            groups.append(Group(name, self.family.space.codes([m.architecture for m in found]), errors))
+            balanced = np.array([m.detail.get("balanced") for m in found], dtype=np.float64)
+            codes = self.family.space.codes([m.architecture for m in found])
+            groups.append(Group(name, codes, errors, balanced if np.isfinite(balanced).all() else None))
         groups += [
             self.by_itself("published network, linear classifier", probing.FILE),
             self.by_itself("whole network, plain fine-tuning", whole.FILE),
@@ -129,10 +133,11 @@ class Insides:
         from scipy.stats import kendalltau  # slow to import
 
         found = []
+        balanced = deciding_error(self.run.settings.objectives) == BALANCED_ERROR
         with closing(self.archive()) as archive:
             for version, measured in self.measured.items():
                 kept = archive.decision(journal.predicted(version))
-                values = {m.architecture.text: m.value for m in measured}
+                values = {m.architecture.text: m.detail["balanced_views"] if balanced else m.value for m in measured}
                 if kept and all(text in values for text in kept["architectures"]):
                     texts = kept["architectures"]
                     seen = [round(values[text] or 0.0, 3) for text in texts]

@@ -12,14 +12,14 @@ import numpy as np
 
 from naturalize.errors import Interrupted, UserError
 from naturalize.numbers import plural
-from naturalize.objectives import COST, ERROR, of_kind
+from naturalize.objectives import BALANCED_ERROR, COST, of_kind
 from naturalize.objectives.requirement import parse_requirement
 from naturalize.report.insides import Insides, plain_error
 from naturalize.report.report import UNDER_WAY, write_report
 from naturalize.run import read_front
 from naturalize.run.front import FORMAT, TRANSFER
 from naturalize.run.lock import is_held
-from naturalize.selection import Front, front_rows
+from naturalize.selection import Front, errors_of, front_rows
 from naturalize.version import __version__
 
 LOOK_S, PAUSE_S = 5.0, 0.2  # seconds between two looks at the archive; between two looks at signals
@@ -97,17 +97,23 @@ def front_under_way(insides: Insides) -> Front | None:
             return None
     version = closed[-1]["weights_version"] if closed else min(insides.measured)
     found = insides.measured[version]
-    codes = space.codes([m.architecture for m in found])
-    asked = list(run.settings.objectives)
+    archs = [m.architecture for m in found]
+    codes, asked = space.codes(archs), list(run.settings.objectives)
     limits = [parse_requirement(text) for text in run.settings.requirements]
     names = dict.fromkeys([*of_kind("exact"), *asked, *(limit.objective for limit in limits)])
     costs = {name: cost(codes) for name, cost in insides.costs(list(names)).items()}
-    errors = np.array([m.value for m in found], dtype=np.float64)
-    allowed = np.ones(len(found), dtype=bool)
+    errors = errors_of(found)
+    others = [name for name in asked if name not in costs and name not in errors]
+    with closing(insides.archive()) as archive:
+        costs |= {name: archive.values([run.context(name, version)], archs) for name in others}
+    values = np.stack([(errors | costs)[name] for name in asked], axis=1)
+    allowed = np.isfinite(values).all(axis=1)  # another objective of the last network may be yet to come
     for limit in limits:
         allowed &= limit.met(costs[limit.objective])
+    if BALANCED_ERROR in asked:
+        costs[BALANCED_ERROR] = errors[BALANCED_ERROR]
     rows = np.flatnonzero(allowed)
-    values = np.stack([errors if name == ERROR else costs[name] for name in asked], axis=1)[rows]
+    values = values[rows]
     on_front = rows[front_rows(values)].tolist() if len(rows) else []
     on_front.sort(key=lambda row: costs[COST][row])
     if not on_front:
@@ -144,6 +150,7 @@ def entry(insides: Insides, measurement: Any, costs: dict[str, float]) -> dict[s
         "resolution": insides.family.resolutions[arch.code[0]],
         "val_error": plain_error(measurement),
         "val_error_views": measurement.value,
+        "val_balanced_error": measurement.detail.get("balanced"),
         "val_images": measurement.detail.get("images"),
         "madds": exact[COST],
         "params": exact["params"],

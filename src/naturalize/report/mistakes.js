@@ -23,7 +23,7 @@ function showErrors(network, confusion, mistakes) {
   const { classes, images } = data;
   const total = images.reduce((sum, n) => sum + n, 0);
   place("errors").textContent = `${network.error} of ${number(total)} test images are wrong; ` +
-    `balanced error, every class counting the same, is ${network.balanced}.`;
+    `balanced error, every class counting the same, is ${network.balanced}. ${network.unsure}`;
   const taken = new Map();
   for (const pair of mistakes) {
     const list = taken.get(pair.true) ?? taken.set(pair.true, []).get(pair.true);

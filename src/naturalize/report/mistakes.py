@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from naturalize.numbers import percent, standard_error
-from naturalize.tasks import balanced_error as balanced_error_of
+from naturalize.tasks import balanced_error_of
+from naturalize.tasks.confidence import above
 
 # A page of many classes shows the most frequent confusions; up to so many classes it holds all of them.
 ALL_PAIRS_CLASSES = 100
 PAIRS = 1000
+THRESHOLDS = (0.5, 0.7, 0.8, 0.9)  # that a page tells the shares of
 
 
 def class_images(front: dict[str, Any]) -> list[int]:
@@ -26,7 +28,20 @@ def class_images(front: dict[str, Any]) -> list[int]:
 def balanced_error(network: dict[str, Any]) -> float | None:
     """Mean of the classes' errors on test in percent, over the classes that have test images."""
     confusion = network.get("test_confusion")
-    return None if confusion is None else balanced_error_of(np.asarray(confusion, dtype=np.int64))
+    return None if confusion is None else balanced_error_of(confusion)
+
+
+def unsure(network: dict[str, Any]) -> str:
+    """What is left of a network's test answers above some probabilities, in a sentence; empty where it is not known."""
+    confidence = network.get("test_confidence")
+    if confidence is None:
+        return ""
+    told = [(threshold, *above(confidence, threshold)) for threshold in THRESHOLDS]
+    parts = (f"{threshold:g}: {percent(refused)}, {percent(wrong)}" for threshold, refused, wrong in told)
+    return (
+        f"Share of images with a less probable answer (predict --threshold), and error among the others, at "
+        f"{'; '.join(parts)}."
+    )
 
 
 def error_against_majority(front: dict[str, Any], network: dict[str, Any]) -> tuple[float, float, int] | None:

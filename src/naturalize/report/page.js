@@ -4,8 +4,8 @@ const STILL_MS = 3000;
 
 function showFacts() {
   const network = networks[chosen];
-  const told = objectives.map(({ words, texts }) => `${words === "error" ? "validation error" : words} ${texts[chosen]}`);
-  if (network.test !== null) told.splice(1, 0, `test error ${network.error}`);
+  const told = objectives.map(({ words, texts }) => `${["error", "balanced error"].includes(words) ? `validation ${words}` : words} ${texts[chosen]}`);
+  if (network.test.error !== null) told.splice(1, 0, `test error ${network.error}`);
   place("facts").textContent = [`architecture ${network.architecture}`, ...told, network.origin].filter(Boolean).join(" · ");
   place("export").firstElementChild.textContent = `${data.export} --architecture ${network.architecture} --to model.onnx`;
   place("warnings").replaceChildren();

@@ -9,17 +9,19 @@ from typing import Any, TypeVar
 from naturalize.errors import UserError, command
 from naturalize.files import write_text
 from naturalize.numbers import percent, plural, standard_error
-from naturalize.objectives import COST
+from naturalize.objectives import BALANCED_ERROR, COST
 from naturalize.report.explorer import can_be_limited, clocks_of, explorer_html, objectives_of, others_of
 from naturalize.report.figures import (
     axes,
     clocked,
     counts,
+    errors_on,
     front_figure,
     how_measured,
     hypervolume_figure,
     measured_besides,
     shown,
+    upwards,
     value,
     words,
 )
@@ -31,6 +33,7 @@ from naturalize.report.mistakes import (
     error_against_majority,
     is_majority,
     packed_confusions,
+    unsure,
     warnings,
 )
 from naturalize.report.page import html_page, json_text, library, run_name
@@ -124,16 +127,16 @@ def architectures(front: dict[str, Any]) -> list[str]:
 
 def _facts(front: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]:
     """What the page's scripts know of a network besides its objectives."""
-    error, images = _selected_by(network)
+    error, images = _selected_by(network, upwards(front))
     return {
         "architecture": network.get("architecture"),
         "title": _title(front, network),
         "origin": ORIGINS.get(str(network.get("origin")), ""),
-        "test": network.get("test_error"),
-        "before": (network.get("before_finetuning") or {}).get("val_error"),
+        **{split: errors_on(split, network) for split in ("test", "before")},
         "selected": [error, float(standard_error(error, images)), images, network.get(COST) or 0],
         "error": percent(network.get("test_error")),
         "balanced": percent(balanced_error(network)),
+        "unsure": unsure(network),
         "warnings": warnings(front, network),
         "worst": network.get("test_worst") or [],
     }
@@ -157,7 +160,7 @@ def headline(front: dict[str, Any]) -> str:
 
 def best_network(front: dict[str, Any]) -> int:
     """Position of the most accurate network, as `run.front.most_accurate` tells."""
-    return _most_accurate(front["networks"])
+    return _most_accurate(front["networks"], upwards(front))
 
 
 def requirements(front: dict[str, Any], network: dict[str, Any]) -> list[str] | None:
@@ -174,19 +177,21 @@ def requirements(front: dict[str, Any], network: dict[str, Any]) -> list[str] | 
         meeting = [
             other for other in front["networks"] if all(cost(other, name) <= cost(network, name) for name in limits)
         ]
-        if meeting[_most_accurate(meeting)] is network:
+        if meeting[_most_accurate(meeting, upwards(front))] is network:
             return [f"{name}<={cost(network, name)!r}" for name in limits]
     return None
 
 
-def _most_accurate(networks: list[dict[str, Any]]) -> int:
-    """Position of the most accurate network by its error over all views, as in selection."""
-    errors, images = zip(*map(_selected_by, networks), strict=True)
+def _most_accurate(networks: list[dict[str, Any]], by: str) -> int:
+    """Position of the most accurate network by an error over all views, as in selection."""
+    errors, images = zip(*(_selected_by(network, by) for network in networks), strict=True)
     return most_accurate(errors, [network.get(COST) or 0 for network in networks], images)
 
 
-def _selected_by(network: dict[str, Any]) -> tuple[float, int]:
+def _selected_by(network: dict[str, Any], by: str) -> tuple[float, int]:
     """The validation error that networks are selected by, and its number of images."""
+    if by == BALANCED_ERROR:
+        return network["objectives"][by], network.get("val_images_balanced") or network["val_images"]
     seen = [network[key] for key in ("val_error_views", "val_error") if network.get(key) is not None]
     return seen[0] if seen else 101.0, network.get("val_images") or 1
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from naturalize.errors import UserError, unknown
 from naturalize.numbers import plural
-from naturalize.objectives import ENERGY, ERROR, INT8_ERROR, LATENCY, objective_of, of_kind
+from naturalize.objectives import BALANCED_ERROR, ENERGY, INT8_ERROR, LATENCY, deciding_error, objective_of, of_kind
 from naturalize.objectives.requirement import Requirement, number_of
 from naturalize.run.front import FrontNetwork, best, meeting
 
-COLUMNS = ("resolution", "val_error", "test_error")  # that networks can be put in order by, besides costs
+# that networks can be put in order by, besides costs
+COLUMNS = ("resolution", "val_error", "test_error", "val_balanced_error", "test_balanced_error")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def choose(networks: Sequence[FrontNetwork], choice: Choice, objectives: Sequenc
     Args:
         networks: of a front, one at least.
         choice: the rule.
-        objectives: of the run, which the knee is of.
+        objectives: of the run, which the knee is of, and which say by which error networks are judged.
     """
     left = meeting(networks, choice.require)
     limits = " and ".join(requirement.text for requirement in choice.require)
@@ -52,7 +53,7 @@ def choose(networks: Sequence[FrontNetwork], choice: Choice, objectives: Sequenc
         found = nearest(left, choice.at)
         name, _ = parse_at(choice.at)
         return found, f"nearest to {choice.at} of {among}: {objective_of(name).shown(found.value(name))}"
-    return best(left), f"the most accurate of {among}"
+    return best(left, by=deciding_error(objectives)), f"the most accurate of {among}"
 
 
 def knee(networks: Sequence[FrontNetwork], objectives: Sequence[str]) -> FrontNetwork:
@@ -64,14 +65,9 @@ def knee(networks: Sequence[FrontNetwork], objectives: Sequence[str]) -> FrontNe
         networks: one at least.
         objectives: of the run; error counts as all views have it.
     """
-    values = np.array([[value_of(network, name) for name in objectives] for network in networks])
+    values = np.array([[network.value(name) for name in objectives] for network in networks])
     low, span = values.min(axis=0), np.ptp(values, axis=0)
     return networks[int(((values - low) / np.where(span > 0, span, 1.0)).sum(axis=1).argmin())]
-
-
-def value_of(network: FrontNetwork, objective: str) -> float:
-    """A network's value of an objective; for error, the one that selection went by."""
-    return network.val_error_views if objective == ERROR else network.value(objective)
 
 
 def nearest(networks: Sequence[FrontNetwork], at: str) -> FrontNetwork:
@@ -93,7 +89,7 @@ def parse_at(text: str) -> tuple[str, float]:
 
 def ordered(networks: Sequence[FrontNetwork], by: str) -> list[FrontNetwork]:
     """Networks in ascending order of a cost or one of `COLUMNS`; those without a value last. Raises `UserError`."""
-    counted = (*of_kind("exact"), INT8_ERROR)
+    counted = (*of_kind("exact"), BALANCED_ERROR, INT8_ERROR)
     if by not in COLUMNS and by.partition(":")[0] not in (LATENCY, ENERGY) and by not in counted:
         raise unknown("column", by, (*COLUMNS, *counted))
     name = by if by in COLUMNS else objective_of(by).name

@@ -11,7 +11,7 @@ from typing import Any
 from naturalize.errors import UserError, command, word
 from naturalize.files import check_content
 from naturalize.numbers import standard_error
-from naturalize.objectives import objective_of
+from naturalize.objectives import ERROR, objective_of
 from naturalize.objectives.requirement import Requirement
 from naturalize.run.settings import read_settings
 
@@ -36,12 +36,20 @@ class FrontNetwork:
     params: int
     weights: str | None
     origin: str = TRANSFER
+    val_balanced_error: float | None = None
+    test_balanced_error: float | None = None
+    val_images_balanced: int | None = None
     before_finetuning: dict[str, float | None] | None = None
     objectives: dict[str, float] = field(default_factory=dict)
     measured: dict[str, dict[str, float | None]] = field(default_factory=dict)
 
     def value(self, objective: str) -> float:
-        """Value of an objective other than error. Raises `UserError` where the run did not ask for it."""
+        """Value of an objective; for error, the one that selection went by.
+
+        Raises `UserError` where the run did not ask for it.
+        """
+        if objective == ERROR:
+            return self.val_error_views
         found = self.objectives.get(objective, getattr(self, objective, None))
         if found is None and objective_of(objective).kind != "exact":
             known = [name for name in self.objectives if objective_of(name).kind == objective_of(objective).kind]
@@ -115,14 +123,19 @@ def networks_of(front: dict[str, Any]) -> list[FrontNetwork]:
     return [FrontNetwork(**{name: network[name] for name in names & network.keys()}) for network in front["networks"]]
 
 
-def best(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement] = ()) -> FrontNetwork:
+def best(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement] = (), by: str = ERROR) -> FrontNetwork:
     """The most accurate of the networks that meet the requirements, as `most_accurate` tells.
+
+    Args:
+        networks, requirements: of a front; limits.
+        by: the error that tells it, as of `objectives.deciding_error`.
 
     Raises `UserError` where none meets them, with the nearest.
     """
     left = meeting(networks, requirements)
-    errors, madds = [n.val_error_views for n in left], [n.madds for n in left]
-    return left[most_accurate(errors, madds, [n.val_images for n in left])]
+    errors, madds = [n.value(by) for n in left], [n.madds for n in left]
+    images = [n.val_images if by == ERROR else n.val_images_balanced or n.val_images for n in left]
+    return left[most_accurate(errors, madds, images)]
 
 
 def meeting(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement]) -> list[FrontNetwork]:

@@ -264,6 +264,7 @@ def card_of(run: Run, front: dict[str, Any], entry: dict[str, Any]) -> dict[str,
         "task": front["task"],
         "weights_version": front["weights_version"],
         **{name: entry[name] for name in names},
+        "test_confidence": entry.get("test_confidence"),  # not in a front of an older naturalize
         "class_names": run.class_names,
         "preprocessing": preprocessing.card(),
     }

@@ -17,6 +17,7 @@ from naturalize.drawing import distribution
 from naturalize.finetuning import errors_of, trained
 from naturalize.lifecycle import work
 from naturalize.nat import Transfer
+from naturalize.objectives import ERROR
 from naturalize.options import make_settings
 from naturalize.run import Run
 from naturalize.run.watch import Listener
@@ -179,9 +180,10 @@ def subnets_alone(bench: Workbench) -> None:
         codes = searcher.ask(1)
         for arch in space.architectures(codes):
             found[arch] = trained_and_measured(bench, bench.subnets.of(arch), arch, short)
-            searcher.tell(codes, objective_values(bench, NO_VERSION, codes, np.array([found[arch][1]])))
+            searcher.tell(codes, objective_values(bench, NO_VERSION, codes, {ERROR: np.array([found[arch][1]])}))
     archs = list(found)
-    objectives = objective_values(bench, NO_VERSION, space.codes(archs), np.array([found[arch][1] for arch in archs]))
+    errors = {ERROR: np.array([found[arch][1] for arch in archs])}
+    objectives = objective_values(bench, NO_VERSION, space.codes(archs), errors)
     chosen = survive(objectives, min(CHOSEN, int(non_dominated(objectives).sum())), bench.seed)
     for number, row in enumerate(chosen):
         long = Extent(seconds=max(1.0, (until - watch.used_s) / (len(chosen) - number)))
@@ -189,7 +191,7 @@ def subnets_alone(bench: Workbench) -> None:
         after = trained_and_measured(bench, subnet, archs[row], long)
         found[archs[row]] = after if after[1] < before else (subnet, before)
     error = np.array([found[arch][1] for arch in archs])
-    objectives = objective_values(bench, NO_VERSION, space.codes(archs), error)
+    objectives = objective_values(bench, NO_VERSION, space.codes(archs), {ERROR: error})
     bench.archive.close_iteration(
         0,
         {

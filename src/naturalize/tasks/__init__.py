@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from naturalize.space import Codes
 from naturalize.supernet import Family
 from naturalize.supernet.layers import LayerTable
-from naturalize.tasks.classification import Classification, balanced_error, balanced_weights, majority_error
+from naturalize.tasks.classification import (
+    Classification,
+    balanced_error,
+    balanced_error_of,
+    balanced_images,
+    balanced_weights,
+    majority_error,
+)
 
 __all__ = [
     "CLASSIFICATION",
@@ -21,6 +28,8 @@ __all__ = [
     "Classification",
     "Task",
     "balanced_error",
+    "balanced_error_of",
+    "balanced_images",
     "balanced_weights",
     "majority_error",
 ]
