@@ -94,6 +94,24 @@ numpy.save("pixels.npy", numpy.stack([example["pixels"](path) for path in sys.ar
     assert done.stderr == ""
 
 
+def test_the_example_has_the_threshold_of_predict(tmp_path: Path, small: Network) -> None:
+    exported = export(small, tmp_path / "model.onnx", None, check_of(small))
+    files = [tmp_path / name for name in PICTURES if name.endswith("png")]
+    for file in files:
+        PICTURES[file.name](file)
+    probabilities = sorted(row.probability or 0.0 for row in predict_with(open_model(exported.path), files))
+    threshold = (probabilities[0] + probabilities[-1]) / 2
+    example = tmp_path / "model_example.py"
+    text = example.read_text(encoding="utf-8")
+    assert text.count("threshold = 0.0") == 1
+    example.write_text(text.replace("threshold = 0.0", f"threshold = {threshold}"), encoding="utf-8")
+    done = subprocess.run([sys.executable, example, *files], check=True, timeout=120, capture_output=True, text=True)
+    rows = predict_with(open_model(exported.path), files, threshold=threshold)
+    answers = [row.name or "none of these" for row in rows]
+    assert 0 < answers.count("none of these") < len(answers)
+    assert [line.rpartition(": ")[2] for line in done.stdout.splitlines()] == answers
+
+
 def test_D24_damaged_metadata_of_a_good_photograph_are_no_news(tmp_path: Path) -> None:
     two_entries_of_which_one_is_there = b"Exif\0\0II*\0\x08\0\0\0\x02\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
     Image.fromarray(COLOURS[..., :3]).save(tmp_path / "odd.jpg", exif=two_entries_of_which_one_is_there)

@@ -14,16 +14,18 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import balanced_accuracy_score
 
 import naturalize
-from naturalize import finetuning, schedule
+from naturalize import finetuning, schedule, selection
 from naturalize.conclude import of_no_use
 from naturalize.data import Pixels, open_data
 from naturalize.errors import UserError
 from naturalize.objectives import deciding_error, parse_objectives
-from naturalize.objectives.error import Error
+from naturalize.objectives.error import Chosen, Error
+from naturalize.probing import Probes
 from naturalize.report.insides import Insides
 from naturalize.report.live import front_under_way
 from naturalize.run.choosing import ordered
 from naturalize.run.front import best
+from naturalize.supernet import make_family
 from naturalize.tasks import balanced_error, balanced_error_of, balanced_images
 from naturalize.terminal import front_csv, front_table
 
@@ -151,6 +153,25 @@ def test_a_front_under_way_goes_by_it(run, front):
     assert found is not None
     values = [(n["objectives"]["balanced-error"], n["madds"]) for n in found["networks"]]
     assert all(a[0] > b[0] for a, b in pairwise(values))
+
+
+def test_networks_that_stand_by_themselves_have_it_of_their_kept_answers(monkeypatch):
+    """Answers that were kept are of validation images 1, 2, 5 and 6; of these 2, 5 and 6 are asked now."""
+    family, labels = make_family("efficientnet-lite0", 64), np.array([0, 0, 1, 1, 0, 0, 0, 1])
+    wrong = {64: np.array([[0, 1, 0, 1], [1, 1, 0, 0]], dtype=bool)}
+    monkeypatch.setattr(selection, "probes_of", lambda *names: Probes({}, {}, np.array([1, 2, 5, 6]), wrong))
+    bench = SimpleNamespace(
+        run=SimpleNamespace(directory=None),
+        error=SimpleNamespace(images=Chosen(SimpleNamespace(labels=labels), np.array([0, 2, 5, 6, 7]), 2)),
+        val=SimpleNamespace(labels=labels),
+        supernet=SimpleNamespace(family=family),
+        problem=SimpleNamespace(allowed=lambda codes: np.ones(len(codes), dtype=bool)),
+    )
+    (found,) = selection.probed_measurements(bench)
+    assert found.value == pytest.approx(100 * 3 / 6)
+    plain, moved = (100 * np.mean([each[1], np.mean([each[2], each[3]])]) for each in wrong[64])
+    assert found.detail["balanced"] == pytest.approx(plain)
+    assert found.detail["balanced_views"] == pytest.approx((plain + moved) / 2)
 
 
 class Answers(Error):

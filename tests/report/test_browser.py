@@ -386,3 +386,31 @@ def test_a_structure_of_bottlenecks_is_drawn_too(opened: Opened, tmp_path: Path)
     assert re.match(
         r"3×3 →\d+: bottleneck, kernel 3×3, channels \d+ → \d+ → \d+", page.locator(".blocks li").nth(5).text_content()
     )
+
+
+def test_a_run_that_minimises_balanced_error_opens_with_it(opened: Opened, tmp_path: Path) -> None:
+    front = made_up_front(6, ["cat", "dog"]) | {"objectives": ["balanced-error", "params"]}
+    for number, network in enumerate(front["networks"]):
+        network |= {"val_balanced_error": 40.0 - number, "test_balanced_error": 42.0 - number}
+        network |= {"val_images_balanced": 50, "objectives": {"balanced-error": 41.0 - 2 * number}}
+    page = opened(write_report(write_run(tmp_path / "run", front)))
+    page.wait_for_function(DRAWN)
+    assert page.locator("#up").input_value() == "balanced-error"
+    for up, split in (("balanced-error", "balanced_error"), ("error", "error")):
+        page.select_option("#up", up)
+        drawn, order = traces(page), page.evaluate("order")
+        assert drawn["test"]["visible"] is not False
+        for trace, key in (("validation", f"val_{split}"), ("test", f"test_{split}")):
+            assert drawn[trace]["y"] == pytest.approx([front["networks"][index][key] for index in order])
+    assert page.evaluate("networks[0].selected[0]") == 41.0
+    assert "validation balanced error" in page.locator("#facts").text_content()
+
+
+def test_what_a_threshold_refuses_is_told_of_the_chosen_network(opened: Opened, tmp_path: Path) -> None:
+    front = made_up_front(2, ["cat", "dog"])
+    for network in front["networks"]:
+        network["test_confidence"] = {"images": [0] * 60 + [25] + [75] + [0] * 38, "wrong": [0] * 60 + [20] + [0] * 39}
+    page = opened(write_report(write_run(tmp_path / "run", front)))
+    see(page, "mistakes")
+    page.wait_for_function("() => document.querySelector('#errors').textContent")
+    assert "at 0.5: 0.0%, 20.0%; 0.7: 100.0%, –" in page.locator("#errors").text_content()

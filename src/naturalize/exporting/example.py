@@ -25,6 +25,7 @@ model = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProv
 metadata = model.get_modelmeta().custom_metadata_map
 class_names, preprocessing = json.loads(metadata["class_names"]), json.loads(metadata["preprocessing"])
 _, channels, side, _ = model.get_inputs()[0].shape
+threshold = 0.0  # least probability of an answer; below it, the picture is none of the classes
 resample = Image.Resampling[preprocessing.get("resample", "bilinear").upper()]
 
 
@@ -63,4 +64,5 @@ if __name__ == "__main__":
         (logits,) = model.run(["logits"], {"pixels": pixels(path)[None]})
         if not np.isfinite(logits).all():
             sys.exit(f"{path}: the network answers with no numbers: its file is damaged, export it again")
-        print(f"{path}: {class_names[logits.argmax()]}")
+        probability = 1 / np.exp(logits[0] - logits.max(), dtype=np.float64).sum()
+        print(f"{path}: {class_names[logits.argmax()] if probability >= threshold else 'none of these'}")
