@@ -55,7 +55,10 @@ def main() -> None:
         start = time.perf_counter()
         networks = [subnets.of(arch) for arch in archs]
         taken = (time.perf_counter() - start) / len(codes)
-        wrong = [error.wrong(fold(network), arch).sum(axis=1) for network, arch in zip(networks, archs, strict=True)]
+        wrong = [
+            [int(view.sum()) for view in error.answers_by_view(fold(network), arch)]
+            for network, arch in zip(networks, archs, strict=True)
+        ]
         return 100.0 * np.array(wrong)[:, 0] / len(images), taken
 
     true, taken = answers(order[:TRUTH])

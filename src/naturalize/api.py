@@ -42,9 +42,11 @@ from naturalize.run.watch import Listener, Standstill
 from naturalize.terminal import Terminal
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch.nn import Module
 
     from naturalize.latency.elsewhere import LatencyModels
+    from naturalize.tasks import Task
 
 TWO_WAYS = "a network is chosen by its architecture or by what it requires, not by both: leave one out"
 
@@ -67,6 +69,7 @@ def transfer(
     seed: int = 0,
     strict: bool = False,
     balanced: bool = False,
+    ignore: Sequence[int] = (),
     listeners: Sequence[Listener] | None = None,
     started: float | None = None,
 ) -> Run:
@@ -93,6 +96,7 @@ def transfer(
         seed: of all random draws.
         strict: stop at a picture that cannot be read, in place of skipping it.
         balanced: weigh classes in training so that rare ones count as much as common ones.
+        ignore: values of masks that stand for no class, besides 255.
         listeners: functions called with every event; progress on stderr where None, silence where empty.
         started: `time.monotonic()` from which the budget counts; now unless told.
 
@@ -109,7 +113,7 @@ def transfer(
     settings = make_settings(
         data, budget, iterations, epochs, objectives=objectives, require=require, supernet=supernet, scratch=scratch,
         search=search, predictor=predictor, archive=archive, classes=classes, seed=seed, strict=strict,
-        balanced=balanced,
+        balanced=balanced, ignore=ignore,
     )  # fmt: skip
     with heard(listeners) as hearing:
         return work(data, Path(out), settings, hearing, started)
@@ -314,12 +318,13 @@ def check(
     classes: Sequence[str] = (),
     seed: int = 0,
     strict: bool = False,
+    ignore: Sequence[int] = (),
     listeners: Sequence[Listener] | None = None,
 ) -> list[str]:
     """Describe the data as understood, test pictures included, and a transfer's choices for them, in lines of text.
 
     Args:
-        data, classes, seed, strict, listeners: as of `transfer`.
+        data, classes, seed, strict, ignore, listeners: as of `transfer`.
 
     Example:
         >>> print(naturalize.check("digits", listeners=())[0])
@@ -329,8 +334,9 @@ def check(
         watch = Watch(hearing, time.monotonic())
         with watch.stoppable():
             dataset = open_data(
-                data, classes=classes or None, seed=seed, strict=strict, scan_test=True, progress=watch.progress
-            )
+                data, classes=classes or None, seed=seed, strict=strict, scan_test=True, ignore=ignore,
+                progress=watch.progress,
+            )  # fmt: skip
     with torch_as_before():
         return [*dataset.summary(), *class_counts(dataset), *choices(dataset)]
 
@@ -371,10 +377,18 @@ def export(
     pixels = stored(np.arange(len(stored)), chosen.measured.resolution)
     training = run.stored("calibration")
     done = export_file(
-        chosen.load(), Path(to), format, Check(pixels, stored.labels), opset=opset, overwrite=overwrite,
+        chosen.load(), Path(to), format, Check(pixels, stored.labels, error_of(run.task)), opset=opset,
+        overwrite=overwrite,
         calibration=lambda: training(np.arange(len(training)), chosen.measured.resolution),
     )  # fmt: skip
     return replace(done, chosen=f"{chosen.measured.architecture}, {why}" if why else "")
+
+
+def error_of(task: Task) -> Callable[[NDArray[np.float32], NDArray[Any]], float]:
+    """A task's error as a function of arrays: logits `(n, ...)` and labels `(n, ...)` to percent."""
+    import torch
+
+    return lambda logits, labels: task.error(task.answers(torch.from_numpy(logits), torch.from_numpy(labels)))
 
 
 def latency_models(
@@ -458,6 +472,7 @@ def class_counts(dataset: Dataset) -> list[str]:
 def choices(dataset: Dataset) -> list[str]:
     """A transfer's choices for the data, unless told otherwise, in lines of text."""
     from naturalize.beginning import family_for, views_of
+    from naturalize.tasks import kind_of
     from naturalize.workbench import batch_size, counts_on
 
     settings = chosen_supernet(make_settings("", None, None, None), dataset)
@@ -471,7 +486,8 @@ def choices(dataset: Dataset) -> list[str]:
     return [
         f"would choose: supernet {settings.start}, {family.space.size:.1e} architectures of {smallest:.2f} "
         f"to {largest:.1f} M multiply-adds at {sides} px",
-        f"would train {flips} mirrored pictures, in batches of about {batch_size(len(dataset.splits['train']))}; "
+        f"would train {flips} mirrored pictures, in batches of about "
+        f"{batch_size(len(dataset.splits['train']), kind_of(dataset))}; "
         f"would validate on {len(dataset.splits['val']):,} pictures{finer}",
         f"would minimise {' and '.join(DEFAULT)} within a budget of {DEFAULT_BUDGET}",
     ]

@@ -22,7 +22,8 @@ from naturalize.run import Run, Settings, Watch, source_to
 from naturalize.run.stored import some, store_pixels
 from naturalize.starting import keeps_statistics, source_supernet
 from naturalize.supernet import Family, Supernet, make_family
-from naturalize.tasks import CLASSIFICATION, Classification
+from naturalize.tasks import Classification, kind_of
+from naturalize.tasks.segmentation import strides_of
 from naturalize.training.evaluate import logits_of
 from naturalize.workbench import batch_size
 
@@ -46,6 +47,8 @@ def family_for(settings: Settings, dataset: Dataset, reads_published: bool) -> t
         reads_published: whether the published network is read at larger resolutions too: those of `READ`.
     """
     family = make_family(settings.supernet, dataset.side)
+    if dataset.meaning:
+        family = make_family(settings.supernet, dataset.side, sides_with_masks(family, dataset))
     if settings.supernet not in PLANNED:
         return family, family.resolutions[-1]
     trained = trainable(settings, dataset, family)
@@ -55,11 +58,21 @@ def family_for(settings: Settings, dataset: Dataset, reads_published: bool) -> t
     return make_family(settings.supernet, dataset.side, [*trained, *larger]), trained[-1]
 
 
+def sides_with_masks(family: Family, dataset: Dataset) -> list[int]:
+    """Resolutions for pictures with masks, ascending: multiples of what a body shrinks a picture by.
+
+    They go up to a third more than the masks have: enlarged pictures have finer maps.
+    """
+    shrinks = strides_of(family)[-1]
+    most = max(4 * dataset.labels.shape[1] // 3, LEAST_SIDE)
+    return [side for side in range(shrinks, most + 1, shrinks) if side >= min(LEAST_SIDE, family.resolutions[0])]
+
+
 def trainable(settings: Settings, dataset: Dataset, family: Family) -> list[int]:
     """Resolutions of a family, ascending, at which a budget has time to train."""
     if settings.budget_s is None:
         return list(family.resolutions)
-    answers = FEWEST_STEPS * TRAINING * batch_size(len(dataset.splits["train"]))
+    answers = FEWEST_STEPS * TRAINING * batch_size(len(dataset.splits["train"]), kind_of(dataset))
     answers += FEWEST_TESTS * len(dataset.splits["test"])
     most = settings.budget_s / answers / seconds_of_a_pixel(family)
     return [side for side in family.resolutions if side**2 <= most or side <= LEAST_SIDE]
@@ -110,6 +123,7 @@ def create_run(
             "source": source_to(dataset.source, directory),
             "fingerprint": dataset.fingerprint,
             "class_names": list(class_names),
+            **({"mask_values": list(dataset.meaning.values)} if dataset.meaning else {}),
             "channels": dataset.channels,
             "side": dataset.side,
             "splits": {split: len(rows) for split, rows in dataset.splits.items()},
@@ -124,7 +138,7 @@ def create_run(
             "flip": should_flip(dataset),
             "views": views_of(dataset),
         },
-        "tasks": {TASK: CLASSIFICATION},
+        "tasks": {TASK: kind_of(dataset)},
         "network": {"keeps_statistics": kept},
         "machine": {
             "python": platform.python_version(),
@@ -143,8 +157,11 @@ def of_channels(normalization: torch.Tensor, channels: int) -> tuple[float, ...]
 
 
 def views_of(dataset: Dataset) -> int:
-    """Number of views of each validation image: several where images are few, to make the error less coarse."""
-    return VIEWS if len(dataset.splits["val"]) < FEW_IMAGES else 1
+    """Number of views of each validation image: several where images are few, to make the error less coarse.
+
+    With masks, each pixel is an answer, and one view is enough.
+    """
+    return VIEWS if not dataset.meaning and len(dataset.splits["val"]) < FEW_IMAGES else 1
 
 
 def check_same_data(run: Run, dataset: Dataset) -> None:

@@ -7,6 +7,7 @@ subnet a head too).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -33,18 +34,18 @@ class OwnClassifier:
 
     Attributes:
         weight, bias: `(classes, channels)` and `(classes,)`.
-        wrong: whether each view of each validation image is answered wrongly, `(views, images)`; None where it learnt
-            from those images.
+        wrong: whether each validation image is answered wrongly, `(images,)` for each view; none where it learnt from
+            those images.
     """
 
     weight: Tensor
     bias: Tensor
-    wrong: NDArray[np.bool_] | None = None
+    wrong: Sequence[Tensor] = ()
 
 
 def images_of_a_classifier(bench: Workbench) -> int:
-    """Number of images whose features a fit after the last adaptation needs."""
-    return min(PICTURES, len(bench.trainer.images.labels) + len(bench.val))
+    """Number of images whose features a fit after the last adaptation needs; 0 where none comes."""
+    return 0 if not bench.classifies else min(PICTURES, len(bench.trainer.images.labels) + len(bench.val))
 
 
 def own_classifier(bench: Workbench, arch: Architecture) -> OwnClassifier | None:
@@ -56,12 +57,12 @@ def own_classifier(bench: Workbench, arch: Architecture) -> OwnClassifier | None
     rows = np.arange(len(truth))
     views = [features.on(error.images, rows, view) for view in range(error.images.views)]
 
-    def wrong(weight: Tensor, bias: Tensor) -> NDArray[np.bool_]:
-        return torch.stack([bench.task.wrong(view @ weight.T + bias, truth) for view in views]).numpy()
+    def wrong(weight: Tensor, bias: Tensor) -> list[Tensor]:
+        return [bench.classification.wrong(view @ weight.T + bias, truth) for view in views]
 
     balanced = deciding_error(bench.run.settings.objectives) == BALANCED_ERROR
 
-    def judged(wrong: NDArray[np.bool_]) -> float:
+    def judged(wrong: list[Tensor]) -> float:
         value, detail = error.of_answers(wrong)
         return float(detail["balanced_views"]) if balanced else value
 
@@ -105,4 +106,4 @@ class Features:
         train = self.bench.trainer.images
         rows = np.sort(rng.generator(self.bench.seed, "own classifier").permutation(len(train.labels))[:PICTURES])
         features = self.of(train.pixels(rows, self.resolution))
-        return logistic_regression(self.bench.task, features, train.labels[rows], near=self.shared)
+        return logistic_regression(self.bench.classification, features, train.labels[rows], near=self.shared)

@@ -25,7 +25,7 @@ from naturalize.selection import (
 )
 from naturalize.session import Session
 from naturalize.space import Codes
-from naturalize.tasks import balanced_error_of
+from naturalize.tasks import CLASSIFICATION, balanced_error_of
 from naturalize.testing import (
     alone_of,
     carry_finetuned,
@@ -71,7 +71,7 @@ def conclude(
     front = front_of(bench, version, codes, values, learns_on=ending is not None)
     measure_latencies(bench, front)  # here, since what follows ends by the clock
     if ending is None:
-        own = choose_classifiers(bench, front)
+        own = choose_classifiers(bench, front) if bench.classifies else {}
         measure_int8(bench, front, own)
     else:
         measure_int8(bench, front, {})
@@ -194,6 +194,8 @@ def adapted_to_front(
     adapt_to_front(bench, session, archs, extent, anew)
     front["val_weights_version"] = session.version
     front["weights_version"] = session.version + 1
+    if not bench.classifies:
+        return bench, {}
     with bench.watch.phase("classifiers", version=front["weights_version"]):
         tried = in_turn(
             bench, "classifiers", networks, fitted, lambda each: refitted(bench, parse(each["architecture"]))
@@ -220,7 +222,6 @@ def choose_classifiers(bench: Workbench, front: Front) -> dict[str, OwnClassifie
         found = own.get(network["architecture"])
         if found is not None:
             network["own_classifier"] = True
-            assert found.wrong is not None, "it is better on validation"
             set_errors(bench, network, *bench.error.of_answers(found.wrong))
     front["networks"] = still_on_front(bench, front)
     return own
@@ -279,7 +280,8 @@ def of_no_use(front: Front, balanced: bool) -> list[str]:
     chosen = best(networks_of(front), by=decides)
     split, error = ("val", chosen.val_error) if chosen.test_error is None else ("test", chosen.test_error)
     majority, counted = front["majority_error"][split], ""
-    if (balanced or decides == BALANCED_ERROR) and split == "test":
+    by_class = (balanced or decides == BALANCED_ERROR) and front.get("kind", CLASSIFICATION) == CLASSIFICATION
+    if by_class and split == "test":
         entry = next(network for network in front["networks"] if network["architecture"] == chosen.architecture)
         confusion = np.array(entry["test_confusion"], dtype=np.int64)
         classes = int((confusion.sum(axis=1) > 0).sum())

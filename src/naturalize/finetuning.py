@@ -207,7 +207,7 @@ def deliver(bench: Workbench, front: Front, job: Job, text: str, subnet: Subnet,
 
 def errors_of(bench: Workbench, subnet: Subnet, arch: Architecture) -> tuple[float, dict[str, Any]]:
     """Validation error of a subnet in percent, the mean over views, and the details of a measurement of error."""
-    return bench.error.of_answers(bench.error.wrong(fold(copy.deepcopy(subnet)), arch))
+    return bench.error.of_answers(bench.error.answers_by_view(fold(copy.deepcopy(subnet)), arch))
 
 
 def trained_in(job: Job, number: int, bench: Workbench, subnet: Subnet, arch: Architecture) -> Subnet:

@@ -21,7 +21,7 @@ def first_members(bench: Workbench, n: int) -> list[tuple[Architecture, str]]:
     carried, corners = carried_codes(bench, n // 2), space.corners()
     generator = rng.generator(bench.seed, "initial archive")
     first = corners[problem.allowed(corners)]
-    if bench.reads_published:
+    if bench.starts_whole:
         first = np.concatenate([first, around_the_largest(bench, n - len(carried) - len(first), generator)])
     codes = unique_rows(np.concatenate([carried, first, problem.sample(n, generator)]))[:n]
     origin = {tuple(row): "user" for row in carried.tolist()}
@@ -40,7 +40,7 @@ def around_the_largest(bench: Workbench, n: int, generator: np.random.Generator)
 def wholes(bench: Workbench) -> Codes:
     """The largest architecture at each resolution that meets the requirements; none where it was not published."""
     codes = bench.space.wholes()
-    return codes[bench.problem.allowed(codes) & bench.reads_published]
+    return codes[bench.problem.allowed(codes) & bench.starts_whole]
 
 
 def carried_codes(bench: Workbench, n: int) -> Codes:

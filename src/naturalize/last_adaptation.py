@@ -21,6 +21,7 @@ from naturalize.run.checkpoints import Checkpoints
 from naturalize.schedule import LAST_BEGIN
 from naturalize.session import Session
 from naturalize.space import Architecture
+from naturalize.tasks import kind_of
 from naturalize.training.adapt import Extent, cosine, warm_up
 from naturalize.training.batches import Batches, Joined, TrainingImages
 from naturalize.workbench import Workbench, batch_size
@@ -32,7 +33,8 @@ def with_validation(bench: Workbench) -> Workbench:
     """The workbench with the validation pictures among the images that its trainer uses."""
     trainer, seed = bench.trainer, bench.seed
     images = Joined(trainer.images.pixels, bench.val)
-    batches = Batches(len(images), batch_size(len(images)), seed)
+    drawn = bench.task.frequencies(images.labels) if bench.run.settings.balanced else None
+    batches = Batches(len(images), batch_size(len(images), kind_of(bench.dataset)), seed, drawn)
     return replace(
         bench,
         trainer=replace(trainer, images=TrainingImages(images, trainer.images.augment, seed), batches=batches),

@@ -245,6 +245,7 @@ def read_data(data: Any, settings: Settings, watch: Watch, jpeg_side: int | None
             strict=settings.strict,
             without_classes=settings.teacher is not None,
             jpeg_side=jpeg_side,
+            ignore=settings.ignore,
             progress=progress,
         )
 

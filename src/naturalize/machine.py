@@ -44,7 +44,7 @@ def choose_threads(bench: Workbench) -> int:
 def random_networks(bench: Workbench) -> list[Architecture]:
     """The networks that the machine is timed on: a few of a sample, spread by multiply-adds to make means alike."""
     space, generator = bench.space, rng.generator(bench.seed, "costs")
-    sample = space.sample_trimmed if bench.reads_published else space.sample
+    sample = space.sample_trimmed if bench.starts_whole else space.sample
     codes = sample(SAMPLE, generator)
     order = bench.problem.exact[COST](codes).argsort(kind="stable")
     places = (np.arange(TIMED_NETWORKS) + 0.5) * SAMPLE / TIMED_NETWORKS
@@ -68,7 +68,7 @@ def measure_costs(bench: Workbench) -> Costs:
         cut_s, answer_s = time.perf_counter() - start, []
         for _ in range(2):
             start = time.perf_counter()
-            error.answer(network, rows, arch)
+            error.answers(network, rows, arch)
             answer_s.append(time.perf_counter() - start)
         return cut_s, min(answer_s) / len(rows)
 

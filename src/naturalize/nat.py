@@ -248,7 +248,7 @@ class Transfer:
     def drawn(self, p: NDArray[np.float64], step: int) -> Architecture:
         """The architecture of a step of an adaptation: from p, or the largest now and then where it was published."""
         generator = rng.generator(self.bench.seed, "whole", step)
-        if self.bench.reads_published and generator.random() < WHOLE:
+        if self.bench.starts_whole and generator.random() < WHOLE:
             return self.space.architectures(generator.choice(self.space.wholes(), 1))[0]
         return drawn(self.space, p, self.bench.seed, step)
 

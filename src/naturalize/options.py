@@ -41,6 +41,7 @@ def make_settings(
     seed: int = 0,
     strict: bool = False,
     balanced: bool = False,
+    ignore: Sequence[int] = (),
 ) -> Settings:
     """Settings with every default filled in; arguments as of `api.transfer`. Raises `UserError` for bad values."""
     from naturalize.search import check_guided
@@ -76,6 +77,7 @@ def make_settings(
         classes=tuple(classes),
         strict=strict,
         balanced=balanced,
+        ignore=tuple(ignore),
     )
 
 

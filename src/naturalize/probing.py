@@ -117,7 +117,7 @@ def probe(bench: Workbench) -> Probes | None:
     watch, train, budget_s = bench.watch, bench.trainer.images, bench.run.settings.budget_s
     until = np.inf if budget_s is None else max(SHARE * budget_s, min(LEAST_S, MOST_SHARE * budget_s))
     most = len(bench.val) if budget_s is None else max(FEWEST, round(IMAGES_PER_S * budget_s))
-    least = max(LATE_PICTURES, LATE_OF_A_CLASS * bench.task.classes)
+    least = max(LATE_PICTURES, LATE_OF_A_CLASS * bench.classification.classes)
     numbers = most, pictures_to_fit(bench)
     answered, fitted = (max(by_lateness(n, watch.used_s, until), min(n, least)) for n in numbers)
     answered = min(len(bench.val), answered)
@@ -140,12 +140,12 @@ def probe(bench: Workbench) -> Probes | None:
     def read(side: int) -> tuple[int, Tensor, Tensor, Tensor, Tensor]:
         start = watch.used_s
         of_train = logits_of(network, train.pixels(rows, side), bench.device, bench.progress).clone()
-        weight, bias = logistic_regression(bench.task, of_train, labels)
+        weight, bias = logistic_regression(bench.classification, of_train, labels)
         of_val = (
             logits_on(network, val, np.arange(len(val)), side, bench.device, bench.progress, view).clone()
             for view in range(views)
         )
-        wrong = torch.stack([bench.task.wrong(features @ weight.T + bias, truth) for features in of_val])
+        wrong = torch.stack([bench.classification.wrong(features @ weight.T + bias, truth) for features in of_val])
         seconds_by_pixel.append((watch.used_s - start) / side**2)
         return side, of_train, weight, bias, wrong
 
@@ -157,7 +157,7 @@ def probe(bench: Workbench) -> Probes | None:
             features[side] = of_train
             probes.weight[side], probes.bias[side], probes.wrong[side] = weight, bias, wrong.numpy()
         shared = [features[side] for side in SHARED if side in features] or list(features.values())
-        weight, bias = logistic_regression(bench.task, torch.cat(shared), labels.repeat(len(shared)))
+        weight, bias = logistic_regression(bench.classification, torch.cat(shared), labels.repeat(len(shared)))
         probes.weight[SHARED_BY_ALL], probes.bias[SHARED_BY_ALL] = weight, bias
     probes.write(directory / FILE)
     return probes
@@ -165,7 +165,7 @@ def probe(bench: Workbench) -> Probes | None:
 
 def pictures_to_fit(bench: Workbench) -> int:
     """Number of training pictures that a classifier of the published network is fitted to, at most."""
-    return max(PICTURES, OF_A_CLASS * bench.task.classes)
+    return max(PICTURES, OF_A_CLASS * bench.classification.classes)
 
 
 def by_lateness(pictures: int, used_s: float, until: float) -> int:

@@ -24,13 +24,14 @@ from naturalize.objectives import (
     deciding_error,
     of_kind,
 )
-from naturalize.objectives.error import Chosen, result_of
+from naturalize.objectives.error import Chosen
 from naturalize.probing import architecture_at, probes_of
 from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, WHOLE
 from naturalize.search import hypervolume, non_dominated
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
-from naturalize.tasks import balanced_images, majority_error
+from naturalize.tasks import balanced_images
+from naturalize.tasks.classification import result_of
 from naturalize.training.engine import at_once
 from naturalize.training.subnets import Given
 from naturalize.version import __version__
@@ -128,12 +129,13 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
         "state": "stopped",
         "supernet": run.settings.supernet,
         "task": run.task_name,
+        "kind": run.kind,
         "weights_version": version,
         "val_weights_version": version,
         "objectives": list(run.settings.objectives),
         "requirements": list(run.settings.requirements),
         "class_names": run.class_names,
-        "majority_error": {"val": majority_error(np.asarray(bench.val.labels)), "test": None},
+        "majority_error": {"val": bench.task.chance(np.asarray(bench.val.labels)), "test": None},
         "probe_error": float(errors[: len(probed)].min()) if probed else None,
         "whole_error": float(errors[len(probed) :].min()) if tuned else None,
         "splits": {split: len(rows) for split, rows in dataset.splits.items()},
@@ -258,8 +260,11 @@ def network_of(bench: Workbench, version: int, measurement: Measurement, origin:
 
 def set_errors(bench: Workbench, entry: Entry, value: float, detail: Mapping[str, Any]) -> None:
     """Put a network's validation errors into its entry, from the value and details of a measurement of error."""
-    images = detail["images"]
-    entry |= {"val_error": 100.0 * detail["wrong"] / images, "val_images": images, "val_error_views": value}
+    images, wrong = detail["images"], detail.get("wrong")
+    plain = detail["error"] if wrong is None else 100.0 * wrong / images
+    entry |= {"val_error": plain, "val_images": images, "val_error_views": value}
+    if "spread" in detail:
+        entry["val_spread"] = detail["spread"]
     entry["val_balanced_error"] = detail.get("balanced")  # none in the archive of an older naturalize
     if BALANCED_ERROR in bench.run.settings.objectives:
         entry["objectives"][BALANCED_ERROR] = detail["balanced_views"]
@@ -363,7 +368,7 @@ def reference_of(bench: Workbench) -> list[float]:
         if name == BALANCED_ERROR:  # one class alone, whichever it is, gets all others wrong
             return 100.0 * (1.0 - 1.0 / len(np.unique(bench.val.labels))) or 100.0
         if name in (ERROR, INT8_ERROR):
-            return majority_error(np.asarray(bench.val.labels)) or 100.0  # where validation has one class alone
+            return bench.task.chance(np.asarray(bench.val.labels)) or 100.0  # where validation has one class alone
         if name in bench.problem.exact:
             return 1.05 * float(bench.problem.exact[name](np.array([largest.code]))[0])
         return 1.05 * float(bench.archive.decide(journal.largest(name), lambda: large_value(bench, name)))

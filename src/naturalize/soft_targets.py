@@ -38,7 +38,7 @@ def learn_from_soft_targets(bench: Workbench) -> None:
     where classes are balanced.
     """
     labels = bench.trainer.images.labels
-    if len(labels) < FOLDS * bench.task.classes or not bench.reads_published or bench.run.settings.balanced:
+    if len(labels) < FOLDS * bench.classification.classes or not bench.reads_published or bench.run.settings.balanced:
         return
     budget_s = bench.run.settings.budget_s
     side = int(bench.archive.decide(journal.soft(budget_s), lambda: largest_affordable(bench)))
@@ -49,9 +49,9 @@ def learn_from_soft_targets(bench: Workbench) -> None:
         save_tensors(path, {"logits": logits}, {RESOLUTION: str(side)})
     elif not read_at:
         return
-    shares = shares_of(logits, labels, bench.task.classes)
+    shares = shares_of(logits, labels, bench.classification.classes)
     every = torch.cat([labels, torch.from_numpy(np.asarray(bench.val.labels))])
-    bench.trainer.soft = beside_labels(bench.task, logits, every, shares).to(bench.device)
+    bench.trainer.soft = beside_labels(bench.classification, logits, every, shares).to(bench.device)
 
 
 def kept(path: Path) -> tuple[Tensor, int]:
@@ -117,8 +117,10 @@ def soft_targets(bench: Workbench, side: int) -> Tensor:
         of_val = features_at(bench, network, val, np.arange(len(val)), side, "soft")
     with bench.watch.phase("folds"):
         contents = [bench.dataset.entries[row].content for row in bench.dataset.splits["train"]]
-        answers = answers_of_others(bench.task, of_train, images.labels, contents, bench.seed, bench.watch.progress)
-        weight, bias = logistic_regression(bench.task, of_train, images.labels)
+        answers = answers_of_others(
+            bench.classification, of_train, images.labels, contents, bench.seed, bench.watch.progress
+        )
+        weight, bias = logistic_regression(bench.classification, of_train, images.labels)
         return torch.cat([answers, of_val @ weight.T + bias])
 
 

@@ -54,7 +54,7 @@ def starts_prepared(settings: Settings, directory: Path) -> bool:
 def reads_published(settings: Settings, directory: Path, dataset: Dataset) -> bool:
     """Whether a transfer starts from one published network whose statistics it keeps, on pictures with classes."""
     kept = settings.goal == "transfer" and keeps_statistics(settings, directory, dataset)
-    return kept and bool(dataset.class_names) and not starts_prepared(settings, directory)
+    return kept and bool(dataset.class_names) and not dataset.meaning and not starts_prepared(settings, directory)
 
 
 def taught_by_itself(settings: Settings, teacher: Teacher | None) -> bool:

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from naturalize.archive import Measurement
 from naturalize.classifiers import OwnClassifier, images_of_a_classifier
@@ -30,10 +30,10 @@ from naturalize.schedule import FEWEST_TESTED
 from naturalize.search import non_dominated
 from naturalize.selection import Entry, Front, error_of, networks_alone, still_on_front
 from naturalize.supernet import Subnet
-from naturalize.tasks import balanced_error_of, majority_error
+from naturalize.tasks import balanced_error_of
 from naturalize.tasks.confidence import confidence_of
 from naturalize.training.engine import at_once, side_by_side
-from naturalize.training.evaluate import fold, logits_on
+from naturalize.training.evaluate import answers_on, fold, logits_on
 from naturalize.warm_start import with_classifier
 from naturalize.workbench import Workbench
 
@@ -47,6 +47,7 @@ OVERTIME = 0.03  # share of the budget that testing has where a run is resumed a
 LATE, MOST_LATE_S = 0.1, 10.0  # share of a budget, and seconds, that the first few may be late: one or two are no front
 
 Found = TypeVar("Found")
+Facts = dict[str, Any]  # of an entry
 
 
 def measure_test(
@@ -74,27 +75,24 @@ def measure_test(
     rows = dataset.splits["test"]
     front["splits"]["test"] = len(rows)
     if len(rows):
-        front["majority_error"]["test"] = majority_error(dataset.labels[rows])
+        front["majority_error"]["test"] = bench.task.chance(dataset.labels[rows])
     sides = sorted({network["resolution"] for network in front["networks"]})
     pixels = Pixels(dataset, rows, sides, progress=watch.progress_in_thread)
     networks = [n for n in front["networks"] if finetuned is None or n["architecture"] in finetuned]
     ready = alone_of(bench, networks) if finetuned is None else finetuned
 
-    def answer(network: Entry) -> tuple[Subnet, Tensor | None]:
-        text, logits = network["architecture"], None
+    def answer(network: Entry) -> tuple[Subnet, Facts]:
+        text = network["architecture"]
         subnet = ready[text] if text in ready else network_on_front(bench, text, own or {})
-        if len(rows):
-            folded, side = fold(copy.deepcopy(subnet)), network["resolution"]
-            logits = logits_on(folded, pixels, np.arange(len(rows)), side, bench.device, watch.progress_in_thread)
-        return subnet, logits
+        folded = fold(copy.deepcopy(subnet))
+        return subnet, test_facts(bench, folded, network["resolution"], pixels) if len(rows) else {}
 
     taken = names_taken(bench.run.directory)
     late_s = 0.0 if until is None else min(LATE * until, MOST_LATE_S)
-    for network, (subnet, logits), seconds in in_turn(bench, "test", networks, until, answer, late_s):
-        if logits is not None:
-            fill_in_test(bench, network, logits, pixels)
-            if finetuned is None and network["origin"] == TRANSFER and one_version(front):
-                record_test(bench, front, network, seconds)
+    for network, (subnet, facts), seconds in in_turn(bench, "test", networks, until, answer, late_s):
+        network |= facts
+        if facts and finetuned is None and network["origin"] == TRANSFER and one_version(front):
+            record_test(bench, front, network, seconds)
         write_network(bench, front, network, subnet, taken)
     front["networks"] = [network for network in front["networks"] if network["weights"]]
 
@@ -254,37 +252,65 @@ def alone_of(bench: Workbench, networks: Sequence[Entry]) -> dict[str, Subnet]:
     return found
 
 
-def fill_in_test(bench: Workbench, network: Entry, logits: Tensor, pixels: Pixels) -> None:
-    """Fill in a network's test errors, confusion matrix, confidence and worst pictures from logits `(n, classes)`."""
-    labels = np.asarray(pixels.labels)
-    index, probability = bench.task.predictions(logits)
+def test_facts(bench: Workbench, network: Subnet, side: int, pixels: Pixels) -> Facts:
+    """What front.json holds of a network's test: error, confusion matrix and worst pictures.
+
+    Args:
+        bench: of the run.
+        network: folded, on the device.
+        side: its resolution in pixels.
+        pixels: of the test split.
+    """
+    rows = np.arange(len(pixels))
+    if not bench.classifies:
+        return facts_by_pixel(bench, network, side, pixels, rows)
+    logits = logits_on(network, pixels, rows, side, bench.device, bench.progress)
+    labels, task = np.asarray(pixels.labels), bench.classification
+    index, probability = task.predictions(logits)
     predicted = index.numpy()
-    wrong = bench.task.wrong(logits, torch.from_numpy(labels)).numpy()
-    network["test_error"] = 100.0 * int(wrong.sum()) / len(labels)
-    network["test_images"] = len(labels)
+    wrong = task.wrong(logits, torch.from_numpy(labels)).numpy()
     classes = len(bench.run.class_names)
     confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
-    network["test_confusion"] = confusion.tolist()
-    network["test_balanced_error"] = balanced_error_of(confusion)
-    network["test_confidence"] = confidence_of(probability.numpy(), wrong)
     worst = np.flatnonzero(wrong)[np.argsort(-probability.numpy()[wrong], kind="stable")][:WORST]
-    network["test_worst"] = [
-        {
-            "picture": write_picture(bench, pixels, row),
-            "path": bench.dataset.paths[pixels.indices[row]],
-            "class": bench.run.class_names[labels[row]],
-            "predicted": bench.run.class_names[predicted[row]],
-            "probability": round(float(probability[row]), 4),
-        }
-        for row in worst.tolist()
-    ]
+    return {
+        "test_error": 100.0 * int(wrong.sum()) / len(labels),
+        "test_images": len(labels),
+        "test_confusion": confusion.tolist(),
+        "test_balanced_error": balanced_error_of(confusion),
+        "test_confidence": confidence_of(probability.numpy(), wrong),
+        "test_worst": [
+            {
+                "picture": write_picture(bench, pixels, row),
+                "path": bench.dataset.paths[pixels.indices[row]],
+                "class": bench.run.class_names[labels[row]],
+                "predicted": bench.run.class_names[predicted[row]],
+                "probability": round(float(probability[row]), 4),
+            }
+            for row in worst.tolist()
+        ],
+    }
+
+
+def facts_by_pixel(bench: Workbench, network: Subnet, side: int, pixels: Pixels, rows: NDArray[np.int64]) -> Facts:
+    """The same where each pixel has a class: the confusion is of pixels, the worst pictures have the lowest mIoU."""
+    answers = answers_on(network, pixels, rows, side, bench.device, bench.task, bench.progress)
+    return {
+        "test_error": bench.task.error(answers),
+        "test_images": len(rows),
+        "test_spread": bench.task.result([answers], np.asarray(pixels.labels))[1]["spread"],
+        "test_confusion": answers.sum(0).tolist(),
+        "test_worst": [],
+    }
 
 
 def record_test(bench: Workbench, front: Front, network: Entry, seconds: float) -> None:
     """Put one network's test error into the archive."""
     of = bench.run.context(ERROR, front["weights_version"], "test")
     images = network["test_images"]
-    detail = {"wrong": round(network["test_error"] * images / 100), "images": images, "views": 1}
+    of_task = {"wrong": round(network["test_error"] * images / 100)}
+    if not bench.classifies:
+        of_task = {"error": network["test_error"], "spread": network["test_spread"]}
+    detail = {**of_task, "images": images, "views": 1}
     arch = bench.supernet.family.space.parse(network["architecture"])
     bench.archive.record(of, Measurement(arch, network["test_error"], 0.0, "ok", seconds, detail))
 

@@ -143,7 +143,7 @@ def start_classifiers(bench: Workbench, bodies: Sequence[Sequence[Architecture]]
         bench: of the run.
         bodies: for each body of the family, in order, architectures whose features are good.
     """
-    if not bench.trainer.labelled:
+    if not bench.trainer.labelled or not bench.classifies:
         return
     family, images = bench.supernet.family, bench.trainer.images
     most = max(LEAST, PIXELS // family.resolutions[-1] ** 2)
@@ -153,7 +153,7 @@ def start_classifiers(bench: Workbench, bodies: Sequence[Sequence[Architecture]]
         seen = [features_of(bench, arch, rows) for arch in archs]
         features = torch.cat([F.pad(each, [0, channels - each.shape[1]]) for each in seen])
         labels = images.labels[rows].repeat(len(archs))
-        set_classifier(bench, body, *logistic_regression(bench.task, features, labels))
+        set_classifier(bench, body, *logistic_regression(bench.classification, features, labels))
 
 
 def fitted_rows(bench: Workbench, number: int) -> NDArray[np.int64]:
@@ -163,7 +163,7 @@ def fitted_rows(bench: Workbench, number: int) -> NDArray[np.int64]:
     in_class, numbers = np.argsort(labels[drawn], kind="stable"), np.bincount(labels)
     place = np.empty(len(labels), dtype=np.int64)  # of each drawn picture among those of its class
     place[in_class] = np.arange(len(labels)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
-    later = place >= min(OF_A_CLASS, number // bench.task.classes)
+    later = place >= min(OF_A_CLASS, number // bench.classification.classes)
     return np.sort(drawn[np.argsort(later, kind="stable")[:number]])
 
 

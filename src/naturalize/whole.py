@@ -108,7 +108,7 @@ def read_whole(bench: Workbench) -> bool:
         return False
     network = plain_network(bench, bench.supernet, bench.space.largest)
     save_tensors(directory / WEIGHTS, network.state_dict())
-    network, task = without_classifier(network), bench.task
+    network, task = without_classifier(network), bench.classification
     rows, answered = fitted_rows(bench, pictures_to_fit(bench)), probed.rows
     labels, truth = bench.trainer.images.labels[rows], torch.from_numpy(bench.val.labels[answered])
     probes = Probes({}, {}, answered, {})

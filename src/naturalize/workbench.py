@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 
@@ -30,7 +30,7 @@ from naturalize.search.problem import Function
 from naturalize.space import SearchSpace
 from naturalize.starting import source_supernet, starts_prepared, taught_by_itself
 from naturalize.supernet import Family, Supernet
-from naturalize.tasks import Classification, balanced_weights
+from naturalize.tasks import CLASSIFICATION, SEGMENTATION, Classification, Task, kind_of, task_of
 from naturalize.teacher import Teacher
 from naturalize.training.adapt import Trainer, make_optimizer
 from naturalize.training.batches import Batches, TrainingImages
@@ -45,6 +45,7 @@ from naturalize.weights import (
 )
 
 FEW_TRAINING_IMAGES = 10_000
+MASKED = 12  # pictures with masks in a batch: each teaches as many answers as it has pixels
 MODEL_S, MODEL_SHARE = 240.0, 0.1  # seconds for a latency model, and share of a budget, at most
 NO_VERSION = -1  # before anything is trained
 
@@ -65,7 +66,7 @@ class Workbench:
     watch: Watch
     archive: Archive
     dataset: Dataset
-    task: Classification
+    task: Task
     supernet: Supernet
     trainer: Trainer
     subnets: Subnets
@@ -74,6 +75,16 @@ class Workbench:
     prepared: bool
     val: Images
     measures: dict[str, Measures] = field(default_factory=dict)
+
+    @property
+    def classification(self) -> Classification:
+        """The task, for steps that only classifications take: those of linear classifiers."""
+        return cast(Classification, self.task)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the task is classification."""
+        return isinstance(self.task, Classification)
 
     @property
     def seed(self) -> int:
@@ -106,9 +117,14 @@ class Workbench:
         return 2 * self.space.free
 
     @property
-    def reads_published(self) -> bool:
-        """Whether the run starts from one published network whose statistics it keeps, on pictures with classes."""
+    def starts_whole(self) -> bool:
+        """Whether the run starts from one published network whose statistics it keeps, on pictures with labels."""
         return self.run.keeps_statistics and not self.prepared and self.trainer.labelled
+
+    @property
+    def reads_published(self) -> bool:
+        """Whether that network is read by linear classifiers too: where it is to classify."""
+        return self.starts_whole and self.classifies
 
     @cached_property
     def stage_counts(self) -> Counts:
@@ -130,10 +146,10 @@ def chosen_images(images: Images, seed: int, n: int, views: int) -> Chosen:
 
 def counts_on(family: Family, dataset: Dataset) -> dict[str, Exact]:
     """The exact objectives for a supernet on a data set."""
-    return exact_counts(family, Classification(len(dataset.class_names)), dataset.channels)
+    return exact_counts(family, task_of(dataset), dataset.channels)
 
 
-def open_latencies(run: Run, watch: Watch, supernet: Supernet, task: Classification) -> dict[str, Latency]:
+def open_latencies(run: Run, watch: Watch, supernet: Supernet, task: Task) -> dict[str, Latency]:
     """The latencies that a run minimises or limits, by name; models that it does not have yet are made."""
     settings, found = run.settings, {}
     limits = [parse_requirement(text) for text in settings.requirements]
@@ -173,8 +189,10 @@ def search_problem(settings: Settings, space: SearchSpace, exact: Mapping[str, F
     )
 
 
-def batch_size(images: int) -> int:
-    """Number of images in a batch, for a number of training images."""
+def batch_size(images: int, kind: str = CLASSIFICATION) -> int:
+    """Number of images in a batch, for a number of training images and a kind of task."""
+    if kind == SEGMENTATION:
+        return min(images, MASKED)
     return min(images, 64 if images < FEW_TRAINING_IMAGES else 128)
 
 
@@ -194,8 +212,7 @@ def open_workbench(
     remove_leftovers(run.checkpoints.directory)
     family, task = run.family, run.task
     if run.settings.balanced:
-        weights = balanced_weights(dataset.labels[dataset.splits["train"]], task.classes)
-        task = replace(task, class_weights=weights)
+        task = task.balanced(dataset.labels[dataset.splits["train"]])
     fabric = make_fabric()
     torch.set_num_threads(allowed_cpus())
     supernet = run.new_supernet()
@@ -211,7 +228,8 @@ def open_workbench(
     views = run.facts["pixels"]["views"]
     val = Pixels(dataset, dataset.splits["val"], run.trained, views, progress=watch.progress_in_thread)
     images = TrainingImages(train, Augment(run.facts["pixels"]["flip"]), run.settings.seed)
-    batches = Batches(len(train), batch_size(len(train)), run.settings.seed)
+    drawn = task.frequencies(train.labels) if run.settings.balanced else None
+    batches = Batches(len(train), batch_size(len(train), kind_of(dataset)), run.settings.seed, drawn)
     kept = run.keeps_statistics
     trainer = Trainer(fabric, wrapped, optimizer, task, images, batches, keeps_statistics=kept)
     if teacher is not None:

@@ -29,7 +29,8 @@ def test_structures_hold_every_convolution_of_the_layer_table(supernet: str, tmp
         strided = [kernel for kernel in table.kernel[row][there].tolist() if kernel > 1]
         assert sorted(block[1] for block in blocks if block[0] != "max_pool" and block[1] > 1) == sorted(strided)
         assert len(blocks) <= len(body) + 1
-        sides = run.family.feature_size(codes[[row]])[0], run.family.feature_channels(codes[[row]])[0]
+        last = run.family.maps(codes[[row]])[-1]
+        sides = last.side[0], last.channels[0]
         assert (network["stages"][-1]["side"], network["stages"][-1]["channels"]) == sides
         assert network["rest"] + sum(stage["share"] for stage in network["stages"]) == pytest.approx(100, abs=0.5)
         stage = network["stages"][2]

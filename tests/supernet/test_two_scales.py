@@ -76,12 +76,13 @@ def two_scales(name):
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
-def test_channels_of_the_last_scale_are_those_of_the_feature_map(name, rng):
+def test_channels_of_each_scale_are_those_of_its_feature_map(name, rng):
     family = make_family(name, 64)
     codes = family.space.sample(20, rng)
-    for arch, channels in zip(family.space.architectures(codes), family.feature_channels(codes), strict=True):
+    maps = family.maps(codes)
+    for row, arch in enumerate(family.space.architectures(codes)):
         scales = [[layer.spec for layer in scale] for scale in family.present(arch, 3)]
-        assert channels_by_scale(scales)[-1] == channels
+        assert channels_by_scale(scales) == [each.channels[row] for each in maps]
 
 
 @pytest.mark.parametrize("name", ["mini", "efficientnet-lite0", "ofa-resnet50"])

@@ -71,6 +71,10 @@ Scratch = Annotated[bool, typer.Option("--scratch", help="Start from nothing alt
 Classes = Annotated[
     str | None, typer.Option(metavar="NAMES", help="Class names in the order wanted, with commas between.")
 ]
+Ignore = Annotated[
+    list[int] | None,
+    typer.Option(metavar="VALUE", help="Value of masks that stands for no class, besides 255. May be repeated."),
+]
 Seed = Annotated[int, typer.Option(metavar="N", help="Of every random draw.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at a picture that cannot be read.")]
 
@@ -194,6 +198,7 @@ def transfer(
     balanced: Annotated[
         bool, typer.Option("--balanced", help="Weigh classes in training: rare ones count as much as common ones.")
     ] = False,
+    ignore: Ignore = None,
 ) -> None:
     """Search architectures and adapt weights to your images; gives a front of networks that are ready to deploy.
 
@@ -217,7 +222,7 @@ def transfer(
             data, out, budget=budget, iterations=iterations, epochs=epochs, objectives=objective or api.DEFAULT,
             require=require or (), supernet=supernet, scratch=scratch, search=search, predictor=predictor,
             archive=archive, classes=split_names(classes), seed=seed, strict=strict, balanced=balanced,
-            listeners=[terminal], started=STARTED,
+            ignore=ignore or (), listeners=[terminal], started=STARTED,
         )  # fmt: skip
     show(run)
 
@@ -455,7 +460,7 @@ def predict(
 
 
 @app.command(short_help="Say what is understood of your data; trains nothing.")
-def check(data: Data, classes: Classes = None, seed: Seed = 0, strict: Strict = False) -> None:
+def check(data: Data, classes: Classes = None, seed: Seed = 0, strict: Strict = False, ignore: Ignore = None) -> None:
     """What naturalize understands of your data, and what it would choose; nothing is trained or written.
 
     \b
@@ -468,7 +473,9 @@ def check(data: Data, classes: Classes = None, seed: Seed = 0, strict: Strict = 
     with Terminal() as terminal:
         from naturalize import api
 
-        lines = api.check(data, classes=split_names(classes), seed=seed, strict=strict, listeners=[terminal])
+        lines = api.check(
+            data, classes=split_names(classes), seed=seed, strict=strict, ignore=ignore or (), listeners=[terminal]
+        )
     for line in lines:
         print(line)
 

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from naturalize.data.decode import Opened, damage_told, leaves_white_open, plain_picture
+from naturalize.data.masks import checked
 from naturalize.data.parts import (
+    NO_CLASS,
     SPELLINGS,
     SPLITS,
     Found,
@@ -31,6 +33,7 @@ def accepts(source: Any) -> bool:
 def find(source: Any) -> Found:
     """Takes pictures `X` and labels `y` (n integers or names), as a pair or as pairs by split.
 
+    Where `y` is an array `(n, H, W)` of whole numbers, or a list of such arrays `(H, W)`, these are masks.
     Pictures whose label is missing (None, nan, empty, masked) are left out, with a note. Pillow's pictures are read as
     files of them would be; those that cannot be decoded count as unreadable files do.
 
@@ -52,26 +55,31 @@ def find(source: Any) -> Found:
     names_of = splits_named("the dictionary of arrays", pairs)
     if "train" not in names_of:
         raise UserError("arrays without 'train': give (X, y), or {'train': (X, y), ...}")
-    checked = {split: _checked(split, pairs[names_of[split]]) for split in SPLITS if split in names_of}
+    masked = _hold_masks(pairs[names_of["train"]])
+    pairs_of = {split: _checked(split, pairs[names_of[split]], masked) for split in SPLITS if split in names_of}
     arrays = {
         split: [each for each in pictures if not isinstance(each, Image.Image)]
-        for split, (pictures, _) in checked.items()
+        for split, (pictures, _) in pairs_of.items()
     }
     scale = _scale({split: listed for split, listed in arrays.items() if listed})
     parts, notes = {}, []
-    for split, (pictures, labels) in checked.items():
+    for split, (pictures, labels) in pairs_of.items():
         rows = [row for row, label in enumerate(labels) if label is not None]
         names = [f"{split}[{row}]" for row in rows]
         unlabelled = [f"{split}[{row}]" for row, label in enumerate(labels) if label is None]
         if unlabelled:
             why = left_out(unlabelled, "picture", "without a label, skipped")
             notes.append(Note("skipped", why, tuple(unlabelled)))
+        found = [label for label in labels if label is not None]
         parts[split] = Part(
             names,
-            [label for label in labels if label is not None],
+            [NO_CLASS] * len(found) if masked else found,
             [_bytes_of(pictures[row]) for row in rows],
             _Pictures([pictures[row] for row in rows], names, scale),
+            found.__getitem__ if masked else None,
         )
+    if masked:
+        return Found("arrays", "arrays", (), parts, notes)
     class_names = in_natural_order(name for part in parts.values() for name in part.labels)
     return Found("arrays", "arrays", class_names, parts, notes)
 
@@ -123,13 +131,26 @@ class _Pictures:
         return on_white
 
 
-def _checked(split: str, pair: Any) -> tuple[Sequence[Any] | NDArray[Any], list[str | None]]:
-    """Pictures and the class of each, None where the label is missing."""
+def _hold_masks(pair: Any) -> bool:
+    """Whether the second of a pair holds a mask for each picture: arrays of two dimensions."""
+    if not (isinstance(pair, tuple | list) and len(pair) == 2):
+        return False
+    labels = pair[1]
+    if isinstance(labels, list | tuple):
+        return bool(labels) and all(getattr(label, "ndim", 0) == 2 for label in labels)
+    return getattr(labels, "ndim", 0) == 3
+
+
+def _checked(split: str, pair: Any, masked: bool) -> tuple[Sequence[Any] | NDArray[Any], list[Any]]:
+    """Pictures and the class of each, None where the label is missing; or pictures and the mask of each."""
     if not (isinstance(pair, tuple | list) and len(pair) == 2):
         raise UserError(f"arrays of {split}: give a pair (X, y), pictures and labels")
-    pictures, labels = _pictures_of(f"X of {split}", pair[0]), _labels_of(f"y of {split}", pair[1])
+    pictures = _pictures_of(f"X of {split}", pair[0])
+    labels: Sequence[Any] = list(pair[1]) if masked else _labels_of(f"y of {split}", pair[1])
     if len(labels) != len(pictures):
-        raise UserError(f"{split} has {len(pictures)} pictures but {len(labels)} labels")
+        raise UserError(f"{split} has {len(pictures)} pictures but {len(labels)} {'masks' if masked else 'labels'}")
+    if masked:
+        return pictures, [checked(np.asarray(mask), f"y of {split}[{row}]") for row, mask in enumerate(labels)]
     return pictures, [label_name(label, f"y of {split}[{row}]") for row, label in enumerate(labels)]
 
 

@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from naturalize.data.dataset import Dataset
+from naturalize.data.masks import IGNORED
 
 MOVE = 1 / 8  # of the side: how far a picture moves at most, each way
 TURN = math.radians(10)  # at most, each way
 ZOOM = 0.1  # share by which a picture grows or shrinks at most
+LEAST_SHOWN, MOST_SHOWN = 0.5, 1.2  # share of the side of a picture with a mask that is shown
 CUTOUT = 1 / 4  # of the side: the side of the square that is cut out
 
 
@@ -56,6 +58,33 @@ class Augment:
         rows, columns = _within(line, chances[6, :, None]), _within(line, chances[7, :, None])
         hole = rows[:, None, :, None] & columns[:, None, None, :] & (chances[8] < 0.5)[:, None, None, None]
         return moved.masked_fill_(hole, 0)
+
+    def with_masks(self, images: Tensor, masks: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """The batch with its masks, moved together; half of the pictures are scaled and moved, and half mirrored.
+
+        What lies beyond a picture's edge is mirrored, and ignored in its mask.
+
+        Args:
+            images: as of the call.
+            masks: class indices, `(n, any side, the same)`.
+            seed: as of the call.
+
+        Returns:
+            The images, and masks `(n, side, side)`.
+        """
+        n = len(images)
+        chances = torch.rand((5, n), generator=torch.Generator().manual_seed(seed)).to(images.device)
+        shown = LEAST_SHOWN + (MOST_SHOWN - LEAST_SHOWN) * chances[1]
+        shown = torch.where(chances[0] < 0.5, shown, 1.0)
+        right, down = (1 - shown).abs() * (2 * chances[2:4] - 1)
+        mirror = torch.where(chances[4] < 0.5, -1.0, 1.0) if self.flip else torch.ones_like(shown)
+        none = torch.zeros_like(shown)
+        theta = torch.stack([mirror * shown, none, right, none, shown, down], 1).view(n, 2, 3)
+        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        moved = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+        labels = (masks.to(images.dtype) - IGNORED)[:, None]  # so that zeros, beyond the edge, are ignored
+        labels = F.grid_sample(labels, grid, mode="nearest", align_corners=False)[:, 0] + IGNORED
+        return moved, labels.round().long()
 
 
 def _within(line: Tensor, chance: Tensor) -> Tensor:

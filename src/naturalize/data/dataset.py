@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from naturalize.data.decode import UnreadablePicture
+from naturalize.data.masks import Meaning, read_all, square
 from naturalize.data.parts import SPLITS, Note, Part, counted, left_out, shortened
 from naturalize.data.scan import Room, Seen, judged, scan
 from naturalize.errors import UserError
@@ -46,7 +47,9 @@ class Dataset:
         name: short, for people.
         source: opens it again: an absolute path, a Hub name or "digits"; "arrays" cannot be opened again.
         class_names: in the one order that labels, files and outputs have; empty for pictures without classes.
-        labels: `(n,)` position in `class_names` of every picture of every split; 0 where there are no classes.
+        labels: `(n,)` position in `class_names` of every picture of every split; 0 where there are no classes. Where
+            pictures have masks, these: squares `(n, side, side)` of such positions, uint8, `masks.IGNORED` elsewhere.
+        meaning: of the values in mask files; None where pictures have classes.
         splits: sorted indices of pictures by "train", "val" and "test".
         given: number of pictures in the splits that the data came with; only "train" where they were not split.
         paths: what each of the n pictures is called: relative with '/', or "train[17]".
@@ -61,7 +64,8 @@ class Dataset:
     name: str
     source: str
     class_names: tuple[str, ...]
-    labels: NDArray[np.int64] = field(repr=False)
+    labels: NDArray[Any] = field(repr=False)
+    meaning: Meaning | None
     splits: dict[str, NDArray[np.int64]] = field(repr=False)
     given: dict[str, int]
     paths: tuple[str, ...] = field(repr=False)
@@ -106,20 +110,23 @@ class Dataset:
         return pixels.reshape(*pixels.shape[:2], self.channels)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Number of pictures by split and class name."""
+        """Number of pictures by split and class name; with masks, of those that show the class."""
         return {split: self._count(rows) for split, rows in self.splits.items()}
 
     def _count(self, rows: NDArray[np.int64]) -> dict[str, int]:
         if not self.class_names:
             return {}
-        numbers = np.bincount(self.labels[rows], minlength=len(self.class_names))
+        if self.meaning:
+            numbers = np.array([(self.labels[rows] == each).any((1, 2)).sum() for each in range(len(self.class_names))])
+        else:
+            numbers = np.bincount(self.labels[rows], minlength=len(self.class_names))
         return dict(zip(self.class_names, numbers.tolist(), strict=True))
 
     def summary(self) -> list[str]:
         """What to print before training: the data, the splits, and a line for each kind of note."""
         colour = "grey" if self.channels == 1 else "colour"
         named = f"{counted(len(self.class_names), 'class')} ({shortened(self.class_names, 8)})"
-        classes = named if self.class_names else "no classes"
+        classes = f"{'masks of ' * bool(self.meaning)}{named}" if self.class_names else "no classes"
         return [
             f"{self.name}: {classes}, {colour} pictures, short side {self.side} px (median)",
             self._splits_in_words(),
@@ -132,7 +139,7 @@ class Dataset:
         if not cut:
             return f"{as_given} as given"
         if list(self.given) == ["train"]:
-            by_class = " by class" if self.class_names else ""
+            by_class = " by class" if self.class_names and not self.meaning else ""
             return f"train {len(self.splits['train']):,}, {cut}, cut from {self.given['train']:,} pictures{by_class}"
         return f"{as_given} as given; {cut} cut from train, which keeps {len(self.splits['train']):,}"
 
@@ -158,6 +165,11 @@ class Dataset:
             entry = self.entries[index]
             found = seen[entry.row]
             self.entries[index] = entry._replace(seen=found if isinstance(found, Seen) else None)
+        if self.meaning:
+            there = [(index, self.entries[index]) for index in rows.tolist() if self.entries[index].seen]
+            read = read_all([(entry.part, entry.row, *entry.seen.size) for _, entry in there], progress)
+            for (index, entry), mask in zip(there, read, strict=True):
+                self.labels[index] = square(self.meaning.classes(mask, entry.name, "test"), self.labels.shape[1])
         self.splits["test"] = np.array([index for index in rows.tolist() if self.entries[index].seen], dtype=np.int64)
         self.notes += (*notes, *self.shared_notes("test"))
 

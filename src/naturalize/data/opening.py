@@ -4,14 +4,15 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from naturalize.data import arrays, folder, hub, tables
+from naturalize.data import arrays, folder, hub, masks, pairs, tables
 from naturalize.data.dataset import Dataset, Entry, unreadable_notes
 from naturalize.data.decode import JPEG_SIDE, UnreadablePicture
 from naturalize.data.embedded import EMBEDDED
@@ -24,7 +25,7 @@ from naturalize.errors import UserError, unknown
 from naturalize.progress import Progress, silent
 from naturalize.rng import check_seed
 
-READERS = (arrays, tables, folder)
+READERS = (arrays, tables, pairs, folder)
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 FEW, FEW_SHARE = 3, 0.1  # unreadable pictures with which a run still goes on
 TINY = 8  # pixels of the short side
@@ -42,6 +43,7 @@ def open_data(
     scan_test: bool = False,
     memory_limit: int | None = None,
     jpeg_side: int | None = JPEG_SIDE,
+    ignore: Collection[int] = (),
     progress: Progress = silent,
 ) -> Dataset:
     """Finds, scans and splits a data set.
@@ -50,11 +52,12 @@ def open_data(
     class, reproducibly: the cut depends on names, contents and the seed. Nothing is written.
 
     Args:
-        source: a folder of class folders, with or without train/val/test around them; a parquet or Arrow file, a folder
-            of them or the beginning of their names; a Hub name "name" or "user/name" (":configuration" where needed);
-            "digits" or "clothing" (embedded); arrays `(X, y)` or `{"train": (X, y), ...}` (see `arrays.find`).
+        source: a folder of class folders, with or without train/val/test around them; a folder of `images` and `masks`;
+            a parquet or Arrow file, a folder of them or the beginning of their names; a Hub name "name" or "user/name"
+            (":configuration" where needed); "digits" or "clothing" (embedded); arrays `(X, y)` or `{"train": (X, y), ...}` (see `arrays.find`).
         classes: all class names in the order wanted. Classes without pictures are then kept; they are left out, with a
             note, when the list is not given. The order is natural otherwise (1, 2, 10, a, b), or that of a ClassLabel.
+            Of masks, the names of their values, ascending.
         seed: of the cut.
         strict: refuse any unreadable picture.
         without_classes: take a folder without class folders too: its pictures have no class, and none become test.
@@ -63,6 +66,7 @@ def open_data(
         memory_limit: bytes of decoded pixels to hold; a quarter of the free memory unless told. Pictures beyond it are
             decoded again when needed.
         jpeg_side: JPEGs are decoded reduced to no less than that (`open_picture`); None for runs of before that.
+        ignore: values of masks that stand for no class, besides 255.
         progress: called as `progress("scan", done, n)`; it may raise.
 
     Raises:
@@ -71,29 +75,40 @@ def open_data(
     check_seed(seed)
     found = folder.find_without_classes(source) if without_classes and folder.has_no_classes(source) else _find(source)
     _drop_empty_splits(found)
-    class_names = _class_names(found, classes)
+    masked = found.parts["train"].mask is not None
+    if ignore and not masked:
+        raise UserError(f"--ignore names values of masks, and {found.source} has none")
+    if masked and jpeg_side is not None:
+        jpeg_side = max(jpeg_side, masks.PIXELS_SIDE)
+    class_names = () if masked else _class_names(found, classes)
     room = Room(pixel_budget() if memory_limit is None else memory_limit)
     entries, unreadable = _scanned(found, room, progress, jpeg_side)
     _check_unreadable(found, class_names, entries, unreadable, strict)
-    shares = {"test": test_fraction, "val": val_fraction} if class_names else {"val": val_fraction}
+    shares = {"test": test_fraction, "val": val_fraction} if class_names or masked else {"val": val_fraction}
     splits = _splits(entries, shares, seed)
     numbers = {name: number for number, name in enumerate(class_names or (NO_CLASS,))}
     _check_validation(class_names, entries, splits["val"])
     flat = [entry for split in SPLITS for entry in entries.get(split, [])]
     seen = [entry.seen for entry in flat if entry.seen]
     to_train = [entry.seen for entry in (flat[row] for row in splits["train"]) if entry.seen]
+    labels = np.array([numbers[entry.label] for entry in flat], dtype=np.int64)
+    meaning = None
+    if masked:
+        labels, meaning = _masks(found, flat, splits, ignore, progress)
+        class_names = _names_of(meaning, classes)
     dataset = Dataset(
         name=found.name,
         source=found.source,
         class_names=class_names,
-        labels=np.array([numbers[entry.label] for entry in flat], dtype=np.int64),
+        labels=labels,
+        meaning=meaning,
         splits={split: np.array(rows, dtype=np.int64) for split, rows in splits.items()},
         given={split: len(entries[split]) for split in SPLITS if split in entries},
         paths=tuple(entry.name for entry in flat),
         channels=1 if all(picture.mode == "L" for picture in seen) else 3,
         side=int(np.median([min(picture.width, picture.height) for picture in to_train])),
         jpeg_side=jpeg_side,
-        fingerprint=_fingerprint(class_names, flat, splits),
+        fingerprint=_fingerprint(class_names, flat, splits, labels if masked else None),
         notes=(),
         entries=flat,
         room=room,
@@ -102,6 +117,35 @@ def open_data(
     if scan_test:
         dataset.scan_test(progress, strict)
     return dataset
+
+
+def _masks(
+    found: Found, flat: list[Entry], splits: dict[str, list[int]], ignore: Collection[int], progress: Progress
+) -> tuple[NDArray[Any], masks.Meaning]:
+    """The masks of all pictures that were scanned as squares of class indices, and what their values mean."""
+    rows = [row for row, entry in enumerate(flat) if entry.seen]
+    wanted = [(entry.part, entry.row, *entry.seen.size) for entry in flat if entry.seen]
+    read = dict(zip(rows, masks.read_all(wanted, progress), strict=True))
+    meaning = masks.meaning_of([read[row] for row in splits["train"]], ignore, found.source)
+    side = masks.side_for([flat[row].seen.size for row in splits["train"]])  # type: ignore[union-attr]
+    labels = np.full((len(flat), side, side), masks.IGNORED, dtype=np.uint8)
+    split_of = {row: split for split, rows in splits.items() for row in rows}
+    for row, mask in read.items():
+        labels[row] = masks.square(meaning.classes(mask, flat[row].name, split_of[row]), side)
+    return labels, meaning
+
+
+def _names_of(meaning: masks.Meaning, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of the classes of masks: those wanted, or their values."""
+    if wanted is None:
+        return tuple(map(str, meaning.values))
+    if len(wanted) != len(meaning.values):
+        values = ", ".join(map(str, meaning.values))
+        raise UserError(
+            f"--classes names {counted(len(wanted), 'class')}, and the masks hold {len(meaning.values)} ({values}): "
+            "give a name for each, and --ignore for those that stand for none"
+        )
+    return tuple(printable(str(name)) for name in wanted)
 
 
 def _find(source: Any) -> Found:
@@ -259,12 +303,20 @@ def _check_validation(class_names: tuple[str, ...], entries: dict[str, list[Entr
         )
 
 
-def _fingerprint(class_names: tuple[str, ...], entries: list[Entry], splits: dict[str, list[int]]) -> str:
+def _fingerprint(
+    class_names: tuple[str, ...],
+    entries: list[Entry],
+    splits: dict[str, list[int]],
+    labels: NDArray[Any] | None,
+) -> str:
+    """See `Dataset`; `labels` are masks, of those pictures that were scanned."""
     split_of = {row: split for split, rows in splits.items() for row in rows}
     digest = hashlib.sha256(json.dumps(class_names).encode())
     for row, entry in enumerate(entries):
         content = entry.seen.content if entry.seen else entry.part.sizes[entry.row]
         digest.update(json.dumps([entry.name, entry.label, split_of[row], content]).encode())
+        if labels is not None and entry.seen:
+            digest.update(labels[row].tobytes())
     return digest.hexdigest()
 
 
@@ -272,6 +324,8 @@ def _notes(dataset: Dataset) -> list[Note]:
     """What the scan and the cut showed."""
     notes = []
     for split, counts in dataset.counts().items():
+        if dataset.meaning and split == "test":  # whose masks may not be opened yet
+            continue
         absent = [name for name, number in counts.items() if not number]
         if absent and split in dataset.given:
             notes.append(Note("missing", f"{shortened(absent, 8)}: 0 images in {split}", tuple(absent)))
@@ -301,7 +355,7 @@ def _copies(dataset: Dataset) -> list[Note]:
     for rows in by_content.values():
         paths = [dataset.paths[row] for row in rows]
         copies += paths[1:]
-        if len(set(dataset.labels[rows].tolist())) > 1:
+        if not dataset.meaning and len(set(dataset.labels[rows].tolist())) > 1:
             named += paths
             conflicts.append(" = ".join(paths))
     notes = []

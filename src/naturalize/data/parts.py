@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from naturalize.data.decode import Opened
 from naturalize.errors import UserError
 
@@ -45,12 +48,15 @@ class Part:
         sizes: bytes of the file that holds each, known without opening it.
         open: decodes picture i of the part, JPEGs reduced as `open_picture` does with its `jpeg_side`; raises
             `UnreadablePicture`. Called from several threads.
+        mask: values of the mask of picture i, `(height, width)`; None where pictures have classes in place of masks.
+            Raises `UserError`.
     """
 
     names: Sequence[str]
     labels: Sequence[str]
     sizes: Sequence[int]
     open: Callable[[int, int | None], Opened]
+    mask: Callable[[int], NDArray[np.uint8]] | None = None
 
 
 @dataclass

@@ -116,7 +116,7 @@ class Pixels:
     ) -> None:
         self.dataset = dataset
         self.indices: NDArray[np.int64] = np.asarray(indices, dtype=np.int64)
-        self.labels: NDArray[np.int64] = dataset.labels[self.indices]
+        self.labels: NDArray[Any] = dataset.labels[self.indices]
         self.resolutions = tuple(sorted(set(resolutions)))
         self.views = views
         self._progress = progress

@@ -30,6 +30,11 @@ class Seen:
     highest: int | None
     pixels: NDArray[np.uint8] | None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in the file."""
+        return self.width, self.height
+
 
 class Room:
     """Bytes left for decoded pixels, shared by the scan's threads."""

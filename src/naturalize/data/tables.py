@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 from naturalize.data.decode import Opened, UnreadablePicture, open_picture
 from naturalize.data.listing import leads_back
 from naturalize.data.machine import pixel_budget
+from naturalize.data.masks import WORDS, read_mask
 from naturalize.data.parts import (
+    NO_CLASS,
     SPELLINGS,
     SPLITS,
     Found,
@@ -37,6 +39,7 @@ MOST_SHOWN = 100  # characters of a path that is not there: it may be a picture 
 SPLIT = "split"  # a column that says to which each row belongs, in any case
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather")
 IMAGE_NAMES = ("image", "img", "picture", "photo", "path", "file", "filename", "file_name", "image_path")
+MASK_NAMES = (*sorted(WORDS), "label", "labels")
 LABEL_NAMES = ("label", "labels", "class", "target", "category")
 
 
@@ -134,9 +137,14 @@ def found_in(name: str, source: str, tables: Mapping[str, Sequence[Table]], note
             raise UserError(f"{source}: the {split} table has two columns {shortened(twice)}: rename one")
     schema = members[0][1].schema
     features = _features(schema)
-    image = _one_column(source, "pictures", IMAGE_NAMES, _image_columns(schema, features), schema.names)
+    pictures = _image_columns(schema, features)
+    image = _one_column(source, "pictures", IMAGE_NAMES, _without_masks(pictures) or pictures, schema.names)
     candidates = [column for column in schema.names if column != image and column.lower() != SPLIT]
-    label = _one_column(source, "labels", LABEL_NAMES, _label_columns(schema, features, candidates), schema.names)
+    labels = _label_columns(schema, features, candidates)
+    masks = [column for column in pictures if column != image and column.lower() in MASK_NAMES]
+    if masks and not labels:
+        return _with_masks(name, source, image, masks[0], members, notes)
+    label = _one_column(source, "labels", LABEL_NAMES, labels, schema.names)
     _check_columns(source, image, label, members)
     found: dict[str, dict[str, list[Any]]] = {}
     numbers, notes, unlabelled = Counter[str](), list(notes), []
@@ -170,6 +178,41 @@ def found_in(name: str, source: str, tables: Mapping[str, Sequence[Table]], note
     declared = next((names for _, table in members if (names := _declared_names(table.schema, label))), ())
     observed = {class_name for part in parts.values() for class_name in part.labels}
     return Found(name, source, declared + in_natural_order(observed - set(declared)), parts, notes)
+
+
+def _with_masks(
+    name: str, source: str, image: str, mask: str, members: Sequence[tuple[str, Table]], notes: list[Note]
+) -> Found:
+    """A data set of pictures with masks. Rows without a mask are left out, with a note."""
+    for split, table in members:
+        if {image, mask} - set(table.schema.names):
+            raise UserError(f"{source}: the {split} table has no columns {image} and {mask} as the train table has")
+    rows: dict[str, list[tuple[int, int]]] = {}
+    for member, (split, table) in enumerate(members):
+        for row, to in enumerate(_splits_of(source, split, table, table.column(image).length())):
+            rows.setdefault(to, []).append((member, row))
+    tables, parts, notes, missing = [table for _, table in members], {}, list(notes), []
+    for split in (split for split in SPLITS if split in rows):
+        shown = [f"{split}[{number}]" for number in range(len(rows[split]))]
+        there = [table.column(mask).is_valid().to_numpy(zero_copy_only=False) for table in tables]
+        kept = [number for number, (member, row) in enumerate(rows[split]) if there[member][row]]
+        missing += [text for number, text in enumerate(shown) if number not in set(kept)]
+        names, places = [shown[number] for number in kept], [rows[split][number] for number in kept]
+        files = _Pictures(tables, mask, places, [f"the mask of {text}" for text in names])
+        parts[split] = Part(
+            names,
+            [NO_CLASS] * len(names),
+            [tables[member].size for member, _ in places],
+            _Pictures(tables, image, places, names),
+            lambda row, files=files: read_mask(*files.source(row)),  # type: ignore[misc]
+        )
+    if missing:
+        notes.append(Note("skipped", left_out(missing, "picture", "without a mask, skipped"), tuple(missing)))
+    return Found(name, source, (), parts, notes)
+
+
+def _without_masks(columns: Sequence[str]) -> list[str]:
+    return [column for column in columns if column.lower() not in MASK_NAMES]
 
 
 def _check_columns(source: str, image: str, label: str, members: Sequence[tuple[str, Table]]) -> None:
@@ -224,6 +267,11 @@ class _Pictures:
         self._columns: dict[int, pa.ChunkedArray] = {}
 
     def __call__(self, index: int, jpeg_side: int | None) -> Opened:
+        source, name = self.source(index)
+        return open_picture(source, name, jpeg_side)
+
+    def source(self, index: int) -> tuple[bytes | Path, str]:
+        """The bytes or the path of a row's file, and what errors call it. Raises `UnreadablePicture`."""
         member, row = self._rows[index]
         with self._lock:
             if member not in self._columns:
@@ -234,12 +282,12 @@ class _Pictures:
         if isinstance(content, str):
             content, path = None, content
         if content:
-            return open_picture(content, self._names[index], jpeg_side)
+            return content, self._names[index]
         if path:
             name, folder = f"{self._names[index]} ({printable(path[:MOST_SHOWN])})", self._tables[member].folder
             if folder is None or not _is_inside(folder, path):
                 raise UnreadablePicture(name, "its path leads out of the table's folder")
-            return open_picture(folder / path, name, jpeg_side)
+            return folder / path, name
         raise UnreadablePicture(self._names[index], "no bytes and no path")
 
 

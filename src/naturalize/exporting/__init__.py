@@ -56,8 +56,8 @@ def differs_in_more_than_rounding(logits: NDArray[np.float32], expected: NDArray
     """Differences between the logits of a file and its network beyond `TOLERANCE`, and changed classes, in words."""
     scale = float(np.abs(expected).max())
     difference = float(np.abs(logits - expected).max())
-    rows, top = np.arange(len(expected)), logits.argmax(1)
-    changed = int((expected.max(1) - expected[rows, top] > TIE * scale).sum())
+    chosen = np.take_along_axis(expected, logits.argmax(1)[:, None], 1)[:, 0]
+    changed = int((expected.max(1) - chosen > TIE * scale).sum())
     if difference <= TOLERANCE * scale and not changed:  # so written, NaN differs too
         return ""
     return (
@@ -114,17 +114,24 @@ FORMATS: dict[str, Format] = {
 }  # fmt: skip
 
 
+def share_wrong(logits: NDArray[np.float32], labels: NDArray[Any]) -> float:
+    """Percent of pictures that logits `(n, classes)` answer wrongly."""
+    return 100.0 * int(np.sum(logits.argmax(1) != labels)) / len(labels)
+
+
 @dataclass(frozen=True)
 class Check:
     """Validation pictures that an exported file has to get as right as its network does.
 
     Attributes:
         pixels: uint8 `(n, channels, r, r)`, r being the network's resolution; n at least 1.
-        labels: class indices `(n,)`.
+        labels: class indices `(n,)`, or masks `(n, side, side)`.
+        error: function from logits and labels to an error in percent; the share of wrong answers unless told.
     """
 
     pixels: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
+    error: Callable[[NDArray[np.float32], NDArray[Any]], float] = share_wrong
 
     def __post_init__(self) -> None:
         if not len(self.pixels):
@@ -209,9 +216,8 @@ def export(
         refuse_others(files)
     subnet = copy.deepcopy(network.subnet).cpu().eval()  # the file has the stored statistics, so compare with those
     expected = in_batches(logits_of_arrays(subnet), check.pixels)
-    images, of_network = len(check.pixels), int(np.sum(expected.argmax(1) != check.labels))
-    check_error(to, of_network, images, network.card)  # what a format loses is no damage
-    network_error = 100.0 * of_network / images
+    images, network_error = len(check.pixels), check.error(expected, check.labels)
+    check_error(to, network_error, images, network.card)  # what a format loses is no damage
     done = Exported(to, tuple(files), size_of(written), kind.needs(opset), None, images, None, None, network_error)
     if isinstance(kind.open, str):
         done = replace(done, not_run=kind.open)
@@ -219,10 +225,9 @@ def export(
         logits = answers_of(kind.open, to, written, check.pixels)
         if differs := kind.differs(logits, expected):
             raise UserError(f"{to} was not kept: on {len(expected)} check pictures {differs}")
-        wrong = int(np.sum(logits.argmax(1) != check.labels))
         done = replace(
             done,
-            error=100.0 * wrong / images,
+            error=check.error(logits, check.labels),
             max_difference=float(np.abs(logits - expected).max()),
             agreement=100.0 * float(np.mean(logits.argmax(1) == expected.argmax(1))),
         )
@@ -302,18 +307,19 @@ def in_batches(answer: LogitsOf, pixels: NDArray[np.uint8]) -> NDArray[np.float3
     return np.concatenate([answer(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)])
 
 
-def check_error(path: Path, wrong: int, images: int, card: Card) -> None:
+def check_error(path: Path, error: float, images: int, card: Card) -> None:
     """Raise `UserError` where more check pictures are wrong than the card's validation error explains.
 
     Both are pictures of the validation split, but not the same ones: an excess of `SIGMAS` deviations is no chance.
 
     Args:
         path: of the file, for the message.
-        wrong, images: numbers of the network's wrong and of all check pictures.
+        error, images: the network's error in percent, and the number of check pictures.
         card: of the network.
     """
     if card.get("val_error") is None:
         return
+    wrong = round(error * images / 100.0)
     share = (card["val_error"] / 100.0 * card["val_images"] + 1.0) / (card["val_images"] + 2.0)
     if wrong > images * share + SIGMAS * math.sqrt(images * share * (1.0 - share)) + FEW_WRONG:
         raise UserError(

@@ -50,6 +50,12 @@ class Network:
         side = self.card["resolution"]
         return len(self.subnet.spec["normalize"]["mean"]), side, side
 
+    @property
+    def output(self) -> tuple[int, ...]:
+        """The shape of the logits of one picture: `(classes,)`, or `(classes, r, r)` where each pixel has a class."""
+        head = self.subnet.spec["head"]
+        return (head["classes"], *(self.shape[1:] if "strides" in head else ()))
+
 
 def nameless(subnet: Subnet, resolution: int) -> Network:
     """A network with as much of a card as a file needs to be run."""

@@ -54,8 +54,8 @@ def checked(opset: int | None) -> int:
 
 
 def onnx_bytes(network: Network, opset: int) -> bytes:
-    """The network as an ONNX file: uint8 `(batch, channels, r, r)` to float32 `(batch, classes)`, any batch size."""
-    card, classes = network.card, network.subnet.spec["head"]["classes"]
+    """The network as an ONNX file: uint8 `(batch, channels, r, r)` to float32 logits, any batch size."""
+    card = network.card
     graph = Graph(opset)
     write(network.subnet, graph, PIXELS, LOGITS)
     model = helper.make_model(
@@ -63,7 +63,7 @@ def onnx_bytes(network: Network, opset: int) -> bytes:
             graph.nodes,
             "naturalize",
             [helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, ["batch", *network.shape])],
-            [helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", classes])],
+            [helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["batch", *network.output])],
             graph.weights,
         ),
         producer_name="naturalize",
@@ -173,6 +173,27 @@ def _(module: plain.ClassificationHead, graph: Graph, maps: list[str], name: str
     x = write(module.act, graph, x, "head.act")
     x = graph.node("Flatten", [x], "head.flat")
     return write(module.classifier, graph, x, name)
+
+
+@write.register
+def _(module: plain.SegmentationHead, graph: Graph, maps: list[str], name: str) -> str:
+    *shallow, x = [maps[scale] for scale in module.scales]
+    gate = write(module.gate, graph, graph.node("GlobalAveragePool", [x], "head.mean"), "head.gate")
+    gate = graph.node("HardSigmoid", [gate], "head.gate.act", alpha=1 / 6, beta=0.5)
+    x = graph.node("Relu", [write(module.mix, graph, x, "head.mix")], "head.act")
+    x = graph.node("Mul", [x, gate], "head.gated")
+    y = write(module.classifiers[-1], graph, x, f"head.classifiers.{len(shallow)}")
+    for index in range(len(shallow) - 1, -1, -1):
+        y = enlarged(graph, y, module.strides[index + 1] // module.strides[index], f"head.enlarged.{index}")
+        low = write(module.classifiers[index], graph, shallow[index], f"head.classifiers.{index}")
+        y = graph.node("Add", [y, low], f"head.sum.{index}")
+    return enlarged(graph, y, module.strides[0], name)
+
+
+def enlarged(graph: Graph, x: str, times: int, name: str) -> str:
+    """Add an enlargement of both sides by a whole number, bilinearly, as `subnet.enlarged`."""
+    scales = graph.weight(torch.tensor([1.0, 1.0, times, times]), f"{name}.scales")
+    return graph.node("Resize", [x, "", scales], name, mode="linear", coordinate_transformation_mode="half_pixel")
 
 
 @write.register

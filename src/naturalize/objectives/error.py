@@ -1,7 +1,8 @@
-"""The error of subnets: wrong answers counted on fixed images."""
+"""The error of subnets on fixed images, as their task defines it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from naturalize.objectives import Measured, one_by_one
 from naturalize.progress import Progress, silent
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
-from naturalize.tasks import Task, balanced_error
-from naturalize.training.evaluate import fold, logits_on
+from naturalize.tasks import Task
+from naturalize.training.evaluate import answers_on, fold
 from naturalize.training.subnets import Images, Subnets
 
 
@@ -34,31 +35,6 @@ class Chosen:
         return self.images(self.rows[rows], resolution, view)
 
 
-def result_of(wrong: NDArray[np.bool_], labels: NDArray[np.int64]) -> tuple[float, dict[str, Any]]:
-    """Error in percent, the mean over views, and what the archive keeps beside it.
-
-    That is, of the plain view, `wrong` and `images`, counts, and the balanced error `balanced`; `views`, their number;
-    `balanced_views`, the balanced error over all views.
-
-    Args:
-        wrong: whether each view of each image was answered wrongly, `(views, images)`.
-        labels: classes of the images, `(images,)`.
-    """
-    by_view, (views, images) = wrong.sum(axis=1), wrong.shape
-
-    def balanced(answers: NDArray[np.bool_]) -> float | None:
-        return balanced_error(np.bincount(labels, answers.mean(axis=0)), np.bincount(labels))
-
-    detail = {
-        "wrong": int(by_view[0]),
-        "images": images,
-        "views": views,
-        "balanced": balanced(wrong[:1]),
-        "balanced_views": balanced(wrong),
-    }
-    return 100.0 * float(np.mean(by_view)) / images, detail
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error is a lack of memory: of NumPy, of torch on a GPU, or of its CPU, which has no error type."""
     told = str(error)  # "can't allocate" by Linux and macOS, "not enough" by Windows
@@ -67,13 +43,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class Error:
-    """Percent of images answered wrongly, the mean over the views of each image.
+    """The task's error in percent, as the share of images answered wrongly: the mean over the views of the images.
 
     A pure function of weights, architecture and images.
 
     Args:
         subnets: to measure.
-        task: that decides which answers are wrong.
+        task: that makes an error of answers.
         images: to answer, with one or more views.
         progress: called with every batch.
     """
@@ -85,28 +61,26 @@ class Error:
         self.progress = progress
 
     def measure(self, codes: Codes) -> Measured:
-        """See `Measures`. Details, of the plain view unless they say so, are those of `result_of`."""
+        """See `Measures`. Details are those of the task's `result`."""
 
         def value_of(arch: Architecture) -> tuple[float, dict[str, Any]]:
-            return self.of_answers(self.wrong(fold(self.subnets.of(arch)), arch))
+            return self.of_answers(self.answers_by_view(fold(self.subnets.of(arch)), arch))
 
         def status_of(error: Exception) -> str | None:
             return f"out of memory: {error}" if is_out_of_memory(error) else None
 
         return one_by_one(self.subnets.supernet.family.space.architectures(codes), value_of, status_of)
 
-    def of_answers(self, wrong: NDArray[np.bool_]) -> tuple[float, dict[str, Any]]:
-        """Value and details of answers, `(views, images)`: see `result_of`."""
-        return result_of(wrong, np.asarray(self.images.labels))
+    def of_answers(self, answers: Sequence[Tensor]) -> tuple[float, dict[str, Any]]:
+        """Value and details of answers to the images in each view: see the task's `result`."""
+        return self.task.result(answers, np.asarray(self.images.labels))
 
-    def wrong(self, network: Subnet, arch: Architecture) -> NDArray[np.bool_]:
-        """Whether an architecture's network answers each view of each image wrongly, `(views, images)`."""
+    def answers_by_view(self, network: Subnet, arch: Architecture) -> list[Tensor]:
+        """What the task makes of the answers of an architecture's network to the images, in each view."""
         rows = np.arange(len(self.images))
-        labels = torch.from_numpy(np.asarray(self.images.labels))
-        answers = (self.answer(network, rows, arch, view) for view in range(self.images.views))
-        return torch.stack([self.task.wrong(logits, labels) for logits in answers]).numpy()
+        return [self.answers(network, rows, arch, view) for view in range(self.images.views)]
 
-    def answer(self, network: Subnet, rows: NDArray[np.int64], arch: Architecture, view: int = 0) -> Tensor:
-        """Logits `(len(rows), classes)` of the architecture's network on rows of the images."""
+    def answers(self, network: Subnet, rows: NDArray[np.int64], arch: Architecture, view: int = 0) -> Tensor:
+        """The same for rows of the images in one view, `(len(rows), ...)`."""
         resolution = self.subnets.resolution(arch)
-        return logits_on(network, self.images, rows, resolution, self.subnets.device, self.progress, view)
+        return answers_on(network, self.images, rows, resolution, self.subnets.device, self.task, self.progress, view)

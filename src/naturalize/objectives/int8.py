@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from naturalize.exporting import Asked
 from naturalize.exporting.network import nameless
@@ -27,13 +28,13 @@ IMAGES = 500  # that a search asks of each network, spread over all: onnxruntime
 
 
 class Int8Error:
-    """Percent of images that the int8 file of a subnet answers wrongly, in their plain view.
+    """The task's error in percent of the int8 file of a subnet, on images in their plain view.
 
     A pure function of weights, architecture and images, and of onnxruntime's version.
 
     Args:
         subnets: to measure; their calibration pictures tell the ranges of activations.
-        task: that decides which answers are wrong.
+        task: that makes an error of answers.
         images: to answer.
         progress: called with every batch.
         exported: whether the file is the one that `export --format onnx-int8` writes, and not one of the quick way.
@@ -49,11 +50,12 @@ class Int8Error:
         self.exported = exported
 
     def measure(self, codes: Codes) -> Measured:
-        """See `Measures`. Details: `wrong` and `images`, counts; `method` and `pictures` that quantised."""
+        """See `Measures`. Details: those of the task's `result`; `method` and `pictures` that quantised."""
 
         def value_of(arch: Architecture) -> tuple[float, dict[str, Any]]:
-            wrong, facts = self.wrong_of(arch)
-            return 100.0 * wrong / len(self.images), {"wrong": wrong, "images": len(self.images), **facts}
+            answers, facts = self.answers_of(arch)
+            value, details = self.task.result([answers], np.asarray(self.images.labels))
+            return value, {**details, **facts}
 
         def status_of(error: Exception) -> str | None:
             if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
@@ -62,19 +64,19 @@ class Int8Error:
 
         return one_by_one(self.subnets.supernet.family.space.architectures(codes), value_of, status_of)
 
-    def wrong_of(self, arch: Architecture) -> tuple[int, dict[str, Any]]:
-        """The number of wrong answers of an architecture's file, and how it was quantised."""
+    def answers_of(self, arch: Architecture) -> tuple[Tensor, dict[str, Any]]:
+        """What the task makes of the answers of an architecture's file, `(n, ...)`, and how it was quantised."""
         side = self.subnets.resolution(arch)
         content, facts = self.file_of(self.subnets.of(arch), side)
-        session, wrong = make_session(content, torch.get_num_threads(), int8_entries()), 0
+        session, answers = make_session(content, torch.get_num_threads(), int8_entries()), []
         size = images_at_once(side)
         for start in range(0, len(self.images), size):
             self.progress("evaluate", start, len(self.images))
             rows = np.arange(start, min(start + size, len(self.images)))
             (logits,) = session.run([LOGITS], {PIXELS: self.images(rows, side)})
             labels = torch.from_numpy(np.asarray(self.images.labels)[rows])
-            wrong += int(self.task.wrong(torch.from_numpy(logits), labels).sum())
-        return wrong, facts
+            answers.append(self.task.answers(torch.from_numpy(logits), labels))
+        return torch.cat(answers), facts
 
     def file_of(self, subnet: Subnet, side: int) -> tuple[bytes, dict[str, Any]]:
         """The int8 file of a subnet, and how it was quantised."""

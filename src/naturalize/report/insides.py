@@ -16,7 +16,7 @@ from naturalize import journal, probing, whole
 from naturalize.archive import Archive, Measurement
 from naturalize.drawing import distribution
 from naturalize.errors import UserError
-from naturalize.objectives import BALANCED_ERROR, ERROR, deciding_error
+from naturalize.objectives import BALANCED_ERROR, ERROR, deciding_error, plain_error
 from naturalize.objectives.exact import exact_counts, whole_layers
 from naturalize.objectives.latency import Latency, file_of, kept_model
 from naturalize.run import Run
@@ -188,12 +188,6 @@ class Insides:
             ", ".join(f"{name} {values[code]:g}" for name, values in variable.factors) for code in range(variable.upper)
         ]
         return ["absent", *meaning]
-
-
-def plain_error(measurement: Measurement) -> float:
-    """Error in percent of the images as they are deployed; of all views where that is not known."""
-    wrong, images = measurement.detail.get("wrong"), measurement.detail.get("images")
-    return 100.0 * wrong / images if wrong is not None and images else float(measurement.value or 0.0)
 
 
 def look_into(directory: Path) -> Insides | None:

@@ -12,9 +12,9 @@ import numpy as np
 
 from naturalize.errors import Interrupted, UserError
 from naturalize.numbers import plural
-from naturalize.objectives import BALANCED_ERROR, COST, of_kind
+from naturalize.objectives import BALANCED_ERROR, COST, of_kind, plain_error
 from naturalize.objectives.requirement import parse_requirement
-from naturalize.report.insides import Insides, plain_error
+from naturalize.report.insides import Insides
 from naturalize.report.report import UNDER_WAY, write_report
 from naturalize.run import read_front
 from naturalize.run.front import FORMAT, TRANSFER

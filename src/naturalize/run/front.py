@@ -42,6 +42,7 @@ class FrontNetwork:
     before_finetuning: dict[str, float | None] | None = None
     objectives: dict[str, float] = field(default_factory=dict)
     measured: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    val_spread: float | None = None
 
     def value(self, objective: str) -> float:
         """Value of an objective; for error, the one that selection went by.
@@ -135,7 +136,7 @@ def best(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement] =
     left = meeting(networks, requirements)
     errors, madds = [n.value(by) for n in left], [n.madds for n in left]
     images = [n.val_images if by == ERROR else n.val_images_balanced or n.val_images for n in left]
-    return left[most_accurate(errors, madds, images)]
+    return left[most_accurate(errors, madds, images, [n.val_spread for n in left])]
 
 
 def meeting(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement]) -> list[FrontNetwork]:
@@ -151,7 +152,12 @@ def meeting(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement
     return found
 
 
-def most_accurate(errors: Sequence[float], madds: Sequence[float], images: Sequence[int]) -> int:
+def most_accurate(
+    errors: Sequence[float],
+    madds: Sequence[float],
+    images: Sequence[int],
+    spreads: Sequence[float | None] = (),
+) -> int:
     """Position of the network to take where accuracy alone counts.
 
     It is the largest one within a standard error of the lowest validation error, the better of equals: where pictures
@@ -161,8 +167,11 @@ def most_accurate(errors: Sequence[float], madds: Sequence[float], images: Seque
         errors: on validation, in percent, `(n,)`.
         madds: multiply-adds of each.
         images: number of images of each error, at least 1.
+        spreads: standard error of each; that of a share of its images where it is None, or not given.
     """
-    lowest, n = min(zip(errors, images, strict=True))
-    bound = lowest + float(standard_error(lowest, n))
+    lowest, n, spread = min(
+        zip(errors, images, spreads or [None] * len(errors), strict=True), key=lambda each: each[:2]
+    )
+    bound = lowest + (float(standard_error(lowest, n)) if spread is None else spread)
     near = [position for position, error in enumerate(errors) if error <= bound]
     return max(near, key=lambda position: (madds[position], -errors[position]))

@@ -27,7 +27,7 @@ from naturalize.run.settings import Settings, read_settings, write_settings
 from naturalize.run.stored import StoredPixels, load_pixels
 from naturalize.space import Architecture, SearchSpace
 from naturalize.supernet import Family, Supernet, make_family
-from naturalize.tasks import CLASSIFICATION, KINDS, Classification
+from naturalize.tasks import CLASSIFICATION, KINDS, Task
 from naturalize.training.subnets import Subnets
 
 BEGINNINGS = ("splits.json", "pixels.safetensors", "run.toml")  # written in this order; the last makes it a run
@@ -102,13 +102,18 @@ class Run:
         return list(self.facts["data"]["class_names"])
 
     @property
+    def mask_values(self) -> list[int]:
+        """The value of each class in mask files; nothing where pictures have classes."""
+        return list(self.facts["data"].get("mask_values", []))
+
+    @property
     def jpeg_side(self) -> int | None:
         """Side in pixels that JPEGs are reduced to as they are decoded; None in runs of an older naturalize."""
         side: int | None = self.facts["pixels"].get("jpeg_side")
         return side
 
     @cached_property
-    def tasks(self) -> dict[str, Classification]:
+    def tasks(self) -> dict[str, Task]:
         """The tasks by name; one today."""
         kinds = self.facts.get("tasks", {TASK: CLASSIFICATION})
         return {name: KINDS[kind](len(self.class_names)) for name, kind in kinds.items()}
@@ -120,7 +125,13 @@ class Run:
         return name
 
     @property
-    def task(self) -> Classification:
+    def kind(self) -> str:
+        """Kind of the one task."""
+        kinds: dict[str, str] = self.facts.get("tasks", {TASK: CLASSIFICATION})
+        return kinds[self.task_name]
+
+    @property
+    def task(self) -> Task:
         """The one task."""
         return self.tasks[self.task_name]
 
@@ -266,6 +277,7 @@ def card_of(run: Run, front: dict[str, Any], entry: dict[str, Any]) -> dict[str,
         **{name: entry[name] for name in names},
         "test_confidence": entry.get("test_confidence"),  # not in a front of an older naturalize
         "class_names": run.class_names,
+        **({"mask_values": run.mask_values} if run.mask_values else {}),
         "preprocessing": preprocessing.card(),
     }
 

@@ -40,6 +40,7 @@ class Settings:
         search: a name of `search.GUIDED`.
         predictor: a name of `predictor.PREDICTORS`; None for the search's own.
         archive: directory of a run of the same supernet whose architectures the archive begins with.
+        ignore: values of masks that stand for no class, besides 255.
         balanced: whether training weighs classes so that rare ones count as much as common ones.
     """
 
@@ -61,6 +62,7 @@ class Settings:
     classes: tuple[str, ...] = ()
     strict: bool = False
     balanced: bool = False
+    ignore: tuple[int, ...] = ()
 
     @property
     def start(self) -> str:

@@ -28,7 +28,7 @@ from naturalize.study.predictors import Pairs
 from naturalize.study.study import Cell, Row, Table, claimed, measure_cells
 from naturalize.study.truths import Floats, Truth, dtlz2, fitted, read_table, tabular
 from naturalize.supernet import Family, make_family
-from naturalize.tasks import Classification, majority_error
+from naturalize.tasks import Classification, Task, majority_error
 from naturalize.training.engine import make_fabric
 from naturalize.training.subnets import Images, Subnets
 from naturalize.workbench import chosen_images
@@ -206,7 +206,7 @@ def name_of_source(source: str | Path) -> str:
     return f"{source}, weights {Run(source).checkpoints.latest()}"
 
 
-def known_of(family: Family, task: Classification, channels: int) -> list[Counts]:
+def known_of(family: Family, task: Task, channels: int) -> list[Counts]:
     """Functions for known numbers of a family's architectures with a task's head, on images with so many channels."""
     counts = exact_counts(family, task, channels)
     return [*(counts[name] for name in LEARNT), stage_counts(family, task, channels)]

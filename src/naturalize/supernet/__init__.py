@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Protocol, cast
 
@@ -77,11 +78,15 @@ def make_family(name: str, side: int, resolutions: Sequence[int] = ()) -> Family
     Args:
         name: one of `FAMILIES`.
         side: of the images in pixels; it decides the resolutions.
-        resolutions: options in place of those, for families that have a choice.
+        resolutions: options in place of those.
     """
     if name not in FAMILIES:
         raise unknown("supernet", name, FAMILIES)
-    return FAMILIES[name](tuple(resolutions) or RESOLUTIONS.get(name, lambda _: ())(side))
+    family = FAMILIES[name](tuple(resolutions) or RESOLUTIONS.get(name, lambda _: ())(side))
+    if not resolutions:
+        return family
+    found: Family = replace(cast(Any, family), resolutions=tuple(resolutions))
+    return found
 
 
 class Head(Protocol):

@@ -29,6 +29,20 @@ class Present(NamedTuple):
     option: int = -1
 
 
+class Map(NamedTuple):
+    """The feature map of one scale, of n architectures.
+
+    Attributes:
+        channels: `(n,)`.
+        side: in pixels, `(n,)`.
+        variables: columns of the codes that shape it.
+    """
+
+    channels: Ints
+    side: Ints
+    variables: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Opened:
     """Number of options of each elastic dimension that take part, from the largest one; 1 keeps a dimension shut."""
@@ -48,7 +62,6 @@ class Family(Protocol):
         name: of the supernet, as users give it.
         resolutions: input sides in pixels, ascending: the options of variable 1.
         bodies: codes of the bodies.
-        feature_variables: columns of the codes that shape the last feature map.
     """
 
     @property
@@ -63,9 +76,6 @@ class Family(Protocol):
     @property
     def bodies(self) -> range: ...
 
-    @property
-    def feature_variables(self) -> tuple[int, ...]: ...
-
     def in_body(self, codes: Codes, body: int) -> Codes:
         """The same architectures in one body."""
         ...
@@ -74,12 +84,8 @@ class Family(Protocol):
         """Code of the body that an architecture picks."""
         ...
 
-    def feature_channels(self, codes: Codes) -> Ints:
-        """Channels of the last feature map. Shapes: `(n, d) -> (n,)`."""
-        ...
-
-    def feature_size(self, codes: Codes) -> Ints:
-        """Side of the last feature map in pixels. Shapes: `(n, d) -> (n,)`."""
+    def maps(self, codes: Codes) -> list[Map]:
+        """Feature maps of n architectures by scale, ascending in depth, as `Body.features` gives them."""
         ...
 
     def mixed_channels(self, codes: Codes) -> Ints:

@@ -16,7 +16,7 @@ from torch import nn
 
 from naturalize.space import Architecture, Codes, SearchSpace, Variable
 from naturalize.supernet.blocks import ElasticConv, ElasticInvertedResidual
-from naturalize.supernet.family import LayerSpec, Opened, Present
+from naturalize.supernet.family import LayerSpec, Map, Opened, Present
 from naturalize.supernet.layers import Ints, LayerTable, LayerTableBuilder, divisible, divisible_each
 
 RESOLUTION, WIDTH = 0, 1  # the leading variables, which shape every operator
@@ -115,21 +115,15 @@ class InvertedResiduals:
         """`channels` of every architecture. Shapes: `(n, d) -> (n,)`."""
         return np.array([self.channels(base, width) for width in range(len(self.widths))])[codes[:, WIDTH]]
 
-    @property
-    def feature_variables(self) -> tuple[int, ...]:
-        """Columns that shape the last feature map."""
-        return RESOLUTION, WIDTH
-
-    def feature_channels(self, codes: Codes) -> Ints:
-        """Channels of the last feature map. Shapes: `(n, d) -> (n,)`."""
-        return self.channels_each(self.final, codes)
-
-    def feature_size(self, codes: Codes) -> Ints:
-        """Side of the last feature map in pixels. Shapes: `(n, d) -> (n,)`."""
-        size = -(-np.array(self.resolutions)[codes[:, RESOLUTION]] // self.stem_stride)
-        for stage in self.stages:
-            size = -(-size // stage.stride)
-        return size
+    def maps(self, codes: Codes) -> list[Map]:
+        """Feature maps by scale: stem, stages, last convolution; see `Family`."""
+        side = np.array(self.resolutions)[codes[:, RESOLUTION]]
+        scales = [(self.first or self.stem, self.stem_stride), *((s.channels, s.stride) for s in self.stages)]
+        found = []
+        for channels, stride in [*scales, (self.final, 1)]:
+            side = -(-side // stride)
+            found.append(Map(self.channels_each(channels, codes), side, (RESOLUTION, WIDTH)))
+        return found
 
     def mixed_channels(self, codes: Codes) -> Ints:
         """Channels of the head's 1x1 convolution; 0 for none. Shapes: `(n, d) -> (n,)`."""
@@ -206,7 +200,7 @@ class InvertedResiduals:
                 build.add(f"{name}.project", "conv", expanded, cout, size, norm=True, adds=skip, **here)
                 cin = cout
                 column += 1
-        build.add("final", "conv", cin, self.feature_channels(codes), size, **ends)
+        build.add("final", "conv", cin, self.channels_each(self.final, codes), size, **ends)
         return build.table()
 
     @lru_cache(maxsize=4096)  # noqa: B019, families live as long as the process

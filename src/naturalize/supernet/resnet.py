@@ -15,7 +15,7 @@ from torch import nn
 
 from naturalize.space import Architecture, Codes, SearchSpace, Variable
 from naturalize.supernet.blocks import ElasticBottleneck, ElasticConv, MaxPool
-from naturalize.supernet.family import LayerSpec, Opened, Present
+from naturalize.supernet.family import LayerSpec, Map, Opened, Present
 from naturalize.supernet.layers import Ints, LayerTable, LayerTableBuilder, divisible
 
 STEM = 64
@@ -68,21 +68,14 @@ class ResNet50:
         """The architectures as they are."""
         return codes
 
-    @property
-    def feature_variables(self) -> tuple[int, ...]:
-        """Columns that shape the last feature map."""
-        return RESOLUTION, STAGE + 3
-
-    def feature_channels(self, codes: Codes) -> Ints:
-        """Channels of the last feature map. Shapes: `(n, d) -> (n,)`."""
-        return widths_of(CHANNELS[-1])[codes[:, STAGE + 3]]
-
-    def feature_size(self, codes: Codes) -> Ints:
-        """Side of the last feature map in pixels. Shapes: `(n, d) -> (n,)`."""
-        size = np.array(self.resolutions)[codes[:, RESOLUTION]]
-        for stride in (2, 2, *STRIDES):
-            size = -(-size // stride)
-        return size
+    def maps(self, codes: Codes) -> list[Map]:
+        """Feature maps by scale: stem, then stages; see `Family`."""
+        side = -(-np.array(self.resolutions)[codes[:, RESOLUTION]] // 2)
+        found = []
+        for column, base, stride in zip(range(OUTER, STAGE + 4), (STEM, *CHANNELS), (2, *STRIDES), strict=True):
+            side = -(-side // stride)
+            found.append(Map(widths_of(base)[codes[:, column]], side, (RESOLUTION, column)))
+        return found
 
     def mixed_channels(self, codes: Codes) -> Ints:
         """Zeros: there is no 1x1 convolution in the head. Shapes: `(n, d) -> (n,)`."""

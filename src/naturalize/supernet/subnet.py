@@ -175,17 +175,55 @@ class ClassificationHead(nn.Module):
         return self.classifier(self.act(self.mix(x)).flatten(1))
 
 
+class SegmentationHead(nn.Module):
+    """A class for each pixel: reduced ASPP with skips, lite (Howard et al., ICCV 2019, section 6.4).
+
+    The deepest map goes through a 1x1 convolution and a gate of its mean, and is classified. The result is enlarged to
+    each shallower map in turn, whose own 1x1 classifier is added, and at last to the network's input.
+
+    Args:
+        scales: positions of the maps that it reads, the deepest last.
+        cin: channels of these maps.
+        mixed: output channels of the 1x1 convolution.
+        classes: number of classes.
+        strides: side of the network's input over that of each map, a whole number.
+    """
+
+    def __init__(self, scales: list[int], cin: list[int], mixed: int, classes: int, strides: list[int]) -> None:
+        super().__init__()
+        self.scales = scales
+        self.mix = nn.Conv2d(cin[-1], mixed, 1)
+        self.gate = nn.Conv2d(cin[-1], mixed, 1)
+        self.classifiers = nn.ModuleList(nn.Conv2d(channels, classes, 1) for channels in [*cin[:-1], mixed])
+        self.strides = strides
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        *shallow, x = [maps[scale] for scale in self.scales]
+        gate = nn.functional.hardsigmoid(self.gate(x.mean((2, 3), keepdim=True)))
+        y = self.classifiers[-1](nn.functional.relu(self.mix(x)) * gate)
+        for index in range(len(shallow) - 1, -1, -1):
+            y = enlarged(y, self.strides[index + 1] // self.strides[index])
+            y = y + self.classifiers[index](shallow[index])
+        return enlarged(y, self.strides[0])
+
+
+def enlarged(x: Tensor, times: int) -> Tensor:
+    """Maps `(n, channels, h, w)` with sides a whole number of times as long, bilinearly."""
+    return nn.functional.interpolate(x, scale_factor=float(times), mode="bilinear", align_corners=False)
+
+
 LAYERS: dict[str, type[nn.Module]] = {
     "conv": ConvNorm,
     "inverted_residual": InvertedResidual,
     "bottleneck": Bottleneck,
     "max_pool": MaxPool,
 }
-HEADS: dict[str, type[nn.Module]] = {"classification": ClassificationHead}
+HEADS: dict[str, type[nn.Module]] = {"classification": ClassificationHead, "segmentation": SegmentationHead}
 
 
 class Subnet(nn.Module):
-    """A network from pixels 0..255, `(n, channels, resolution, resolution)`, to the head's logits `(n, classes)`.
+    """A network from pixels 0..255, `(n, channels, resolution, resolution)`, to the head's logits: `(n, classes)`, or
+    `(n, classes, resolution, resolution)` where each pixel has a class.
 
     Args:
         spec: numbers and strings only, as they stand in a network's card: `normalize`, `layers` in order, and `head`,

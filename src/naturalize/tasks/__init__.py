@@ -1,15 +1,20 @@
 """Tasks, which a run learns: head, loss, metric. A run holds its tasks by name; today there is one.
 
+Labels of n images are an array whose first axis is that of the images: class indices, or masks.
+
 A new kind of task is one file beside `classification.py` and one line in `KINDS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from naturalize.data import Dataset
 from naturalize.space import Codes
 from naturalize.supernet import Family
 from naturalize.supernet.layers import LayerTable
@@ -21,22 +26,34 @@ from naturalize.tasks.classification import (
     balanced_weights,
     majority_error,
 )
+from naturalize.tasks.segmentation import Segmentation
 
 __all__ = [
     "CLASSIFICATION",
     "KINDS",
+    "SEGMENTATION",
     "Classification",
+    "Segmentation",
     "Task",
     "balanced_error",
     "balanced_error_of",
     "balanced_images",
     "balanced_weights",
+    "kind_of",
     "majority_error",
+    "task_of",
 ]
 
 
 class Task(Protocol):
-    """The interface of every kind of task. Immutable; weights are in the heads that it makes."""
+    """The interface of every kind of task. Immutable; weights are in the heads that it makes.
+
+    Attributes:
+        classes: number of classes.
+    """
+
+    @property
+    def classes(self) -> int: ...
 
     def heads(self, family: Family) -> dict[int, nn.Module]:
         """New heads, one for each body of a family: each a `supernet.Head`."""
@@ -50,10 +67,40 @@ class Task(Protocol):
     def distillation_loss(self, logits: Tensor, teacher: Tensor) -> Tensor:
         """Training loss of a batch against a teacher's output."""
 
-    def wrong(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Whether each answer is wrong, `(n,)` bool: the error in percent is 100 times its mean."""
+    def answers(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """What an error is made of: a row for each image, `(n, ...)`."""
+
+    def error(self, answers: Tensor) -> float:
+        """Error in percent of the answers to a set of images."""
+
+    def result(self, views: Sequence[Tensor], labels: NDArray[Any]) -> tuple[float, dict[str, Any]]:
+        """Error in percent of answers to images in each view, the mean over views, and what is kept beside it.
+
+        That is the number of `images` and of `views`, and of the plain view `wrong`, a number of images, or `error`
+        with its `spread`, where the error is no share of images.
+        """
+
+    def chance(self, labels: NDArray[Any]) -> float:
+        """Error in percent of always answering the most frequent class."""
+
+    def balanced(self, labels: NDArray[Any]) -> Task:
+        """The task with weights in its loss by which rare classes of the labels count as much as common ones."""
+
+    def frequencies(self, labels: NDArray[Any]) -> NDArray[np.float64] | None:
+        """Weights by which images are drawn for a balanced training, `(n,)`; None where all are drawn alike."""
 
 
-CLASSIFICATION = "classification"
-KINDS: dict[str, Callable[[int], Classification]] = {CLASSIFICATION: Classification}
+CLASSIFICATION, SEGMENTATION = "classification", "segmentation"
+KINDS: dict[str, Callable[[int], Any]] = {CLASSIFICATION: Classification, SEGMENTATION: Segmentation}
 """Kinds of tasks by name, each a function of the number of classes."""
+
+
+def kind_of(dataset: Dataset) -> str:
+    """The kind of task that the labels of a data set are for."""
+    return SEGMENTATION if dataset.meaning else CLASSIFICATION
+
+
+def task_of(dataset: Dataset) -> Task:
+    """The task of a data set, without weights of classes."""
+    task: Task = KINDS[kind_of(dataset)](len(dataset.class_names))
+    return task

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -75,16 +76,16 @@ class Classification:
         largest = {body: family.in_body(family.space.corners()[1:], body) for body in family.bodies}
         return {
             body: ClassificationHead(
-                int(family.feature_channels(codes)[0]), int(family.mixed_channels(codes)[0]), self.classes
+                int(family.maps(codes)[-1].channels[0]), int(family.mixed_channels(codes)[0]), self.classes
             )
             for body, codes in largest.items()
         }
 
     def layers(self, family: Family, codes: Codes) -> LayerTable:
         """The head's rows of the layer table of n architectures."""
-        build = LayerTableBuilder(len(codes), family.feature_variables)
-        channels, mixed = family.feature_channels(codes), family.mixed_channels(codes)
-        size = build.add("pool", "pool", channels, channels, family.feature_size(codes))
+        last, mixed = family.maps(codes)[-1], family.mixed_channels(codes)
+        build, channels = LayerTableBuilder(len(codes), last.variables), last.channels
+        size = build.add("pool", "pool", channels, channels, last.side)
         if mixed.any():
             build.add("mix", "conv", channels, mixed, size, activation="h_swish")
             channels = mixed
@@ -119,10 +120,58 @@ class Classification:
         """
         return (logits.argmax(1) != labels) | ~logits.isfinite().all(1)
 
+    def answers(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """See `wrong`."""
+        return self.wrong(logits, labels)
+
+    def error(self, answers: Tensor) -> float:
+        """Percent of wrong answers."""
+        return 100.0 * int(answers.sum()) / len(answers)
+
+    def result(self, views: Sequence[Tensor], labels: NDArray[np.int64]) -> tuple[float, dict[str, Any]]:
+        """See `result_of`."""
+        return result_of(torch.stack(list(views)).numpy(), labels)
+
+    def chance(self, labels: NDArray[np.int64]) -> float:
+        """See `majority_error`."""
+        return majority_error(labels)
+
+    def balanced(self, labels: NDArray[np.int64]) -> Classification:
+        """The task with weights by which each class counts as much as any other; see `balanced_weights`."""
+        return replace(self, class_weights=balanced_weights(labels, self.classes))
+
+    def frequencies(self, labels: NDArray[np.int64]) -> None:
+        """None: the loss has the weights."""
+
     def predictions(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Class index and probability of the most likely class, `(n,)` each; 0 where logits are not finite."""
         probability, index = logits.softmax(1).max(1)
         return index, probability.nan_to_num(0.0)
+
+
+def result_of(wrong: NDArray[np.bool_], labels: NDArray[np.int64]) -> tuple[float, dict[str, Any]]:
+    """Error in percent, the mean over views, and what the archive keeps beside it.
+
+    That is, of the plain view, `wrong` and `images`, counts, and the balanced error `balanced`; `views`, their number;
+    `balanced_views`, the balanced error over all views.
+
+    Args:
+        wrong: whether each view of each image was answered wrongly, `(views, images)`.
+        labels: classes of the images, `(images,)`.
+    """
+    by_view, (views, images) = wrong.sum(axis=1), wrong.shape
+
+    def balanced(answers: NDArray[np.bool_]) -> float | None:
+        return balanced_error(np.bincount(labels, answers.mean(axis=0)), np.bincount(labels))
+
+    detail = {
+        "wrong": int(by_view[0]),
+        "images": images,
+        "views": views,
+        "balanced": balanced(wrong[:1]),
+        "balanced_views": balanced(wrong),
+    }
+    return 100.0 * float(np.mean(by_view)) / images, detail
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> tuple[float, ...]:

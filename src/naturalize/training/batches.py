@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -26,11 +26,13 @@ class Batches:
     Attributes:
         n: number of training images.
         size: images in a batch, at least; there are fewer than twice as many.
+        weights: by which images are drawn, with repeats, `(n,)`; each once an epoch where None.
     """
 
     n: int
     size: int
     seed: int
+    weights: NDArray[np.float64] | None = None
 
     @property
     def per_epoch(self) -> int:
@@ -40,14 +42,18 @@ class Batches:
     def rows(self, step: int) -> NDArray[np.int64]:
         """Training rows of a step, counted from 0 over all epochs."""
         epoch, place = divmod(step, self.per_epoch)
-        order = rng.generator(self.seed, "epoch", epoch).permutation(self.n)
+        generator = rng.generator(self.seed, "epoch", epoch)
+        if self.weights is None:
+            order = generator.permutation(self.n)
+        else:
+            order = generator.choice(self.n, self.n, p=self.weights / self.weights.sum())
         return np.array_split(order, self.per_epoch)[place]
 
 
 class Pictures(Protocol):
     """Pictures with labels at any resolution, as `data.Pixels`."""
 
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
 
     def __len__(self) -> int: ...
 
@@ -58,12 +64,12 @@ class Joined:
     """Pictures of two splits as one: the rows of the first, then those of the second.
 
     Attributes:
-        labels: `(n,)`.
+        labels: `(n, ...)`.
     """
 
     def __init__(self, first: Pictures, second: Pictures) -> None:
         self.first, self.second = first, second
-        self.labels: NDArray[np.int64] = np.concatenate([first.labels, second.labels])
+        self.labels: NDArray[Any] = np.concatenate([first.labels, second.labels])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -95,9 +101,16 @@ class TrainingImages:
     def __call__(
         self, rows: NDArray[np.int64], resolution: int, step: int, normalize: Normalize
     ) -> tuple[Tensor, Tensor]:
-        """Images `(b, channels, resolution, resolution)` and labels `(b,)`, on normalize's device."""
+        """Images `(b, channels, resolution, resolution)` and labels, on normalize's device.
+
+        Labels are classes `(b,)`, or masks `(b, resolution, resolution)`, which move with the images.
+        """
         device = normalize.mean.device
         raw = torch.from_numpy(self.pixels(rows, resolution)).to(device)
         images = normalize(raw).contiguous(memory_format=memory_format(device))
-        images = self.augment(images, rng.integer(self.seed, "augment", step))
-        return images.contiguous(memory_format=memory_format(device)), self.labels[rows].to(device)
+        labels, seed = self.labels[rows].to(device), rng.integer(self.seed, "augment", step)
+        if labels.ndim > 1:
+            images, labels = self.augment.with_masks(images, labels, seed)
+        else:
+            images = self.augment(images, seed)
+        return images.contiguous(memory_format=memory_format(device)), labels

@@ -1,6 +1,9 @@
 """Evaluation of an extracted, calibrated subnet: fixed images, fixed order, inference mode."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +15,10 @@ from naturalize.progress import Progress, silent
 from naturalize.supernet import Subnet
 from naturalize.supernet.subnet import ConvNorm
 from naturalize.training.engine import memory_format
+
+if TYPE_CHECKING:
+    from naturalize.tasks import Task
+    from naturalize.training.subnets import Images
 
 PIXELS = 2**18  # of a batch: 256 images of 32 px, 32 of 90 px and more
 FEWEST = 32  # images in a batch
@@ -45,14 +52,18 @@ def logits_of(
     network: nn.Module, pixels: NDArray[np.uint8], device: torch.device, progress: Progress = silent
 ) -> Tensor:
     """Logits `(n, classes)`, on the CPU, of pixels `(n, channels, r, r)`; the network is on `device`."""
-    network = network.eval()
-    parts = []
+    return torch.cat(list(logits_in_batches(network.eval(), pixels, device, progress)))
+
+
+def logits_in_batches(
+    network: nn.Module, pixels: NDArray[np.uint8], device: torch.device, progress: Progress
+) -> Iterator[Tensor]:
+    """Logits of `images_at_once` pictures after the other; arguments as of `logits_of`."""
     size = images_at_once(pixels.shape[-1])
     for start in range(0, len(pixels), size):
         progress("evaluate", start, len(pixels))
         batch = torch.from_numpy(pixels[start : start + size]).to(device)
-        parts.append(network(batch.contiguous(memory_format=memory_format(device))).float().cpu())
-    return torch.cat(parts)
+        yield network(batch.contiguous(memory_format=memory_format(device))).float().cpu()
 
 
 def logits_on(
@@ -77,3 +88,31 @@ def logits_on(
     most = BATCHES * images_at_once(side)
     parts = (images(rows[start : start + most], side, view) for start in range(0, len(rows), most))
     return torch.cat([logits_of(network, pixels, device, progress) for pixels in parts])
+
+
+@torch.inference_mode()
+def answers_on(
+    network: nn.Module,
+    images: Images,
+    rows: NDArray[np.int64],
+    side: int,
+    device: torch.device,
+    task: Task,
+    progress: Progress = silent,
+    view: int = 0,
+) -> Tensor:
+    """What a task makes of a network's logits, `(len(rows), ...)`, on the CPU; logits are in memory a batch at a time.
+
+    Args:
+        network, rows, side, device, progress, view: as of `logits_on`.
+        images: with labels.
+        task: whose `answers` are asked for.
+    """
+    labels = torch.from_numpy(np.asarray(images.labels[rows]))
+    most, parts, done = BATCHES * images_at_once(side), [], 0
+    for start in range(0, len(rows), most):
+        pixels = images(rows[start : start + most], side, view)
+        for logits in logits_in_batches(network.eval(), pixels, device, progress):
+            parts.append(task.answers(logits, labels[done : done + len(logits)]))
+            done += len(logits)
+    return torch.cat(parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ class Images(Protocol):
     """Pictures with labels, at any resolution and in one or more views: `data.Pixels`, or what a run keeps of them."""
 
     views: int
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
 
     def __len__(self) -> int: ...
 

@@ -1,0 +1,131 @@
+"""Reader for pictures with masks in two folders, which belong together by name: images/a.jpg and masks/a.png."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from naturalize.data.decode import open_picture
+from naturalize.data.listing import Picture, walk
+from naturalize.data.masks import WORDS, read_mask
+from naturalize.data.parts import (
+    NO_CLASS,
+    SPLITS,
+    Found,
+    Note,
+    Part,
+    as_path,
+    as_text,
+    left_out,
+    natural_key,
+    printable,
+    splits_named,
+)
+from naturalize.errors import UserError
+
+IMAGES = frozenset({"image", "images", "img", "imgs"})
+MASKS = frozenset({*WORDS, "labels", "label"})
+ENDINGS = ("", "_mask", "-mask", "_label", "_labels")  # that a mask's name may have behind its picture's
+
+
+def accepts(source: Any) -> bool:
+    """Whether the source is a folder that holds one of pictures and one of masks, or split folders that do."""
+    return isinstance(source, str | os.PathLike) and bool(_roots(as_path(source)))
+
+
+def find(source: Any) -> Found:
+    """Lists both folders, and pairs each picture with the mask of its name; nothing is opened.
+
+    Split folders may stand around both (train/images, train/masks) or in each (images/train, masks/train).
+
+    Raises:
+        UserError: no picture has a mask, or two folders mean one split.
+    """
+    root = as_path(source)
+    parts, notes = {}, []
+    by_split = dict(_splits(root))
+    for split in (split for split in SPLITS if split in by_split):
+        images, masks = by_split[split]
+        part, left = _part(root, images, masks)
+        if not part.names:
+            raise UserError(f"{images}: no picture has a mask of its name in {masks}")
+        parts[split] = part
+        notes += left
+    return Found(printable(root.resolve().name), as_text(str(root)), (), parts, notes)
+
+
+def _roots(folder: Path) -> list[tuple[Path, Path]]:
+    """The folder of pictures and that of masks in a folder, or in the split folders in it; nothing where they lack."""
+    if not folder.is_dir():
+        return []
+    pair = _pair(folder)
+    if pair:
+        return [pair]
+    inner = splits_named(str(folder), [each.name for each in folder.iterdir() if each.is_dir()]).values()
+    pairs = [_pair(folder / name) for name in inner]
+    return [pair for pair in pairs if pair] if pairs and all(pairs) else []
+
+
+def _pair(folder: Path) -> tuple[Path, Path] | None:
+    names = sorted(each.name for each in folder.iterdir() if each.is_dir())
+    images = [name for name in names if name.lower() in IMAGES]
+    masks = [name for name in names if name.lower() in MASKS]
+    return (folder / images[0], folder / masks[0]) if len(images) == 1 and len(masks) == 1 else None
+
+
+def _splits(root: Path) -> Iterator[tuple[str, tuple[Path, Path]]]:
+    pair = _pair(root)
+    if pair is None:
+        for split, name in splits_named(str(root), [each.name for each in root.iterdir() if each.is_dir()]).items():
+            found = _pair(root / name)
+            assert found is not None, "accepted by all of its splits"
+            yield split, found
+        return
+    images, masks = pair
+    inner = splits_named(str(images), [each.name for each in images.iterdir() if each.is_dir()])
+    if "train" not in inner:
+        yield "train", pair
+        return
+    for split, name in inner.items():
+        if not (masks / name).is_dir():
+            raise UserError(f"{masks} has no folder {name} as {images} has: put the masks of {split} there")
+        yield split, (images / name, masks / name)
+
+
+def _part(root: Path, images: Path, masks: Path) -> tuple[Part, list[Note]]:
+    pictures = walk(images, "", (), set()).pictures
+    by_stem: dict[str, Picture] = {}
+    for mask in walk(masks, "", (), set()).pictures:
+        if by_stem.setdefault(_stem(mask.name), mask) is not mask:
+            raise UserError(f"{masks} holds {by_stem[_stem(mask.name)].name} and {mask.name} for one picture: keep one")
+    matched: list[tuple[Picture, Picture]] = []
+    for picture in sorted(pictures, key=lambda picture: natural_key(picture.name)):
+        found = [by_stem[name] for ending in ENDINGS if (name := _stem(picture.name) + ending) in by_stem]
+        if found:
+            matched.append((picture, found[0]))
+    prefix = "" if images == root else f"{images.relative_to(root).as_posix()}/"
+    beside = {picture.name for picture, _ in matched}
+    alone = [prefix + picture.name for picture in pictures if picture.name not in beside]
+    used = {mask.name for _, mask in matched}
+    unused = [mask.name for mask in by_stem.values() if mask.name not in used]
+    notes = []
+    if alone:
+        notes.append(Note("skipped", left_out(alone, "picture", "without a mask, skipped"), tuple(alone)))
+    if unused:
+        notes.append(Note("ignored", left_out(unused, "mask", "without a picture, skipped"), tuple(unused)))
+    names = [prefix + picture.name for picture, _ in matched]
+    where = masks.relative_to(root).as_posix()
+    return (
+        Part(
+            names,
+            [NO_CLASS] * len(names),
+            [picture.size for picture, _ in matched],
+            lambda row, side: open_picture(matched[row][0].path, names[row], side),
+            lambda row: read_mask(matched[row][1].path, f"{where}/{matched[row][1].name}"),
+        ),
+        notes,
+    )
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()

@@ -1,0 +1,199 @@
+"""Semantic segmentation: a class for each pixel. Head, loss and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from naturalize.data.masks import IGNORED
+from naturalize.space import Architecture, Codes
+from naturalize.supernet import Family, make_family, subnet
+from naturalize.supernet.layers import LayerTable, LayerTableBuilder
+from naturalize.supernet.operators import own
+
+MIXED = 128  # channels of the head's 1x1 convolution (Howard et al., ICCV 2019, section 6.4)
+COMMON = 0.5  # share of images from which on a class that they show is not rare
+LARGE = 1024  # a side that maps divide without a rest
+SIZES = 3  # of maps that the head reads: the deepest map of each of the last three
+
+
+class SegmentationHead(nn.Module):
+    """The elastic twin of `subnet.SegmentationHead`: elastic only by the body below.
+
+    Args:
+        scales, cin, classes, strides: as of the plain head; `cin` are the largest numbers of channels.
+    """
+
+    def __init__(self, scales: list[int], cin: list[int], classes: int, strides: list[int]) -> None:
+        super().__init__()
+        self.scales, self.classes, self.strides = scales, classes, strides
+        self.mix = nn.Conv2d(cin[-1], MIXED, 1)
+        self.gate = nn.Conv2d(cin[-1], MIXED, 1)
+        self.classifiers = nn.ModuleList(nn.Conv2d(channels, classes, 1) for channels in [*cin[:-1], MIXED])
+        for weight in (each for each in self.classifiers.parameters() if each.ndim > 1):
+            nn.init.normal_(weight, std=0.01)
+
+    def forward(self, features: Sequence[Tensor], arch: Architecture) -> Tensor:
+        *shallow, x = [features[scale] for scale in self.scales]
+        gate = F.hardsigmoid(first(self.gate, x.mean((2, 3), keepdim=True)))
+        y = first(self.classifiers[-1], F.relu(first(self.mix, x)) * gate)
+        for index in range(len(shallow) - 1, -1, -1):
+            y = subnet.enlarged(y, self.strides[index + 1] // self.strides[index])
+            y = y + first(self.classifiers[index], shallow[index])
+        return subnet.enlarged(y, self.strides[0])
+
+    def extract(self, plain: subnet.SegmentationHead, arch: Architecture) -> None:
+        """Copy the weights into the plain head."""
+        pairs = zip([self.mix, self.gate, *self.classifiers], [plain.mix, plain.gate, *plain.classifiers], strict=True)
+        for ours, theirs in pairs:
+            theirs.weight = own(ours.weight[:, : theirs.in_channels])
+            theirs.bias = own(ours.bias)
+
+    def spec(self, channels: Sequence[int]) -> dict[str, Any]:
+        """Arguments of the plain head on maps with these numbers of channels."""
+        return {
+            "kind": "segmentation", "scales": self.scales, "cin": [channels[scale] for scale in self.scales],
+            "mixed": MIXED, "classes": self.classes, "strides": self.strides,
+        }  # fmt: skip
+
+
+def first(conv: nn.Module, x: Tensor) -> Tensor:
+    """A 1x1 convolution by the weights of the first channels, as many as the map has."""
+    conv = cast(nn.Conv2d, conv)
+    return F.conv2d(x, conv.weight[:, : x.shape[1]], conv.bias)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The task of naming a class for each pixel.
+
+    Labels are masks `(n, side, side)` of class indices, `IGNORED` where nothing is to be learnt. Logits are
+    `(n, classes, r, r)`; loss and error are taken at the masks' side, to which logits are enlarged bilinearly.
+
+    Attributes:
+        classes: number of classes.
+        class_weights: weight of each class's pixels in the training loss; all the same where None.
+    """
+
+    classes: int
+    class_weights: tuple[float, ...] | None = None
+
+    def heads(self, family: Family) -> dict[int, nn.Module]:
+        """New heads, one for each body of a family."""
+        largest = {body: family.in_body(family.space.corners()[1:], body) for body in family.bodies}
+        return {body: self._head(family, codes) for body, codes in largest.items()}
+
+    def _head(self, family: Family, codes: Codes) -> SegmentationHead:
+        maps, scales = family.maps(codes), read_scales(family)
+        strides = [strides_of(family)[scale] for scale in scales]
+        return SegmentationHead(scales, [int(maps[scale].channels[0]) for scale in scales], self.classes, strides)
+
+    def layers(self, family: Family, codes: Codes) -> LayerTable:
+        """The head's rows of the layer table of n architectures."""
+        maps = [family.maps(codes)[scale] for scale in read_scales(family)]
+        *shallow, last = maps
+        build = LayerTableBuilder(len(codes), tuple({variable for each in maps for variable in each.variables}))
+        build.add("pool", "pool", last.channels, last.channels, last.side)
+        build.add("gate", "conv", last.channels, MIXED, np.ones_like(last.side), bias=True, activation="h_sigmoid")
+        build.add("mix", "conv", last.channels, MIXED, last.side, bias=True, activation="relu")
+        build.add("classifier", "conv", MIXED, self.classes, last.side, bias=True)
+        for place, low in reversed(list(enumerate(shallow))):
+            build.add(f"classifier{place}", "conv", low.channels, self.classes, low.side, bias=True, adds=True)
+        return build.table()
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy: the mean over pixels that count, weighted by class where there are weights."""
+        weight = None if self.class_weights is None else logits.new_tensor(self.class_weights)
+        logits = at_size(logits, labels)
+        return F.cross_entropy(logits, labels.long(), weight, ignore_index=IGNORED)
+
+    def distillation_loss(self, logits: Tensor, teacher: Tensor) -> Tensor:
+        """Cross-entropy with the teacher's probabilities as targets: the mean over all pixels."""
+        return F.cross_entropy(logits, at_size(teacher.detach(), logits[:, 0]).softmax(1))
+
+    def answers(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Pixels by true and by predicted class for each image, `(n, classes, classes)`; ignored ones are left out."""
+        predicted = at_size(logits, labels).argmax(1)
+        counts = labels < self.classes
+        pairs = labels.long() * self.classes + predicted
+        return torch.stack(
+            [
+                torch.bincount(pair[there], minlength=self.classes**2).view(self.classes, self.classes)
+                for pair, there in zip(pairs, counts, strict=True)
+            ]
+        )
+
+    def error(self, answers: Tensor) -> float:
+        """100 - mIoU in percent, by the pixels of all images together."""
+        return 100.0 - 100.0 * float(np.nanmean(class_iou(answers.sum(0).numpy())))
+
+    def result(self, views: Sequence[Tensor], labels: NDArray[np.uint8]) -> tuple[float, dict[str, Any]]:
+        """The error, its mean over views, and its standard error; see `Task`."""
+        errors = [self.error(answers) for answers in views]
+        plain = {"error": errors[0], "spread": self.spread(views[0])}
+        return float(np.mean(errors)), {**plain, "images": len(labels), "views": len(views)}
+
+    def spread(self, answers: Tensor) -> float:
+        """Standard error of the error, by the jackknife over images (Efron and Tibshirani, 1993, chapter 11)."""
+        counts = answers.numpy()
+        n = len(counts)
+        if n < 2:
+            return 0.0
+        left_out = [100.0 * float(np.nanmean(class_iou(each))) for each in counts.sum(0) - counts]
+        return float(np.sqrt((n - 1) * np.var(left_out)))
+
+    def chance(self, labels: NDArray[np.uint8]) -> float:
+        """Error in percent of naming every pixel by the most frequent class."""
+        pixels = np.bincount(labels[labels < self.classes], minlength=self.classes)
+        return 100.0 - 100.0 * pixels.max() / max(1, pixels.sum()) / np.count_nonzero(pixels)
+
+    def balanced(self, labels: NDArray[np.uint8]) -> Segmentation:
+        """The task with weights of classes, 1 / ln(1.02 + share of the pixels) (Paszke et al., 2016, section 5.1)."""
+        pixels = np.bincount(labels[labels < self.classes], minlength=self.classes)
+        weights = 1.0 / np.log(1.02 + pixels / pixels.sum())
+        return replace(self, class_weights=tuple((weights / weights.mean()).tolist()))
+
+    def frequencies(self, labels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Weights by which images are drawn: more often those that show a rare class (Gupta et al., CVPR 2019)."""
+        shows = np.array([(labels == each).any((1, 2)) for each in range(self.classes)])
+        often = np.maximum(shows.mean(1), 1 / len(labels))
+        factors = np.maximum(1.0, np.sqrt(COMMON / often))
+        found: NDArray[np.float64] = np.where(shows, factors[:, None], 1.0).max(0)
+        return found
+
+
+def at_size(logits: Tensor, labels: Tensor) -> Tensor:
+    """Logits `(n, classes, h, w)` at the size of masks `(n, height, width)`, bilinearly."""
+    if logits.shape[2:] == labels.shape[1:]:
+        return logits
+    return F.interpolate(logits, size=labels.shape[1:], mode="bilinear", align_corners=False)
+
+
+def read_scales(family: Family) -> list[int]:
+    """Positions of the maps that a head reads: the deepest of each of the last `SIZES` sizes, ascending in depth."""
+    deepest = {stride: scale for scale, stride in enumerate(strides_of(family))}
+    return list(deepest.values())[-SIZES:]
+
+
+def strides_of(family: Family) -> list[int]:
+    """Side of a picture over that of the map of each scale."""
+    large = make_family(family.name, LARGE, [LARGE])
+    return [LARGE // int(each.side[0]) for each in large.maps(large.space.corners()[1:])]
+
+
+def class_iou(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Intersection over union of each class, `(classes,)`; NaN where a class is neither there nor predicted.
+
+    Args:
+        confusion: pixels by true and by predicted class, `(classes, classes)`.
+    """
+    right = np.diag(confusion).astype(np.float64)
+    union = confusion.sum(0) + confusion.sum(1) - right
+    return np.divide(right, union, out=np.full(len(right), np.nan), where=union > 0)
