@@ -1,13 +1,19 @@
 """Segmentation: its head, its metric against scikit-learn's, and a run from pictures with masks to a file."""
 
+import json
+from functools import partial
+
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 from sklearn.metrics import jaccard_score
 
+import naturalize
+from naturalize import schedule
 from naturalize.data.augment import Augment
 from naturalize.data.masks import IGNORED
+from naturalize.errors import UserError
 from naturalize.exporting.network import Network
 from naturalize.exporting.onnx_file import onnx_bytes
 from naturalize.objectives.exact import exact_counts
@@ -40,6 +46,10 @@ def test_supernet_plain_network_and_file_name_the_same_pixels(name, rng):
         np.testing.assert_allclose(logits, expected.numpy(), rtol=1e-3, atol=1e-3)
 
 
+def count(seen, module, inputs, output):
+    seen.append(module.weight.numel() * output.shape[2] * output.shape[3])
+
+
 @pytest.mark.parametrize("name", sorted(SIDES))
 def test_counts_are_those_of_the_modules(name, rng):
     supernet, side = supernet_of(name), SIDES[name]
@@ -49,11 +59,7 @@ def test_counts_are_those_of_the_modules(name, rng):
         network, seen = supernet.extract(arch).eval(), [0]
         for module in network.modules():
             if isinstance(module, torch.nn.Conv2d):
-                module.register_forward_hook(
-                    lambda module, inputs, output: seen.append(
-                        module.weight.numel() * output.shape[2] * output.shape[3]
-                    )
-                )
+                module.register_forward_hook(partial(count, seen))
         with torch.no_grad():
             network(torch.zeros(1, 3, side, side))
         assert counts["madds"](codes)[row] == sum(seen)
@@ -118,3 +124,56 @@ def test_balanced_training_weighs_rare_pixels_and_draws_rare_pictures(rng):
     drawn = task.frequencies(labels)
     assert (drawn[:2] == np.sqrt(0.5 / 0.1)).all()
     assert (drawn[2:] == 1).all()
+
+
+def scenes(n, seed=0):
+    """Pictures `(n, 24, 32, 3)` of a red square and a blue one on grey, and their masks: 0, 1 and 2."""
+    draw = np.random.default_rng(seed)
+    pictures = draw.integers(90, 130, (n, 24, 32, 3)).astype(np.uint8)
+    masks = np.zeros((n, 24, 32), np.uint8)
+    for row in range(n):
+        for value, channel in ((1, 0), (2, 2)):
+            top, left = draw.integers(0, 14), draw.integers(0, 22)
+            there = np.s_[row, top : top + 10, left : left + 10]
+            masks[there] = value
+            pictures[there] = 30
+            pictures[(*there, channel)] = 220
+    return pictures, masks
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "INITIAL", 12)
+        patch.setattr(schedule, "NEW", 4)
+        out = tmp_path_factory.mktemp("scenes") / "run"
+        return naturalize.transfer(scenes(60), out, iterations=1, epochs=6, seed=1, listeners=())
+
+
+def test_a_run_learns_pixels_and_tells_their_error(run):
+    front = json.loads((run.directory / "front.json").read_text())
+    assert front["kind"] == "segmentation"
+    assert front["class_names"] == ["0", "1", "2"]
+    best = min(front["networks"], key=lambda network: network["test_error"])
+    assert best["test_error"] < 45 < front["majority_error"]["test"]
+    confusion = np.array(best["test_confusion"])
+    assert confusion.sum() == best["test_images"] * 32 * 32  # masks are squares of the longer side
+    assert best["test_error"] == pytest.approx(100 - 100 * class_iou(confusion).mean())
+    assert 0 < best["val_spread"] < 10
+
+
+def test_its_file_has_the_error_of_its_network(run, tmp_path):
+    exported = naturalize.export(run, tmp_path / "model.onnx")
+    assert exported.agreement == 100
+    assert exported.error == pytest.approx(exported.network_error)
+    int8 = naturalize.export(run, tmp_path / "small.onnx", format="onnx-int8")
+    assert int8.agreement > 80
+
+
+def test_it_goes_on_where_it_was(run):
+    again = naturalize.transfer(scenes(60), run.directory, iterations=1, epochs=6, seed=1, listeners=())
+    assert [network.architecture for network in again.front()] == [network.architecture for network in run.front()]
+    pictures, masks = scenes(60)
+    masks[0, 0, 0] = 2
+    with pytest.raises(UserError, match="the data are not those"):
+        naturalize.transfer((pictures, masks), run.directory, iterations=1, epochs=6, seed=1, listeners=())

@@ -54,7 +54,8 @@ def open_data(
     Args:
         source: a folder of class folders, with or without train/val/test around them; a folder of `images` and `masks`;
             a parquet or Arrow file, a folder of them or the beginning of their names; a Hub name "name" or "user/name"
-            (":configuration" where needed); "digits" or "clothing" (embedded); arrays `(X, y)` or `{"train": (X, y), ...}` (see `arrays.find`).
+            (":configuration" where needed); "digits" or "clothing" (embedded); arrays `(X, y)` or
+            `{"train": (X, y), ...}` (see `arrays.find`).
         classes: all class names in the order wanted. Classes without pictures are then kept; they are left out, with a
             note, when the list is not given. The order is natural otherwise (1, 2, 10, a, b), or that of a ClassLabel.
             Of masks, the names of their values, ascending.

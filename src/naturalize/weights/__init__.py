@@ -121,7 +121,7 @@ def imagenet_supernet(name: str, classes: int) -> Supernet:
 
 
 def transplant(target: Supernet, source: Supernet, classifier: bool = False) -> None:
-    """Copy the bodies of `source` into `target`, and its first task's heads into those of every task.
+    """Copy the bodies of `source` into `target`, and its first task's heads into those of every task of that kind.
 
     Classifiers stay new unless `classifier` is true.
 
@@ -130,11 +130,12 @@ def transplant(target: Supernet, source: Supernet, classifier: bool = False) -> 
     """
     if source.family.name != target.family.name:
         raise UserError(f"the weights are of {source.family.name}, not of {target.family.name}")
-    kept = {key: tensor for key, tensor in source.state_dict().items() if classifier or ".classifier." not in key}
-    prefix = f"heads.{next(iter(source.heads))}."
+    kept = {key: tensor for key, tensor in source.state_dict().items() if classifier or ".classifier" not in key}
+    prefix, body = f"heads.{next(iter(source.heads))}.", source.family.bodies[0]
+    same = [task for task in target.heads if type(target.head_of(body, task)) is type(source.head_of(body))]
     for key in [key for key in kept if key.startswith(prefix)]:
         tensor = kept.pop(key)
-        kept |= {f"heads.{task}.{key.removeprefix(prefix)}": tensor for task in target.heads}
+        kept |= {f"heads.{task}.{key.removeprefix(prefix)}": tensor for task in same}
     for body in source.family.bodies:
         key = f"bodies.{body}.layers.0.weight"
         if source.channels > target.channels:

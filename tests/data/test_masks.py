@@ -1,0 +1,208 @@
+"""Pictures with masks: in tables, in two folders, as arrays; what their values mean, and masks that are wrong."""
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pictures import needs_shared
+from PIL import Image
+
+from naturalize.data import open_data
+from naturalize.data.masks import IGNORED
+from naturalize.errors import UserError
+
+
+def scene(row, size=(32, 24)):
+    """A grey picture and its mask: class `row % 3 + 1` in the upper half, 0 below."""
+    picture = Image.new("RGB", size, (row * 3 % 256, 100, 200))
+    mask = np.zeros(size[::-1], np.uint8)
+    mask[: size[1] // 2] = row % 3 + 1
+    return picture, mask
+
+
+def png(values):
+    file = io.BytesIO()
+    (values if isinstance(values, Image.Image) else Image.fromarray(values)).save(file, "PNG")
+    return file.getvalue()
+
+
+def pairs(root, n=12, images="images", masks="masks", ending="", change=lambda row, mask: mask):
+    for folder in (root / images, root / masks):
+        folder.mkdir(parents=True, exist_ok=True)
+    for row in range(n):
+        picture, mask = scene(row)
+        picture.save(root / images / f"{row:02d}.jpg")
+        (root / masks / f"{row:02d}{ending}.png").write_bytes(png(change(row, mask)))
+    return root
+
+
+def table(path, n=12, mask="mask", without=()):
+    rows = [scene(row) for row in range(n)]
+    columns = {
+        "image": [{"bytes": png(picture), "path": None} for picture, _ in rows],
+        mask: [
+            None if row in without else {"bytes": png(values), "path": None} for row, (_, values) in enumerate(rows)
+        ],
+    }
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def in_order(dataset):
+    return dataset.labels[np.argsort(dataset.paths)]
+
+
+def test_two_folders_a_table_and_arrays_are_the_same_data(tmp_path):
+    first = open_data(pairs(tmp_path / "scenes"))
+    second = open_data(table(tmp_path / "scenes.parquet"))
+    rows = [scene(row) for row in range(12)]
+    third = open_data((np.stack([np.asarray(picture) for picture, _ in rows]), np.stack([mask for _, mask in rows])))
+    for dataset in (first, second, third):
+        assert dataset.class_names == ("0", "1", "2", "3")
+        assert dataset.meaning.values == (0, 1, 2, 3)
+        assert {split: len(rows) for split, rows in dataset.splits.items()} == {"train": 8, "val": 2, "test": 2}
+        assert dataset.labels.shape == (12, 32, 32)  # the longer side
+    for dataset in (second, third):
+        assert (dataset.labels == second.labels).all()
+    for row in range(12):  # upper and lower half, each of 16 rows of 32
+        assert (np.unique(in_order(first)[row, :16]), np.unique(in_order(first)[row, 16:])) == (row % 3 + 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "ending"),
+    [("images", "masks", ""), ("img", "annotations", ""), ("Images", "labels", "_mask"), ("image", "mask", "_label")],
+)
+def test_folders_have_the_usual_names(tmp_path, images, masks, ending):
+    assert len(open_data(pairs(tmp_path / "x", images=images, masks=masks, ending=ending)).paths) == 12
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_splits_stand_around_or_inside(tmp_path, inside):
+    for split in ("train", "val", "test"):
+        if inside:
+            pairs(tmp_path / "x", 6, f"images/{split}", f"masks/{split}")
+        else:
+            pairs(tmp_path / "x" / split, 6)
+    dataset = open_data(tmp_path / "x")
+    assert dataset.given == {"train": 6, "val": 6, "test": 6}
+    assert (dataset.labels[dataset.splits["test"]] == IGNORED).all()  # not opened before it is asked for
+    dataset.scan_test()
+    assert (dataset.labels[dataset.splits["test"]] != IGNORED).all()
+
+
+def test_255_is_ignored_and_others_by_name(tmp_path):
+    def change(row, mask):
+        mask[:, :4], mask[:, 4:8] = 255, 9
+        return mask
+
+    root = pairs(tmp_path / "x", change=change)
+    assert open_data(root).class_names == ("0", "1", "2", "3", "9")
+    dataset = open_data(root, ignore=[9], classes=["road", "car", "tree", "sky"])
+    assert dataset.class_names == ("road", "car", "tree", "sky")
+    assert (dataset.labels[:, :, :8] == IGNORED).all()
+    assert (dataset.labels[:, :, 8:] < 4).all()
+
+
+def test_black_and_white_masks_have_two_classes(tmp_path):
+    dataset = open_data(pairs(tmp_path / "x", change=lambda row, mask: np.where(mask > 0, 255, 0).astype(np.uint8)))
+    assert dataset.class_names == ("0", "255")
+    assert set(np.unique(dataset.labels)) == {0, 1}
+
+
+def test_a_palette_is_read_by_its_places(tmp_path):
+    def change(row, mask):
+        picture = Image.fromarray(mask, "P")
+        picture.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200, 9, 9, 9])
+        return picture
+
+    assert open_data(pairs(tmp_path / "x", change=change)).class_names == ("0", "1", "2", "3")
+
+
+def test_rows_without_a_mask_are_left_out_and_told(tmp_path):
+    dataset = open_data(table(tmp_path / "x.parquet", without=(0, 3)))
+    assert len(dataset.paths) == 10
+    assert any("2 pictures without a mask" in note.message for note in dataset.notes)
+    root = pairs(tmp_path / "x")
+    (root / "masks" / "00.png").unlink()
+    (root / "images" / "05.jpg").unlink()
+    told = " ".join(note.message for note in open_data(root).notes)
+    assert "1 picture without a mask, skipped: images/00.jpg" in told
+    assert "1 mask without a picture, skipped: 05.png" in told
+
+
+def wrong_size(row, mask):
+    return mask[:-1] if row == 3 else mask
+
+
+def colours(row, mask):
+    return Image.fromarray(mask).convert("RGB") if row == 3 else mask
+
+
+def one_class(row, mask):
+    return np.zeros_like(mask)
+
+
+def deep(row, mask):
+    return np.full(mask.shape, 300, np.uint16) if row == 3 else mask
+
+
+BAD = {
+    wrong_size: r"images/03.jpg: the mask is 32x23, the picture 32x24: they must have one size",
+    colours: r"masks/03.png has colours \(RGB\), and a mask has one class number a pixel",
+    one_class: r"the masks of train hold 0: two classes or more are needed",
+    deep: r"masks/03.png holds 300 to 300: class numbers are 0 to 255",
+}
+
+
+@pytest.mark.parametrize("change", BAD)
+def test_a_bad_mask_is_one_line(tmp_path, change):
+    with pytest.raises(UserError, match=BAD[change]) as caught:
+        open_data(pairs(tmp_path / "x", change=change))
+    assert "\n" not in str(caught.value)
+
+
+def test_other_mistakes_are_one_line(tmp_path):
+    root = pairs(tmp_path / "x")
+    with pytest.raises(UserError, match="--classes names 2 classes, and the masks hold 4"):
+        open_data(root, classes=["a", "b"])
+    with pytest.raises(UserError, match="--ignore 300"):
+        open_data(root, ignore=[300])
+    pairs(tmp_path / "y" / "train")
+    pairs(tmp_path / "y" / "val", change=lambda row, mask: mask + 4)
+    with pytest.raises(UserError, match=r"val holds mask values 4, \d(, \d)*.*, which train does not.*--ignore 4"):
+        open_data(tmp_path / "y")
+    (root / "masks" / "00_mask.png").write_bytes(png(scene(0)[1]))
+    (root / "masks" / "00.png").unlink()
+    (root / "masks" / "01.tif").write_bytes(png(scene(0)[1]))
+    with pytest.raises(UserError, match=r"01.png and 01.tif for one picture"):
+        open_data(root)
+    for mask in (root / "masks").iterdir():
+        mask.unlink()
+    with pytest.raises(UserError, match="no picture has a mask of its name"):
+        open_data(root)
+    with pytest.raises(UserError, match="has none"):
+        open_data("digits", ignore=[3])
+
+
+def test_a_jpeg_is_no_mask(tmp_path):
+    root = pairs(tmp_path / "x")
+    (root / "masks" / "00.png").unlink()
+    Image.fromarray(scene(0)[1]).save(root / "masks" / "00.jpg")
+    with pytest.raises(UserError, match=r"masks/00.jpg is a JPEG, which changes the values of a mask: save it as PNG"):
+        open_data(root)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((12, 24, 32), float), np.full((12, 24, 32), -1)])
+def test_arrays_of_masks_are_whole_numbers(bad):
+    with pytest.raises(UserError, match="y of train"):
+        open_data((np.zeros((12, 24, 32, 3), np.uint8), bad))
+
+
+@needs_shared
+def test_camvid(shared_data):
+    dataset = open_data(shared_data / "camvid-train.parquet", ignore=[11])
+    assert len(dataset.class_names) == 11
+    assert dataset.given == {"train": 367, "val": 101, "test": 233}
+    assert dataset.labels.shape == (701, 240, 240)
