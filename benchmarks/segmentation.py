@@ -28,7 +28,7 @@ from naturalize.training.adapt import Extent
 from naturalize.training.evaluate import fold
 from naturalize.workbench import Workbench
 
-NAMES = "sky building pole road pavement tree sign fence car pedestrian bicyclist".split()
+NAMES = ["sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist"]
 DATA, VOID = SHARED / "camvid-train.parquet", 11
 SIDE = 224  # that the largest network is trained at, in pixels
 END = 0.05  # share of a budget for reading the test pictures
