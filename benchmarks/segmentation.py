@@ -65,7 +65,7 @@ def alone(way: str, seed: int, budget: str, runs: Path) -> dict[str, Any]:
         bench.dataset.scan_test(bench.watch.progress)
         side = bench.subnets.resolution(arch)
         pixels = Pixels(bench.dataset, bench.dataset.splits["test"], [side])
-        facts = test_facts(bench, fold(network), side, pixels)
+        facts = test_facts(bench, fold(network), arch.text, side, pixels)
         madds = float(bench.costs[COST](np.array([arch.code]))[0])
         found.update(mIoU=100.0 - facts["test_error"], madds=madds / 1e6, side=side, used_s=bench.watch.used_s)
 

@@ -1,12 +1,15 @@
 """Segmentation: its head, its metric against scikit-learn's, and a run from pictures with masks to a file."""
 
 import json
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import jaccard_score
 
 import naturalize
@@ -177,3 +180,52 @@ def test_it_goes_on_where_it_was(run):
     masks[0, 0, 0] = 2
     with pytest.raises(UserError, match="the data are not those"):
         naturalize.transfer((pictures, masks), run.directory, iterations=1, epochs=6, seed=1, listeners=())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("new")
+    for row, picture in enumerate(scenes(4, seed=5)[0]):
+        Image.fromarray(picture).save(folder / f"{row}.png")
+    return folder
+
+
+def test_predictions_are_masks_of_the_pictures_size(run, folder, tmp_path):
+    rows = list(naturalize.predict(run, folder))
+    truth = scenes(4, seed=5)[1]
+    assert np.mean([row.mask == mask for row, mask in zip(rows, truth, strict=True)]) > 0.8
+    path = naturalize.export(run, tmp_path / "model.onnx").path
+    for row, again in zip(rows, naturalize.predict(path, folder), strict=True):
+        assert (row.mask == again.mask).mean() > 0.99
+    command = [sys.executable, "-m", "naturalize", "predict", path, folder]
+    done = subprocess.run([*command, "--to", tmp_path / "masks"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0].startswith(f"{folder}/0.png\t{tmp_path}/masks{folder}/0.png.png\t0 ")
+    for row in rows:
+        written = Image.open(f"{tmp_path}/masks{row.path}.png")
+        assert (np.asarray(written) == row.mask).all()
+        assert Image.open(f"{tmp_path}/masks{row.path}.over.jpg").size == (32, 24)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "naturalize: this network answers with masks: say where to write them, as --to masks\n"
+
+
+def test_the_example_beside_a_file_writes_masks(run, folder, tmp_path):
+    naturalize.export(run, tmp_path / "model.onnx")
+    command = [sys.executable, tmp_path / "model_example.py", folder / "1.png"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": ""})
+    assert done.stdout == f"{folder}/1.png: {folder}/1.png.mask.png\n"
+    (row,) = naturalize.predict(run, folder / "1.png")
+    mask = np.asarray(Image.open(folder / "1.png.mask.png"))
+    (folder / "1.png.mask.png").unlink()
+    assert mask.shape == (24, 32)
+    assert (mask == row.mask).mean() > 0.9  # it takes the nearest pixel, where predict enlarges logits
+
+
+def test_the_report_shows_masks_and_iou(run):
+    page = (run.directory / "report.html").read_text()
+    assert "IoU by class" in page
+    front = json.loads((run.directory / "front.json").read_text())
+    for network in front["networks"]:
+        for worst in network["test_worst"]:
+            width, height = Image.open(run.directory / worst["picture"]).size
+            assert width == 3 * height

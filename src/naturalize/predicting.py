@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import interpolate
 
-from naturalize.data import Preprocessing, list_images, read_picture, without_warnings
+from naturalize.data import Preprocessing, list_images, read_picture, read_whole, without_warnings
+from naturalize.data.masks import mask_png, over
 from naturalize.data.parts import printable
 from naturalize.errors import UserError
 from naturalize.exporting import OnnxModel
+from naturalize.files import make_directory, room_on_disk, write_bytes
 from naturalize.numbers import percent, plural
 from naturalize.run import Run
 from naturalize.run.run import RunNetwork
@@ -22,15 +26,22 @@ from naturalize.tasks.confidence import above
 from naturalize.training.evaluate import logits_of
 
 BATCH = 32
+MOST = 1024  # pixels of the longer side of masks that are told apart
 NONE = "none of these"  # stands for the class of an answer below the threshold
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network with its card; `logits` takes pixels, uint8 `(n, channels, r, r)`, to logits `(n, classes)`."""
+    """A network with its card; `logits` takes pixels, uint8 `(n, channels, r, r)`, to logits `(n, classes, ...)`."""
 
     card: dict[str, Any]
     logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+    @property
+    def mask_values(self) -> NDArray[np.uint8] | None:
+        """The value of each class in masks; None where a picture has one class."""
+        values = self.card.get("mask_values")
+        return None if values is None else np.array(values, dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -42,12 +53,15 @@ class Prediction:
         name: of the class; None where it is below the threshold, or the file could not be read.
         probability: of the most likely class; None where the file could not be read.
         error: why it could not be read.
+        mask: where each pixel has a class, its value in masks, uint8 `(height, width)` of the upright picture; then
+            name and probability are None.
     """
 
     path: str
     name: str | None
     probability: float | None
     error: str | None
+    mask: NDArray[np.uint8] | None = None
 
 
 def open_model(source: str | Path | Run | RunNetwork, require: Sequence[str] = ()) -> Model:
@@ -111,7 +125,9 @@ def predict_with(
     """
     if not pictures:
         raise UserError("no pictures to classify: give files or folders")
-    threshold = checked_threshold(threshold)
+    threshold, values = checked_threshold(threshold), model.mask_values
+    if threshold and values is not None:
+        raise UserError("--threshold is of pictures with one class: this network answers with masks")
     files = [file for picture in pictures for file in files_of(picture, passed_over)]
     preprocessing = Preprocessing.from_card(model.card["preprocessing"])
     names = model.card["class_names"]
@@ -119,15 +135,19 @@ def predict_with(
         some = files[start : start + BATCH]
         with without_warnings():
             read = [pixels_of(path, preprocessing) for _, path in some]
-        good = [pixels for pixels in read if not isinstance(pixels, UserError)]
+        good = [found[0] for found in read if not isinstance(found, UserError)]
         logits = iter(model.logits(np.stack(good)) if good else np.empty(0, dtype=np.float32))
-        for (shown, _), pixels in zip(some, read, strict=True):
-            if isinstance(pixels, UserError):
-                yield Prediction(shown, None, None, str(pixels))
+        for (shown, _), found in zip(some, read, strict=True):
+            if isinstance(found, UserError):
+                yield Prediction(shown, None, None, str(found))
                 continue
+            size = found[1]
             scores = next(logits).astype(np.float64)
             if not np.isfinite(scores).all():
                 raise UserError(f"the network answers {shown} with no numbers: its file is damaged, export it again")
+            if values is not None:
+                yield Prediction(shown, None, None, None, values[classes_of(scores, size)])
+                continue
             chances = np.exp(scores - scores.max())
             best, probability = int(scores.argmax()), float(chances.max() / chances.sum())
             yield Prediction(shown, names[best] if probability >= threshold else None, probability, None)
@@ -142,9 +162,57 @@ def files_of(source: str | Path, passed_over: Callable[[str], object]) -> list[t
     )
 
 
-def pixels_of(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | UserError:
-    """The pixels of a file, or why it cannot be read."""
+def pixels_of(path: Path, preprocessing: Preprocessing) -> tuple[NDArray[np.uint8], tuple[int, int]] | UserError:
+    """The pixels of a file, with height and width of its picture, or why it cannot be read."""
     try:
-        return preprocessing(read_picture(path, jpeg_side=preprocessing.jpeg_side))
+        opened = read_whole(path, jpeg_side=preprocessing.jpeg_side)
+        return preprocessing(opened.picture), (opened.height, opened.width)
     except UserError as error:
         return error
+
+
+def classes_of(logits: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.int64]:
+    """The class of each pixel of a picture of this height and width, by logits `(classes, r, r)`.
+
+    Logits are enlarged bilinearly up to `MOST` pixels, as in measuring; beyond, a pixel has the class of the nearest.
+    """
+    shrink = min(1.0, MOST / max(size))
+    small = tuple(max(1, round(side * shrink)) for side in size)
+    enlarged = interpolate(torch.from_numpy(logits)[None].float(), small, mode="bilinear", align_corners=False)
+    found = enlarged.argmax(1, keepdim=True).float()
+    return interpolate(found, size, mode="nearest")[0, 0].long().numpy()
+
+
+def check_to(model: Model, to: Path | None) -> None:
+    """Raise `UserError` where masks have no directory to go to, or a directory gets none."""
+    if model.mask_values is not None and to is None:
+        raise UserError("this network answers with masks: say where to write them, as --to masks")
+    if model.mask_values is None and to is not None:
+        raise UserError("--to is for masks, and this network answers each picture with one class: leave it out")
+
+
+def write_mask(model: Model, row: Prediction, to: Path) -> str:
+    """Write a predicted mask, and its colours over the picture. Returns the mask's path and what it shows, in words.
+
+    Args:
+        model: that predicted it.
+        row: with a mask.
+        to: directory; made where there is none. The files have the picture's path below it, without leading dots.
+    """
+    assert row.mask is not None, "only pictures that could be read"
+    names = [part for part in PurePosixPath(row.path).parts if part not in ("/", ".", "..")]
+    path = to.joinpath(*names)
+    path = path.with_name(f"{path.name}.png")
+    preprocessing = Preprocessing.from_card(model.card["preprocessing"])
+    picture = read_picture(row.path, jpeg_side=preprocessing.jpeg_side).resize(row.mask.shape[::-1])
+    buffer = io.BytesIO()
+    over(picture, row.mask).save(buffer, "JPEG", quality=90)
+    with room_on_disk(to):
+        make_directory(path.parent)
+        write_bytes(path, mask_png(row.mask))
+        write_bytes(path.with_suffix(".over.jpg"), buffer.getvalue())
+    values, counts = np.unique(row.mask, return_counts=True)
+    names_of = dict(zip(model.card["mask_values"], model.card["class_names"], strict=True))
+    most = counts.argsort(kind="stable")[::-1]
+    shares = ", ".join(f"{names_of[int(values[k])]} {percent(100 * counts[k] / row.mask.size)}" for k in most.tolist())
+    return f"{path}\t{shares}"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from PIL import Image
 from naturalize.archive import Measurement
 from naturalize.classifiers import OwnClassifier, images_of_a_classifier
 from naturalize.data import Pixels
+from naturalize.data.masks import IGNORED, palette
 from naturalize.errors import UserError
 from naturalize.exporting import Network, card_path, save_network
 from naturalize.files import checksum_of, write_bytes, write_json
@@ -30,7 +31,7 @@ from naturalize.schedule import FEWEST_TESTED
 from naturalize.search import non_dominated
 from naturalize.selection import Entry, Front, error_of, networks_alone, still_on_front
 from naturalize.supernet import Subnet
-from naturalize.tasks import balanced_error_of
+from naturalize.tasks import Segmentation, balanced_error_of
 from naturalize.tasks.confidence import confidence_of
 from naturalize.training.engine import at_once, side_by_side
 from naturalize.training.evaluate import answers_on, fold, logits_on
@@ -38,8 +39,8 @@ from naturalize.warm_start import with_classifier
 from naturalize.workbench import Workbench
 
 NETWORKS, PICTURES = "networks", "pictures"  # directories in a run
-OURS = re.compile(rf"{NETWORKS}/\d+(-2)?\.(safetensors|json)|{PICTURES}/\d+\.png")  # what we write there
-WORST = 12  # pictures with wrong answers that the report shows of each network
+OURS = re.compile(rf"{NETWORKS}/\d+(-2)?\.(safetensors|json)|{PICTURES}/\d+(-\w+)?\.png")  # what we write there
+WORST, WORST_MASKS = 12, 6  # pictures with wrong answers that the report shows of each network; those with masks
 SHOWN = 128  # pixels of their side at most, where a network takes as few
 AS_MADDS = 10e6  # fixed cost of a network in multiply-adds: cutting it out, resizing pictures
 WAIT_S = 0.01
@@ -85,7 +86,7 @@ def measure_test(
         text = network["architecture"]
         subnet = ready[text] if text in ready else network_on_front(bench, text, own or {})
         folded = fold(copy.deepcopy(subnet))
-        return subnet, test_facts(bench, folded, network["resolution"], pixels) if len(rows) else {}
+        return subnet, test_facts(bench, folded, text, network["resolution"], pixels) if len(rows) else {}
 
     taken = names_taken(bench.run.directory)
     late_s = 0.0 if until is None else min(LATE * until, MOST_LATE_S)
@@ -252,18 +253,18 @@ def alone_of(bench: Workbench, networks: Sequence[Entry]) -> dict[str, Subnet]:
     return found
 
 
-def test_facts(bench: Workbench, network: Subnet, side: int, pixels: Pixels) -> Facts:
+def test_facts(bench: Workbench, network: Subnet, text: str, side: int, pixels: Pixels) -> Facts:
     """What front.json holds of a network's test: error, confusion matrix and worst pictures.
 
     Args:
         bench: of the run.
-        network: folded, on the device.
+        network, text: folded, on the device; and its architecture.
         side: its resolution in pixels.
         pixels: of the test split.
     """
     rows = np.arange(len(pixels))
     if not bench.classifies:
-        return facts_by_pixel(bench, network, side, pixels, rows)
+        return facts_by_pixel(bench, network, text, side, pixels, rows)
     logits = logits_on(network, pixels, rows, side, bench.device, bench.progress)
     labels, task = np.asarray(pixels.labels), bench.classification
     index, probability = task.predictions(logits)
@@ -291,16 +292,48 @@ def test_facts(bench: Workbench, network: Subnet, side: int, pixels: Pixels) -> 
     }
 
 
-def facts_by_pixel(bench: Workbench, network: Subnet, side: int, pixels: Pixels, rows: NDArray[np.int64]) -> Facts:
-    """The same where each pixel has a class: the confusion is of pixels, the worst pictures have the lowest mIoU."""
-    answers = answers_on(network, pixels, rows, side, bench.device, bench.task, bench.progress)
+def facts_by_pixel(
+    bench: Workbench, network: Subnet, text: str, side: int, pixels: Pixels, rows: NDArray[np.int64]
+) -> Facts:
+    """The same where each pixel has a class: the confusion is of pixels, the worst pictures have the lowest mIoU.
+
+    Of these, picture, truth and answer are written side by side.
+    """
+    task = cast(Segmentation, bench.task)
+    answers = answers_on(network, pixels, rows, side, bench.device, task, bench.progress)
+    errors = np.array([task.error(answer[None]) for answer in answers])
+    worst = np.argsort(-errors, kind="stable")[:WORST_MASKS]
+    labels = torch.from_numpy(pixels.labels[worst])
+    seen = task.classes_of(logits_on(network, pixels, worst, side, bench.device), labels)
     return {
-        "test_error": bench.task.error(answers),
+        "test_error": task.error(answers),
         "test_images": len(rows),
-        "test_spread": bench.task.result([answers], np.asarray(pixels.labels))[1]["spread"],
+        "test_spread": task.spread(answers),
         "test_confusion": answers.sum(0).tolist(),
-        "test_worst": [],
+        "test_worst": [
+            {
+                "picture": write_masks(bench, pixels, row, text, answer.numpy().astype(np.uint8)),
+                "path": bench.dataset.paths[pixels.indices[row]],
+                "error": round(float(errors[row]), 2),
+            }
+            for row, answer in zip(worst.tolist(), seen, strict=True)
+        ],
     }
+
+
+def write_masks(bench: Workbench, pixels: Pixels, row: int, text: str, answer: NDArray[np.uint8]) -> str:
+    """Write a picture, its mask, and the answer of an architecture to it side by side. Returns the path of the file."""
+    name, side = f"{PICTURES}/{pixels.indices[row]}-{text}.png", answer.shape[0]
+    planes = pixels(np.array([row]), pixels.resolutions[-1])[0]
+    picture = Image.fromarray(planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0)).resize((side, side))
+    truth = np.where(pixels.labels[row] == IGNORED, -1, pixels.labels[row])
+    masks = [np.where(mask[..., None] < 0, 255, palette()[mask]).astype(np.uint8) for mask in (truth, answer)]
+    buffer = io.BytesIO()
+    beside = Image.fromarray(np.concatenate([np.asarray(picture.convert("RGB")), *masks], axis=1))
+    beside.resize((3 * SHOWN, SHOWN), Image.Resampling.NEAREST).save(buffer, "PNG", optimize=True)
+    (bench.run.directory / PICTURES).mkdir(exist_ok=True)
+    write_bytes(bench.run.directory / name, buffer.getvalue())
+    return name
 
 
 def record_test(bench: Workbench, front: Front, network: Entry, seconds: float) -> None:

@@ -431,23 +431,31 @@ def predict(
     threshold: Annotated[
         float, typer.Option(metavar="P", help="Least probability of an answer, 0 to 1; below it, `none of these`.")
     ] = 0.0,
+    to: Annotated[Path | None, typer.Option(metavar="DIR", help="For masks: where they are written.")] = None,
 ) -> None:
     """Classify pictures: one row a file, with tabs between path, class and probability.
+
+    Of a network that was trained on masks, each picture gets a mask of its size: a PNG of class values, which viewers
+    show in colours, and the picture with these colours over it. Its row has the mask's path and each class's share.
 
     \b
     Examples:
       naturalize predict model.onnx holiday/
       naturalize predict model.onnx holiday/ --threshold 0.5
       naturalize predict runs/photos a.jpg b.png --require "madds<1M"
+      naturalize predict runs/streets drive/ --to masks
     """
     from naturalize.data.parts import left_out
-    from naturalize.predicting import NONE, open_model, predict_with, told_of
+    from naturalize.predicting import NONE, check_to, open_model, predict_with, told_of, write_mask
 
     failed, others, opened = 0, list[str](), open_model(model, require or ())
+    check_to(opened, to)
     for row in predict_with(opened, pictures, others.append, threshold):
         if row.error is not None:
             failed += 1
             print(f"{row.path}\terror\t{row.error}")
+        elif row.mask is not None and to is not None:
+            print(f"{row.path}\t{write_mask(opened, row, to)}")
         else:
             print(f"{row.path}\t{NONE if row.name is None else row.name}\t{row.probability:.4f}")
     if threshold and (told := told_of(opened, threshold)):

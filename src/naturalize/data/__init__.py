@@ -1,7 +1,7 @@
 """Pictures with labels: from whatever a user has to arrays. `augment`, which needs torch, is imported on its own."""
 
 from naturalize.data.dataset import Dataset
-from naturalize.data.decode import JPEG_SIDE, UnreadablePicture, read_picture, without_warnings
+from naturalize.data.decode import JPEG_SIDE, UnreadablePicture, read_picture, read_whole, without_warnings
 from naturalize.data.listing import list_images
 from naturalize.data.opening import open_data
 from naturalize.data.parts import Note
@@ -17,6 +17,7 @@ __all__ = [
     "list_images",
     "open_data",
     "read_picture",
+    "read_whole",
     "statistics",
     "without_warnings",
 ]

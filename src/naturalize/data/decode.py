@@ -65,7 +65,14 @@ class Opened(NamedTuple):
 def read_picture(
     source: bytes | str | os.PathLike[str], name: str | None = None, jpeg_side: int | None = JPEG_SIDE
 ) -> Image.Image:
-    """The picture in a file or in encoded bytes, upright, in mode "L" (grey) or "RGB"; see `open_picture`.
+    """The picture in a file or in encoded bytes, upright, in mode "L" (grey) or "RGB"; see `read_whole`."""
+    return read_whole(source, name, jpeg_side).picture
+
+
+def read_whole(
+    source: bytes | str | os.PathLike[str], name: str | None = None, jpeg_side: int | None = JPEG_SIDE
+) -> Opened:
+    """The same with the sides that it has in its file; see `open_picture`.
 
     It is judged alone: one of 16 bits that leaves open what white is (`leaves_white_open`) is an `UnreadablePicture`.
     """
@@ -73,7 +80,7 @@ def read_picture(
     opened = open_picture(source, name, jpeg_side)
     if opened.highest is not None and leaves_white_open(opened.highest):
         raise without_white(name)
-    return opened.picture
+    return opened
 
 
 def open_picture(

@@ -147,3 +147,26 @@ def square(mask: Mask, side: int) -> Mask:
 def side_for(sizes: Sequence[tuple[int, int]]) -> int:
     """Side of the squares for pictures of these widths and heights: the median of their longer sides, at most 320."""
     return min(LARGEST_SIDE, int(np.median([max(size) for size in sizes])))
+
+
+def palette() -> NDArray[np.uint8]:
+    """A colour for each of 256 values, `(256, 3)`: bits of the value, spread over three colours, as VOC has it."""
+    values, colours = np.arange(256), np.zeros((256, 3), dtype=np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= ((values >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
+    return colours
+
+
+def mask_png(mask: Mask) -> bytes:
+    """A mask as a PNG of its values, which viewers show in colours."""
+    picture = Image.fromarray(mask, "P")
+    picture.putpalette(palette().tobytes())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def over(picture: Image.Image, mask: Mask) -> Image.Image:
+    """A picture with the colours of a mask of its size over it, half transparent."""
+    return Image.blend(picture.convert("RGB"), Image.fromarray(palette()[mask]), 0.5)

@@ -1,4 +1,4 @@
-"""Classify pictures with the ONNX file of this program's name, by onnxruntime, Pillow and NumPy alone.
+"""Classify pictures, or their pixels, with the ONNX file of this program's name; onnxruntime, Pillow, NumPy alone.
 
 python model_example.py holiday.jpg drawing.png
 """
@@ -64,5 +64,11 @@ if __name__ == "__main__":
         (logits,) = model.run(["logits"], {"pixels": pixels(path)[None]})
         if not np.isfinite(logits).all():
             sys.exit(f"{path}: the network answers with no numbers: its file is damaged, export it again")
+        if logits.ndim > 2:  # a class for each pixel, by its value in masks
+            values = np.array(json.loads(metadata["naturalize"])["mask_values"], dtype=np.uint8)
+            mask, size = Image.fromarray(values[logits[0].argmax(0)]), ImageOps.exif_transpose(Image.open(path)).size
+            mask.resize(size, Image.Resampling.NEAREST).save(f"{path}.mask.png")
+            print(f"{path}: {path}.mask.png")
+            continue
         probability = 1 / np.exp(logits[0] - logits.max(), dtype=np.float64).sum()
         print(f"{path}: {class_names[logits.argmax()] if probability >= threshold else 'none of these'}")

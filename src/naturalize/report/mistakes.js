@@ -22,20 +22,26 @@ function pairs(confusion) {
 function showErrors(network, confusion, mistakes) {
   const { classes, images } = data;
   const total = images.reduce((sum, n) => sum + n, 0);
-  place("errors").textContent = `${network.error} of ${number(total)} test images are wrong; ` +
-    `balanced error, every class counting the same, is ${network.balanced}. ${network.unsure}`;
+  place("errors").textContent = network.iou
+    ? `The error, ${network.error}, is 100% less the mean of the classes' IoU, over ${number(total)} test pixels.`
+    : `${network.error} of ${number(total)} test images are wrong; ` +
+      `balanced error, every class counting the same, is ${network.balanced}. ${network.unsure}`;
   const taken = new Map();
   for (const pair of mistakes) {
     const list = taken.get(pair.true) ?? taken.set(pair.true, []).get(pair.true);
     if (list.length < 2) list.push(`${classes[pair.predicted]} (${number(pair.count)})`);
   }
   const body = place("classes").tBodies[0];
-  const rate = (row) => (images[row.dataset.class] ? 1 - confusion.right[row.dataset.class] / images[row.dataset.class] : -1);
+  const rate = (row) => {
+    const i = row.dataset.class;
+    if (!images[i]) return -1;
+    return 1 - (network.iou ? network.iou[i] : confusion.right[i] / images[i]);
+  };
   const rows = [...body.rows].sort((a, b) => rate(b) - rate(a) || a.dataset.class - b.dataset.class);
   for (const row of rows) {
     const i = Number(row.dataset.class);
     const [cell, most] = [row.querySelector(".bar"), row.querySelector(".taken")];
-    cell.textContent = share(images[i] - confusion.right[i], images[i]);
+    cell.textContent = network.iou ? share(1 - rate(row), rate(row) >= 0) : share(images[i] - confusion.right[i], images[i]);
     if (rate(row) > 0) {
       const bar = document.createElement("span");
       bar.style.width = `calc((100% - 5.4rem) * ${rate(row)})`;
@@ -116,10 +122,11 @@ function showWorst(worst) {
     if (source) {
       const image = element("img", "", figure);
       image.src = source;
-      image.alt = `${one.path}: ${one.class} taken for ${one.predicted}`;
+      image.alt = one.class ? `${one.path}: ${one.class} taken for ${one.predicted}` : `${one.path}: picture, mask, answer`;
+      if (!one.class) figure.className = "wide";
     } else element("div", "not kept", figure, "none");
     const caption = element("figcaption", "", figure);
-    element("strong", `${one.class} → ${one.predicted}`, caption);
+    element("strong", one.class ? `${one.class} → ${one.predicted}` : `${one.error.toFixed(1)}% error`, caption);
     if (typeof one.probability === "number") caption.append(one.probability > 0.995 ? " >\u00a099%" : ` ${(100 * one.probability).toFixed(0)}%`);
     element("br", "", caption);
     element("small", one.path, caption);

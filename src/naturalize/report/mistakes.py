@@ -10,6 +10,7 @@ import numpy as np
 from naturalize.numbers import percent, standard_error
 from naturalize.tasks import balanced_error_of
 from naturalize.tasks.confidence import above
+from naturalize.tasks.segmentation import class_iou
 
 # A page of many classes shows the most frequent confusions; up to so many classes it holds all of them.
 ALL_PAIRS_CLASSES = 100
@@ -26,9 +27,14 @@ def class_images(front: dict[str, Any]) -> list[int]:
 
 
 def balanced_error(network: dict[str, Any]) -> float | None:
-    """Mean of the classes' errors on test in percent, over the classes that have test images."""
+    """Mean of the classes' errors on test in percent, over the classes that have test images; None by pixel."""
     confusion = network.get("test_confusion")
-    return None if confusion is None else balanced_error_of(confusion)
+    return None if confusion is None or by_pixel(network) else balanced_error_of(confusion)
+
+
+def by_pixel(network: dict[str, Any]) -> bool:
+    """Whether a network's error is by pixel."""
+    return network.get("test_spread") is not None
 
 
 def unsure(network: dict[str, Any]) -> str:
@@ -44,6 +50,14 @@ def unsure(network: dict[str, Any]) -> str:
     )
 
 
+def iou_of(network: dict[str, Any]) -> list[float | None] | None:
+    """Intersection over union of each class on test, None where it is nowhere; None where images have classes."""
+    if not by_pixel(network):
+        return None
+    found = class_iou(np.asarray(network["test_confusion"], dtype=np.int64))
+    return [None if np.isnan(value) else round(float(value), 4) for value in found]
+
+
 def error_against_majority(front: dict[str, Any], network: dict[str, Any]) -> tuple[float, float, int] | None:
     """Errors of a network and of always answering the most frequent class, and images: of test, else of validation."""
     for split in ("test", "val"):
@@ -56,7 +70,9 @@ def error_against_majority(front: dict[str, Any], network: dict[str, Any]) -> tu
 def is_majority(front: dict[str, Any], network: dict[str, Any]) -> bool:
     """Whether a network beats always answering the most frequent class by less than two standard errors."""
     numbers = error_against_majority(front, network)
-    return numbers is not None and numbers[0] > numbers[1] - 2 * float(standard_error(numbers[1], numbers[2]))
+    if numbers is None or by_pixel(network):
+        return False
+    return numbers[0] > numbers[1] - 2 * float(standard_error(numbers[1], numbers[2]))
 
 
 def warnings(front: dict[str, Any], network: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from naturalize.data.masks import palette
 from naturalize.errors import UserError, command
 from naturalize.files import write_text
 from naturalize.numbers import percent, plural, standard_error
@@ -31,6 +32,7 @@ from naturalize.report.mistakes import (
     balanced_error,
     class_images,
     error_against_majority,
+    iou_of,
     is_majority,
     packed_confusions,
     unsure,
@@ -41,6 +43,7 @@ from naturalize.report.pictures import pictures_of
 from naturalize.report.reading import read_events, read_front, read_settings
 from naturalize.report.structure import KEY, structures
 from naturalize.run.front import PUBLISHED, WHOLE, most_accurate
+from naturalize.tasks import SEGMENTATION
 
 # A page that can be sent by mail. Confusions and pictures share what the library and the text leave.
 PAGE_BYTES = 7_900_000
@@ -133,10 +136,11 @@ def _facts(front: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]:
         "title": _title(front, network),
         "origin": ORIGINS.get(str(network.get("origin")), ""),
         **{split: errors_on(split, network) for split in ("test", "before")},
-        "selected": [error, float(standard_error(error, images)), images, network.get(COST) or 0],
+        "selected": [error, _spread(network, "val", error, images), images, network.get(COST) or 0],
         "error": percent(network.get("test_error")),
         "balanced": percent(balanced_error(network)),
         "unsure": unsure(network),
+        "iou": iou_of(network),
         "warnings": warnings(front, network),
         "worst": network.get("test_worst") or [],
     }
@@ -185,7 +189,8 @@ def requirements(front: dict[str, Any], network: dict[str, Any]) -> list[str] | 
 def _most_accurate(networks: list[dict[str, Any]], by: str) -> int:
     """Position of the most accurate network by an error over all views, as in selection."""
     errors, images = zip(*(_selected_by(network, by) for network in networks), strict=True)
-    return most_accurate(errors, [network.get(COST) or 0 for network in networks], images)
+    spreads = [network.get("val_spread") for network in networks]
+    return most_accurate(errors, [network.get(COST) or 0 for network in networks], images, spreads)
 
 
 def _selected_by(network: dict[str, Any], by: str) -> tuple[float, int]:
@@ -306,10 +311,23 @@ def _chosen(front: dict[str, Any], chosen: int, has_structures: bool) -> str:
 </section>"""
 
 
+WORST = "The most confident mistakes, as the network sees them."
+WORST_MASKS = "Those with the largest error: the picture, its mask (white is ignored), and the network's answer."
+
+
+def _swatch(front: dict[str, Any], index: int) -> str:
+    """The colour of a class in masks; nothing where there are none."""
+    if front.get("kind") != SEGMENTATION:
+        return ""
+    red, green, blue = palette()[index].tolist()
+    return f'<span class="swatch" style="background: rgb({red}, {green}, {blue})"></span>'
+
+
 def _mistakes(front: dict[str, Any]) -> str:
-    images = class_images(front)
+    images, by_pixel = class_images(front), front.get("kind") == SEGMENTATION
     classes = "".join(
-        f'<tr data-class="{index}"><th scope="row">{html.escape(name)}</th><td>{images[index]:,}</td>'
+        f'<tr data-class="{index}"><th scope="row">{_swatch(front, index)}{html.escape(name)}</th>'
+        f"<td>{images[index]:,}</td>"
         '<td class="bar"></td><td class="taken"></td></tr>'
         for index, name in enumerate(front.get("class_names") or [])
         if index < len(images)
@@ -320,10 +338,11 @@ def _mistakes(front: dict[str, Any]) -> str:
         details = f"<p>Errors by class, confusions and worst images come from test images; {reason}.</p>"
     else:
         details = f"""<div class="columns">
-<div><h3>Error by class</h3>
+<div><h3>{"IoU" if by_pixel else "Error"} by class</h3>
 <p class="lead" id="errors"></p>
 <div class="scroll tall"><table class="numbers classes" id="classes">
-<thead><tr><th scope="col">class</th><th scope="col">test images</th><th scope="col">wrong</th>
+<thead><tr><th scope="col">class</th><th scope="col">test {"pixels" if by_pixel else "images"}</th>
+<th scope="col">{"IoU" if by_pixel else "wrong"}</th>
 <th scope="col" class="taken">most often taken for</th></tr></thead>
 <tbody>{classes}</tbody></table></div></div>
 <div><h3>Most frequent confusions</h3><ol id="pairs"></ol></div>
@@ -332,7 +351,7 @@ def _mistakes(front: dict[str, Any]) -> str:
 <p class="lead" id="confusion-lead"></p>
 <div id="confusion" class="plot" role="img" aria-label="Confusion matrix; its largest numbers are listed above"></div>
 <h3>Worst test images</h3>
-<p class="lead">The most confident mistakes, as the network sees them.</p>
+<p class="lead">{WORST_MASKS if by_pixel else WORST}</p>
 <div id="worst"></div>"""
     return f"""<section id="mistakes">
 <h2>Where it fails</h2>
@@ -389,7 +408,13 @@ def _with_spread(network: dict[str, Any], split: str) -> str:
     error, images = network.get(f"{split}_error"), network.get(f"{split}_images")
     if error is None or not images:
         return percent(error)
-    return f'{percent(error)} <span class="spread">±\u00a0{float(standard_error(error, images)):.1f}</span>'
+    return f'{percent(error)} <span class="spread">±\u00a0{_spread(network, split, error, images):.1f}</span>'
+
+
+def _spread(network: dict[str, Any], split: str, error: float, images: int) -> float:
+    """Standard error of a network's error on a split: the one that is kept, or that of a share of images."""
+    kept = network.get(f"{split}_spread")
+    return float(standard_error(error, images) if kept is None else kept)
 
 
 def _against_majority(front: dict[str, Any]) -> str:

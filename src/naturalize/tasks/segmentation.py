@@ -118,9 +118,13 @@ class Segmentation:
         """Cross-entropy with the teacher's probabilities as targets: the mean over all pixels."""
         return F.cross_entropy(logits, at_size(teacher.detach(), logits[:, 0]).softmax(1))
 
+    def classes_of(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The class of each pixel at the size of masks, `(n, height, width)`."""
+        return at_size(logits, labels).argmax(1)
+
     def answers(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Pixels by true and by predicted class for each image, `(n, classes, classes)`; ignored ones are left out."""
-        predicted = at_size(logits, labels).argmax(1)
+        predicted = self.classes_of(logits, labels)
         counts = labels < self.classes
         pairs = labels.long() * self.classes + predicted
         return torch.stack(
