@@ -26,7 +26,7 @@ from naturalize.report.live import front_under_way
 from naturalize.run.choosing import ordered
 from naturalize.run.front import best
 from naturalize.supernet import make_family
-from naturalize.tasks import balanced_error, balanced_error_of, balanced_images
+from naturalize.tasks import Classification, balanced_error, balanced_error_of, balanced_images
 from naturalize.terminal import front_csv, front_table
 
 OBJECTIVES = ("balanced-error", "madds")
