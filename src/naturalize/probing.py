@@ -117,7 +117,7 @@ def probe(bench: Workbench) -> Probes | None:
     watch, train, budget_s = bench.watch, bench.trainer.images, bench.run.settings.budget_s
     until = np.inf if budget_s is None else max(SHARE * budget_s, min(LEAST_S, MOST_SHARE * budget_s))
     most = len(bench.val) if budget_s is None else max(FEWEST, round(IMAGES_PER_S * budget_s))
-    least = max(LATE_PICTURES, LATE_OF_A_CLASS * bench.classification.classes)
+    least = max(LATE_PICTURES, LATE_OF_A_CLASS * bench.task.classes)
     numbers = most, pictures_to_fit(bench)
     answered, fitted = (max(by_lateness(n, watch.used_s, until), min(n, least)) for n in numbers)
     answered = min(len(bench.val), answered)
@@ -165,7 +165,7 @@ def probe(bench: Workbench) -> Probes | None:
 
 def pictures_to_fit(bench: Workbench) -> int:
     """Number of training pictures that a classifier of the published network is fitted to, at most."""
-    return max(PICTURES, OF_A_CLASS * bench.classification.classes)
+    return max(PICTURES, OF_A_CLASS * bench.task.classes)
 
 
 def by_lateness(pictures: int, used_s: float, until: float) -> int:

@@ -38,7 +38,7 @@ def learn_from_soft_targets(bench: Workbench) -> None:
     where classes are balanced.
     """
     labels = bench.trainer.images.labels
-    if len(labels) < FOLDS * bench.classification.classes or not bench.reads_published or bench.run.settings.balanced:
+    if len(labels) < FOLDS * bench.task.classes or not bench.reads_published or bench.run.settings.balanced:
         return
     budget_s = bench.run.settings.budget_s
     side = int(bench.archive.decide(journal.soft(budget_s), lambda: largest_affordable(bench)))
@@ -49,7 +49,7 @@ def learn_from_soft_targets(bench: Workbench) -> None:
         save_tensors(path, {"logits": logits}, {RESOLUTION: str(side)})
     elif not read_at:
         return
-    shares = shares_of(logits, labels, bench.classification.classes)
+    shares = shares_of(logits, labels, bench.task.classes)
     every = torch.cat([labels, torch.from_numpy(np.asarray(bench.val.labels))])
     bench.trainer.soft = beside_labels(bench.classification, logits, every, shares).to(bench.device)
 

@@ -163,7 +163,7 @@ def fitted_rows(bench: Workbench, number: int) -> NDArray[np.int64]:
     in_class, numbers = np.argsort(labels[drawn], kind="stable"), np.bincount(labels)
     place = np.empty(len(labels), dtype=np.int64)  # of each drawn picture among those of its class
     place[in_class] = np.arange(len(labels)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
-    later = place >= min(OF_A_CLASS, number // bench.classification.classes)
+    later = place >= min(OF_A_CLASS, number // bench.task.classes)
     return np.sort(drawn[np.argsort(later, kind="stable")[:number]])
 
 
