@@ -37,7 +37,7 @@ from naturalize.soft_targets import learn_from_soft_targets
 from naturalize.space import Architecture, Codes, unique_rows
 from naturalize.training.adapt import cosine
 from naturalize.training.engine import side_by_side
-from naturalize.whole import check_read, choose_sides, read_whole, sides_to_read, tune
+from naturalize.whole import check_read, choose_sides, is_tuned, read_whole, tune
 from naturalize.workbench import Workbench
 
 WHOLE = 1 / 3  # share of adaptation steps for the largest network, where it was published: all others are its parts
@@ -107,7 +107,7 @@ class Transfer:
         if self.session.version >= 0:
             return
         choose_sides(self.bench)
-        if sides_to_read(self.bench):
+        if is_tuned(self.bench):
             tune(self.bench, self.pace.tuning())
             if read_whole(self.bench):
                 write_untrained_front(self.bench)

@@ -55,7 +55,7 @@ def prepare(session: Session, extent: Extent, end: float = 0.0) -> None:
     if not (bench.prepared or bench.run.keeps_statistics):
         train_by_sandwich(session, extent, end or BEFORE_ADAPTATION)
         return
-    if bench.reads_published and session.state["complete"] and bench.run.checkpoints.latest() is not None:
+    if bench.starts_whole and session.state["complete"] and bench.run.checkpoints.latest() is not None:
         fit_body(bench, bench.space.largest)
         bench.trainer.optimizer.state.clear()
     start(bench)

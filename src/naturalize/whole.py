@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from naturalize import journal, rng
@@ -33,11 +34,11 @@ from naturalize.space import Architecture
 from naturalize.supernet import Subnet
 from naturalize.tensor_files import save_tensors
 from naturalize.training.adapt import Extent, cosine, warm_up
-from naturalize.training.batches import Batches
 from naturalize.warm_start import fitted_rows, logistic_regression, plain_network, set_classifier, without_classifier
 from naturalize.workbench import Workbench
 
 FILE, WEIGHTS = "whole.safetensors", "whole-weights.safetensors"  # classifiers by resolution; the network
+RATE_OF_NEW = 4e-4  # the same as the next one, for a head that knows nothing yet
 RATE, WARM_UP_SHARE, BATCH = 2e-4, 0.1, 32  # of AdamW, where its cosine starts; rise to it; pictures in a batch
 BEFORE = -2  # weights version that the tuning begins with; the next one it completes
 FROM = 112  # the least trained resolution that is read too, in pixels: at smaller ones the supernet's network is better
@@ -79,21 +80,29 @@ def tune(bench: Workbench, extent: Extent) -> None:
         bench: of the run, at its start or in the course of this training.
         extent: of the training.
     """
-    if bench.run.checkpoints.latest() is None:
+    if bench.run.checkpoints.latest() is None and bench.classifies:
         (body,) = bench.supernet.family.bodies
         set_classifier(bench, body, *start_of_classifier(bench))
     images = bench.trainer.images
-    batches = Batches(len(images.pixels), min(BATCH, len(images.pixels)), bench.seed)
+    size = min(BATCH, bench.trainer.batches.size)
+    batches = replace(bench.trainer.batches, size=size)
     bench = replace(bench, trainer=replace(bench.trainer, batches=batches))
-    archs = bench.space.architectures(bench.space.wholes())
+    archs, most = bench.space.architectures(bench.space.wholes()), -1
+    if not bench.classifies:  # enlarged pictures take long
+        most = int(np.searchsorted(bench.run.trained, images.labels.shape[1], "right")) - 1
 
     def draw(step: int) -> Architecture:
         """At the largest resolution every other time, since it is read beyond; at a random one between."""
-        return archs[-1 if step % 2 else rng.generator(bench.seed, "tune", step).integers(len(archs))]
+        return archs[most if step % 2 else rng.generator(bench.seed, "tune", step).integers(len(archs))]
 
-    rate = warm_up(cosine(0.0, 1.0, RATE), WARM_UP_SHARE)
+    rate = warm_up(cosine(0.0, 1.0, RATE if bench.classifies else RATE_OF_NEW), WARM_UP_SHARE)
     session = Session(bench, BEFORE)
     session.train("tune", BEFORE + 1, lambda first: bench.trainer.adaptation_step(draw, first), extent, rate)
+
+
+def is_tuned(bench: Workbench) -> bool:
+    """Whether the whole network is trained by itself: where it is read, or a new head learns with it."""
+    return bool(sides_to_read(bench)) or (bench.starts_whole and not bench.classifies)
 
 
 def read_whole(bench: Workbench) -> bool:

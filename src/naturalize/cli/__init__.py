@@ -382,7 +382,7 @@ def export(
         print(f"checked on {done.images} images of the run: largest difference of a logit {done.max_difference:.1e}")
     if done.agreement is not None and done.agreement < 100.0:
         print(
-            f"it agrees with the network on {done.agreement:.0f}% of them, and is wrong on {done.error:.1f}% "
+            f"{done.agreement:.0f}% of its answers are the network's, and its error is {done.error:.1f}% "
             f"(the network: {done.network_error:.1f}%)"
         )
     if done.loses_much:
