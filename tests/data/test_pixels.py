@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,18 @@ from numpy.typing import NDArray
 from pictures import SHARED, Fx, needs_shared, picture
 from PIL import Image
 
-from naturalize.data import Dataset, Pixels, Preprocessing, UnreadablePicture, open_data, read_picture, statistics
+from naturalize.data import (
+    Dataset,
+    Pixels,
+    Preprocessing,
+    UnreadablePicture,
+    folder,
+    open_data,
+    read_picture,
+    statistics,
+)
 from naturalize.data import pixels as module
+from naturalize.data.decode import Opened
 from naturalize.errors import Interrupted
 
 RESOLUTIONS = (8, 23, 48, 64, 100)
@@ -245,6 +256,31 @@ def test_rows_that_are_asked_for_twice_in_one_call_are_decoded_once(fx: Fx, monk
     assert counted.decoded == {0: 1, 5: 1}
     assert np.array_equal(asked[0], asked[2])
     assert np.array_equal(asked[1], Preprocessing(3, 16)(dataset.picture(0)))
+
+
+def test_a_small_set_is_decoded_once_whatever_is_asked_of_it(fx: Fx, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = fx("d/train", 10, "cat", "dog").parent
+    fx("d/test", 5, "cat", "dog")
+    decoded: Counter[str] = Counter()
+    decode = folder.open_picture
+
+    def counting(source: Any, name: str, jpeg_side: int | None) -> Opened:
+        decoded[name] += 1
+        return decode(source, name, jpeg_side)
+
+    monkeypatch.setattr(folder, "open_picture", counting)
+    dataset = open_data(root)
+    used = [name for split in ("train", "val") for name in (dataset.paths[row] for row in dataset.splits[split])]
+    assert decoded == dict.fromkeys(used, 1)
+    dataset.scan_test()
+    for split, rows in dataset.splits.items():
+        for limit in (None, 0):
+            pixels = Pixels(dataset, rows, (16, 32, 48), views=1 if split == "train" else 5, memory_limit=limit)
+            statistics(pixels)
+            for resolution, view in product(pixels.resolutions, range(pixels.views)):
+                pixels(slice(None), resolution, view)
+        dataset.picture(int(rows[0]))
+    assert decoded == dict.fromkeys(dataset.paths, 1)
 
 
 @pytest.mark.parametrize("limit", [0, 10**9])

@@ -44,7 +44,7 @@ def find(source: Any) -> Found:
     root = as_path(source)
     below = _Folders(root, root)
     splits = {"train": root}
-    collected = _Collected(root)
+    collected = Collected(root)
     if below.split_folders and not _are_classes(root, below):
         splits = _splits(root, below)
         collected.loops += below.loops
@@ -129,7 +129,7 @@ def _splits(root: Path, below: _Folders) -> dict[str, Path]:
     return splits
 
 
-class _Collected:
+class Collected:
     """Pictures of all parts and what was passed over on the way."""
 
     def __init__(self, root: Path) -> None:
@@ -144,7 +144,8 @@ class _Collected:
     def part(self, folder: Path) -> Part:
         prefix = "" if folder == self.root else f"{printable(folder.name)}/"
         around = (self.root.resolve(), folder.resolve())
-        found: list[tuple[Picture, str]] = []
+        pictures: list[Picture] = []
+        labels: list[str] = []
         for entry in entries(folder):
             shown = prefix + printable(entry.name)
             if is_hidden(entry.name):
@@ -158,18 +159,21 @@ class _Collected:
                 below = walk(Path(entry.path), shown, around, self.entered)
                 if shown not in below.loops:
                     self.class_names.add(class_name)
-                found += [(picture, class_name) for picture in below.pictures]
+                pictures += below.pictures
+                labels += [class_name] * len(below.pictures)
                 self.hidden += below.hidden
                 self.others += below.others
                 self.loops += below.loops
                 depth = shown.count("/") + 1
                 self.deeper += [picture.name for picture in below.pictures if picture.name.count("/") > depth]
-        found.sort(key=lambda pair: natural_key(pair[0].name))
+        keys = [natural_key(picture.name) for picture in pictures]
+        order = sorted(range(len(pictures)), key=keys.__getitem__)
+        pictures = [pictures[place] for place in order]
         return Part(
-            [picture.name for picture, _ in found],
-            [class_name for _, class_name in found],
-            [picture.size for picture, _ in found],
-            _opener([picture for picture, _ in found]),
+            [picture.name for picture in pictures],
+            [labels[place] for place in order],
+            [picture.size for picture in pictures],
+            _opener(pictures),
         )
 
     def notes(self) -> list[Note]:

@@ -16,6 +16,7 @@ from naturalize.data.decode import Opened
 from naturalize.errors import UserError
 
 SPLITS = ("train", "val", "test")
+NUMBERS = re.compile(r"([0-9]+)")
 NO_CLASS = ""  # label of a picture in data without classes
 SPELLINGS = {
     "train": "train",
@@ -92,11 +93,15 @@ def splits_named(source: str, names: Iterable[str]) -> dict[str, str]:
     return by_split
 
 
-def natural_key(text: str) -> tuple[list[str | int], str]:
-    """Sorts numbers inside names by value, everything else by code point, ties by the text: 1, 2, 007, 7, 10, a."""
-    pieces: list[str | int] = list(re.split(r"([0-9]+)", text))
-    pieces[1::2] = [int(number) for number in pieces[1::2]]
-    return pieces, text
+def natural_key(text: str) -> str:
+    """Sorts numbers inside names by value, everything else by code point, ties by the text: 1, 2, 007, 7, 10, a.
+
+    Of text without the characters 0 and 1. The number of its digits comes before a number: text is compared in a tenth
+    of the time that lists of text and numbers take, and a million of these weigh on no garbage collector.
+    """
+    pieces = NUMBERS.split(text)
+    pieces[1::2] = [f"\1{chr(len(digits))}{digits}" for digits in (number.lstrip("0") for number in pieces[1::2])]
+    return f"{''.join(pieces)}\0{text}"
 
 
 def label_name(value: Any, where: str, declared: Sequence[str] = ()) -> str | None:
@@ -154,6 +159,8 @@ def as_path(source: str | os.PathLike[str]) -> Path:
 
 def printable(name: str) -> str:
     """A name in composed Unicode, with what no terminal or UTF-8 file can hold written as escapes."""
+    if name.isascii() and name.isprintable():  # almost all, a million of which would take seconds
+        return name
     composed = unicodedata.normalize("NFC", as_text(name))
     return composed if composed.isprintable() else ascii(composed)[1:-1]
 

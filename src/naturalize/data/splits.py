@@ -33,13 +33,13 @@ def cut(
         copies.setdefault(content, []).append(position)
     by_class: dict[str, list[list[int]]] = {}
     for content, group in copies.items():
-        names = {labels[position] for position in group}
-        if len(names) == 1 and content not in stay:
-            by_class.setdefault(names.pop(), []).append(group)
+        name = labels[group[0]]
+        if content not in stay and all(labels[position] == name for position in group):
+            by_class.setdefault(name, []).append(group)
     parts: list[list[int]] = [[] for _ in shares]
     for name, groups in by_class.items():
         size = sum(map(len, groups))
-        left = [groups[position] for position in generator(seed, f"split {name}").permutation(len(groups))]
+        left = [groups[position] for position in generator(seed, f"split {name}").permutation(len(groups)).tolist()]
         for index, share in enumerate(shares):
             parts[index] += _take(left, max(1, round(share * size)), keep=len(shares) - index)
     return [sorted(part) for part in parts]
@@ -48,10 +48,14 @@ def cut(
 def _take(groups: list[list[int]], wanted: int, keep: int) -> list[int]:
     """Removes groups from the list, the first that fit into `wanted` pictures and at least one, and leaves `keep`."""
     taken: list[int] = []
-    for group in list(groups):
-        if len(groups) <= keep or len(taken) >= wanted:
+    passed: list[list[int]] = []
+    for position, group in enumerate(groups):
+        if len(groups) - position + len(passed) <= keep or len(taken) >= wanted:
+            passed += groups[position:]
             break
         if not taken or len(taken) + len(group) <= wanted:
             taken += group
-            groups.remove(group)
+        else:
+            passed.append(group)
+    groups[:] = passed
     return taken

@@ -138,20 +138,20 @@ def found_in(name: str, source: str, tables: Mapping[str, Sequence[Table]], note
     schema = members[0][1].schema
     features = _features(schema)
     pictures = _image_columns(schema, features)
-    image = _one_column(source, "pictures", IMAGE_NAMES, _without_masks(pictures) or pictures, schema.names)
+    image = one_column(source, "pictures", IMAGE_NAMES, _without_masks(pictures) or pictures, schema.names)
     candidates = [column for column in schema.names if column != image and column.lower() != SPLIT]
     labels = _label_columns(schema, features, candidates)
     masks = [column for column in pictures if column != image and column.lower() in MASK_NAMES]
     if masks and not labels:
         return _with_masks(name, source, image, masks[0], members, notes)
-    label = _one_column(source, "labels", LABEL_NAMES, labels, schema.names)
+    label = one_column(source, "labels", LABEL_NAMES, labels, schema.names)
     _check_columns(source, image, label, members)
     found: dict[str, dict[str, list[Any]]] = {}
     numbers, notes, unlabelled = Counter[str](), list(notes), []
     for member, (split, table) in enumerate(members):
         own = _declared_names(table.schema, label)  # a test table may number the same names otherwise
         values = table.column(label).to_pylist()
-        for row, (to, value) in enumerate(zip(_splits_of(source, split, table, len(values)), values, strict=True)):
+        for row, (to, value) in enumerate(zip(splits_of(source, split, table, len(values)), values, strict=True)):
             shown = f"{to}[{numbers[to]}]"
             numbers[to] += 1
             class_name = label_name(value, f"{source}: {label} of {shown}", own)
@@ -237,7 +237,7 @@ def _kind_of_labels(schema: pa.Schema, label: str) -> str:
     return "true and false" if pa.types.is_boolean(kind) else "numbers"
 
 
-def _splits_of(source: str, split: str, table: Table, rows: int) -> Sequence[str]:
+def splits_of(source: str, split: str, table: Table, rows: int) -> Sequence[str]:
     """The split of each row: that of its table, or what a column of that name says. Raises `UserError` for others."""
     columns = [column for column in table.schema.names if column.lower() == SPLIT]
     if not columns:
@@ -342,7 +342,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
-def _one_column(source: str, what: str, usual: Sequence[str], candidates: list[str], columns: list[str]) -> str:
+def one_column(source: str, what: str, usual: Sequence[str], candidates: list[str], columns: list[str]) -> str:
     """The only candidate, or the only one with a usual name, the most usual first."""
     by_name = [name for known in usual for name in candidates if name.lower() == known]
     if len(candidates) == 1 or by_name:
@@ -364,15 +364,37 @@ def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix.lower() in suffixes else []
     if path.is_dir():
-        candidates: Iterator[Path] = (file for depth in ("*", "*/*", "*/*/*") for file in path.glob(depth))
+        candidates = _below(str(path), 3)
     else:
-        candidates = (file for file in path.parent.glob("*") if _stem(Path(file.name)) == path.name)
-    found = sorted(
-        file for file in candidates if file.suffix.lower() in suffixes and not file.name.startswith((".", "cache-"))
-    )
+        candidates = (file for file in _below(str(path.parent), 1) if _stem(Path(file.name)) == path.name)
+    found = sorted(candidates)
     around = [path.resolve()]
     between = {file: [folder for folder in file.parents if path in folder.parents] for file in found}
     return [file for file in found if not any(leads_back(folder, around) for folder in between[file])]
+
+
+def _below(folder: str, levels: int) -> Iterator[Path]:
+    """What has a table's name in a folder, and so many levels down in all. Other files, of which may be a million, are
+    no `Path` on the way."""
+    try:
+        with os.scandir(folder) as found:
+            entries = list(found)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name.lower().endswith(PARQUET + ARROW) and not entry.name.startswith((".", "cache-")):
+            yield Path(entry.path)
+    if levels > 1:
+        for entry in entries:
+            if _is_folder(entry):
+                yield from _below(entry.path, levels - 1)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _with_siblings(path: Path) -> list[Path]:
