@@ -78,7 +78,8 @@ def transfer(
     An existing run with the same settings and data goes on where it was; a finished one is given back as it is.
 
     Args:
-        data: a folder of class folders, an image-parquet file, a Hub name, `"digits"`, or arrays `(images, labels)`.
+        data: a folder of class folders, a file or folder in another layout of docs/data.md, a Hub name, `"digits"`, or
+            arrays `(images, labels)`.
         out: directory of the run.
         budget: wall clock from start to finished report, as `"20m"`; 20 minutes unless told.
         iterations: number of iterations, in place of a budget; repeatable to the bit on one machine's CPU.

@@ -38,7 +38,8 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # click's class, of
 Data = Annotated[
     str,
     typer.Argument(
-        metavar="DATA", help="Folder of class folders, image-parquet file, Hub name, `digits` or `clothing`."
+        metavar="DATA",
+        help="Folder of class folders, image-parquet or CSV file, Hub name, `digits`, `clothing`: see docs/data.md.",
     ),
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]

@@ -12,7 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from naturalize.data import arrays, folder, hub, masks, pairs, tables
+from naturalize.data import (
+    arrays,
+    csv_files,
+    folder,
+    hub,
+    idx,
+    imagenet,
+    lists,
+    lists_matlab,
+    masks,
+    npz,
+    pairs,
+    records,
+    tables,
+)
 from naturalize.data.dataset import Dataset, Entry, unreadable_notes
 from naturalize.data.decode import JPEG_SIDE, UnreadablePicture
 from naturalize.data.embedded import EMBEDDED
@@ -25,7 +39,7 @@ from naturalize.errors import UserError, unknown
 from naturalize.progress import Progress, silent
 from naturalize.rng import check_seed
 
-READERS = (arrays, tables, pairs, folder)
+READERS = (arrays, npz, csv_files, lists, lists_matlab, records, idx, imagenet, tables, pairs, folder)  # the last takes any
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 FEW, FEW_SHARE = 3, 0.1  # unreadable pictures with which a run still goes on
 TINY = 8  # pixels of the short side
@@ -53,9 +67,9 @@ def open_data(
 
     Args:
         source: a folder of class folders, with or without train/val/test around them; a folder of `images` and `masks`;
-            a parquet or Arrow file, a folder of them or the beginning of their names; a Hub name "name" or "user/name"
-            (":configuration" where needed); "digits" or "clothing" (embedded); arrays `(X, y)` or
-            `{"train": (X, y), ...}` (see `arrays.find`).
+            a parquet or Arrow file, a folder of them or the beginning of their names; a CSV or `.npz` file; a published
+            data set as it is unpacked (docs/data.md); a Hub name "name" or "user/name" (":configuration" where
+            needed); "digits" or "clothing" (embedded); arrays `(X, y)` or `{"train": (X, y), ...}` (see `arrays.find`).
         classes: all class names in the order wanted. Classes without pictures are then kept; they are left out, with a
             note, when the list is not given. The order is natural otherwise (1, 2, 10, a, b), or that of a ClassLabel.
             Of masks, the names of their values, ascending.
@@ -158,16 +172,20 @@ def _find(source: Any) -> Found:
         return found
     if isinstance(source, str) and source == "arrays":
         raise UserError("these data came as arrays from Python: pass the same arrays again")
-    for reader in READERS:
-        if reader.accepts(source):
-            return reader.find(source)
+    try:
+        for reader in READERS:
+            if reader.accepts(source):
+                return reader.find(source)
+    except OSError as error:  # a folder that may not be entered, a link that leads to itself, a disk that is gone
+        raise UserError(f"{error.filename or source} cannot be read: {error.strerror or error}") from error
     if not isinstance(source, str | os.PathLike):
         raise UserError(f"data of type {type(source).__name__}: give a path, a name, or arrays (X, y)")
     path = as_path(source)
     if path.suffix.lower() in ARCHIVES and path.is_file():
         raise UserError(f"{source} is an archive: unpack it and give the folder")
     if path.exists():
-        raise UserError(f"{source} is neither a folder of class folders nor a parquet or Arrow file")
+        known = "a folder of class folders nor a parquet or Arrow file, nor another layout of docs/data.md"
+        raise UserError(f"{source} is neither {known}")
     if _looks_like_a_path(source) or not hub.accepts(source):
         raise UserError(f"{source}: no such file or folder")
     return hub.find(source)
@@ -175,7 +193,7 @@ def _find(source: Any) -> Found:
 
 def _looks_like_a_path(source: str | os.PathLike[str]) -> bool:
     path = Path(source)
-    known = (*ARCHIVES, *SUFFIXES, *tables.PARQUET, *tables.ARROW)
+    known = (*ARCHIVES, *SUFFIXES, *tables.PARQUET, *tables.ARROW, *csv_files.SUFFIXES, npz.SUFFIX)
     beginning = str(source).startswith((".", "~", os.sep)) or str(source).endswith(("/", os.sep))
     beside = len(path.parts) > 1 and path.parent.is_dir()
     return isinstance(source, Path) or beginning or beside or path.suffix.lower() in known
@@ -199,7 +217,8 @@ def _class_names(found: Found, wanted: Sequence[str] | None) -> tuple[str, ...]:
     if wanted is not None:
         return _as_wanted(found, tuple(printable(str(name)) for name in wanted))
     for split, part in found.parts.items():
-        if untrained := [name for name in found.class_names if name in set(part.labels) - trained]:
+        strange = set(part.labels) - trained
+        if untrained := [name for name in found.class_names if name in strange]:
             raise UserError(
                 f"{found.source}: {split} holds {shortened(untrained)}, which train does not: labels are matched by "
                 "name, so rename or remove them, or list all classes in --classes"
@@ -353,7 +372,7 @@ def _copies(dataset: Dataset) -> list[Note]:
         if entry.seen:
             by_content.setdefault(entry.seen.content, []).append(row)
     copies, conflicts, named = [], [], []
-    for rows in by_content.values():
+    for rows in (rows for rows in by_content.values() if len(rows) > 1):
         paths = [dataset.paths[row] for row in rows]
         copies += paths[1:]
         if not dataset.meaning and len(set(dataset.labels[rows].tolist())) > 1:

@@ -1,0 +1,123 @@
+"""Reader for CSV and TSV files: a line a picture, with its path and its label, and perhaps its split."""
+
+import csv
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from naturalize.data.listed import List, parts_of
+from naturalize.data.listing import is_picture
+from naturalize.data.parts import (
+    SPELLINGS,
+    SPLITS,
+    Found,
+    Note,
+    as_path,
+    as_text,
+    in_natural_order,
+    label_name,
+    left_out,
+    printable,
+    shortened,
+)
+from naturalize.data.tables import IMAGE_NAMES, LABEL_NAMES, SPLIT, one_column, splits_of
+from naturalize.errors import UserError
+
+SUFFIXES = (".csv", ".tsv")
+
+
+def accepts(source: Any) -> bool:
+    """Whether the source is such a file."""
+    if not isinstance(source, str | os.PathLike):
+        return False
+    return as_path(source).suffix.lower() in SUFFIXES and as_path(source).is_file()
+
+
+def find(source: Any) -> Found:
+    """Lists the pictures, whose paths are relative to the file's folder; none is opened.
+
+    Columns are found by the names that `tables.find` knows; without a header, the paths are where the first line has a
+    picture's name, the splits where all are such words, and the labels are the column that is left.
+
+    Raises:
+        UserError: no or several candidates for a column, a picture that is not there, named twice or outside the
+            folder, or no table.
+    """
+    path = as_path(source)
+    table = _Csv(path)
+    columns = table.schema.names
+    image = one_column(str(path), "pictures", IMAGE_NAMES, table.pictures, columns)
+    candidates = [name for name in columns if name not in (image, "") and name.lower() != SPLIT]  # pandas's index is ""
+    label = one_column(str(path), "labels", LABEL_NAMES, candidates, columns)
+    paths, values = table.column(image).to_pylist(), table.column(label).to_pylist()
+    names = {value: label_name(value, label) for value in set(values)}
+    rows: dict[str, tuple[list[str], list[str]]] = {}
+    unlabelled = []
+    for picture, value, split in zip(paths, values, splits_of(str(path), "train", table, len(paths)), strict=True):
+        name = names[value]
+        if name is None:
+            unlabelled.append(printable(picture))
+            continue
+        listed = rows.setdefault(split, ([], []))
+        listed[0].append(picture)
+        listed[1].append(name)
+    lists = {split: List(path.name, *rows[split]) for split in SPLITS if split in rows}
+    notes = []
+    if unlabelled:
+        notes.append(Note("skipped", left_out(unlabelled, "picture", "without a label, skipped"), tuple(unlabelled)))
+    class_names = in_natural_order(name for name in names.values() if name is not None)
+    return Found(printable(path.stem), as_text(str(path)), class_names, parts_of(path.parent, lists), notes)
+
+
+class _Csv:
+    """The file as a `tables.Table` of text without spaces around it. `pictures` are columns that may hold the paths."""
+
+    def __init__(self, path: Path) -> None:
+        first, mark = _first_line(path)
+        has_header = not any(map(is_picture, first))
+        names = first if has_header else [f"column {number}" for number in range(1, len(first) + 1)]
+        if twice := [name for name, number in Counter(names).items() if number > 1]:
+            raise UserError(f"{path} has two columns {shortened(twice)}: rename one")
+        try:
+            text = pyarrow.csv.read_csv(
+                path,
+                read_options=pyarrow.csv.ReadOptions(column_names=names, skip_rows=int(has_header)),
+                parse_options=pyarrow.csv.ParseOptions(delimiter=mark),
+                convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+            )
+        except pa.ArrowInvalid as error:
+            raise UserError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from error
+        if not len(text):
+            raise UserError(f"{path} has no line beside its header")
+        trimmed = [pc.utf8_trim_whitespace(column) for column in text.columns]
+        if not has_header:
+            told = ({word.lower() for word in pc.unique(column).to_pylist()} for column in trimmed)
+            names = [SPLIT if words <= SPELLINGS.keys() else name for name, words in zip(names, told, strict=True)]
+        self._table = pa.table(trimmed, names=names)
+        self.schema = self._table.schema
+        self.size = path.stat().st_size
+        self.folder: Path | None = path.parent
+        self.pictures = [name for name in names if is_picture(self._table[name][0].as_py())]
+        self.pictures = self.pictures or [name for name in names if name.lower() in IMAGE_NAMES]
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        return self._table[name]
+
+
+def _first_line(path: Path) -> tuple[list[str], str]:
+    """The cells of the first line, and what stands between them: the most frequent of comma, semicolon and tab."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            line = file.readline().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from error
+    mark = max(",;\t", key=line.count)
+    cells = [cell.strip() for row in csv.reader([line], delimiter=mark) for cell in row]
+    if len(cells) < 2:
+        raise UserError(f"{path} begins with {printable(line[:40])!r}: give a line a picture, as PATH,LABEL")
+    return cells, mark
