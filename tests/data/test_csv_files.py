@@ -76,6 +76,8 @@ def test_paths_may_be_written_in_several_ways(fx: Fx) -> None:
         ("", r"begins with '': give a line a picture, as PATH,LABEL"),
         ("path,label\n", r"has no line beside its header"),
         ("path\ncat/000.jpg\n", r"begins with 'path': give a line a picture"),
+        ("cat/000.jpg,train\ncat/001.jpg,test\ndog/000.jpg,train\ndog/009.jpg,test\n", r"names dog/009.jpg, not found"),
+        ("path," + "x" * 200_000 + "\n", r"cannot be read as UTF-8 text: field larger than"),
         ("path,label\ncat/000.jpg,cat\ncat/009.jpg,cat\n", r"set.csv names cat/009.jpg, not found in .*: unpack"),
         ("path,label\ncat/000.jpg,cat\n./cat/000.jpg,dog\n", r"set.csv names cat/000.jpg twice: a picture stands in"),
         (

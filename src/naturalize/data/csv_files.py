@@ -90,12 +90,12 @@ class _Csv:
                 parse_options=pyarrow.csv.ParseOptions(delimiter=mark),
                 convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
             )
-        except pa.ArrowInvalid as error:
+        except pa.ArrowException as error:
             raise UserError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from error
         if not len(text):
             raise UserError(f"{path} has no line beside its header")
         trimmed = [pc.utf8_trim_whitespace(column) for column in text.columns]
-        if not has_header:
+        if not has_header and len(names) > 2:
             told = ({word.lower() for word in pc.unique(column).to_pylist()} for column in trimmed)
             names = [SPLIT if words <= SPELLINGS.keys() else name for name, words in zip(names, told, strict=True)]
         self._table = pa.table(trimmed, names=names)
@@ -114,10 +114,10 @@ def _first_line(path: Path) -> tuple[list[str], str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             line = file.readline().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
+        mark = max(",;\t", key=line.count)
+        cells = [cell.strip() for row in csv.reader([line], delimiter=mark) for cell in row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from error
-    mark = max(",;\t", key=line.count)
-    cells = [cell.strip() for row in csv.reader([line], delimiter=mark) for cell in row]
     if len(cells) < 2:
         raise UserError(f"{path} begins with {printable(line[:40])!r}: give a line a picture, as PATH,LABEL")
     return cells, mark

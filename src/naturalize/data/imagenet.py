@@ -84,11 +84,7 @@ def _names_of(root: Path, synsets: list[str]) -> dict[str, str]:
     """The first of the names that each synset has, with the synset where two have one name; where none, the synset."""
     path = _names_file(root)
     lines = lines_of(root, path.name) if path else []
-    told = {
-        synset: names.partition(",")[0].strip()
-        for synset, *rest in (line.split(None, 1) for line in lines)
-        for names in rest
-    }
+    told = {match[1]: match[2].strip() for line in lines if (match := re.match(r"(\S+)\s+([^,]+)", line))}
     first = {synset: printable(told.get(synset, synset)) for synset in synsets}
     times = Counter(first.values())
     return {synset: name if times[name] == 1 else f"{name} ({synset})" for synset, name in first.items()}
