@@ -97,6 +97,11 @@ def test_cars_without_labels_of_test_are_said_and_cut(tmp_path: Path) -> None:
             rewrite(lambda text: text.replace("l_5 3", "l_5 4"), "annotations/test.txt"),
             r"gives one class two numbers",
         ),
+        (
+            "pets",
+            lambda root: [remove(f"annotations/{name}.txt")(root) for name in ("trainval", "test")],
+            r"lacks annotations/trai",
+        ),
         ("pets", rewrite(lambda text: "Bengal\n", "annotations/test.txt"), r"has the line 'Bengal', which is not"),
         ("flowers", remove("setid.mat"), r"setid.mat is missing"),
         ("flowers", remove("imagelabels.mat"), r"imagelabels.mat is missing"),

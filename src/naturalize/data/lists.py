@@ -104,6 +104,7 @@ class _Published(NamedTuple):
 
 
 AIRCRAFT = tuple(f"images_variant_{split}.txt" for split in ("train", "val", "test"))
+PETS = tuple(f"annotations/{name}.txt" for name in ("trainval", "test", "list"))
 PUBLISHED = (
     _Published("", ("images", "labels"), ("labels/train1.txt", "labels/val1.txt", "labels/test1.txt"), dtd),
     _Published(
@@ -111,7 +112,7 @@ PUBLISHED = (
     ),
     _Published("", ("images",), AIRCRAFT, aircraft),
     _Published("data", ("data/images",), tuple(f"data/{name}" for name in AIRCRAFT), aircraft),
-    _Published("", ("images", "annotations"), ("annotations/trainval.txt", "annotations/test.txt"), pets),
+    _Published("", ("images", "annotations"), PETS, pets),
 )
 
 
