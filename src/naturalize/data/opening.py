@@ -39,7 +39,7 @@ from naturalize.errors import UserError, unknown
 from naturalize.progress import Progress, silent
 from naturalize.rng import check_seed
 
-READERS = (arrays, npz, csv_files, lists, lists_matlab, records, idx, imagenet, tables, pairs, folder)  # the last takes any
+READERS = (arrays, npz, csv_files, lists, lists_matlab, records, idx, imagenet, tables, pairs, folder)  # it takes any
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 FEW, FEW_SHARE = 3, 0.1  # unreadable pictures with which a run still goes on
 TINY = 8  # pixels of the short side

@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from naturalize.data.decode import open_picture
-from naturalize.data.listing import Picture, walk
+from naturalize.data.listing import Picture, is_picture, walk
 from naturalize.data.masks import WORDS, read_mask
 from naturalize.data.parts import (
     NO_CLASS,
+    SPELLINGS,
     SPLITS,
     Found,
     Note,
@@ -25,11 +27,15 @@ from naturalize.errors import UserError
 
 IMAGES = frozenset({"image", "images", "img", "imgs"})
 MASKS = frozenset({*WORDS, "labels", "label"})
+JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 ENDINGS = ("", "_mask", "-mask", "_label", "_labels")  # that a mask's name may have behind its picture's
 
 
 def accepts(source: Any) -> bool:
-    """Whether the source is a folder that holds one of pictures and one of masks, or split folders that do."""
+    """Whether the source is a folder that holds one of pictures and one of masks, or split folders that do.
+
+    No file is opened: the folder of masks has one of their names, and holds other pictures than JPEGs.
+    """
     return isinstance(source, str | os.PathLike) and bool(_roots(as_path(source)))
 
 
@@ -70,7 +76,18 @@ def _pair(folder: Path) -> tuple[Path, Path] | None:
     names = sorted(each.name for each in folder.iterdir() if each.is_dir())
     images = [name for name in names if name.lower() in IMAGES]
     masks = [name for name in names if name.lower() in MASKS]
-    return (folder / images[0], folder / masks[0]) if len(images) == 1 and len(masks) == 1 else None
+    if len(images) != 1 or len(masks) != 1 or not _are_masks(folder / masks[0]):
+        return None
+    return folder / images[0], folder / masks[0]
+
+
+def _are_masks(folder: Path) -> bool:
+    """Whether a folder of a name as these have holds masks: JPEGs are of a class, unless it is called by that word."""
+    inner = [each for each in folder.iterdir() if each.name.lower() in SPELLINGS and each.is_dir()]
+    names = [each.name for each in chain(folder.iterdir(), *(each.iterdir() for each in inner))]
+    return folder.name.lower() in ("mask", "masks") or any(
+        is_picture(name) and Path(name).suffix.lower() not in JPEG for name in names
+    )
 
 
 def _splits(root: Path) -> Iterator[tuple[str, tuple[Path, Path]]]:

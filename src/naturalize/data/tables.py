@@ -188,13 +188,13 @@ def _with_masks(
         if {image, mask} - set(table.schema.names):
             raise UserError(f"{source}: the {split} table has no columns {image} and {mask} as the train table has")
     rows: dict[str, list[tuple[int, int]]] = {}
+    there = [table.column(mask).is_valid().to_numpy(zero_copy_only=False) for _, table in members]
     for member, (split, table) in enumerate(members):
-        for row, to in enumerate(_splits_of(source, split, table, table.column(image).length())):
+        for row, to in enumerate(splits_of(source, split, table, len(there[member]))):
             rows.setdefault(to, []).append((member, row))
     tables, parts, notes, missing = [table for _, table in members], {}, list(notes), []
     for split in (split for split in SPLITS if split in rows):
         shown = [f"{split}[{number}]" for number in range(len(rows[split]))]
-        there = [table.column(mask).is_valid().to_numpy(zero_copy_only=False) for table in tables]
         kept = [number for number, (member, row) in enumerate(rows[split]) if there[member][row]]
         missing += [text for number, text in enumerate(shown) if number not in set(kept)]
         names, places = [shown[number] for number in kept], [rows[split][number] for number in kept]
