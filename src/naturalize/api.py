@@ -16,6 +16,7 @@ import numpy as np
 
 from naturalize.data import Dataset, open_data
 from naturalize.data.augment import should_flip
+from naturalize.data.named import NAMED
 from naturalize.errors import UserError, command, unknown
 from naturalize.exporting import Check, Exported
 from naturalize.exporting import export as export_file
@@ -338,8 +339,11 @@ def check(
                 data, classes=classes or None, seed=seed, strict=strict, scan_test=True, ignore=ignore,
                 progress=watch.progress,
             )  # fmt: skip
+    record = NAMED.get(dataset.source)
+    known = [] if record is None else [f"{record.title}: {record.citation}", f"licence: {record.licence}"]
+    reported = [] if record is None else [f"the field reports {record.metric} accuracy on it"]
     with torch_as_before():
-        return [*dataset.summary(), *class_counts(dataset), *choices(dataset)]
+        return [*dataset.summary(), *known, *reported, *class_counts(dataset), *choices(dataset)]
 
 
 def export(

@@ -120,7 +120,7 @@ def create_run(
     facts: dict[str, dict[str, Any]] = {
         "data": {
             "name": dataset.name,
-            "source": source_to(dataset.source, directory),
+            "source": source_to(dataset.source, directory) if Path(dataset.source).is_absolute() else dataset.source,
             "fingerprint": dataset.fingerprint,
             "class_names": list(class_names),
             **({"mask_values": list(dataset.meaning.values)} if dataset.meaning else {}),

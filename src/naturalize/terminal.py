@@ -246,9 +246,35 @@ def front_table(networks: Sequence[FrontNetwork], objectives: Sequence[str] = ()
         if finetuned:
             before = network.before_finetuning or {}
             rows[-1] += [percent(before.get(name)) for name in ("val_error", "test_error")]
-    first, *rest = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return in_columns(rows)
+
+
+def datasets_table() -> list[str]:
+    """The data sets that have a name, in lines of text: pictures by split, classes, metric, licence."""
+    from naturalize.data.named import NAMED
+    from naturalize.data.parts import SPLITS
+
+    rows = [["name", *SPLITS, "classes", "accuracy", "licence"]]
+    for name, record in NAMED.items():
+        pictures = (f"{record.pictures[split]:,}" if split in record.pictures else "cut" for split in SPLITS)
+        rows.append([name, *pictures, str(record.classes), record.metric, record.licence])
+    return in_columns(rows, words=("accuracy", "licence"))
+
+
+def in_columns(rows: Sequence[Sequence[str]], words: Sequence[str] = ()) -> list[str]:
+    """A table in lines of text.
+
+    Args:
+        rows: the header first.
+        words: columns that begin on the left, as the first one does; others are numbers.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    left = [number for number, name in enumerate(rows[0]) if not number or name in words]
     return [
-        "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], rest, strict=True))])
+        "  ".join(
+            cell.ljust(width) if number in left else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in rows
     ]
 

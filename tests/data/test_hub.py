@@ -72,6 +72,22 @@ def test_I04_a_cold_cache_without_network_says_so_within_10_s(tmp_path: Path, en
     assert "Retrying" not in stopped.stderr
 
 
+def test_a_name_of_ours_is_loaded_by_its_record(tmp_path: Path) -> None:
+    root = tmp_path / "pets"
+    features = Features(image=Image(), label=ClassLabel(names=["pug", "bengal"]), label_cat_dog=ClassLabel(2))
+    for split, number in (("train", 12), ("test", 4)):
+        labels = [index % 2 for index in range(number)]
+        rows = {"image": [picture(f"{split}{label}", index) for index, label in enumerate(labels)], "label": labels}
+        (root / "data").mkdir(parents=True, exist_ok=True)
+        table = Dataset.from_dict({**rows, "label_cat_dog": labels[::-1]}, features)
+        table.to_parquet(root / "data" / f"{split}-00000-of-00001.parquet")
+    server = serve("timm/oxford-iiit-pet", root)
+    done = open_in_a_process("oxford_pets", tmp_path / "home", f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    server.server_close()
+    assert done.stdout.startswith("('pug', 'bengal') {'train': 12, 'test': 4} oxford_pets oxford_pets "), done.stderr
+
+
 def test_a_name_that_the_hub_does_not_know_is_named(endpoint: str, tmp_path: Path) -> None:
     stopped = open_in_a_process("user/nothing", tmp_path / "home", endpoint)
     assert "user error: user/nothing: no such file or folder, and the Hub says: " in stopped.stderr

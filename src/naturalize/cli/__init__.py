@@ -39,7 +39,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Folder of class folders, image-parquet or CSV file, Hub name, `digits`, `clothing`: see docs/data.md.",
+        help="Folder of class folders, image-parquet or CSV file, `digits`, `clothing`, a name of `naturalize datasets`, "
+        "or Hub name: see docs/data.md.",
     ),
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
@@ -476,6 +477,7 @@ def check(data: Data, classes: Classes = None, seed: Seed = 0, strict: Strict = 
     Examples:
       naturalize check photos/
       naturalize check cifar10-train.parquet
+      naturalize check flowers102
     """
     from naturalize.terminal import Terminal
 
@@ -487,6 +489,23 @@ def check(data: Data, classes: Classes = None, seed: Seed = 0, strict: Strict = 
         )
     for line in lines:
         print(line)
+
+
+@app.command(short_help="List the data sets that have a name.")
+def datasets() -> None:
+    """The data sets that `check` and `transfer` take by name, from the Hugging Face Hub or its download cache.
+
+    Pictures by split (val and test are as published, or cut from train), classes, the accuracy that the field reports
+    on them, licence.
+
+    \b
+    Examples:
+      naturalize datasets
+      naturalize transfer flowers102 --budget 1h
+    """
+    from naturalize.terminal import datasets_table
+
+    print("\n".join(datasets_table()))
 
 
 @app.command(short_help="Train chosen networks of a finished run on.")

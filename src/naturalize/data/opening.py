@@ -32,6 +32,7 @@ from naturalize.data.decode import JPEG_SIDE, UnreadablePicture
 from naturalize.data.embedded import EMBEDDED
 from naturalize.data.listing import SUFFIXES
 from naturalize.data.machine import pixel_budget
+from naturalize.data.named import NAMED
 from naturalize.data.parts import NO_CLASS, SPLITS, Found, Note, as_path, counted, left_out, printable, shortened
 from naturalize.data.scan import Room, judged, scan
 from naturalize.data.splits import cut
@@ -69,7 +70,8 @@ def open_data(
         source: a folder of class folders, with or without train/val/test around them; a folder of `images` and `masks`;
             a parquet or Arrow file, a folder of them or the beginning of their names; a CSV or `.npz` file; a published
             data set as it is unpacked (docs/data.md); a Hub name "name" or "user/name" (":configuration" where
-            needed); "digits" or "clothing" (embedded); arrays `(X, y)` or `{"train": (X, y), ...}` (see `arrays.find`).
+            needed); "digits" or "clothing" (embedded); a name of `NAMED`, as "flowers102"; arrays `(X, y)` or
+            `{"train": (X, y), ...}` (see `arrays.find`).
         classes: all class names in the order wanted. Classes without pictures are then kept; they are left out, with a
             note, when the list is not given. The order is natural otherwise (1, 2, 10, a, b), or that of a ClassLabel.
             Of masks, the names of their values, ascending.
@@ -164,10 +166,11 @@ def _names_of(meaning: masks.Meaning, wanted: Sequence[str] | None) -> tuple[str
 
 
 def _find(source: Any) -> Found:
-    if isinstance(source, str) and source in EMBEDDED:
-        found = EMBEDDED[source]()
+    if isinstance(source, str) and (source in EMBEDDED or source in NAMED):
+        found = EMBEDDED[source]() if source in EMBEDDED else hub.find_named(source)
         if Path(source).exists():
-            text = f"{source} is the embedded data set: write ./{source} for the folder of that name"
+            kind = "embedded" if source in EMBEDDED else "named"
+            text = f"{source} is the {kind} data set: write ./{source} for the folder of that name"
             found.notes.append(Note("ignored", text))
         return found
     if isinstance(source, str) and source == "arrays":

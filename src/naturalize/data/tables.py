@@ -125,8 +125,19 @@ class _File:
         return pq.read_table(self.path, columns=[name])[name]
 
 
-def found_in(name: str, source: str, tables: Mapping[str, Sequence[Table]], notes: list[Note]) -> Found:
+def found_in(
+    name: str,
+    source: str,
+    tables: Mapping[str, Sequence[Table]],
+    notes: list[Note],
+    columns: tuple[str, str] | None = None,
+) -> Found:
     """A data set of tables by split.
+
+    Args:
+        name, source, notes: as of `Found`.
+        tables: by split.
+        columns: those of pictures and labels, where it is known which they are.
 
     Raises:
         UserError: no or several candidates for the columns of pictures and labels, or labels that are no classes.
@@ -136,15 +147,9 @@ def found_in(name: str, source: str, tables: Mapping[str, Sequence[Table]], note
         if twice := [column for column, number in Counter(table.schema.names).items() if number > 1]:
             raise UserError(f"{source}: the {split} table has two columns {shortened(twice)}: rename one")
     schema = members[0][1].schema
-    features = _features(schema)
-    pictures = _image_columns(schema, features)
-    image = one_column(source, "pictures", IMAGE_NAMES, _without_masks(pictures) or pictures, schema.names)
-    candidates = [column for column in schema.names if column != image and column.lower() != SPLIT]
-    labels = _label_columns(schema, features, candidates)
-    masks = [column for column in pictures if column != image and column.lower() in MASK_NAMES]
-    if masks and not labels:
-        return _with_masks(name, source, image, masks[0], members, notes)
-    label = one_column(source, "labels", LABEL_NAMES, labels, schema.names)
+    image, label, mask = (*columns, None) if columns else _columns(source, schema)
+    if label is None or mask is not None:
+        return _with_masks(name, source, image, str(mask), members, notes)
     _check_columns(source, image, label, members)
     found: dict[str, dict[str, list[Any]]] = {}
     numbers, notes, unlabelled = Counter[str](), list(notes), []
@@ -213,6 +218,22 @@ def _with_masks(
 
 def _without_masks(columns: Sequence[str]) -> list[str]:
     return [column for column in columns if column.lower() not in MASK_NAMES]
+
+
+def _columns(source: str, schema: pa.Schema) -> tuple[str, str | None, str | None]:
+    """The columns of pictures, and of labels or masks, by what is declared of them, their types and names.
+
+    Raises `UserError`.
+    """
+    features = _features(schema)
+    pictures = _image_columns(schema, features)
+    image = one_column(source, "pictures", IMAGE_NAMES, _without_masks(pictures) or pictures, schema.names)
+    candidates = [column for column in schema.names if column != image and column.lower() != SPLIT]
+    labels = _label_columns(schema, features, candidates)
+    masks = [column for column in pictures if column != image and column.lower() in MASK_NAMES]
+    if masks and not labels:
+        return image, None, masks[0]
+    return image, one_column(source, "labels", LABEL_NAMES, labels, schema.names), None
 
 
 def _check_columns(source: str, image: str, label: str, members: Sequence[tuple[str, Table]]) -> None:
