@@ -6,7 +6,7 @@ Modules that only training needs take seconds to import, so they are imported wh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from math import ceil
@@ -19,13 +19,16 @@ from naturalize.data import JPEG_SIDE, Dataset, open_data
 from naturalize.errors import Interrupted, UserError, command
 from naturalize.files import write_json
 from naturalize.numbers import duration
-from naturalize.objectives.requirement import check_feasible, parse_requirement
+from naturalize.objectives.requirement import Requirement, check_feasible, parse_requirement
 from naturalize.options import AUTO, check_archive, chosen_supernet
 from naturalize.report import write_report
+from naturalize.rng import generator
 from naturalize.run import Run, Settings, Watch, prepared_directory, source_from, source_to
 from naturalize.run.front import finished_under
 from naturalize.run.settings import FROM_PYTHON, MINIMUM_BUDGET_S, PUBLISHED
 from naturalize.run.watch import Listener
+from naturalize.search.problem import Function
+from naturalize.space import SearchSpace
 from naturalize.supernet import make_family
 from naturalize.weights import LARGEST
 
@@ -88,11 +91,24 @@ def work(
             limits = map(parse_requirement, settings.requirements)
             counted = [limit for limit in limits if limit.objective in exact]  # a latency is unknown before its model
             check_feasible(counted, exact, family.space)
+            check_together(settings, counted, exact, family.space)
             lists = {split: [dataset.paths[row] for row in rows] for split, rows in dataset.splits.items()}
             write_json(directory / "splits.json", lists)
             class_names = dataset.class_names if teacher is None else teacher.class_names
             run = create_run(directory, settings, family, trained, dataset, class_names, watch)
         return go_on(run, dataset, watch, teacher, do)
+
+
+def check_together(
+    settings: Settings, limits: Sequence[Requirement], exact: Mapping[str, Function], space: SearchSpace
+) -> None:
+    """Raise `UserError` for limits from below that none of the architectures found meets with all the others."""
+    from naturalize.workbench import search_problem
+
+    texts = tuple(limit.text for limit in limits)
+    problem = search_problem(replace(settings, requirements=texts), space, exact)
+    if any(limit.least for limit in limits) and not len(problem.sample(1, generator(settings.seed, "limits"))):
+        raise UserError(f"no architecture was found that meets {' and '.join(texts)}: allow more")
 
 
 def teacher_of(

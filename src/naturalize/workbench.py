@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import cast
 
 import numpy as np
@@ -26,8 +26,8 @@ from naturalize.predictor import Counts
 from naturalize.progress import Progress
 from naturalize.run import Run, Settings, Watch
 from naturalize.search import SearchProblem
-from naturalize.search.problem import Function
-from naturalize.space import SearchSpace
+from naturalize.search.problem import Floats, Function
+from naturalize.space import Codes, SearchSpace
 from naturalize.starting import source_supernet, starts_prepared, taught_by_itself
 from naturalize.supernet import Family, Supernet
 from naturalize.tasks import CLASSIFICATION, SEGMENTATION, Classification, Task, kind_of, task_of
@@ -174,19 +174,29 @@ def open_latencies(run: Run, watch: Watch, supernet: Supernet, task: Task) -> di
 
 
 def search_problem(settings: Settings, space: SearchSpace, exact: Mapping[str, Function]) -> SearchProblem:
-    """The search problem of a transfer; requirements become limits.
+    """The search problem of a transfer; requirements become limits. Least values are limits on what is negated.
 
     Args:
         settings, space: of the run.
         exact: counts and latencies by name. The problem has those of objectives and limits, and those to learn from.
     """
     limits: dict[str, float] = {}
+    functions = dict(exact)
     for requirement in map(parse_requirement, settings.requirements):
-        limits[requirement.objective] = min(limits.get(requirement.objective, np.inf), requirement.largest)
+        name, negated = requirement.objective, f"-{requirement.objective}"
+        limits[name] = min(limits.get(name, np.inf), requirement.largest)
+        if requirement.least:
+            functions[negated] = partial(negative, exact[name])
+            limits[negated] = min(limits.get(negated, np.inf), -requirement.least)
     wanted = {*LEARNT, *settings.objectives, *limits}
     return SearchProblem(
-        space, settings.objectives, {name: cost for name, cost in exact.items() if name in wanted}, limits
+        space, settings.objectives, {name: cost for name, cost in functions.items() if name in wanted}, limits
     )
+
+
+def negative(function: Function, codes: Codes) -> Floats:
+    """A function of architectures with its sign turned: its limit is one from below. `(n, d) -> (n,)`."""
+    return -np.asarray(function(codes), dtype=np.float64)
 
 
 def batch_size(images: int, kind: str = CLASSIFICATION) -> int:

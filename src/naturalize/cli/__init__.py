@@ -54,7 +54,8 @@ DataNow = Annotated[
     str | None, typer.Option("--data", metavar="DATA", help="Where the images are now, if they were moved.")
 ]
 Require = Annotated[
-    list[str] | None, typer.Option(metavar="LIMIT", help="Upper limit on a cost, as 'madds<5M'. May be repeated.")
+    list[str] | None,
+    typer.Option(metavar="LIMIT", help="Limit on a cost, as 'madds<5M' or '2M<madds<5M'. May be repeated."),
 ]
 Knee = Annotated[
     bool, typer.Option("--knee", help="The one below the line through the ends of the front, by the farthest.")

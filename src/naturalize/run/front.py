@@ -143,7 +143,7 @@ def meeting(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement
     """The networks that meet all requirements. Raises `UserError` where none does, with the nearest."""
     found = [n for n in networks if all(r.met(n.value(r.objective)) for r in requirements)]
     if not found:
-        nearest = min(networks, key=lambda n: max(n.value(r.objective) / r.limit for r in requirements))
+        nearest = min(networks, key=lambda n: max(r.excess(n.value(r.objective)) for r in requirements))
         text = " and ".join(r.text for r in requirements)
         has = ", ".join(
             f"{r.objective} {objective_of(r.objective).told(nearest.value(r.objective))}" for r in requirements
