@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from naturalize import journal
 from naturalize.data import Dataset, open_data
 from naturalize.data.augment import should_flip
 from naturalize.data.named import NAMED
@@ -33,12 +34,12 @@ from naturalize.lifecycle import (
     work,
 )
 from naturalize.objectives import COST, DEFAULT
-from naturalize.options import DEFAULT_BUDGET, as_list, chosen_supernet, make_settings
+from naturalize.options import DEFAULT_BUDGET, RECIPES, as_list, chosen_supernet, make_settings
 from naturalize.predicting import Prediction, open_model, predict_with
 from naturalize.run import Run, Watch, parse_budget
-from naturalize.run.front import finished_under, nothing_measured, read_front
+from naturalize.run.front import finished_under, networks_of, nothing_measured, read_front
 from naturalize.run.run import RunNetwork
-from naturalize.run.settings import FROM_PYTHON, PREPARATIONS, SANDWICH
+from naturalize.run.settings import FROM_PYTHON, MINIMUM_BUDGET_S, PREPARATIONS, SANDWICH
 from naturalize.run.watch import Listener, Standstill
 from naturalize.terminal import Terminal
 
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from naturalize.latency.elsewhere import LatencyModels
     from naturalize.tasks import Task
 
+FINETUNING = 0.25  # time for it after a run whose recipe ends so, as a share of the run's own
 TWO_WAYS = "a network is chosen by its architecture or by what it requires, not by both: leave one out"
 
 
@@ -59,12 +61,13 @@ def transfer(
     budget: str | None = None,
     iterations: int | None = None,
     epochs: int | None = None,
-    objectives: str | Sequence[str] = DEFAULT,
+    recipe: str | None = None,
+    objectives: str | Sequence[str] | None = None,
     require: str | Sequence[str] = (),
     supernet: str | Path | None = None,
     scratch: bool = False,
-    search: str = "nat",
-    predictor: str = "gaussian-process",
+    search: str | None = None,
+    predictor: str | None = None,
     archive: str | Path | None = None,
     classes: Sequence[str] = (),
     seed: int = 0,
@@ -85,14 +88,16 @@ def transfer(
         budget: wall clock from start to finished report, as `"20m"`; 20 minutes unless told.
         iterations: number of iterations, in place of a budget; repeatable to the bit on one machine's CPU.
         epochs: of adaptation per iteration, with `iterations`; 5 unless told.
+        recipe: `nat` or `nat-imagenet`, the paper's: values for the options that are not given (docs/recipe.md).
         objectives: one to three of `error`, `balanced-error`, `madds`, `params`, `activations`, `size`, `size:int8`,
-            `error:int8`, or a latency as `latency:cpu` (docs/objectives.md).
-        require: limits on costs, as `"madds<5M"` or `"latency:cpu<5ms"`.
+            `error:int8`, or a latency as `latency:cpu` (docs/objectives.md); `error` and `madds` unless told.
+        require: limits on costs, as `"madds<5M"`, `"2M<madds<5M"` or `"latency:cpu<5ms"`.
         supernet: its name, a file of Once-for-All weights, or the directory of a run to start from its supernet;
             chosen by the size of the pictures unless told.
         scratch: start from nothing although there are published weights.
-        search: `nat`, the paper's, by NSGA-III, or `auto`, in small batches by expected gain.
-        predictor: name of the predictor of errors in `naturalize.predictor.PREDICTORS`; the paper's is `rbf-ensemble`.
+        search: `nat`, the paper's, by NSGA-III, or `auto`, in small batches by expected gain; `nat` unless told.
+        predictor: name of the predictor of errors in `naturalize.predictor.PREDICTORS`; the paper's is `rbf-ensemble`,
+            ours, unless told, `gaussian-process`.
         archive: directory of another run of the same supernet, whose architectures are the first to be measured.
         classes: class names in the order wanted; the data's own unless told.
         seed: of all random draws.
@@ -113,12 +118,28 @@ def transfer(
         >>> model = run.best("madds<1M").module()  # pixels 0..255 to logits
     """
     settings = make_settings(
-        data, budget, iterations, epochs, objectives=objectives, require=require, supernet=supernet, scratch=scratch,
-        search=search, predictor=predictor, archive=archive, classes=classes, seed=seed, strict=strict,
+        data, budget, iterations, epochs, recipe=recipe, objectives=objectives, require=require, supernet=supernet,
+        scratch=scratch, search=search, predictor=predictor, archive=archive, classes=classes, seed=seed, strict=strict,
         balanced=balanced, ignore=ignore,
     )  # fmt: skip
     with heard(listeners) as hearing:
-        return work(data, Path(out), settings, hearing, started)
+        return as_recipe_ends(work(data, Path(out), settings, hearing, started), data, hearing)
+
+
+def as_recipe_ends(run: Run, data: Any, listeners: Sequence[Listener]) -> Run:
+    """Fine-tune all networks of a finished run, each front once, where the run's recipe ends so."""
+    recipe = RECIPES.get(run.settings.recipe[0]) if run.settings.recipe else None
+    if recipe is None or not recipe.finetunes:
+        return run
+    front = read_front(run.directory)
+    with closing(run.archive()) as archive:
+        done, seconds = archive.decision(journal.FINETUNED), max(MINIMUM_BUDGET_S, FINETUNING * archive.used_s)
+    if done != front["weights_version"]:
+        every = [network.architecture for network in networks_of(front)]
+        finetune(run.directory, architectures=every, budget=f"{seconds:.1f}s", data=data, listeners=listeners)
+        with opened(run.directory, listeners) as (run, _), closing(run.archive(read_only=False)) as archive:
+            archive.record_decision(journal.FINETUNED, front["weights_version"])
+    return run
 
 
 @contextmanager
@@ -176,7 +197,9 @@ def resume(
             settings = replace(settings, iterations=iterations)
         dataset = reopen_data(run, data, watch)  # before anything of the run is changed
         teacher = teacher_of(settings, run.directory, dataset, watch)
-        return go_on(run.with_settings(settings), dataset, watch, teacher)
+        run = go_on(run.with_settings(settings), dataset, watch, teacher)
+    with heard(listeners) as hearing:
+        return as_recipe_ends(run, data, hearing)
 
 
 def finish(

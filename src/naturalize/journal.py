@@ -15,6 +15,7 @@ LARGER = "larger resolutions"  # `{"sides", "test_s", "budget_s"}`: where the wh
 # of their test, and the budget that these were chosen for
 READ = "whole"  # True: the whole network was read there
 PIXEL = "published pixel"  # seconds that the published network takes for one pixel of a picture
+FINETUNED = "finetuned"  # weights version whose front was fine-tuned since the run's recipe ends so
 PREPARED = "prepared"  # bool: whether the weights that the run began with make good subnets already
 CHOSEN_IMAGES = "validation images"  # `[images, views]` that measurements answer
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,29 @@ AUTO = "auto"  # a supernet that is yet to be chosen
 LARGE_SIDE = 64  # side of pictures in pixels, from which on a supernet for large pictures is chosen
 DEFAULT_BUDGET = "20m"
 DEFAULT_EPOCHS = 5
+DEFAULT_SEARCH, DEFAULT_PREDICTOR = "nat", "gaussian-process"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Values for options that are not given, and whether the front is fine-tuned after the run (docs/recipe.md)."""
+
+    options: Mapping[str, Any]
+    finetunes: bool = False
+
+
+NAT = {
+    "iterations": 30,
+    "epochs": DEFAULT_EPOCHS,
+    "objectives": DEFAULT,
+    "search": "nat",
+    "predictor": "rbf-ensemble",
+    "supernet": "ofa-mbv3",
+}
+RECIPES = {
+    "nat": Recipe(NAT),  # the paper's transfers to ten data sets
+    "nat-imagenet": Recipe({**NAT, "require": ("200M<=madds<=600M",)}, finetunes=True),  # its networks on ImageNet
+}
 
 
 def make_settings(
@@ -30,12 +53,13 @@ def make_settings(
     iterations: int | None,
     epochs: int | None,
     *,
-    objectives: str | Sequence[str] = DEFAULT,
+    recipe: str | None = None,
+    objectives: str | Sequence[str] | None = None,
     require: str | Sequence[str] = (),
     supernet: str | Path | None = None,
     scratch: bool = False,
-    search: str = "nat",
-    predictor: str = "gaussian-process",
+    search: str | None = None,
+    predictor: str | None = None,
     archive: str | Path | None = None,
     classes: Sequence[str] = (),
     seed: int = 0,
@@ -46,6 +70,15 @@ def make_settings(
     """Settings with every default filled in; arguments as of `api.transfer`. Raises `UserError` for bad values."""
     from naturalize.search import check_guided
 
+    by_recipe: tuple[str, ...] = ()
+    if recipe is not None:
+        asked = {
+            "iterations": iterations, "epochs": epochs, "objectives": objectives, "require": require,
+            "search": search, "predictor": predictor, "supernet": supernet,
+        }  # fmt: skip
+        taken = taken_from(recipe, asked, budget)
+        iterations, epochs, objectives, require, search, predictor, supernet = (asked | taken).values()
+        by_recipe = (recipe, *taken)
     if budget is not None and iterations is not None:
         raise UserError("give --budget or --iterations, not both")
     if epochs is not None and iterations is None:
@@ -55,7 +88,8 @@ def make_settings(
             raise UserError(f"--{name} {value}: give 1 or more")
     check_seed(seed)
     name, weights = named_supernet(supernet, scratch)
-    parsed = parse_objectives(as_list(objectives))
+    search, predictor = search or DEFAULT_SEARCH, predictor or DEFAULT_PREDICTOR
+    parsed = parse_objectives(as_list(objectives or DEFAULT))
     requirements = tuple(as_list(require))
     limited = [parse_requirement(text).objective for text in requirements]
     check_measurable([cost for cost in dict.fromkeys([*parsed, *limited]) if objective_of(cost).kind == "modelled"])
@@ -78,7 +112,25 @@ def make_settings(
         strict=strict,
         balanced=balanced,
         ignore=tuple(ignore),
+        recipe=by_recipe,
     )
+
+
+def taken_from(recipe: str, asked: Mapping[str, Any], budget: str | None) -> dict[str, Any]:
+    """The options that a recipe gives: those that were not asked for. Raises `UserError`.
+
+    Args:
+        recipe: its name.
+        asked: options by name; None or empty where they were left out.
+        budget: a recipe runs by number, so it goes with none.
+    """
+    if recipe not in RECIPES:
+        raise unknown("recipe", recipe, RECIPES)
+    options = RECIPES[recipe].options
+    if budget is not None:
+        number = f"{options['iterations']} iterations of {options['epochs']} epochs"
+        raise UserError(f"--recipe {recipe} is by number, {number}: leave --budget out, or the recipe")
+    return {name: value for name, value in options.items() if asked[name] in (None, (), [])}
 
 
 def named_supernet(supernet: str | Path | None, scratch: bool) -> tuple[str, str | None]:

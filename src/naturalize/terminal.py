@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from naturalize.errors import command
+from naturalize.errors import command, unknown
 from naturalize.files import checksum_of
 from naturalize.numbers import count, duration, percent, plural
 from naturalize.objectives import BALANCED_ERROR, COST, ERROR, INT8_ERROR, LEARNT, OBJECTIVES, objective_of
@@ -259,6 +259,22 @@ def datasets_table() -> list[str]:
         pictures = (f"{record.pictures[split]:,}" if split in record.pictures else "cut" for split in SPLITS)
         rows.append([name, *pictures, str(record.classes), record.metric, record.licence])
     return in_columns(rows, words=("accuracy", "licence"))
+
+
+def dataset_lines(name: str) -> list[str]:
+    """All that is known of a data set by its name, in lines of text. Raises `UserError` for an unknown one."""
+    from naturalize.data.named import NAMED
+
+    if name not in NAMED:
+        raise unknown("data set", name, NAMED)
+    record = NAMED[name]
+    pictures = ", ".join(f"{record.pictures[split]:,} {split} ({record.splits[split]})" for split in record.splits)
+    return [
+        f"{record.title}: {record.classes:,} classes; pictures {pictures}",
+        f"Hub: {record.hub}, columns {record.image} and {record.label}{', wants a login' if record.gated else ''}",
+        f"the field reports {record.metric} accuracy; licence: {record.licence}",
+        record.citation,
+    ]
 
 
 def in_columns(rows: Sequence[Sequence[str]], words: Sequence[str] = ()) -> list[str]:

@@ -14,6 +14,15 @@ def test_datasets_lists_every_name_with_its_metric_and_licence(quick: Quick) -> 
     assert " ".join(flowers.split()) == "flowers102 1,020 1,020 6,149 102 mean per class none stated"
 
 
+def test_datasets_tells_all_of_one(quick: Quick) -> None:
+    done = quick("datasets", "imagenet")
+    assert done.lines[0].endswith(": 1,000 classes; pictures 1,281,167 train (train), 50,000 test (validation)")
+    assert done.lines[1] == "Hub: ILSVRC/imagenet-1k, columns image and label, wants a login"
+    asked = quick("datasets", "imagnet")
+    assert (asked.code, asked.out) == (2, "")
+    assert "unknown data set 'imagnet': did you mean imagenet? known are" in asked.err
+
+
 @pytest.mark.parametrize(
     ("name", "told"), [("flowers102", "as ./flowers102"), ("flowers-102", "did you mean flowers102?")]
 )

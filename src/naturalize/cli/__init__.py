@@ -169,6 +169,10 @@ def transfer(
     epochs: Annotated[
         int | None, typer.Option(metavar="N", help="Of adaptation per iteration, with --iterations.")
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="nat or nat-imagenet, the paper's: values for options that are not given."),
+    ] = None,
     objective: Annotated[
         list[str] | None,
         typer.Option(
@@ -187,14 +191,20 @@ def transfer(
         Path | None, typer.Option(metavar="RUN", help="Run whose architectures are the first to be measured.")
     ] = None,
     search: Annotated[
-        str, typer.Option(metavar="NAME", help="`nat`, the paper's, by NSGA-III, or `auto`, in small batches by gain.")
-    ] = "nat",
-    predictor: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="NAME", help="Of errors: gaussian-process, auto, rbf-ensemble (the paper's), rbf, mlp or cart."
+            metavar="NAME",
+            help="`nat`, the paper's, by NSGA-III, or `auto`, in small batches by gain; nat unless told.",
         ),
-    ] = "gaussian-process",
+    ] = None,
+    predictor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of errors: gaussian-process, auto, rbf-ensemble (the paper's), rbf, mlp or cart; gaussian-process "
+            "unless told.",
+        ),
+    ] = None,
     classes: Classes = None,
     seed: Seed = 0,
     strict: Strict = False,
@@ -212,6 +222,7 @@ def transfer(
       naturalize transfer cifar10-train.parquet --require "madds<5M" -o error -o madds -o params
       naturalize transfer photos/ --supernet runs/others --archive runs/others --budget 10m
       naturalize transfer photos/ --iterations 3 --epochs 5 --seed 1
+      naturalize transfer flowers102 --recipe nat
 
     The same command on an existing run goes on where it was.
     """
@@ -222,7 +233,7 @@ def transfer(
         from naturalize import api
 
         run = api.transfer(
-            data, out, budget=budget, iterations=iterations, epochs=epochs, objectives=objective or api.DEFAULT,
+            data, out, budget=budget, iterations=iterations, epochs=epochs, recipe=recipe, objectives=objective,
             require=require or (), supernet=supernet, scratch=scratch, search=search, predictor=predictor,
             archive=archive, classes=split_names(classes), seed=seed, strict=strict, balanced=balanced,
             ignore=ignore or (), listeners=[terminal], started=STARTED,
@@ -493,7 +504,9 @@ def check(data: Data, classes: Classes = None, seed: Seed = 0, strict: Strict = 
 
 
 @app.command(short_help="List the data sets that have a name.")
-def datasets() -> None:
+def datasets(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One of them, to be told all of it.")] = None,
+) -> None:
     """The data sets that `check` and `transfer` take by name, from the Hugging Face Hub or its download cache.
 
     Pictures by split (val and test are as published, or cut from train), classes, the accuracy that the field reports
@@ -502,11 +515,12 @@ def datasets() -> None:
     \b
     Examples:
       naturalize datasets
+      naturalize datasets flowers102
       naturalize transfer flowers102 --budget 1h
     """
-    from naturalize.terminal import datasets_table
+    from naturalize.terminal import dataset_lines, datasets_table
 
-    print("\n".join(datasets_table()))
+    print("\n".join(datasets_table() if name is None else dataset_lines(name)))
 
 
 @app.command(short_help="Train chosen networks of a finished run on.")

@@ -76,7 +76,9 @@ class Run:
         if asked.goal == "prepare":
             return f"{asked.start}, preparation alone, {spend}, seed {asked.seed}"
         balanced = ", balanced classes" if asked.balanced else ""
-        return f"{asked.start}, minimise {', '.join(asked.objectives)}{limits}{balanced}, {spend}, seed {asked.seed}"
+        recipe = f"; by the recipe {asked.recipe[0]}: {', '.join(asked.recipe[1:])}" if asked.recipe else ""
+        told = f"{asked.start}, minimise {', '.join(asked.objectives)}{limits}{balanced}, {spend}, seed {asked.seed}"
+        return told + recipe
 
     # data, supernet, archive ----------------------------------------------------------------------------------------
 

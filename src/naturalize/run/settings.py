@@ -42,6 +42,7 @@ class Settings:
         archive: directory of a run of the same supernet whose architectures the archive begins with.
         ignore: values of masks that stand for no class, besides 255.
         balanced: whether training weighs classes so that rare ones count as much as common ones.
+        recipe: the name of a recipe, then those of the options that it gave; empty where there is none.
     """
 
     data: str
@@ -63,6 +64,7 @@ class Settings:
     strict: bool = False
     balanced: bool = False
     ignore: tuple[int, ...] = ()
+    recipe: tuple[str, ...] = ()
 
     @property
     def start(self) -> str:
@@ -74,8 +76,8 @@ class Settings:
         """Differences from other settings, as `seed (0 there, 1 here)`: each a reason not to go on with a run."""
         found = []
         for f in fields(self):
-            if f.name == "data":
-                continue  # the same data may go by another path; their fingerprint is compared
+            if f.name in ("data", "recipe"):
+                continue  # the same data may go by another path, and their fingerprint is compared; so are options
             mine, theirs = getattr(self, f.name), getattr(other, f.name)
             if f.name == "budget_s":
                 mine, theirs = (None if budget is None else duration(budget) for budget in (mine, theirs))
