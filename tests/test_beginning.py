@@ -1,5 +1,6 @@
 """What a transfer works with follows data, budget and machine."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 from naturalize import beginning
 from naturalize.beginning import family_for
+from naturalize.lifecycle import work
+from naturalize.options import make_settings
 from naturalize.run import Settings
 
 
@@ -30,3 +33,14 @@ def test_resolutions_leave_time_for_steps_and_for_the_test(monkeypatch, budget_s
     assert (family.resolutions[-1], trained) == (largest, largest)
     family, trained = family_for(settings, data, reads_published=True)
     assert (family.resolutions[-1], trained) == (224, largest)
+
+
+def test_a_data_set_s_name_stays_one_beside_a_folder_of_that_name(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("digits").mkdir()
+    kept = []
+    settings = make_settings("digits", None, 1, 1)
+    work(
+        "digits", tmp_path / "run", settings, [], None, do=lambda bench: kept.append(bench.run.facts["data"]["source"])
+    )
+    assert kept == ["digits"]

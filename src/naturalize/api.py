@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,23 +36,30 @@ from naturalize.lifecycle import (
     work,
 )
 from naturalize.objectives import COST, DEFAULT
-from naturalize.options import DEFAULT_BUDGET, RECIPES, as_list, chosen_supernet, make_settings
+from naturalize.objectives.requirement import parse_requirement
+from naturalize.options import AUTO, DEFAULT_BUDGET, RECIPES, Recipe, as_list, chosen_supernet, make_settings
 from naturalize.predicting import Prediction, open_model, predict_with
-from naturalize.run import Run, Watch, parse_budget
+from naturalize.run import Run, Watch, parse_budget, prepared_directory
 from naturalize.run.front import finished_under, networks_of, nothing_measured, read_front
 from naturalize.run.run import RunNetwork
 from naturalize.run.settings import FROM_PYTHON, MINIMUM_BUDGET_S, PREPARATIONS, SANDWICH
 from naturalize.run.watch import Listener, Standstill
-from naturalize.terminal import Terminal
+from naturalize.terminal import Terminal, steps_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.nn import Module
 
     from naturalize.latency.elsewhere import LatencyModels
+    from naturalize.supernet import Family
     from naturalize.tasks import Task
+    from naturalize.workbench import Workbench
 
 FINETUNING = 0.25  # time for it after a run whose recipe ends so, as a share of the run's own
+FILES = (
+    "run.toml, splits.json, pixels.safetensors, archive.sqlite, events.jsonl, pictures/, supernet/, networks/, "
+    "front.json, report.html"
+)
 TWO_WAYS = "a network is chosen by its architecture or by what it requires, not by both: leave one out"
 
 
@@ -124,6 +133,64 @@ def transfer(
     )  # fmt: skip
     with heard(listeners) as hearing:
         return as_recipe_ends(work(data, Path(out), settings, hearing, started), data, hearing)
+
+
+def dry_run(
+    data: Any,
+    out: str | Path,
+    *,
+    budget: str | None = None,
+    iterations: int | None = None,
+    epochs: int | None = None,
+    listeners: Sequence[Listener] | None = None,
+    started: float | None = None,
+    **options: Any,
+) -> list[str]:
+    """The plan of a transfer, its steps and what they would take here, in lines of text; nothing of it is left behind.
+
+    Weights and data that have to be fetched for it stay in their caches.
+
+    Args:
+        data, out, budget, iterations, epochs, listeners, started, options: as of `transfer`.
+    """
+    from naturalize.forecast import Step, foreseen
+    from naturalize.workbench import modelled
+
+    settings = make_settings(data, budget, iterations, epochs, **options)
+    slow = modelled(settings)
+    limits = {text: parse_requirement(text).objective for text in settings.requirements}
+    quick = replace(
+        settings,
+        objectives=tuple(name for name in settings.objectives if name not in slow),
+        requirements=tuple(text for text, name in limits.items() if name not in slow),
+    )
+    lines: list[str] = []
+
+    def foresee(bench: Workbench) -> None:
+        run = bench.run
+        weights = run.settings.weights if settings.supernet == AUTO else settings.weights
+        full = replace(settings, supernet=run.settings.supernet, weights=weights)
+        steps = foreseen(bench, full)
+        lines.extend([*bench.dataset.summary(), run.with_settings(full).describe()])
+        lines.append(f"space: {architectures_in_words(run.family, bench.dataset)}")
+        lines.append(f"search {full.search}, predictor {full.predictor}")
+        if RECIPES.get((*full.recipe, "")[0], Recipe({})).finetunes:
+            seconds = max(MINIMUM_BUDGET_S, FINETUNING * sum(step.seconds for step in steps))
+            steps.append(Step("fine-tune each network of the front", seconds))
+        lines.extend([*steps_table(steps), f"writes {Path(out)}: {FILES}"])
+
+    path = Path(data) if isinstance(data, str | Path) else None
+    with heard(listeners) as hearing, prepared_directory(Path(out), path) as exists, TemporaryDirectory() as place:
+        if exists:
+            raise UserError(f"{out} is a run already, and --dry-run plans a new one: choose another --out")
+        work(data, Path(place) / "run", quick, [partial(progress_alone, hearing)], started, do=foresee)
+    return lines
+
+
+def progress_alone(listeners: Sequence[Listener], event: dict[str, Any]) -> None:
+    """Tell listeners of progress, and of nothing else that an event is about."""
+    for listener in listeners if event["event"] == "progress" else ():
+        listener(event)
 
 
 def as_recipe_ends(run: Run, data: Any, listeners: Sequence[Listener]) -> Run:
@@ -501,24 +568,29 @@ def choices(dataset: Dataset) -> list[str]:
     """A transfer's choices for the data, unless told otherwise, in lines of text."""
     from naturalize.beginning import family_for, views_of
     from naturalize.tasks import kind_of
-    from naturalize.workbench import batch_size, counts_on
+    from naturalize.workbench import batch_size
 
     settings = chosen_supernet(make_settings("", None, None, None), dataset)
     family, _ = family_for(settings, dataset, reads_published=False)
-    counts = counts_on(family, dataset)
-    smallest, largest = (counts[COST](family.space.corners()) / 1e6).tolist()
-    sides = ", ".join(map(str, family.resolutions))
     flips = "with" if should_flip(dataset) else "without"
     views = views_of(dataset)
     finer = f", each in {views} slightly shifted views" if views > 1 else ""
     return [
-        f"would choose: supernet {settings.start}, {family.space.size:.1e} architectures of {smallest:.2f} "
-        f"to {largest:.1f} M multiply-adds at {sides} px",
+        f"would choose: supernet {settings.start}, {architectures_in_words(family, dataset)}",
         f"would train {flips} mirrored pictures, in batches of about "
         f"{batch_size(len(dataset.splits['train']), kind_of(dataset))}; "
         f"would validate on {len(dataset.splits['val']):,} pictures{finer}",
         f"would minimise {' and '.join(DEFAULT)} within a budget of {DEFAULT_BUDGET}",
     ]
+
+
+def architectures_in_words(family: Family, dataset: Dataset) -> str:
+    """The number of a family's architectures, their multiply-adds on a data set, and their resolutions."""
+    from naturalize.workbench import counts_on
+
+    smallest, largest = (counts_on(family, dataset)[COST](family.space.corners()) / 1e6).tolist()
+    sides = ", ".join(map(str, family.resolutions))
+    return f"{family.space.size:.1e} architectures of {smallest:.2f} to {largest:.1f} M multiply-adds at {sides} px"
 
 
 def open_run(directory: str | Path) -> Run:

@@ -41,13 +41,13 @@ def choose_threads(bench: Workbench) -> int:
     return threads
 
 
-def random_networks(bench: Workbench) -> list[Architecture]:
-    """The networks that the machine is timed on: a few of a sample, spread by multiply-adds to make means alike."""
+def random_networks(bench: Workbench, n: int = TIMED_NETWORKS) -> list[Architecture]:
+    """The n networks that the machine is timed on: of a sample, spread by multiply-adds to make means alike."""
     space, generator = bench.space, rng.generator(bench.seed, "costs")
     sample = space.sample_trimmed if bench.starts_whole else space.sample
     codes = sample(SAMPLE, generator)
     order = bench.problem.exact[COST](codes).argsort(kind="stable")
-    places = (np.arange(TIMED_NETWORKS) + 0.5) * SAMPLE / TIMED_NETWORKS
+    places = (np.arange(n) + 0.5) * SAMPLE / n
     return space.architectures(codes[order[places.astype(int)]])
 
 

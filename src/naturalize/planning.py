@@ -9,7 +9,7 @@ from naturalize.classifiers import images_of_a_classifier
 from naturalize.machine import choose_threads, epoch_s, measure_costs
 from naturalize.pace import LEAST_S, ByClock, ByNumber, Pace
 from naturalize.probing import probes_of
-from naturalize.schedule import Plan
+from naturalize.schedule import Costs, Plan
 from naturalize.training.adapt import Extent
 from naturalize.workbench import Workbench
 
@@ -37,24 +37,38 @@ def plan_of(bench: Workbench, version: int, budget_s: float) -> Plan:
     if found is not None:
         choose_threads(bench)
         return Plan(**found)
-    costs, probes = measure_costs(bench), probes_of(bench.run.directory)
-    share = schedule.WARM_UP if bench.prepared else schedule.PREPARATION
-    plan = schedule.make_plan(
-        budget_s,
-        bench.watch.used_s,
-        costs,
-        val_images=len(bench.val) if probes is None else len(probes.rows),
-        views=bench.val.views,
-        end_images=len(bench.dataset.splits["test"]) + images_of_a_classifier(bench),
-        fewest=bench.fewest,
-        preparation=share if version < 0 else 0.0,
-        chosen=archive.decision(journal.CHOSEN_IMAGES),
-        epoch_s=epoch_s(bench, costs) if bench.reads_published else np.inf,
-    )
+    probes = probes_of(bench.run.directory)
+    val_images = len(bench.val) if probes is None else len(probes.rows)
+    plan = planned(bench, measure_costs(bench), version, budget_s, bench.watch.used_s, val_images)
     archive.decide(journal.CHOSEN_IMAGES, lambda: (plan.val_images, plan.views))
     archive.record_decision(journal.plan(budget_s), plan.record())
     bench.watch.event("plan", budget_s=budget_s, **plan.record())
     return plan
+
+
+def planned(bench: Workbench, costs: Costs, version: int, budget_s: float, used_s: float, val_images: int) -> Plan:
+    """A new plan of a budget.
+
+    Args:
+        bench, version: as of `pace_of`.
+        costs: of this machine.
+        budget_s: wall clock in all.
+        used_s: wall clock used when the plan begins.
+        val_images: validation images that there are; those that the published network has answered, where it was read.
+    """
+    share = schedule.WARM_UP if bench.prepared else schedule.PREPARATION
+    return schedule.make_plan(
+        budget_s,
+        used_s,
+        costs,
+        val_images=val_images,
+        views=bench.val.views,
+        end_images=len(bench.dataset.splits["test"]) + images_of_a_classifier(bench),
+        fewest=bench.fewest,
+        preparation=share if version < 0 else 0.0,
+        chosen=bench.archive.decision(journal.CHOSEN_IMAGES),
+        epoch_s=epoch_s(bench, costs) if bench.reads_published else np.inf,
+    )
 
 
 def preparation_alone(bench: Workbench) -> Extent:

@@ -114,14 +114,8 @@ def probe(bench: Workbench) -> Probes | None:
         return None
     if (directory / FILE).exists():
         return probes_of(directory)
-    watch, train, budget_s = bench.watch, bench.trainer.images, bench.run.settings.budget_s
-    until = np.inf if budget_s is None else max(SHARE * budget_s, min(LEAST_S, MOST_SHARE * budget_s))
-    most = len(bench.val) if budget_s is None else max(FEWEST, round(IMAGES_PER_S * budget_s))
-    least = max(LATE_PICTURES, LATE_OF_A_CLASS * bench.task.classes)
-    numbers = most, pictures_to_fit(bench)
-    answered, fitted = (max(by_lateness(n, watch.used_s, until), min(n, least)) for n in numbers)
-    answered = min(len(bench.val), answered)
-    views = max(1, min(bench.val.views, FEWEST // max(1, answered)))
+    watch, train = bench.watch, bench.trainer.images
+    until, answered, views, fitted = extent_of_reading(bench)
     val = chosen_images(bench.val, bench.seed, answered, views)
     rows = fitted_rows(bench, fitted)
     labels = train.labels[rows]
@@ -129,7 +123,7 @@ def probe(bench: Workbench) -> Probes | None:
     truth = torch.from_numpy(np.asarray(val.labels))
     probes = Probes({}, {}, val.rows, {})
     features: dict[int, Tensor] = {}
-    sides = [side for side in ORDER if side in bench.run.trained][:MOST]
+    sides = sides_to_probe(bench)
     seconds_by_pixel: list[float] = []
 
     def in_time() -> Iterator[int]:
@@ -161,6 +155,23 @@ def probe(bench: Workbench) -> Probes | None:
         probes.weight[SHARED_BY_ALL], probes.bias[SHARED_BY_ALL] = weight, bias
     probes.write(directory / FILE)
     return probes
+
+
+def extent_of_reading(bench: Workbench) -> tuple[float, int, int, int]:
+    """The second by which probing should end, validation images and views to answer, training pictures to fit to."""
+    budget_s = bench.run.settings.budget_s
+    until = np.inf if budget_s is None else max(SHARE * budget_s, min(LEAST_S, MOST_SHARE * budget_s))
+    most = len(bench.val) if budget_s is None else max(FEWEST, round(IMAGES_PER_S * budget_s))
+    least = max(LATE_PICTURES, LATE_OF_A_CLASS * bench.task.classes)
+    numbers = most, pictures_to_fit(bench)
+    answered, fitted = (max(by_lateness(n, bench.watch.used_s, until), min(n, least)) for n in numbers)
+    answered = min(len(bench.val), answered)
+    return until, answered, max(1, min(bench.val.views, FEWEST // max(1, answered))), fitted
+
+
+def sides_to_probe(bench: Workbench) -> list[int]:
+    """Resolutions in the order in which they are read, while there is time."""
+    return [side for side in ORDER if side in bench.run.trained][:MOST]
 
 
 def pictures_to_fit(bench: Workbench) -> int:

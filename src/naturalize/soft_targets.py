@@ -37,9 +37,9 @@ def learn_from_soft_targets(bench: Workbench) -> None:
     happens where there is no time to read all pictures, where a class has fewer than `FOLDS` of them in the mean, or
     where classes are balanced.
     """
-    labels = bench.trainer.images.labels
-    if len(labels) < FOLDS * bench.task.classes or not bench.reads_published or bench.run.settings.balanced:
+    if not has_soft_targets(bench):
         return
+    labels = bench.trainer.images.labels
     budget_s = bench.run.settings.budget_s
     side = int(bench.archive.decide(journal.soft(budget_s), lambda: largest_affordable(bench)))
     path = bench.run.directory / FILE
@@ -52,6 +52,12 @@ def learn_from_soft_targets(bench: Workbench) -> None:
     shares = shares_of(logits, labels, bench.task.classes)
     every = torch.cat([labels, torch.from_numpy(np.asarray(bench.val.labels))])
     bench.trainer.soft = beside_labels(bench.classification, logits, every, shares).to(bench.device)
+
+
+def has_soft_targets(bench: Workbench) -> bool:
+    """Whether a run has soft targets, if there is time to read all pictures."""
+    enough = len(bench.trainer.images.labels) >= FOLDS * bench.task.classes
+    return enough and bench.reads_published and not bench.run.settings.balanced
 
 
 def kept(path: Path) -> tuple[Tensor, int]:

@@ -9,7 +9,7 @@ import os
 import textwrap
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +21,9 @@ from naturalize.numbers import count, duration, percent, plural
 from naturalize.objectives import BALANCED_ERROR, COST, ERROR, INT8_ERROR, LEARNT, OBJECTIVES, objective_of
 from naturalize.progress import PHASES
 from naturalize.run import FrontNetwork
+
+if TYPE_CHECKING:
+    from naturalize.forecast import Step
 
 PLAIN_S = 10.0  # seconds between plain lines
 FIRST_S = 2.0  # seconds before the first: work that is over sooner needs none
@@ -36,6 +39,7 @@ WORDS = {
     "fetch": "fetching",
     "finetune": "fine-tuning",
     "study": "measuring",
+    "machine": "timing this machine",
 }
 
 
@@ -275,6 +279,18 @@ def dataset_lines(name: str) -> list[str]:
         f"the field reports {record.metric} accuracy; licence: {record.licence}",
         record.citation,
     ]
+
+
+def steps_table(steps: Sequence[Step]) -> list[str]:
+    """Steps of a transfer in lines of text, and what they would take together."""
+    rows = [["step", "networks", "epochs", "steps", "here"]]
+    for step in steps:
+        times = f"{step.times} x " if step.times > 1 else ""
+        numbers = [(step.networks, ","), (step.epochs, ".3g"), (step.steps, ",")]
+        counts = ["" if number is None else f"{times}{number:{form}}" for number, form in numbers]
+        rows.append([step.words, *counts, duration(step.seconds)])
+    total = duration(sum(step.seconds for step in steps))
+    return [*in_columns(rows), f"in all about {total} on this machine as it is now"]
 
 
 def in_columns(rows: Sequence[Sequence[str]], words: Sequence[str] = ()) -> list[str]:

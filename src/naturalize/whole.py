@@ -56,9 +56,7 @@ def choose_sides(bench: Workbench) -> None:
     same = found is not None and found["budget_s"] == budget_s
     if probed is None or same or bench.run.checkpoints.latest() is not None:
         return
-    family = bench.supernet.family
-    allowed = bench.problem.allowed(family.space.wholes()).tolist()
-    sides = [side for side, fits in zip(family.resolutions, allowed, strict=True) if fits and side >= FROM]
+    sides = sides_allowed(bench)
     tests, pixel_s = len(bench.dataset.splits["test"]), 0.0
     if budget_s is not None and budget_s < LEAST_BUDGET_S:
         sides = []
@@ -69,6 +67,13 @@ def choose_sides(bench: Workbench) -> None:
         chosen = affordable(sides, pixel_s * read, LARGER * (budget_s - 2 * bench.watch.used_s))
     test_s = pixel_s * tests * sum(side**2 for side in chosen)
     bench.archive.record_decision(journal.LARGER, {"sides": chosen, "test_s": test_s, "budget_s": budget_s})
+
+
+def sides_allowed(bench: Workbench) -> list[int]:
+    """Resolutions at which the whole network may be read, ascending: large ones that meet the requirements."""
+    family = bench.supernet.family
+    allowed = bench.problem.allowed(family.space.wholes()).tolist()
+    return [side for side, fits in zip(family.resolutions, allowed, strict=True) if fits and side >= FROM]
 
 
 def tune(bench: Workbench, extent: Extent) -> None:

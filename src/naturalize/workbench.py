@@ -149,23 +149,32 @@ def counts_on(family: Family, dataset: Dataset) -> dict[str, Exact]:
     return exact_counts(family, task_of(dataset), dataset.channels)
 
 
+def modelled(settings: Settings) -> list[str]:
+    """Names of the latencies that a run minimises or limits."""
+    asked = [*settings.objectives, *(parse_requirement(text).objective for text in settings.requirements)]
+    return list(dict.fromkeys(name for name in asked if objective_of(name).kind == "modelled"))
+
+
+def model_s(settings: Settings) -> float:
+    """Seconds for the model of each latency of a run, at most."""
+    if settings.budget_s is None:
+        return MODEL_S
+    return min(MODEL_S, MODEL_SHARE * settings.budget_s / len(modelled(settings)))
+
+
 def open_latencies(run: Run, watch: Watch, supernet: Supernet, task: Task) -> dict[str, Latency]:
     """The latencies that a run minimises or limits, by name; models that it does not have yet are made."""
-    settings, found = run.settings, {}
-    limits = [parse_requirement(text) for text in settings.requirements]
-    asked = [*settings.objectives, *(limit.objective for limit in limits)]
-    names = list(dict.fromkeys(name for name in asked if objective_of(name).kind == "modelled"))
-    for name in names:
+    found: dict[str, Latency] = {}
+    for name in modelled(run.settings):
         path = run.directory / file_of(name)
         known = kept_model(path)
         if known is None:
-            share = MODEL_S if settings.budget_s is None else MODEL_SHARE * settings.budget_s / len(names)
-            seconds = min(MODEL_S, share)
             with watch.phase("latency"):
-                known = new_model(path, name, supernet, task, seconds, watch.progress, watch.check)
+                known = new_model(path, name, supernet, task, model_s(run.settings), watch.progress, watch.check)
         model, facts = known
         watch.event("latency", name=name, **facts)
         found[name] = Latency(model, supernet.family, task, supernet.channels)
+    limits = [parse_requirement(text) for text in run.settings.requirements]
     try:
         check_feasible([limit for limit in limits if limit.objective in found], found, run.space)
     except UserError as error:

@@ -103,7 +103,7 @@ def main() -> None:
     except Interrupted as stop:
         again = "the same command" if sys.argv[1:2] in (["study"], ["finetune"]) else "`naturalize resume`"
         left = f"the state is saved: go on with {again}"
-        if sys.argv[1:2] == ["latency"]:
+        if sys.argv[1:2] == ["latency"] or "--dry-run" in sys.argv:
             left = "nothing was written: give the same command again"
         fail(f"stopped by signal {stop.signum}; {left}", stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -212,6 +212,9 @@ def transfer(
         bool, typer.Option("--balanced", help="Weigh classes in training: rare ones count as much as common ones.")
     ] = False,
     ignore: Ignore = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and what it would take here; leave nothing behind.")
+    ] = False,
 ) -> None:
     """Search architectures and adapt weights to your images; gives a front of networks that are ready to deploy.
 
@@ -223,6 +226,7 @@ def transfer(
       naturalize transfer photos/ --supernet runs/others --archive runs/others --budget 10m
       naturalize transfer photos/ --iterations 3 --epochs 5 --seed 1
       naturalize transfer flowers102 --recipe nat
+      naturalize transfer photos/ --budget 1h --dry-run
 
     The same command on an existing run goes on where it was.
     """
@@ -232,13 +236,20 @@ def transfer(
     with Terminal() as terminal:
         from naturalize import api
 
-        run = api.transfer(
-            data, out, budget=budget, iterations=iterations, epochs=epochs, recipe=recipe, objectives=objective,
-            require=require or (), supernet=supernet, scratch=scratch, search=search, predictor=predictor,
-            archive=archive, classes=split_names(classes), seed=seed, strict=strict, balanced=balanced,
-            ignore=ignore or (), listeners=[terminal], started=STARTED,
-        )  # fmt: skip
-    show(run)
+        options: dict[str, Any] = {
+            "budget": budget, "iterations": iterations, "epochs": epochs, "recipe": recipe, "objectives": objective,
+            "require": require or (), "supernet": supernet, "scratch": scratch, "search": search,
+            "predictor": predictor, "archive": archive, "classes": split_names(classes), "seed": seed,
+            "strict": strict, "balanced": balanced, "ignore": ignore or (), "listeners": [terminal], "started": STARTED,
+        }  # fmt: skip
+        if dry_run:
+            lines = api.dry_run(data, out, **options)
+        else:
+            run = api.transfer(data, out, **options)
+    if dry_run:
+        print("\n".join(lines))
+    else:
+        show(run)
 
 
 @app.command(
@@ -505,7 +516,7 @@ def check(data: Data, classes: Classes = None, seed: Seed = 0, strict: Strict = 
 
 @app.command(short_help="List the data sets that have a name.")
 def datasets(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One of them, to be told all of it.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One of them, to be told all of it.")] = None,
 ) -> None:
     """The data sets that `check` and `transfer` take by name, from the Hugging Face Hub or its download cache.
 
