@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,22 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores
     torch.set_num_threads(1)
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
+
+
+@pytest.fixture
+def one_cpu() -> Iterator[None]:
+    """One CPU for this process meanwhile: tiny networks gain nothing from more, and wait long for a busy one."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before, threads = sorted(os.sched_getaffinity(0)), torch.get_num_threads()
+    os.sched_setaffinity(0, {before[os.getpid() % len(before)]})
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

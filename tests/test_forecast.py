@@ -11,7 +11,7 @@ import pytest
 import naturalize
 from naturalize import api, forecast, schedule
 from naturalize.errors import UserError
-from naturalize.forecast import Step, foreseen
+from naturalize.forecast import Step, files, foreseen
 from naturalize.lifecycle import work
 from naturalize.options import make_settings
 from naturalize.workbench import Workbench
@@ -24,7 +24,7 @@ PHOTOGRAPHS = np.repeat(np.repeat(IMAGES, 8, axis=1), 8, axis=2)
 
 
 @pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+def _small(monkeypatch: pytest.MonkeyPatch, one_cpu: None) -> None:
     monkeypatch.setattr(schedule, "INITIAL", 10)
     monkeypatch.setattr(schedule, "NEW", 4)
     monkeypatch.setattr(schedule, "KEPT", 12)  # reached within the run
@@ -34,6 +34,13 @@ def steps_of(data: Any, place: Path, settings: Any) -> list[Step]:
     """The steps that are foreseen for a transfer."""
     found: list[Step] = []
     work(data, place, settings, [], None, do=lambda bench: found.extend(foreseen(bench, settings)))
+    return found
+
+
+def names_of(data: Any, place: Path, settings: Any) -> list[str]:
+    """The files that are foreseen for a transfer."""
+    found: list[str] = []
+    work(data, place, settings, [], None, do=lambda bench: found.extend(files(bench, settings)))
     return found
 
 
@@ -49,12 +56,17 @@ def steps_of(data: Any, place: Path, settings: Any) -> list[Step]:
 def test_a_run_by_number_does_what_was_foreseen(tmp_path: Path, images: Any, options: dict[str, Any]) -> None:
     number, epochs = options["iterations"], options["epochs"]
     rest = {name: value for name, value in options.items() if name not in ("iterations", "epochs")}
-    steps = steps_of((images, LABELS), tmp_path / "dry", make_settings("", None, number, epochs, **rest))
+    settings = make_settings("", None, number, epochs, **rest)
+    steps = steps_of((images, LABELS), tmp_path / "dry", settings)
     assert all(step.seconds >= 0 for step in steps)
     passes = [step.networks for step in steps for _ in range(step.times) if step.networks]
     trained = [step.steps for step in steps for _ in range(step.times) if step.steps]
 
     run = naturalize.transfer((images, LABELS), tmp_path / "run", **options, listeners=())
+    there = {path.name + "/" * path.is_dir() for path in run.directory.iterdir()}
+    names = set(names_of((images, LABELS), tmp_path / "names", settings))
+    assert there - {"lock"} <= names
+    assert names - there <= {"pictures/"}, "of what networks get wrong, where there is any of that"
     with closing(run.archive()) as archive:
         assert [facts["measured"] for facts in archive.iterations()] == passes
     by_training: dict[Any, int] = {}

@@ -89,6 +89,7 @@ def test_what_does_not_go_together_is_told_before_any_work(tmp_path: Path, optio
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("one_cpu")
 def test_a_recipe_that_ends_with_fine_tuning_does_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.arange(48) % 3
     images = (40 + 80 * labels[:, None, None] + np.random.default_rng(0).integers(0, 30, (48, 8, 8))).astype(np.uint8)
@@ -106,5 +107,7 @@ def test_a_recipe_that_ends_with_fine_tuning_does_it_once(tmp_path: Path, monkey
     assert told.endswith("; by the recipe nat-imagenet: objectives, search")
     networks = [network.architecture for network in run.front()]
     assert all(300_000 <= network.madds < 2_000_000 for network in run.front())
+    (finished,) = (event for event in events if event["event"] == "finished")
+    assert not any("on the clock" in sentence for sentence in finished["verdict"]), "limits on counts are no clock's"
     (once,) = asked
     assert (once["architectures"], once["budget"]) == (networks, "30.0s")

@@ -56,10 +56,6 @@ if TYPE_CHECKING:
     from naturalize.workbench import Workbench
 
 FINETUNING = 0.25  # time for it after a run whose recipe ends so, as a share of the run's own
-FILES = (
-    "run.toml, splits.json, pixels.safetensors, archive.sqlite, events.jsonl, pictures/, supernet/, networks/, "
-    "front.json, report.html"
-)
 TWO_WAYS = "a network is chosen by its architecture or by what it requires, not by both: leave one out"
 
 
@@ -153,7 +149,7 @@ def dry_run(
     Args:
         data, out, budget, iterations, epochs, listeners, started, options: as of `transfer`.
     """
-    from naturalize.forecast import Step, foreseen
+    from naturalize.forecast import Step, files, foreseen
     from naturalize.workbench import modelled
 
     settings = make_settings(data, budget, iterations, epochs, **options)
@@ -177,7 +173,7 @@ def dry_run(
         if RECIPES.get((*full.recipe, "")[0], Recipe({})).finetunes:
             seconds = max(MINIMUM_BUDGET_S, FINETUNING * sum(step.seconds for step in steps))
             steps.append(Step("fine-tune each network of the front", seconds))
-        lines.extend([*steps_table(steps), f"writes {Path(out)}: {FILES}"])
+        lines.extend([*steps_table(steps), f"writes {Path(out)}: {', '.join(files(bench, full))}"])
 
     path = Path(data) if isinstance(data, str | Path) else None
     with heard(listeners) as hearing, prepared_directory(Path(out), path) as exists, TemporaryDirectory() as place:

@@ -14,7 +14,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from naturalize import rng, schedule
+from naturalize import probing, rng, schedule, soft_targets, whole
 from naturalize.classifiers import PICTURES
 from naturalize.data.machine import allowed_cpus
 from naturalize.drawing import ARCHITECTURES
@@ -22,6 +22,7 @@ from naturalize.initial import first_members, wholes
 from naturalize.machine import RESIZE_S, measure_costs, random_networks
 from naturalize.nat import WHOLE
 from naturalize.objectives import COST
+from naturalize.objectives.latency import file_of
 from naturalize.pace import Pace
 from naturalize.planning import pace_of, planned
 from naturalize.probing import extent_of_reading, seconds_of_a_pixel, sides_to_probe
@@ -33,6 +34,10 @@ from naturalize.training.adapt import TrainingState
 from naturalize.whole import BATCH, sides_allowed
 from naturalize.workbench import Workbench, model_s, modelled
 
+FILES = (
+    "run.toml", "splits.json", "pixels.safetensors", "archive.sqlite", "events.jsonl", "pictures/", "supernet/",
+    "networks/", "front.json", "report.html",
+)  # fmt: skip
 TIMED_STEPS = 8  # networks that training is timed on
 DRAWS = 500  # architectures that tell what a step takes in the mean
 
@@ -109,6 +114,14 @@ def by_number(bench: Workbench, costs: Costs) -> Iterator[Step]:
         number += n
     yield Step("measure, select the front", last[0] * measure_s, last[0])
     yield Step("classifiers, test, networks, report", ending_s(bench, costs))
+
+
+def files(bench: Workbench, settings: Settings) -> list[str]:
+    """Files and directories of the run that follows; those of a published network where there is time for them."""
+    found = [*FILES, *(file_of(name) for name in modelled(settings))]
+    if bench.reads_published:
+        found += [probing.FILE, *[soft_targets.FILE] * has_soft_targets(bench), whole.FILE, whole.WEIGHTS]
+    return found
 
 
 def passes(bench: Workbench, pace: Pace) -> Iterator[tuple[int, int]]:

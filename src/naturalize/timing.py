@@ -83,7 +83,7 @@ def beyond_limits(bench: Workbench, front: Front) -> list[str]:
     found = []
     for requirement in map(parse_requirement, bench.run.settings.requirements):
         name = requirement.objective
-        values = np.array([n.get("measured", {}).get(name, {"value": 0.0})["value"] for n in front["networks"]])
+        values = np.array([n["measured"][name]["value"] for n in front["networks"] if name in n.get("measured", {})])
         beyond = ~requirement.met(values)
         if beyond.any():
             found.append(
