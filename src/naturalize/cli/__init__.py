@@ -39,8 +39,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Folder of class folders, image-parquet or CSV file, `digits`, `clothing`, a name of `naturalize datasets`, "
-        "or Hub name: see docs/data.md.",
+        help="Folder of class folders, image-parquet or CSV file, `digits`, `clothing`, a name of "
+        "`naturalize datasets`, or Hub name: see docs/data.md.",
     ),
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
