@@ -173,6 +173,26 @@ def test_its_file_has_the_error_of_its_network(run, tmp_path):
     assert int8.agreement > 80
 
 
+def test_a_budget_and_the_command_line_do_as_well(tmp_path):
+    """Published weights of photographs, the whole network trained first, and a last adaptation on all pictures."""
+    for name in ("images", "masks"):
+        (tmp_path / "scenes" / name).mkdir(parents=True)
+    for row, (picture, mask) in enumerate(zip(*scenes(40), strict=True)):
+        Image.fromarray(picture).resize((96, 72)).save(tmp_path / "scenes" / "images" / f"{row}.jpg")
+        Image.fromarray(mask).resize((96, 72), 0).save(tmp_path / "scenes" / "masks" / f"{row}.png")
+    command = [sys.executable, "-m", "naturalize", "transfer", tmp_path / "scenes", "--budget", "40s", "--balanced"]
+    done = subprocess.run([*command, "--out", tmp_path / "run"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    front = json.loads((tmp_path / "run" / "front.json").read_text())
+    assert front["state"] == "finished"
+    assert front["supernet"] == "efficientnet-lite0"
+    assert all(network["test_error"] is not None for network in front["networks"])
+    done = subprocess.run([*command, "-o", "balanced-error"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "balanced-error is of pictures that have one class each" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
 def test_it_goes_on_where_it_was(run):
     again = naturalize.transfer(scenes(60), run.directory, iterations=1, epochs=6, seed=1, listeners=())
     assert [network.architecture for network in again.front()] == [network.architecture for network in run.front()]

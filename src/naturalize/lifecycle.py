@@ -20,7 +20,7 @@ from naturalize.errors import Interrupted, UserError, command
 from naturalize.files import write_json
 from naturalize.numbers import duration
 from naturalize.objectives.requirement import Requirement, check_feasible, parse_requirement
-from naturalize.options import AUTO, check_archive, chosen_supernet
+from naturalize.options import AUTO, check_archive, check_task, chosen_supernet
 from naturalize.report import write_report
 from naturalize.rng import generator
 from naturalize.run import Run, Settings, Watch, prepared_directory, source_from, source_to
@@ -83,6 +83,7 @@ def work(
         if run is not None:
             check_same_data(run, dataset)
         settings = chosen_supernet(settings, dataset)
+        check_task(settings, dataset)
         teacher = teacher_of(settings, directory, dataset, watch, module)
         if run is None:
             check_archive(settings, directory)

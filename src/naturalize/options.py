@@ -9,7 +9,7 @@ from typing import Any
 
 from naturalize.data import Dataset
 from naturalize.errors import UserError, unknown
-from naturalize.objectives import DEFAULT, objective_of, parse_objectives
+from naturalize.objectives import BALANCED_ERROR, DEFAULT, ERROR, objective_of, parse_objectives
 from naturalize.objectives.latency import check_measurable
 from naturalize.objectives.requirement import parse_requirement
 from naturalize.rng import check_seed
@@ -161,6 +161,15 @@ def chosen_supernet(settings: Settings, dataset: Dataset) -> Settings:
         return settings
     name = "efficientnet-lite0" if dataset.side >= LARGE_SIDE else "mini"
     return replace(settings, supernet=name, weights=settings.weights if has_published(name) else None)
+
+
+def check_task(settings: Settings, dataset: Dataset) -> None:
+    """Raise `UserError` for objectives that the labels of a data set have not."""
+    if dataset.meaning and BALANCED_ERROR in settings.objectives:
+        raise UserError(
+            f"{BALANCED_ERROR} is of pictures that have one class each: of masks, {ERROR} weighs every class the same "
+            "already"
+        )
 
 
 def check_archive(settings: Settings, directory: Path) -> None:

@@ -106,7 +106,7 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     probed, tuned = probed_measurements(bench), probed_measurements(bench, whole.FILE)
     alone, by_itself = errors_of([*probed, *tuned]), [m.architecture for m in (*probed, *tuned)]
     errors = alone[ERROR]
-    if learns_on:
+    if learns_on and by_itself:
         alone = {name: each + handicap(bench, by_itself, each, name) for name, each in alone.items()}
     codes_alone, ends = space.codes(by_itself), {PUBLISHED: slice(None, len(probed)), WHOLE: slice(len(probed), None)}
     competing = [values]

@@ -109,7 +109,7 @@ class TrainingImages:
         raw = torch.from_numpy(self.pixels(rows, resolution)).to(device)
         images = normalize(raw).contiguous(memory_format=memory_format(device))
         labels, seed = self.labels[rows].to(device), rng.integer(self.seed, "augment", step)
-        if labels.ndim > 1:
+        if labels.ndim == 3:
             images, labels = self.augment.with_masks(images, labels, seed)
         else:
             images = self.augment(images, seed)
