@@ -248,4 +248,4 @@ def test_the_report_shows_masks_and_iou(run):
     for network in front["networks"]:
         for worst in network["test_worst"]:
             width, height = Image.open(run.directory / worst["picture"]).size
-            assert width == 3 * height
+            assert width == 3 * height + 4

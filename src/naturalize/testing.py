@@ -41,6 +41,7 @@ from naturalize.workbench import Workbench
 NETWORKS, PICTURES = "networks", "pictures"  # directories in a run
 OURS = re.compile(rf"{NETWORKS}/\d+(-2)?\.(safetensors|json)|{PICTURES}/\d+(-\w+)?\.png")  # what we write there
 WORST, WORST_MASKS = 12, 6  # pictures with wrong answers that the report shows of each network; those with masks
+GAP = 2  # pixels between a picture, its mask and the answer
 SHOWN = 128  # pixels of their side at most, where a network takes as few
 AS_MADDS = 10e6  # fixed cost of a network in multiply-adds: cutting it out, resizing pictures
 WAIT_S = 0.01
@@ -329,8 +330,10 @@ def write_masks(bench: Workbench, pixels: Pixels, row: int, text: str, answer: N
     truth = np.where(pixels.labels[row] == IGNORED, -1, pixels.labels[row])
     masks = [np.where(mask[..., None] < 0, 255, palette()[mask]).astype(np.uint8) for mask in (truth, answer)]
     buffer = io.BytesIO()
-    beside = Image.fromarray(np.concatenate([np.asarray(picture.convert("RGB")), *masks], axis=1))
-    beside.resize((3 * SHOWN, SHOWN), Image.Resampling.NEAREST).save(buffer, "PNG", optimize=True)
+    beside = Image.new("RGB", (3 * SHOWN + 2 * GAP, SHOWN), "white")
+    for place, each in enumerate([picture.convert("RGB"), *map(Image.fromarray, masks)]):
+        beside.paste(each.resize((SHOWN, SHOWN), Image.Resampling.NEAREST), (place * (SHOWN + GAP), 0))
+    beside.save(buffer, "PNG", optimize=True)
     (bench.run.directory / PICTURES).mkdir(exist_ok=True)
     write_bytes(bench.run.directory / name, buffer.getvalue())
     return name

@@ -62,10 +62,10 @@ function showPairs(mistakes) {
   if (!mistakes.length) element("li", "none: every test image is right", list);
 }
 
-function showMatrix(confusion, mistakes) {
+function showMatrix(network, confusion, mistakes) {
   const { classes, images } = data;
   let kept = classes.map((_, i) => i);
-  let lead = "Rows are true classes, columns predictions; colour is the share of the true class's images.";
+  let lead = `Rows are true classes, columns predictions; colour is the share of the true class's ${network.iou ? "pixels" : "images"}.`;
   if (classes.length > WHOLE) {
     const weight = new Map();
     for (const pair of mistakes)
@@ -143,7 +143,7 @@ function showMistakes(index) {
     const mistakes = pairs(confusion);
     showErrors(network, confusion, mistakes);
     showPairs(mistakes);
-    showMatrix(confusion, mistakes);
+    showMatrix(network, confusion, mistakes);
   }
   showWorst(network.worst);
 }
