@@ -86,8 +86,6 @@ def main() -> None:
     if asked.read:
         print(json.dumps(read(asked.read, asked.folder)))
         return
-    from common import write
-
     folder = Path(tempfile.mkdtemp(prefix="readers-"))
     try:
         make(folder, asked.pictures)
@@ -104,6 +102,8 @@ def main() -> None:
         for name, readings in by_tree.items():
             seconds, cpu, peak = (median(each[key] for each in readings) for key in ("seconds", "cpu", "peak_mb"))
             print(f"{job:>20} {name:>7}: {seconds:7.2f} s, {cpu:7.2f} s of CPU, {peak:6.0f} MB")
+    from common import write  # only now: a process begins with the peak of memory of the one that starts it
+
     write(
         "readers",
         {"pictures": asked.pictures, "paths": asked.pictures * LINKS, "readings": table},
