@@ -189,7 +189,7 @@ def progress_alone(listeners: Sequence[Listener], event: dict[str, Any]) -> None
         listener(event)
 
 
-def as_recipe_ends(run: Run, data: Any, listeners: Sequence[Listener]) -> Run:
+def as_recipe_ends(run: Run, data: Any, listeners: Sequence[Listener] | None) -> Run:
     """Fine-tune all networks of a finished run, each front once, where the run's recipe ends so."""
     recipe = RECIPES.get(run.settings.recipe[0]) if run.settings.recipe else None
     if recipe is None or not recipe.finetunes:
@@ -200,7 +200,7 @@ def as_recipe_ends(run: Run, data: Any, listeners: Sequence[Listener]) -> Run:
     if done != front["weights_version"]:
         every = [network.architecture for network in networks_of(front)]
         finetune(run.directory, architectures=every, budget=f"{seconds:.1f}s", data=data, listeners=listeners)
-        with opened(run.directory, listeners) as (run, _), closing(run.archive(read_only=False)) as archive:
+        with opened(run.directory, ()) as (run, _), closing(run.archive(read_only=False)) as archive:
             archive.record_decision(journal.FINETUNED, front["weights_version"])
     return run
 
@@ -261,8 +261,7 @@ def resume(
         dataset = reopen_data(run, data, watch)  # before anything of the run is changed
         teacher = teacher_of(settings, run.directory, dataset, watch)
         run = go_on(run.with_settings(settings), dataset, watch, teacher)
-    with heard(listeners) as hearing:
-        return as_recipe_ends(run, data, hearing)
+    return as_recipe_ends(run, data, listeners)
 
 
 def finish(
