@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -86,6 +87,23 @@ def test_the_error_is_of_all_pixels_together_and_scikit_learns(rng):
 def test_a_class_that_is_neither_there_nor_named_is_left_out():
     confusion = np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
     np.testing.assert_allclose(class_iou(confusion), [3 / 4, 4 / 5, np.nan])
+
+
+def test_logits_that_are_no_numbers_are_wrong_everywhere():
+    labels = torch.zeros(2, 4, 4, dtype=torch.uint8)
+    logits = torch.zeros(2, 3, 4, 4)
+    logits[:, 0] = 1
+    logits[1, 2, 0, 0] = torch.nan
+    answers = Segmentation(3).answers(logits, labels)
+    assert answers[0].tolist() == [[16, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert answers[1].tolist() == [[0, 16, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def test_where_nothing_has_a_class_the_error_is_100():
+    labels = torch.full((1, 4, 4), IGNORED, dtype=torch.uint8)
+    task = Segmentation(3)
+    assert task.error(task.answers(torch.zeros(1, 3, 4, 4), labels)) == 100
+    assert task.chance(labels.numpy()) == 100
 
 
 def test_the_standard_error_is_that_of_other_draws_of_pictures(rng):
@@ -208,6 +226,31 @@ def folder(tmp_path_factory):
     for row, picture in enumerate(scenes(4, seed=5)[0]):
         Image.fromarray(picture).save(folder / f"{row}.png")
     return folder
+
+
+def test_ignored_pixels_are_white_in_the_report(run):
+    """Squares of one colour alone: 255 is drawn over a corner of every mask."""
+    from naturalize.testing import write_masks
+
+    truth = np.full((1, 32, 32), IGNORED, np.uint8)
+    pixels = SimpleNamespace(indices=np.array([10**6]), resolutions=[32], labels=truth, __call__=None)
+    show = lambda rows, side: np.zeros((1, 3, side, side), np.uint8)  # noqa: E731
+    shown = type("Shown", (), {**vars(pixels), "__call__": lambda self, rows, side: show(rows, side)})()
+    name = write_masks(SimpleNamespace(run=run), shown, 0, "x", np.zeros((32, 32), np.uint8))
+    picture = np.asarray(Image.open(run.directory / name))
+    (run.directory / name).unlink()
+    third = picture.shape[0]
+    assert (picture[:, third + 2 : 2 * third + 2] == 255).all()
+
+
+def test_a_teacher_of_pixels_is_no_teacher_of_pictures(run, tmp_path):
+    folder = tmp_path / "loose"
+    folder.mkdir()
+    for row, picture in enumerate(scenes(8)[0]):
+        Image.fromarray(picture).save(folder / f"{row}.png")
+    with pytest.raises(UserError, match="the teacher names pixels: give pictures with masks"):
+        naturalize.prepare(folder, tmp_path / "out", teacher=run.directory, epochs=1, listeners=())
+    assert not (tmp_path / "out").exists()
 
 
 def test_predictions_are_masks_of_the_pictures_size(run, folder, tmp_path):

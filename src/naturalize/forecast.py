@@ -100,6 +100,8 @@ def by_number(bench: Workbench, costs: Costs) -> Iterator[Step]:
     pace, training, per_epoch = pace_of(bench, -1), Training.timed(bench), bench.trainer.batches.per_epoch
     if bench.reads_published:
         yield from of_the_whole(bench, training, pace)
+    elif bench.starts_whole:
+        yield tuning(bench, training, pace)
     steps = pace.preparation()[0].steps or 0
     seconds = steps * training.preparation_s(bench) + resizing_s(bench)
     yield Step(f"prepare the supernet: {preparation(bench)}", seconds, epochs=steps / per_epoch, steps=steps)
@@ -171,13 +173,16 @@ def of_the_whole(bench: Workbench, training: Training, pace: Pace) -> Iterator[S
         yield Step(f"make soft targets at {side} px", reading_s(bench, [side], pictures))
     sides = sides_allowed(bench)
     if sides:
-        steps = pace.tuning().steps or 0
-        seconds = steps * training.tuning_s(bench)
-        yield Step(
-            "fine-tune the whole network", seconds, epochs=steps * BATCH / len(bench.trainer.images.labels), steps=steps
-        )
+        yield tuning(bench, training, pace)
         words = ", ".join(map(str, sides))
         yield Step(f"read it at {words} px", reading_s(bench, sides, answered + fitted))
+
+
+def tuning(bench: Workbench, training: Training, pace: Pace) -> Step:
+    """The step in which the whole network is trained by itself."""
+    steps, size = pace.tuning().steps or 0, min(BATCH, bench.trainer.batches.size)
+    epochs = steps * size / len(bench.trainer.images.labels)
+    return Step("fine-tune the whole network", steps * training.tuning_s(bench), epochs=epochs, steps=steps)
 
 
 def resizing_s(bench: Workbench) -> float:
@@ -236,14 +241,15 @@ class Training:
 
     def adaptation_s(self, bench: Workbench) -> float:
         """Seconds of a step of an adaptation, in the mean, as if its networks were drawn like the first ones."""
-        whole = WHOLE if bench.reads_published else 0.0
+        whole = WHOLE if bench.starts_whole else 0.0
         largest = float(madds_of(bench, bench.space.wholes()).mean())
         return self.step_s((1 - whole) * drawn_madds(bench) + whole * largest)
 
     def tuning_s(self, bench: Workbench) -> float:
         """Seconds of a step of the whole network's own training, in the mean."""
         madds = madds_of(bench, bench.space.wholes())
-        return self.step_s((madds[-1] + madds.mean()) / 2 * BATCH / bench.trainer.batches.size)
+        size = bench.trainer.batches.size
+        return self.step_s((madds[-1] + madds.mean()) / 2 * min(BATCH, size) / size)
 
 
 def madds_of(bench: Workbench, codes: Codes) -> np.ndarray:
@@ -253,5 +259,5 @@ def madds_of(bench: Workbench, codes: Codes) -> np.ndarray:
 
 def drawn_madds(bench: Workbench) -> float:
     """Multiply-adds of an architecture that a step draws, in the mean."""
-    sample = bench.space.sample_trimmed if bench.reads_published else bench.space.sample
+    sample = bench.space.sample_trimmed if bench.starts_whole else bench.space.sample
     return float(madds_of(bench, sample(DRAWS, rng.generator(bench.seed, "forecast"))).mean())

@@ -128,6 +128,9 @@ def teacher_of(
         raise UserError(f"the teacher of {directory} came from Python: go on by naturalize.prepare with it there")
     resolution = make_family(settings.supernet, dataset.side).resolutions[-1]
     teacher.teach(dataset.class_names, dataset.channels, resolution)
+    if teacher.by_pixel != bool(dataset.meaning):
+        told = "names pixels: give pictures with masks" if teacher.by_pixel else "names pictures, and these have masks"
+        raise UserError(f"the teacher {told}")
     return teacher
 
 
@@ -281,6 +284,7 @@ def reopen_data(run: Run, data: Any, watch: Watch) -> Dataset:
         a_path = kept.startswith("..") or Path(kept).is_absolute()  # `source_to` writes paths so, and no names
         if a_path and not Path(data).exists():
             raise UserError(f"the images are no longer at {data}: say where they are now, as --data photos/")
+        data = Path(data) if a_path else data  # a folder may be called as a data set that is known by name
     dataset = read_data(data, run.settings, watch, run.jpeg_side)
     check_same_data(run, dataset)
     return dataset

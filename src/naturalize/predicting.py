@@ -55,6 +55,7 @@ class Prediction:
         error: why it could not be read.
         mask: where each pixel has a class, its value in masks, uint8 `(height, width)` of the upright picture; then
             name and probability are None.
+        file: where the picture is, where it has a mask.
     """
 
     path: str
@@ -62,6 +63,7 @@ class Prediction:
     probability: float | None
     error: str | None
     mask: NDArray[np.uint8] | None = None
+    file: Path | None = None
 
 
 def open_model(source: str | Path | Run | RunNetwork, require: Sequence[str] = ()) -> Model:
@@ -137,7 +139,7 @@ def predict_with(
             read = [pixels_of(path, preprocessing) for _, path in some]
         good = [found[0] for found in read if not isinstance(found, UserError)]
         logits = iter(model.logits(np.stack(good)) if good else np.empty(0, dtype=np.float32))
-        for (shown, _), found in zip(some, read, strict=True):
+        for (shown, path), found in zip(some, read, strict=True):
             if isinstance(found, UserError):
                 yield Prediction(shown, None, None, str(found))
                 continue
@@ -146,7 +148,7 @@ def predict_with(
             if not np.isfinite(scores).all():
                 raise UserError(f"the network answers {shown} with no numbers: its file is damaged, export it again")
             if values is not None:
-                yield Prediction(shown, None, None, None, values[classes_of(scores, size)])
+                yield Prediction(shown, None, None, None, values[classes_of(scores, size)], path)
                 continue
             chances = np.exp(scores - scores.max())
             best, probability = int(scores.argmax()), float(chances.max() / chances.sum())
@@ -197,14 +199,15 @@ def write_mask(model: Model, row: Prediction, to: Path) -> str:
     Args:
         model: that predicted it.
         row: with a mask.
-        to: directory; made where there is none. The files have the picture's path below it, without leading dots.
+        to: directory; made where there is none. The files have the picture's path below it, with `up` for `..`.
     """
-    assert row.mask is not None, "only pictures that could be read"
-    names = [part for part in PurePosixPath(row.path).parts if part not in ("/", ".", "..")]
+    assert row.mask is not None and row.file is not None, "only pictures that could be read"
+    parts = PurePosixPath(row.path).parts
+    names = ["up" if part == ".." else part for part in parts if part not in ("/", ".")]
     path = to.joinpath(*names)
     path = path.with_name(f"{path.name}.png")
     preprocessing = Preprocessing.from_card(model.card["preprocessing"])
-    picture = read_picture(row.path, jpeg_side=preprocessing.jpeg_side).resize(row.mask.shape[::-1])
+    picture = read_picture(row.file, jpeg_side=preprocessing.jpeg_side).resize(row.mask.shape[::-1])
     buffer = io.BytesIO()
     over(picture, row.mask).save(buffer, "JPEG", quality=90)
     with room_on_disk(to):

@@ -92,6 +92,7 @@ def fill_in(entry: Entry, found: Measurement) -> bool:
     """Fill in what was measured as exported, where it could be; whether it could."""
     if found.status != "ok" or found.value is None:
         return False
-    spread = float(standard_error(found.value, found.detail["images"]))
+    kept = found.detail.get("spread")
+    spread = float(standard_error(found.value, found.detail["images"])) if kept is None else kept
     entry.setdefault("measured", {})[INT8_ERROR] = {"value": found.value, "spread": spread}
     return True

@@ -30,7 +30,7 @@ class Teacher(nn.Module):
         resolution: at which it was trained, in pixels; None for any.
 
     Attributes:
-        class_names: the taught classes, once `teach` was called.
+        class_names, by_pixel: the taught classes, and whether each pixel has one, once `teach` was called.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Teacher(nn.Module):
         self.channels = channels
         self.resolution = resolution
         self.class_names: list[str] = []
+        self.by_pixel = False
         self.chosen: list[int] | None = None
         self.eval()
 
@@ -62,7 +63,8 @@ class Teacher(nn.Module):
         if self.channels is not None and self.channels < channels:
             raise UserError("the teacher takes grey pictures and these have colours: give one that takes colours")
         self.resolution = min(self.resolution or resolution, resolution)
-        count = self(torch.zeros(1, channels, resolution, resolution)).shape[1]
+        logits = self(torch.zeros(1, channels, resolution, resolution))
+        count, self.by_pixel = logits.shape[1], logits.ndim > 2
         known = list(self.known or class_names or map(str, range(count)))
         if len(known) != count:
             raise UserError(f"the teacher tells {count} classes apart, the pictures have {len(known)}")

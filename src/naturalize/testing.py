@@ -87,7 +87,8 @@ def measure_test(
         text = network["architecture"]
         subnet = ready[text] if text in ready else network_on_front(bench, text, own or {})
         folded = fold(copy.deepcopy(subnet))
-        return subnet, test_facts(bench, folded, text, network["resolution"], pixels) if len(rows) else {}
+        name = f"{text}_{front['weights_version']}"
+        return subnet, test_facts(bench, folded, name, network["resolution"], pixels) if len(rows) else {}
 
     taken = names_taken(bench.run.directory)
     late_s = 0.0 if until is None else min(LATE * until, MOST_LATE_S)
@@ -254,18 +255,18 @@ def alone_of(bench: Workbench, networks: Sequence[Entry]) -> dict[str, Subnet]:
     return found
 
 
-def test_facts(bench: Workbench, network: Subnet, text: str, side: int, pixels: Pixels) -> Facts:
+def test_facts(bench: Workbench, network: Subnet, name: str, side: int, pixels: Pixels) -> Facts:
     """What front.json holds of a network's test: error, confusion matrix and worst pictures.
 
     Args:
         bench: of the run.
-        network, text: folded, on the device; and its architecture.
+        network, name: folded, on the device; what its pictures are called by.
         side: its resolution in pixels.
         pixels: of the test split.
     """
     rows = np.arange(len(pixels))
     if not bench.classifies:
-        return facts_by_pixel(bench, network, text, side, pixels, rows)
+        return facts_by_pixel(bench, network, name, side, pixels, rows)
     logits = logits_on(network, pixels, rows, side, bench.device, bench.progress)
     labels, task = np.asarray(pixels.labels), bench.classification
     index, probability = task.predictions(logits)
@@ -294,7 +295,7 @@ def test_facts(bench: Workbench, network: Subnet, text: str, side: int, pixels: 
 
 
 def facts_by_pixel(
-    bench: Workbench, network: Subnet, text: str, side: int, pixels: Pixels, rows: NDArray[np.int64]
+    bench: Workbench, network: Subnet, name: str, side: int, pixels: Pixels, rows: NDArray[np.int64]
 ) -> Facts:
     """The same where each pixel has a class: the confusion is of pixels, the worst pictures have the lowest mIoU.
 
@@ -302,10 +303,12 @@ def facts_by_pixel(
     """
     task = cast(Segmentation, bench.task)
     answers = answers_on(network, pixels, rows, side, bench.device, task, bench.progress)
-    errors = np.array([task.error(answer[None]) for answer in answers])
-    worst = np.argsort(-errors, kind="stable")[:WORST_MASKS]
-    labels = torch.from_numpy(pixels.labels[worst])
-    seen = task.classes_of(logits_on(network, pixels, worst, side, bench.device), labels)
+    errors = np.array([task.error(answer[None]) if answer.any() else -1.0 for answer in answers])
+    worst = [row for row in np.argsort(-errors, kind="stable").tolist() if errors[row] >= 0][:WORST_MASKS]
+    seen = [
+        task.classes_of(logits_on(network, pixels, np.array([row]), side, bench.device), label[None])[0]
+        for row, label in zip(worst, torch.from_numpy(pixels.labels[worst]), strict=True)
+    ]
     return {
         "test_error": task.error(answers),
         "test_images": len(rows),
@@ -313,21 +316,21 @@ def facts_by_pixel(
         "test_confusion": answers.sum(0).tolist(),
         "test_worst": [
             {
-                "picture": write_masks(bench, pixels, row, text, answer.numpy().astype(np.uint8)),
+                "picture": write_masks(bench, pixels, row, name, answer.numpy().astype(np.uint8)),
                 "path": bench.dataset.paths[pixels.indices[row]],
                 "error": round(float(errors[row]), 2),
             }
-            for row, answer in zip(worst.tolist(), seen, strict=True)
+            for row, answer in zip(worst, seen, strict=True)
         ],
     }
 
 
-def write_masks(bench: Workbench, pixels: Pixels, row: int, text: str, answer: NDArray[np.uint8]) -> str:
-    """Write a picture, its mask, and the answer of an architecture to it side by side. Returns the path of the file."""
-    name, side = f"{PICTURES}/{pixels.indices[row]}-{text}.png", answer.shape[0]
+def write_masks(bench: Workbench, pixels: Pixels, row: int, network: str, answer: NDArray[np.uint8]) -> str:
+    """Write a picture, its mask, and a network's answer to it side by side. Returns the path of the file in the run."""
+    name, side = f"{PICTURES}/{pixels.indices[row]}-{network}.png", answer.shape[0]
     planes = pixels(np.array([row]), pixels.resolutions[-1])[0]
     picture = Image.fromarray(planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0)).resize((side, side))
-    truth = np.where(pixels.labels[row] == IGNORED, -1, pixels.labels[row])
+    truth = np.where(pixels.labels[row] == IGNORED, -1, pixels.labels[row].astype(np.int64))
     masks = [np.where(mask[..., None] < 0, 255, palette()[mask]).astype(np.uint8) for mask in (truth, answer)]
     buffer = io.BytesIO()
     beside = Image.new("RGB", (3 * SHOWN + 2 * GAP, SHOWN), "white")

@@ -94,7 +94,7 @@ def tune(bench: Workbench, extent: Extent) -> None:
     bench = replace(bench, trainer=replace(bench.trainer, batches=batches))
     archs, most = bench.space.architectures(bench.space.wholes()), -1
     if not bench.classifies:  # enlarged pictures take long
-        most = int(np.searchsorted(bench.run.trained, images.labels.shape[1], "right")) - 1
+        most = max(0, int(np.searchsorted(bench.run.trained, images.labels.shape[1], "right")) - 1)
 
     def draw(step: int) -> Architecture:
         """At the largest resolution every other time, since it is read beyond; at a random one between."""

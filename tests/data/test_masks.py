@@ -186,6 +186,63 @@ def test_other_mistakes_are_one_line(tmp_path):
         open_data("digits", ignore=[3])
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_class_that_one_picture_alone_shows_is_learnt(tmp_path, seed):
+    def change(row, mask):
+        mask[0, 0] = 7 if row == 5 else mask[0, 0]
+        return mask
+
+    dataset = open_data(pairs(tmp_path / "x", 30, change=change), seed=seed)
+    assert dataset.class_names == ("0", "1", "2", "3", "7")
+    assert dataset.paths.index("images/05.jpg") in dataset.splits["train"]
+
+
+def test_a_test_folder_without_masks_is_left_out(tmp_path):
+    pairs(tmp_path / "x" / "train", 12)
+    pairs(tmp_path / "x" / "val", 6)
+    (tmp_path / "x" / "test" / "images").mkdir(parents=True)
+    scene(0)[0].save(tmp_path / "x" / "test" / "images" / "0.jpg")
+    dataset = open_data(tmp_path / "x")
+    assert dataset.meaning is not None
+    assert any("test: no masks in it, skipped" in note.message for note in dataset.notes)
+
+
+def test_a_test_mask_that_cannot_be_used_is_left_out_and_told(tmp_path):
+    pairs(tmp_path / "x" / "train", 12)
+    pairs(tmp_path / "x" / "test", 6, change=lambda row, mask: mask + 9 if row == 2 else wrong_size(row, mask))
+    dataset = open_data(tmp_path / "x", scan_test=True)
+    assert len(dataset.splits["test"]) == 4
+    assert any(note.message.startswith("2 masks of test skipped: ") for note in dataset.notes)
+    with pytest.raises(UserError, match=r"test holds mask values.*--strict"):
+        open_data(tmp_path / "x", scan_test=True, strict=True)
+
+
+def test_other_columns_do_not_hide_the_masks(tmp_path):
+    path = table(tmp_path / "x.parquet")
+    rows = pq.read_table(path)
+    rows = rows.append_column("id", pa.array(range(12))).append_column("scene", pa.array(["road", "park"] * 6))
+    pq.write_table(rows, path)
+    assert open_data(path).meaning is not None
+    rows = rows.append_column("label", pa.array(["road", "park"] * 6))
+    pq.write_table(rows, path)
+    assert open_data(path).class_names == ("park", "road")
+
+
+def test_class_folders_with_splits_of_two_words_stay_what_they_were(tmp_path):
+    for name in ("bus", "dev", "val"):
+        pairs(tmp_path / "x", 4, name, f"../elsewhere/{name}")
+    assert open_data(tmp_path / "x").class_names == ("bus", "dev", "val")
+
+
+def test_validation_without_a_labelled_pixel_is_refused(tmp_path):
+    pairs(tmp_path / "x" / "train", 12)
+    pairs(tmp_path / "x" / "val", 4, change=lambda row, mask: np.full_like(mask, 255))
+    with pytest.raises(UserError, match="no pixel of the validation masks has a class"):
+        open_data(tmp_path / "x")
+    with pytest.raises(UserError, match="--classes names a twice"):
+        open_data(pairs(tmp_path / "y"), classes=["a", "a", "b", "c"])
+
+
 def test_a_jpeg_is_no_mask(tmp_path):
     root = pairs(tmp_path / "x")
     (root / "masks" / "00.png").unlink()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from naturalize.data.decode import UnreadablePicture
-from naturalize.data.masks import Meaning, read_all, square
+from naturalize.data.masks import Meaning, read_all
 from naturalize.data.parts import SPLITS, Note, Part, counted, left_out, shortened
 from naturalize.data.scan import Room, Seen, judged, scan
 from naturalize.errors import UserError
@@ -117,7 +117,10 @@ class Dataset:
         if not self.class_names:
             return {}
         if self.meaning:
-            numbers = np.array([(self.labels[rows] == each).any((1, 2)).sum() for each in range(len(self.class_names))])
+            numbers = np.zeros(256, dtype=np.int64)
+            for row in rows.tolist():
+                numbers += np.bincount(self.labels[row].ravel(), minlength=256) > 0
+            numbers = numbers[: len(self.class_names)]
         else:
             numbers = np.bincount(self.labels[rows], minlength=len(self.class_names))
         return dict(zip(self.class_names, numbers.tolist(), strict=True))
@@ -165,13 +168,30 @@ class Dataset:
             entry = self.entries[index]
             found = seen[entry.row]
             self.entries[index] = entry._replace(seen=found if isinstance(found, Seen) else None)
-        if self.meaning:
-            there = [(index, self.entries[index]) for index in rows.tolist() if self.entries[index].seen]
-            read = read_all([(entry.part, entry.row, *entry.seen.size) for _, entry in there], progress)
-            for (index, entry), mask in zip(there, read, strict=True):
-                self.labels[index] = square(self.meaning.classes(mask, entry.name, "test"), self.labels.shape[1])
-        self.splits["test"] = np.array([index for index in rows.tolist() if self.entries[index].seen], dtype=np.int64)
+        bad = self._read_test_masks(rows.tolist(), progress) if self.meaning else {}
+        if strict and bad:
+            raise UserError(f"{next(iter(bad.values()))} (--strict)")
+        if bad:
+            told = f"{counted(len(bad), 'mask')} of test skipped: {shortened(list(bad.values()), 1)}"
+            notes.append(Note("skipped", told, tuple(self.paths[index] for index in bad)))
+        kept = [index for index in rows.tolist() if self.entries[index].seen and index not in bad]
+        self.splits["test"] = np.array(kept, dtype=np.int64)
         self.notes += (*notes, *self.shared_notes("test"))
+
+    def _read_test_masks(self, rows: list[int], progress: Progress) -> dict[int, str]:
+        """Reads the masks of test pictures; returns by row why one cannot be used."""
+        assert self.meaning is not None, "pictures have masks"
+        seen = [(index, entry, entry.seen) for index in rows if (entry := self.entries[index]).seen]
+        wanted = [(entry.part, entry.row, *picture.size) for _, entry, picture in seen if picture]
+        bad = {}
+        for (index, entry, _), read in zip(seen, read_all(wanted, self.labels.shape[1], progress), strict=True):
+            try:
+                if isinstance(read, UserError):
+                    raise read
+                self.labels[index] = self.meaning.classes(read, entry.name, "test")
+            except UserError as error:
+                bad[index] = str(error)
+        return bad
 
     def shared_notes(self, split: str) -> list[Note]:
         """Pictures of one given split of which a copy stands in another."""

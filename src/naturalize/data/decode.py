@@ -121,7 +121,7 @@ def open_picture(
         _register_heif(name)
     with damage_told(name):
         try:
-            picture = Image.open(io.BytesIO(data), formats=_available())
+            picture = Image.open(io.BytesIO(data), formats=readable_formats())
         except Image.UnidentifiedImageError as error:
             if brand in (b"avif", b"avis"):
                 raise UnreadablePicture(name, "AVIF needs a decoder", "pillow-avif-plugin") from error
@@ -165,7 +165,8 @@ def without_white(name: str) -> UnreadablePicture:
     return UnreadablePicture(name, reason)
 
 
-def _available() -> list[str]:
+def readable_formats() -> list[str]:
+    """Those of `FORMATS` that Pillow can open here."""
     Image.init()
     return [known for known in FORMATS if known in Image.OPEN]
 

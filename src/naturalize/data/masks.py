@@ -1,16 +1,19 @@
 """Masks: a class for each pixel of a picture, and what their values mean."""
 
+from __future__ import annotations
+
 import io
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from naturalize.data.decode import damage_told
+from naturalize.data.decode import UnreadablePicture, damage_told, readable_formats, without_warnings
 from naturalize.data.machine import in_threads
 from naturalize.data.parts import Part, shortened
 from naturalize.errors import UserError
@@ -22,7 +25,10 @@ PIXELS_SIDE = 384  # what both sides of pictures with masks keep at least when J
 CHUNK = 16  # masks between two calls of progress
 WORDS = frozenset({"mask", "masks", "annotation", "annotations", "annot", "segmentation", "segmentations"})
 
+UNKNOWN = -1  # in a table of values: what no training mask holds
+
 Mask = NDArray[np.uint8]
+Wanted = tuple[Part, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -37,19 +43,30 @@ class Meaning:
     values: tuple[int, ...]
     ignored: tuple[int, ...]
 
-    def classes(self, mask: Mask, name: str, split: str) -> Mask:
-        """Class indices of a mask file's values, `IGNORED` where they stand for none. Raises `UserError` for others."""
-        table = np.full(256, -1)
+    def classes(self, read: Read, name: str, split: str) -> Mask:
+        """Class indices of a square of values, `IGNORED` where these stand for none. Raises `UserError` for others."""
+        table = np.full(256, UNKNOWN)
         table[list(self.ignored)] = IGNORED
         table[list(self.values)] = np.arange(len(self.values))
-        found = table[mask]
-        if (found < 0).any():
-            unknown = np.unique(mask[found < 0]).tolist()
+        unknown = np.flatnonzero(read.shown & (table == UNKNOWN)).tolist()
+        if unknown:
             raise UserError(
                 f"{name}: {split} holds mask values {shortened(list(map(str, unknown)))}, which train does not: "
                 f"correct the masks, or leave these pixels out with --ignore {unknown[0]}"
             )
-        return found.astype(np.uint8)
+        return table[read.square].astype(np.uint8)
+
+
+class Read(NamedTuple):
+    """What is kept of a mask file.
+
+    Attributes:
+        shown: which of 256 values it holds, `(256,)`.
+        square: its values as a square, as its picture is squeezed: each pixel has the value of the nearest one.
+    """
+
+    shown: NDArray[np.bool_]
+    square: Mask
 
 
 def read_mask(source: bytes | str | os.PathLike[str], name: str) -> Mask:
@@ -61,7 +78,10 @@ def read_mask(source: bytes | str | os.PathLike[str], name: str) -> Mask:
     """
     data = source if isinstance(source, bytes) else _bytes_of(Path(source), name)
     with damage_told(name):
-        picture = Image.open(io.BytesIO(data))
+        try:
+            picture = Image.open(io.BytesIO(data), formats=readable_formats())
+        except Image.UnidentifiedImageError as error:
+            raise UnreadablePicture(name, "not a picture in a known format, or its start is damaged") from error
         picture.load()
     if picture.format in ("JPEG", "MPO"):
         raise UserError(f"{name} is a JPEG, which changes the values of a mask: save it as PNG")
@@ -91,22 +111,20 @@ def checked(values: NDArray[np.generic], name: str) -> Mask:
     return values.astype(np.uint8)
 
 
-def meaning_of(masks: Sequence[Mask], ignored: Collection[int], source: str) -> Meaning:
-    """The meaning of values, by the masks that are trained on: each value is a class. Raises `UserError`.
+def meaning_of(read: Sequence[Read], ignored: Collection[int], source: str) -> Meaning:
+    """The meaning of values, by the masks of the training pictures as they were given. Raises `UserError`.
 
-    255 stands for no class, as the field has it, unless masks are black and white: 0 and 255 alone are two classes.
+    Each value is a class. 255 stands for none, as the field has it, unless masks are black and white: 0 and 255 alone
+    are two classes.
 
     Args:
-        masks: of the training pictures.
+        read: of these pictures.
         ignored: further values that stand for no class.
         source: what errors call the data.
     """
-    seen = np.zeros(256, dtype=bool)
-    for mask in masks:
-        seen[np.unique(mask)] = True
     if missing := [value for value in ignored if not 0 <= value <= 255]:
         raise UserError(f"--ignore {missing[0]}: mask values are 0 to 255")
-    values = np.flatnonzero(seen).tolist()
+    values = np.flatnonzero(np.any([each.shown for each in read], axis=0)).tolist()
     kept = [value for value in values if value not in ignored]
     if kept != [0, IGNORED]:
         kept = [value for value in kept if value != IGNORED]
@@ -116,32 +134,33 @@ def meaning_of(masks: Sequence[Mask], ignored: Collection[int], source: str) -> 
     return Meaning(tuple(kept), tuple(sorted({*ignored, IGNORED} - set(kept))))
 
 
-def read_all(wanted: Sequence[tuple[Part, int, int, int]], progress: Progress, phase: str = "masks") -> list[Mask]:
-    """The masks of pictures, in threads. Raises `UserError` where one is not as large as its picture.
+def read_all(wanted: Sequence[Wanted], side: int, progress: Progress) -> list[Read | UserError]:
+    """The masks of pictures as squares, in threads; in place of one that cannot be used, why.
 
     Args:
-        wanted: for each the part and the row in it, width and height of the picture.
-        progress: called as `progress(phase, done, n)`.
-        phase: its name.
+        wanted: for each picture the part, the row in it, its width and its height.
+        side: of the squares.
+        progress: called as `progress("masks", done, n)`.
     """
 
-    def read(rows: range) -> list[Mask]:
-        found = []
-        for part, row, width, height in (wanted[index] for index in rows):
-            assert part.mask is not None, "only parts with masks are read"
-            mask, name = part.mask(row), part.names[row]
-            if mask.shape != (height, width):
-                has = f"{mask.shape[1]}x{mask.shape[0]}"
-                raise UserError(f"{name}: the mask is {has}, the picture {width}x{height}: they must have one size")
-            found.append(mask)
-        return found
+    def read(rows: range) -> list[Read | UserError]:
+        return [_read(*wanted[index], side) for index in rows]
 
-    return [mask for chunk in in_threads(read, len(wanted), CHUNK, phase, progress) for mask in chunk]
+    with without_warnings():
+        return [each for chunk in in_threads(read, len(wanted), CHUNK, "masks", progress) for each in chunk]
 
 
-def square(mask: Mask, side: int) -> Mask:
-    """A mask as a square, as its picture is squeezed: each pixel has the value of the nearest one."""
-    return np.asarray(Image.fromarray(mask).resize((side, side), Image.Resampling.NEAREST))
+def _read(part: Part, row: int, width: int, height: int, side: int) -> Read | UserError:
+    assert part.mask is not None, "only parts with masks are read"
+    try:
+        mask = part.mask(row)
+    except UserError as error:
+        return error
+    if mask.shape != (height, width):
+        has, name = f"{mask.shape[1]}x{mask.shape[0]}", part.names[row]
+        return UserError(f"{name}: the mask is {has}, the picture {width}x{height}: they must have one size")
+    square = Image.fromarray(mask).resize((side, side), Image.Resampling.NEAREST)
+    return Read(np.bincount(mask.ravel(), minlength=256) > 0, np.asarray(square))
 
 
 def side_for(sizes: Sequence[tuple[int, int]]) -> int:

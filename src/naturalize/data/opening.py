@@ -102,7 +102,8 @@ def open_data(
     entries, unreadable = _scanned(found, room, progress, jpeg_side)
     _check_unreadable(found, class_names, entries, unreadable, strict)
     shares = {"test": test_fraction, "val": val_fraction} if class_names or masked else {"val": val_fraction}
-    splits = _splits(entries, shares, seed)
+    read = _read_masks(entries, progress) if masked else []
+    splits = _splits(entries, shares, seed, _only_ones(entries["train"], read))
     numbers = {name: number for number, name in enumerate(class_names or (NO_CLASS,))}
     _check_validation(class_names, entries, splits["val"])
     flat = [entry for split in SPLITS for entry in entries.get(split, [])]
@@ -111,7 +112,7 @@ def open_data(
     labels = np.array([numbers[entry.label] for entry in flat], dtype=np.int64)
     meaning = None
     if masked:
-        labels, meaning = _masks(found, flat, splits, ignore, progress)
+        labels, meaning = _masks(found, flat, splits, read, ignore)
         class_names = _names_of(meaning, classes)
     dataset = Dataset(
         name=found.name,
@@ -136,19 +137,44 @@ def open_data(
     return dataset
 
 
+def _read_masks(entries: dict[str, list[Entry]], progress: Progress) -> list[masks.Read]:
+    """The masks of all pictures that were scanned, train first. Raises `UserError` for one that cannot be used."""
+    seen = [(entry, entry.seen) for split in SPLITS for entry in entries.get(split, []) if entry.seen]
+    side = masks.side_for([entry.seen.size for entry in entries["train"] if entry.seen])
+    read = masks.read_all([(entry.part, entry.row, *picture.size) for entry, picture in seen], side, progress)
+    for each in read:
+        if isinstance(each, UserError):
+            raise each
+    return [each for each in read if isinstance(each, masks.Read)]
+
+
+def _only_ones(train: Sequence[Entry], read: Sequence[masks.Read]) -> set[str]:
+    """Contents of the training pictures of which one alone shows some value: a class has to be learnt."""
+    if not read:
+        return set()
+    shown = np.stack([each.shown for each in read[: len(train)]])
+    alone = np.flatnonzero(shown[:, shown.sum(axis=0) == 1].any(axis=1))
+    return {train[row].content for row in alone.tolist()}
+
+
 def _masks(
-    found: Found, flat: list[Entry], splits: dict[str, list[int]], ignore: Collection[int], progress: Progress
+    found: Found,
+    flat: list[Entry],
+    splits: dict[str, list[int]],
+    read: Sequence[masks.Read],
+    ignore: Collection[int],
 ) -> tuple[NDArray[Any], masks.Meaning]:
     """The masks of all pictures that were scanned as squares of class indices, and what their values mean."""
     rows = [row for row, entry in enumerate(flat) if entry.seen]
-    wanted = [(entry.part, entry.row, *entry.seen.size) for entry in flat if entry.seen]
-    read = dict(zip(rows, masks.read_all(wanted, progress), strict=True))
-    meaning = masks.meaning_of([read[row] for row in splits["train"]], ignore, found.source)
-    side = masks.side_for([flat[row].seen.size for row in splits["train"]])  # type: ignore[union-attr]
+    given = [row for row in rows if flat[row].part is found.parts["train"]]
+    meaning = masks.meaning_of(read[: len(given)], ignore, found.source)
+    side = read[0].square.shape[0]
     labels = np.full((len(flat), side, side), masks.IGNORED, dtype=np.uint8)
     split_of = {row: split for split, rows in splits.items() for row in rows}
-    for row, mask in read.items():
-        labels[row] = masks.square(meaning.classes(mask, flat[row].name, split_of[row]), side)
+    for row, each in zip(rows, read, strict=True):
+        labels[row] = meaning.classes(each, flat[row].name, split_of[row])
+    if (labels[splits["val"]] == masks.IGNORED).all():
+        raise UserError(f"{found.source}: no pixel of the validation masks has a class: nothing could be measured")
     return labels, meaning
 
 
@@ -162,6 +188,8 @@ def _names_of(meaning: masks.Meaning, wanted: Sequence[str] | None) -> tuple[str
             f"--classes names {counted(len(wanted), 'class')}, and the masks hold {len(meaning.values)} ({values}): "
             "give a name for each, and --ignore for those that stand for none"
         )
+    if repeated := [name for name, number in Counter(wanted).items() if number > 1]:
+        raise UserError(f"--classes names {shortened(repeated)} twice")
     return tuple(printable(str(name)) for name in wanted)
 
 
@@ -291,8 +319,13 @@ def _check_unreadable(
         raise UserError(f"{damaged} of {total} pictures cannot be read, too many to go on without them: {message}")
 
 
-def _splits(entries: dict[str, list[Entry]], shares: dict[str, float], seed: int) -> dict[str, list[int]]:
-    """Rows of the concatenated entries by split; splits that are not given are cut from train."""
+def _splits(
+    entries: dict[str, list[Entry]], shares: dict[str, float], seed: int, stay: Collection[str] = ()
+) -> dict[str, list[int]]:
+    """Rows of the concatenated entries by split; splits that are not given are cut from train.
+
+    Contents to `stay`, and those of validation pictures that were given, are not cut.
+    """
     splits: dict[str, list[int]] = {}
     start = 0
     for split in SPLITS:
@@ -305,7 +338,7 @@ def _splits(entries: dict[str, list[Entry]], shares: dict[str, float], seed: int
         [entry.content for entry in train],
         [shares[split] for split in missing],
         seed,
-        stay={entry.content for entry in entries.get("val", [])},
+        stay={*stay, *(entry.content for entry in entries.get("val", []))},
     )
     for split, rows in zip(missing, parts, strict=True):
         splits[split] = rows  # train comes first, so that its positions are rows

@@ -1,7 +1,6 @@
 """Reader for pictures with masks in two folders, which belong together by name: images/a.jpg and masks/a.png."""
 
 import os
-from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -48,8 +47,12 @@ def find(source: Any) -> Found:
         UserError: no picture has a mask, or two folders mean one split.
     """
     root = as_path(source)
-    parts, notes = {}, []
-    by_split = dict(_splits(root))
+    parts: dict[str, Part] = {}
+    notes: list[Note] = []
+    by_split = _splits(_roots(root))
+    inner = [each.name for each in root.iterdir() if each.name.lower() in SPELLINGS and each.is_dir()]
+    for name in sorted(name for name in inner if SPELLINGS[name.lower()] not in by_split):
+        notes.append(Note("ignored", f"{name}: no masks in it, skipped"))
     for split in (split for split in SPLITS if split in by_split):
         images, masks = by_split[split]
         part, left = _part(root, images, masks)
@@ -60,16 +63,19 @@ def find(source: Any) -> Found:
     return Found(printable(root.resolve().name), as_text(str(root)), (), parts, notes)
 
 
-def _roots(folder: Path) -> list[tuple[Path, Path]]:
-    """The folder of pictures and that of masks in a folder, or in the split folders in it; nothing where they lack."""
+def _roots(folder: Path) -> dict[str, tuple[Path, Path]]:
+    """The folder of pictures and that of masks by split folder, or by no name in the folder itself; nothing elsewhere.
+
+    Raises `UserError` where two folders that hold both mean one split.
+    """
     if not folder.is_dir():
-        return []
-    pair = _pair(folder)
-    if pair:
-        return [pair]
-    inner = splits_named(str(folder), [each.name for each in folder.iterdir() if each.is_dir()]).values()
-    pairs = [_pair(folder / name) for name in inner]
-    return [pair for pair in pairs if pair] if pairs and all(pairs) else []
+        return {}
+    if pair := _pair(folder):
+        return {"": pair}
+    inner = [each for each in folder.iterdir() if each.name.lower() in SPELLINGS and each.is_dir()]
+    pairs = {each.name: pair for each in inner if (pair := _pair(each))}
+    named = splits_named(str(folder), pairs)
+    return {split: pairs[name] for split, name in named.items()} if "train" in named else {}
 
 
 def _pair(folder: Path) -> tuple[Path, Path] | None:
@@ -90,23 +96,18 @@ def _are_masks(folder: Path) -> bool:
     )
 
 
-def _splits(root: Path) -> Iterator[tuple[str, tuple[Path, Path]]]:
-    pair = _pair(root)
-    if pair is None:
-        for split, name in splits_named(str(root), [each.name for each in root.iterdir() if each.is_dir()]).items():
-            found = _pair(root / name)
-            assert found is not None, "accepted by all of its splits"
-            yield split, found
-        return
-    images, masks = pair
+def _splits(roots: dict[str, tuple[Path, Path]]) -> dict[str, tuple[Path, Path]]:
+    """The folders of pictures and masks by split, for what `_roots` found."""
+    if "" not in roots:
+        return roots
+    images, masks = roots[""]
     inner = splits_named(str(images), [each.name for each in images.iterdir() if each.is_dir()])
     if "train" not in inner:
-        yield "train", pair
-        return
+        return {"train": roots[""]}
     for split, name in inner.items():
         if not (masks / name).is_dir():
             raise UserError(f"{masks} has no folder {name} as {images} has: put the masks of {split} there")
-        yield split, (images / name, masks / name)
+    return {split: (images / name, masks / name) for split, name in inner.items()}
 
 
 def _part(root: Path, images: Path, masks: Path) -> tuple[Part, list[Note]]:

@@ -201,7 +201,7 @@ def _with_masks(
     for split in (split for split in SPLITS if split in rows):
         shown = [f"{split}[{number}]" for number in range(len(rows[split]))]
         kept = [number for number, (member, row) in enumerate(rows[split]) if there[member][row]]
-        missing += [text for number, text in enumerate(shown) if number not in set(kept)]
+        missing += [shown[number] for number, (member, row) in enumerate(rows[split]) if not there[member][row]]
         names, places = [shown[number] for number in kept], [rows[split][number] for number in kept]
         files = _Pictures(tables, mask, places, [f"the mask of {text}" for text in names])
         parts[split] = Part(
@@ -231,7 +231,8 @@ def _columns(source: str, schema: pa.Schema) -> tuple[str, str | None, str | Non
     candidates = [column for column in schema.names if column != image and column.lower() != SPLIT]
     labels = _label_columns(schema, features, candidates)
     masks = [column for column in pictures if column != image and column.lower() in MASK_NAMES]
-    if masks and not labels:
+    named = [name for name in labels if name.lower() in LABEL_NAMES or _declared_names(schema, name)]
+    if masks and not named:
         return image, None, masks[0]
     return image, one_column(source, "labels", LABEL_NAMES, labels, schema.names), None
 

@@ -126,6 +126,7 @@ def front_under_way(insides: Insides) -> Front | None:
         "state": UNDER_WAY,
         "supernet": run.settings.supernet,
         "task": run.task_name,
+        "kind": run.kind,
         "weights_version": version,
         "val_weights_version": version,
         "objectives": asked,
@@ -147,6 +148,7 @@ def entry(insides: Insides, measurement: Any, costs: dict[str, float]) -> dict[s
     return {
         "architecture": arch.text,
         "origin": TRANSFER,
+        "val_spread": measurement.detail.get("spread"),
         "resolution": insides.family.resolutions[arch.code[0]],
         "val_error": plain_error(measurement),
         "val_error_views": measurement.value,

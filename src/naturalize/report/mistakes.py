@@ -34,7 +34,7 @@ def balanced_error(network: dict[str, Any]) -> float | None:
 
 def by_pixel(network: dict[str, Any]) -> bool:
     """Whether a network's error is by pixel."""
-    return network.get("test_spread") is not None
+    return network.get("test_spread") is not None or network.get("val_spread") is not None
 
 
 def unsure(network: dict[str, Any]) -> str:
@@ -52,7 +52,7 @@ def unsure(network: dict[str, Any]) -> str:
 
 def iou_of(network: dict[str, Any]) -> list[float | None] | None:
     """Intersection over union of each class on test, None where it is nowhere; None where images have classes."""
-    if not by_pixel(network):
+    if not by_pixel(network) or network.get("test_confusion") is None:
         return None
     found = class_iou(np.asarray(network["test_confusion"], dtype=np.int64))
     return [None if np.isnan(value) else round(float(value), 4) for value in found]

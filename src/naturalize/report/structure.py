@@ -11,6 +11,7 @@ from naturalize.numbers import plural
 from naturalize.report.insides import Insides
 from naturalize.space import Architecture
 from naturalize.supernet.family import LayerSpec
+from naturalize.tasks import SEGMENTATION
 
 KEY = """A box is a block: the wider it is, the more channels its inner layer has; the taller, and the other in colour,
 the larger its kernel. Below it stands the kernel, and ×4 for four times the block's channels inside, or → with their
@@ -58,6 +59,8 @@ def structures(insides: Insides, archs: Sequence[Architecture]) -> dict[str, Any
             )
         mix = f"1×1 to {mixed[row]} channels, " if mixed[row] else ""
         head = f"mean over the map, {mix}{plural(classes, 'class', 'classes')}"
+        if insides.run.kind == SEGMENTATION:
+            head = f"reduced ASPP on maps of three sizes, {plural(classes, 'class', 'classes')} for each pixel"
         rest = round(100 - 100 * sum(shares[row].get(stage["name"], 0.0) for stage in stages), 1)
         networks.append({"resolution": resolution, "stages": stages, "head": head, "rest": rest})
     return {"blocks": [list(block) for block in known], "networks": networks}

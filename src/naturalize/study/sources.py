@@ -28,7 +28,7 @@ from naturalize.study.predictors import Pairs
 from naturalize.study.study import Cell, Row, Table, claimed, measure_cells
 from naturalize.study.truths import Floats, Truth, dtlz2, fitted, read_table, tabular
 from naturalize.supernet import Family, make_family
-from naturalize.tasks import Classification, Task, majority_error
+from naturalize.tasks import Classification, Task
 from naturalize.training.engine import make_fabric
 from naturalize.training.subnets import Images, Subnets
 from naturalize.workbench import chosen_images
@@ -172,7 +172,7 @@ def run_truth(directory: Path) -> Truth:
         errors,
         list(DEFAULT),
         {COST: madds},
-        np.array([majority_error(np.asarray(errors.images.labels)), 1.05 * largest]),
+        np.array([run.task.chance(np.asarray(errors.images.labels)), 1.05 * largest]),
         known=[stage_counts(run.family, run.task, channels)],
     )
 

@@ -123,20 +123,22 @@ class Segmentation:
         return at_size(logits, labels).argmax(1)
 
     def answers(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Pixels by true and by predicted class for each image, `(n, classes, classes)`; ignored ones are left out."""
-        predicted = self.classes_of(logits, labels)
-        counts = labels < self.classes
-        pairs = labels.long() * self.classes + predicted
-        return torch.stack(
-            [
-                torch.bincount(pair[there], minlength=self.classes**2).view(self.classes, self.classes)
-                for pair, there in zip(pairs, counts, strict=True)
-            ]
-        )
+        """Pixels by true and by predicted class for each image, `(n, classes, classes)`.
+
+        Ignored pixels are left out. Where logits are not finite, every pixel is wrong. Images are enlarged one by one:
+        at the masks' side logits take much memory.
+        """
+        return torch.stack([self._counts(*pair) for pair in zip(logits, labels, strict=True)])
+
+    def _counts(self, logits: Tensor, label: Tensor) -> Tensor:
+        label = label.long()
+        predicted = self.classes_of(logits[None], label[None])[0] if logits.isfinite().all() else label + 1
+        pairs = (label * self.classes + predicted % self.classes)[label < self.classes]
+        return torch.bincount(pairs, minlength=self.classes**2).view(self.classes, self.classes)
 
     def error(self, answers: Tensor) -> float:
         """100 - mIoU in percent, by the pixels of all images together."""
-        return 100.0 - 100.0 * float(np.nanmean(class_iou(answers.sum(0).numpy())))
+        return 100.0 - 100.0 * mean_iou(answers.sum(0).numpy())
 
     def result(self, views: Sequence[Tensor], labels: NDArray[np.uint8]) -> tuple[float, dict[str, Any]]:
         """The error, its mean over views, and its standard error; see `Task`."""
@@ -150,23 +152,31 @@ class Segmentation:
         n = len(counts)
         if n < 2:
             return 0.0
-        left_out = [100.0 * float(np.nanmean(class_iou(each))) for each in counts.sum(0) - counts]
+        total = counts.sum(0)
+        left_out = [100.0 * mean_iou(total - each) for each in counts]
         return float(np.sqrt((n - 1) * np.var(left_out)))
 
     def chance(self, labels: NDArray[np.uint8]) -> float:
         """Error in percent of naming every pixel by the most frequent class."""
-        pixels = np.bincount(labels[labels < self.classes], minlength=self.classes)
-        return 100.0 - 100.0 * pixels.max() / max(1, pixels.sum()) / np.count_nonzero(pixels)
+        pixels = self._pixels(labels)
+        return 100.0 - 100.0 * pixels.max() / max(1, pixels.sum()) / max(1, np.count_nonzero(pixels))
 
     def balanced(self, labels: NDArray[np.uint8]) -> Segmentation:
         """The task with weights of classes, 1 / ln(1.02 + share of the pixels) (Paszke et al., 2016, section 5.1)."""
-        pixels = np.bincount(labels[labels < self.classes], minlength=self.classes)
+        pixels = self._pixels(labels)
         weights = 1.0 / np.log(1.02 + pixels / pixels.sum())
         return replace(self, class_weights=tuple((weights / weights.mean()).tolist()))
 
+    def _pixels(self, labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Pixels of each class, `(classes,)`."""
+        found = np.zeros(256, dtype=np.int64)
+        for label in labels:
+            found += np.bincount(label.ravel(), minlength=256)
+        return found[: self.classes]
+
     def frequencies(self, labels: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Weights by which images are drawn: more often those that show a rare class (Gupta et al., CVPR 2019)."""
-        shows = np.array([(labels == each).any((1, 2)) for each in range(self.classes)])
+        shows = np.array([np.bincount(label.ravel(), minlength=256)[: self.classes] > 0 for label in labels]).T
         often = np.maximum(shows.mean(1), 1 / len(labels))
         factors = np.maximum(1.0, np.sqrt(COMMON / often))
         found: NDArray[np.float64] = np.where(shows, factors[:, None], 1.0).max(0)
@@ -190,6 +200,13 @@ def strides_of(family: Family) -> list[int]:
     """Side of a picture over that of the map of each scale."""
     large = make_family(family.name, LARGE, [LARGE])
     return [LARGE // int(each.side[0]) for each in large.maps(large.space.corners()[1:])]
+
+
+def mean_iou(confusion: NDArray[np.int64]) -> float:
+    """Mean of `class_iou` over the classes that have one; 0 where none has."""
+    found = class_iou(confusion)
+    there = found[~np.isnan(found)]
+    return float(there.mean()) if len(there) else 0.0
 
 
 def class_iou(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
