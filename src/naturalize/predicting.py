@@ -201,7 +201,8 @@ def write_mask(model: Model, row: Prediction, to: Path) -> str:
         row: with a mask.
         to: directory; made where there is none. The files have the picture's path below it, with `up` for `..`.
     """
-    assert row.mask is not None and row.file is not None, "only pictures that could be read"
+    assert row.mask is not None, "only pictures that could be read"
+    assert row.file is not None, "it has a mask"
     parts = PurePosixPath(row.path).parts
     names = ["up" if part == ".." else part for part in parts if part not in ("/", ".")]
     path = to.joinpath(*names)
