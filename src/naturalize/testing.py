@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import re
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -45,6 +46,7 @@ GAP = 2  # pixels between a picture, its mask and the answer
 SHOWN = 128  # pixels of their side at most, where a network takes as few
 AS_MADDS = 10e6  # fixed cost of a network in multiply-adds: cutting it out, resizing pictures
 WAIT_S = 0.01
+WRITING = threading.Lock()  # networks that are tested at once get the same pictures wrong
 OVERTIME = 0.03  # share of the budget that testing has where a run is resumed after its time
 LATE, MOST_LATE_S = 0.1, 10.0  # share of a budget, and seconds, that the first few may be late: one or two are no front
 
@@ -358,7 +360,9 @@ def write_picture(bench: Workbench, pixels: Pixels, row: int) -> str:
     """Write a picture as a network sees it, at the front's largest resolution up to `SHOWN`. Returns its path."""
     name = f"{PICTURES}/{pixels.indices[row]}.png"
     path = bench.run.directory / name
-    if not path.exists():
+    with WRITING:
+        if path.exists():
+            return name
         side = max((side for side in pixels.resolutions if side <= SHOWN), default=pixels.resolutions[0])
         planes = pixels(np.array([row]), side)[0]
         picture = Image.fromarray(planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0))
