@@ -20,8 +20,8 @@ from naturalize import rng
 from naturalize.objectives import BALANCED_ERROR, deciding_error
 from naturalize.space import Architecture
 from naturalize.supernet.subnet import ClassificationHead
+from naturalize.training.batches import Images
 from naturalize.training.evaluate import logits_of, logits_on
-from naturalize.training.subnets import Images
 from naturalize.warm_start import logistic_regression, without_classifier
 from naturalize.workbench import Workbench
 

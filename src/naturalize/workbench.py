@@ -33,13 +33,13 @@ from naturalize.supernet import Family, Supernet
 from naturalize.tasks import CLASSIFICATION, SEGMENTATION, Classification, Task, kind_of, task_of
 from naturalize.teacher import Teacher
 from naturalize.training.adapt import Trainer, make_optimizer
-from naturalize.training.batches import Batches, TrainingImages
+from naturalize.training.batches import Batches, Images, TrainingImages
 from naturalize.training.engine import (
     make_fabric,
     memory_format,
 )
 from naturalize.training.evaluate import logits_on
-from naturalize.training.subnets import Images, Subnets
+from naturalize.training.subnets import Subnets
 from naturalize.weights import (
     transplant,
 )

@@ -23,9 +23,9 @@ from naturalize.numbers import count, millijoules, milliseconds, percent, size
 from naturalize.space import Architecture, Codes
 
 if TYPE_CHECKING:  # naming an objective needs no torch
-    from naturalize.objectives.error import Images
     from naturalize.progress import Progress
     from naturalize.tasks import Task
+    from naturalize.training.batches import Images
     from naturalize.training.subnets import Subnets
 
 Kind = Literal["exact", "measured", "modelled"]

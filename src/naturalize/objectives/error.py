@@ -15,8 +15,9 @@ from naturalize.progress import Progress, silent
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
 from naturalize.tasks import Task
+from naturalize.training.batches import Images
 from naturalize.training.evaluate import answers_on, fold
-from naturalize.training.subnets import Images, Subnets
+from naturalize.training.subnets import Subnets
 
 
 class Chosen:

@@ -20,8 +20,9 @@ from naturalize.progress import Progress, silent
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
 from naturalize.tasks import Task
+from naturalize.training.batches import Images
 from naturalize.training.evaluate import images_at_once
-from naturalize.training.subnets import Images, Subnets
+from naturalize.training.subnets import Subnets
 
 METHOD, PICTURES = "MinMax", 32  # of the quick way: all of them, in both ways, take several times as long
 IMAGES = 500  # that a search asks of each network, spread over all: onnxruntime's int8 is slower than a batch in torch

@@ -29,8 +29,9 @@ from naturalize.study.study import Cell, Row, Table, claimed, measure_cells
 from naturalize.study.truths import Floats, Truth, dtlz2, fitted, read_table, tabular
 from naturalize.supernet import Family, make_family
 from naturalize.tasks import Classification, Task
+from naturalize.training.batches import Images
 from naturalize.training.engine import make_fabric
-from naturalize.training.subnets import Images, Subnets
+from naturalize.training.subnets import Subnets
 from naturalize.workbench import chosen_images
 
 DTLZ2 = "dtlz2"

@@ -60,6 +60,17 @@ class Pictures(Protocol):
     def __call__(self, rows: NDArray[np.int64], resolution: int) -> NDArray[np.uint8]: ...
 
 
+class Images(Protocol):
+    """Pictures with labels, at any resolution and in one or more views: `data.Pixels`, or what a run keeps of them."""
+
+    views: int
+    labels: NDArray[Any]
+
+    def __len__(self) -> int: ...
+
+    def __call__(self, rows: NDArray[np.int64], resolution: int, view: int = 0) -> NDArray[np.uint8]: ...
+
+
 class Joined:
     """Pictures of two splits as one: the rows of the first, then those of the second.
 

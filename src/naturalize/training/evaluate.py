@@ -18,7 +18,7 @@ from naturalize.training.engine import memory_format
 
 if TYPE_CHECKING:
     from naturalize.tasks import Task
-    from naturalize.training.subnets import Images
+    from naturalize.training.batches import Images
 
 PIXELS = 2**18  # of a batch: 256 images of 32 px, 32 of 90 px and more
 FEWEST = 32  # images in a batch

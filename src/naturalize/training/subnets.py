@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from naturalize.space import Architecture
 from naturalize.supernet import Subnet, Supernet
+from naturalize.training.batches import Images
 from naturalize.training.calibrate import calibrate
 from naturalize.training.engine import memory_format
-
-
-class Images(Protocol):
-    """Pictures with labels, at any resolution and in one or more views: `data.Pixels`, or what a run keeps of them."""
-
-    views: int
-    labels: NDArray[Any]
-
-    def __len__(self) -> int: ...
-
-    def __call__(self, rows: NDArray[np.int64], resolution: int, view: int = 0) -> NDArray[np.uint8]: ...
 
 
 class Subnets:
