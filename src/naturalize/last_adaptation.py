@@ -21,10 +21,9 @@ from naturalize.run.checkpoints import Checkpoints
 from naturalize.schedule import LAST_BEGIN
 from naturalize.session import Session
 from naturalize.space import Architecture
-from naturalize.tasks import kind_of
 from naturalize.training.adapt import Extent, cosine, warm_up
-from naturalize.training.batches import Batches, Joined, TrainingImages
-from naturalize.workbench import Workbench, batch_size
+from naturalize.training.batches import Joined, TrainingImages
+from naturalize.workbench import Workbench, batches_of
 
 DIRECTORY = "last"  # in a run, for checkpoints while it is under way
 
@@ -33,8 +32,7 @@ def with_validation(bench: Workbench) -> Workbench:
     """The workbench with the validation pictures among the images that its trainer uses."""
     trainer, seed = bench.trainer, bench.seed
     images = Joined(trainer.images.pixels, bench.val)
-    drawn = bench.task.frequencies(images.labels) if bench.run.settings.balanced else None
-    batches = Batches(len(images), batch_size(len(images), kind_of(bench.dataset)), seed, drawn)
+    batches = batches_of(bench.run, bench.task, images.labels)
     return replace(
         bench,
         trainer=replace(trainer, images=TrainingImages(images, trainer.images.augment, seed), batches=batches),

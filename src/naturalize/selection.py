@@ -23,6 +23,7 @@ from naturalize.objectives import (
     Measures,
     deciding_error,
     of_kind,
+    plain_error,
 )
 from naturalize.objectives.error import Chosen
 from naturalize.probing import architecture_at, probes_of
@@ -260,9 +261,7 @@ def network_of(bench: Workbench, version: int, measurement: Measurement, origin:
 
 def set_errors(bench: Workbench, entry: Entry, value: float, detail: Mapping[str, Any]) -> None:
     """Put a network's validation errors into its entry, from the value and details of a measurement of error."""
-    images, wrong = detail["images"], detail.get("wrong")
-    plain = detail["error"] if wrong is None else 100.0 * wrong / images
-    entry |= {"val_error": plain, "val_images": images, "val_error_views": value}
+    entry |= {"val_error": plain_error(value, detail), "val_images": detail["images"], "val_error_views": value}
     if "spread" in detail:
         entry["val_spread"] = detail["spread"]
     entry["val_balanced_error"] = detail.get("balanced")  # none in the archive of an older naturalize

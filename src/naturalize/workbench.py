@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from naturalize import journal, rng
 from naturalize.archive import Archive
@@ -30,7 +31,7 @@ from naturalize.search.problem import Floats, Function
 from naturalize.space import Codes, SearchSpace
 from naturalize.starting import source_supernet, starts_prepared, taught_by_itself
 from naturalize.supernet import Family, Supernet
-from naturalize.tasks import CLASSIFICATION, SEGMENTATION, Classification, Task, kind_of, task_of
+from naturalize.tasks import CLASSIFICATION, SEGMENTATION, Classification, Task, task_of
 from naturalize.teacher import Teacher
 from naturalize.training.adapt import Trainer, make_optimizer
 from naturalize.training.batches import Batches, Images, TrainingImages
@@ -215,6 +216,12 @@ def batch_size(images: int, kind: str = CLASSIFICATION) -> int:
     return min(images, 64 if images < FEW_TRAINING_IMAGES else 128)
 
 
+def batches_of(run: Run, task: Task, labels: NDArray[Any]) -> Batches:
+    """The batches of training images with these labels, `(n, ...)`."""
+    drawn = task.frequencies(labels) if run.settings.balanced else None
+    return Batches(len(labels), batch_size(len(labels), run.kind), run.settings.seed, drawn)
+
+
 def weight_decay(images: int) -> float:
     """Weight decay for a number of training images: small sets overfit sooner, so they get the larger one."""
     return 1e-3 if images < FEW_TRAINING_IMAGES else 5e-4
@@ -247,8 +254,7 @@ def open_workbench(
     views = run.facts["pixels"]["views"]
     val = Pixels(dataset, dataset.splits["val"], run.trained, views, progress=watch.progress_in_thread)
     images = TrainingImages(train, Augment(run.facts["pixels"]["flip"]), run.settings.seed)
-    drawn = task.frequencies(train.labels) if run.settings.balanced else None
-    batches = Batches(len(train), batch_size(len(train), kind_of(dataset)), run.settings.seed, drawn)
+    batches = batches_of(run, task, train.labels)
     kept = run.keeps_statistics
     trainer = Trainer(fabric, wrapped, optimizer, task, images, batches, keeps_statistics=kept)
     if teacher is not None:

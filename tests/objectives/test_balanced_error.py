@@ -13,8 +13,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.metrics import balanced_accuracy_score
 
-import naturalize
-from naturalize import finetuning, schedule, selection
+from naturalize import finetuning, selection
 from naturalize.conclude import of_no_use
 from naturalize.data import Pixels, open_data
 from naturalize.errors import UserError
@@ -41,14 +40,9 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
+def run(data, tmp_path_factory, short_transfer):
     """A short transfer without `error` among its objectives."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schedule, "INITIAL", 6)
-        patch.setattr(schedule, "NEW", 2)
-        patch.setattr(schedule, "KEPT", 4)
-        options = {"objectives": OBJECTIVES, "iterations": 1, "epochs": 1, "listeners": ()}
-        return naturalize.transfer(data, tmp_path_factory.mktemp("runs") / "run", **options)
+    return short_transfer(data, tmp_path_factory.mktemp("runs") / "run", OBJECTIVES)
 
 
 @pytest.fixture(scope="module")

@@ -34,14 +34,9 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
+def run(data, tmp_path_factory, short_transfer):
     """A short transfer of one iteration."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schedule, "INITIAL", 6)
-        patch.setattr(schedule, "NEW", 2)
-        patch.setattr(schedule, "KEPT", 4)
-        options = {"objectives": OBJECTIVES, "iterations": 1, "epochs": 1, "listeners": ()}
-        return naturalize.transfer(data, tmp_path_factory.mktemp("runs") / "run", **options)
+    return short_transfer(data, tmp_path_factory.mktemp("runs") / "run", OBJECTIVES)
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def find(source: Any) -> Found:
     parts: dict[str, Part] = {}
     notes: list[Note] = []
     by_split = _splits(_roots(root))
-    inner = [each.name for each in root.iterdir() if each.name.lower() in SPELLINGS and each.is_dir()]
+    inner = [each.name for each in _split_folders(root)]
     for name in sorted(name for name in inner if SPELLINGS[name.lower()] not in by_split):
         notes.append(Note("ignored", f"{name}: no masks in it, skipped"))
     for split in (split for split in SPLITS if split in by_split):
@@ -72,10 +72,13 @@ def _roots(folder: Path) -> dict[str, tuple[Path, Path]]:
         return {}
     if pair := _pair(folder):
         return {"": pair}
-    inner = [each for each in folder.iterdir() if each.name.lower() in SPELLINGS and each.is_dir()]
-    pairs = {each.name: pair for each in inner if (pair := _pair(each))}
+    pairs = {each.name: pair for each in _split_folders(folder) if (pair := _pair(each))}
     named = splits_named(str(folder), pairs)
     return {split: pairs[name] for split, name in named.items()} if "train" in named else {}
+
+
+def _split_folders(folder: Path) -> list[Path]:
+    return [each for each in folder.iterdir() if each.name.lower() in SPELLINGS and each.is_dir()]
 
 
 def _pair(folder: Path) -> tuple[Path, Path] | None:
@@ -89,8 +92,7 @@ def _pair(folder: Path) -> tuple[Path, Path] | None:
 
 def _are_masks(folder: Path) -> bool:
     """Whether a folder of a name as these have holds masks: JPEGs are of a class, unless it is called by that word."""
-    inner = [each for each in folder.iterdir() if each.name.lower() in SPELLINGS and each.is_dir()]
-    names = [each.name for each in chain(folder.iterdir(), *(each.iterdir() for each in inner))]
+    names = [each.name for each in chain(folder.iterdir(), *(each.iterdir() for each in _split_folders(folder)))]
     return folder.name.lower() in ("mask", "masks") or any(
         is_picture(name) and Path(name).suffix.lower() not in JPEG for name in names
     )
@@ -101,7 +103,7 @@ def _splits(roots: dict[str, tuple[Path, Path]]) -> dict[str, tuple[Path, Path]]
     if "" not in roots:
         return roots
     images, masks = roots[""]
-    inner = splits_named(str(images), [each.name for each in images.iterdir() if each.is_dir()])
+    inner = splits_named(str(images), [each.name for each in _split_folders(images)])
     if "train" not in inner:
         return {"train": roots[""]}
     for split, name in inner.items():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from naturalize.archive import TASK, Measurement
+from naturalize.archive import TASK
 from naturalize.errors import UserError, unknown
 from naturalize.latency.setting import COMMAND, Setting, parse_setting
 from naturalize.latency.setting import NAMES as RUNTIMES
@@ -184,13 +184,16 @@ def deciding_error(objectives: Sequence[str]) -> str:
     return ERROR if ERROR in objectives or BALANCED_ERROR not in objectives else BALANCED_ERROR
 
 
-def plain_error(measurement: Measurement) -> float:
-    """Error in percent of the images as they are deployed; of all views where that is not known."""
-    detail = measurement.detail
+def plain_error(value: float | None, detail: Mapping[str, Any]) -> float:
+    """Error in percent of the images as they are deployed; of all views where that is not known.
+
+    Args:
+        value, detail: of a measurement of error.
+    """
     if "error" in detail:
         return float(detail["error"])
     wrong, images = detail.get("wrong"), detail.get("images")
-    return 100.0 * wrong / images if wrong is not None and images else float(measurement.value or 0.0)
+    return 100.0 * wrong / images if wrong is not None and images else float(value or 0.0)
 
 
 def of_kind(kind: Kind) -> list[str]:

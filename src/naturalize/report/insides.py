@@ -107,7 +107,7 @@ class Insides:
             seen |= {m.architecture.text for m in new}
             by_name.setdefault(name, []).extend(new)
         for name, found in by_name.items():
-            errors = np.array([plain_error(m) for m in found], dtype=np.float64)
+            errors = np.array([plain_error(m.value, m.detail) for m in found], dtype=np.float64)
             balanced = np.array([m.detail.get("balanced") for m in found], dtype=np.float64)
             codes = self.family.space.codes([m.architecture for m in found])
             groups.append(Group(name, codes, errors, balanced if np.isfinite(balanced).all() else None))

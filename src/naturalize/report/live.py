@@ -150,7 +150,7 @@ def entry(insides: Insides, measurement: Any, costs: dict[str, float]) -> dict[s
         "origin": TRANSFER,
         "val_spread": measurement.detail.get("spread"),
         "resolution": insides.family.resolutions[arch.code[0]],
-        "val_error": plain_error(measurement),
+        "val_error": plain_error(measurement.value, measurement.detail),
         "val_error_views": measurement.value,
         "val_balanced_error": measurement.detail.get("balanced"),
         "val_images": measurement.detail.get("images"),

@@ -120,6 +120,11 @@ class Family(Protocol):
         ...
 
 
+def largest_by_body(family: Family) -> dict[int, Codes]:
+    """Codes of the largest architecture, `(1, d)`, by the code of its body."""
+    return {body: family.in_body(family.space.corners()[1:], body) for body in family.bodies}
+
+
 class Body(nn.Module):
     """The backbone of a supernet, or one of several: everything but the head.
 

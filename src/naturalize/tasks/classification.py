@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Family, subnet
+from naturalize.supernet.family import largest_by_body
 from naturalize.supernet.layers import LayerTable, LayerTableBuilder
 from naturalize.supernet.operators import own
 
@@ -73,12 +74,11 @@ class Classification:
 
     def heads(self, family: Family) -> dict[int, nn.Module]:
         """New heads, one for each body of a family."""
-        largest = {body: family.in_body(family.space.corners()[1:], body) for body in family.bodies}
         return {
             body: ClassificationHead(
                 int(family.maps(codes)[-1].channels[0]), int(family.mixed_channels(codes)[0]), self.classes
             )
-            for body, codes in largest.items()
+            for body, codes in largest_by_body(family).items()
         }
 
     def layers(self, family: Family, codes: Codes) -> LayerTable:

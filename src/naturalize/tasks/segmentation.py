@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from naturalize.data.masks import IGNORED
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Family, make_family, subnet
+from naturalize.supernet.family import largest_by_body
 from naturalize.supernet.layers import LayerTable, LayerTableBuilder
 from naturalize.supernet.operators import own
 
@@ -87,8 +88,7 @@ class Segmentation:
 
     def heads(self, family: Family) -> dict[int, nn.Module]:
         """New heads, one for each body of a family."""
-        largest = {body: family.in_body(family.space.corners()[1:], body) for body in family.bodies}
-        return {body: self._head(family, codes) for body, codes in largest.items()}
+        return {body: self._head(family, codes) for body, codes in largest_by_body(family).items()}
 
     def _head(self, family: Family, codes: Codes) -> SegmentationHead:
         maps, scales = family.maps(codes), read_scales(family)
@@ -97,9 +97,9 @@ class Segmentation:
 
     def layers(self, family: Family, codes: Codes) -> LayerTable:
         """The head's rows of the layer table of n architectures."""
-        maps = [family.maps(codes)[scale] for scale in read_scales(family)]
-        *shallow, last = maps
-        build = LayerTableBuilder(len(codes), tuple({variable for each in maps for variable in each.variables}))
+        maps = family.maps(codes)
+        *shallow, last = read = [maps[scale] for scale in read_scales(family)]
+        build = LayerTableBuilder(len(codes), tuple({variable for each in read for variable in each.variables}))
         build.add("pool", "pool", last.channels, last.channels, last.side)
         build.add("gate", "conv", last.channels, MIXED, np.ones_like(last.side), bias=True, activation="h_sigmoid")
         build.add("mix", "conv", last.channels, MIXED, last.side, bias=True, activation="relu")
