@@ -103,7 +103,7 @@ def test_classifiers_are_those_of_scikit_learn_on_the_published_features(run, ph
     features = logits_of(network, np.ascontiguousarray(pictures), torch.device("cpu")).numpy()
     train, val = dataset.splits["train"], dataset.splits["val"]
     ours = features @ probes.weight[64].numpy().T + probes.bias[64].numpy()
-    assert (ours.argmax(1)[val] != dataset.labels[val]).tolist() == probes.wrong[64][0].tolist()
+    assert (ours.argmax(1)[val] != dataset.labels[val]).tolist() == probes.answers[64][0].tolist()
     mean, std = features[train].mean(0), features[train].std(0) + 1e-6
     theirs = LogisticRegression(max_iter=500).fit((features[train] - mean) / std, dataset.labels[train])
     agree = theirs.predict((features - mean) / std) == ours.argmax(1)

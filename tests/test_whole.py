@@ -109,7 +109,7 @@ def test_classifiers_and_answers_at_larger_resolutions_are_those_of_the_network_
         pictures = enlarged(photographs, np.arange(len(photographs[0])), side)
         features = logits_of(network, pictures, torch.device("cpu")).numpy()
         ours = features @ probes.weight[side].numpy().T + probes.bias[side].numpy()
-        assert (ours.argmax(1)[val] != dataset.labels[val]).tolist() == probes.wrong[side][0].tolist()
+        assert (ours.argmax(1)[val] != dataset.labels[val]).tolist() == probes.answers[side][0].tolist()
         mean, std = features[train].mean(0), features[train].std(0) + 1e-6
         theirs = LogisticRegression(max_iter=500).fit((features[train] - mean) / std, dataset.labels[train])
         agree = theirs.predict((features - mean) / std) == ours.argmax(1)

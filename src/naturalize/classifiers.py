@@ -34,13 +34,13 @@ class OwnClassifier:
 
     Attributes:
         weight, bias: `(classes, channels)` and `(classes,)`.
-        wrong: whether each validation image is answered wrongly, `(images,)` for each view; none where it learnt from
-            those images.
+        answers: what the task makes of its answers to the validation images, `(images, ...)` for each view; none
+            where it learnt from those images.
     """
 
     weight: Tensor
     bias: Tensor
-    wrong: Sequence[Tensor] = ()
+    answers: Sequence[Tensor] = ()
 
 
 def images_of_a_classifier(bench: Workbench) -> int:
@@ -57,17 +57,17 @@ def own_classifier(bench: Workbench, arch: Architecture) -> OwnClassifier | None
     rows = np.arange(len(truth))
     views = [features.on(error.images, rows, view) for view in range(error.images.views)]
 
-    def wrong(weight: Tensor, bias: Tensor) -> list[Tensor]:
-        return [bench.classification.wrong(view @ weight.T + bias, truth) for view in views]
+    def answers(weight: Tensor, bias: Tensor) -> list[Tensor]:
+        return [bench.task.answers(view @ weight.T + bias, truth) for view in views]
 
     balanced = deciding_error(bench.run.settings.objectives) == BALANCED_ERROR
 
-    def judged(wrong: list[Tensor]) -> float:
-        value, detail = error.of_answers(wrong)
+    def judged(answers: list[Tensor]) -> float:
+        value, detail = error.of_answers(answers)
         return float(detail["balanced_views"]) if balanced else value
 
-    found = wrong(*own)
-    return OwnClassifier(*own, found) if judged(found) < judged(wrong(*features.shared)) else None
+    found = answers(*own)
+    return OwnClassifier(*own, found) if judged(found) < judged(answers(*features.shared)) else None
 
 
 def refitted(bench: Workbench, arch: Architecture) -> OwnClassifier:
@@ -106,4 +106,4 @@ class Features:
         train = self.bench.trainer.images
         rows = np.sort(rng.generator(self.bench.seed, "own classifier").permutation(len(train.labels))[:PICTURES])
         features = self.of(train.pixels(rows, self.resolution))
-        return logistic_regression(self.bench.classification, features, train.labels[rows], near=self.shared)
+        return logistic_regression(self.bench.task, features, train.labels[rows], near=self.shared)

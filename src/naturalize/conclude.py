@@ -222,7 +222,7 @@ def choose_classifiers(bench: Workbench, front: Front) -> dict[str, OwnClassifie
         found = own.get(network["architecture"])
         if found is not None:
             network["own_classifier"] = True
-            set_errors(bench, network, *bench.error.of_answers(found.wrong))
+            set_errors(bench, network, *bench.error.of_answers(found.answers))
     front["networks"] = still_on_front(bench, front)
     return own
 

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,25 +58,25 @@ class Probes:
         weight: `(classes, channels)` for each resolution, and for `SHARED_BY_ALL` where there is one.
         bias: `(classes,)` for each.
         rows: validation images that were answered, `(n,)`.
-        wrong: whether each view of each image was answered wrongly, `(views, n)` for each resolution.
+        answers: what the task makes of the answers to each view of each image, `(views, n, ...)` for each resolution.
     """
 
     weight: dict[int, Tensor]
     bias: dict[int, Tensor]
     rows: NDArray[np.int64]
-    wrong: dict[int, NDArray[np.bool_]]
+    answers: dict[int, NDArray[Any]]
 
     @property
     def resolutions(self) -> list[int]:
         """Resolutions in pixels, ascending."""
-        return sorted(self.wrong)
+        return sorted(self.answers)
 
     def write(self, path: Path) -> None:
         """Write the file that `probes_of` reads."""
         found = {f"{SHARED_BY_ALL}.rows": torch.from_numpy(self.rows)}
         found |= {f"{side}.weight": weight for side, weight in self.weight.items()}
         found |= {f"{side}.bias": bias for side, bias in self.bias.items()}
-        found |= {f"{side}.wrong": torch.from_numpy(wrong.astype(np.uint8)) for side, wrong in self.wrong.items()}
+        found |= {f"{side}.answers": torch.from_numpy(answers) for side, answers in self.answers.items()}
         save_tensors(path, found)
 
 
@@ -93,20 +94,22 @@ def probes_of(directory: Path, name: str = FILE) -> Probes | None:
     if not path.exists():
         return None
     found = loaded(path)
-    by_kind: dict[str, dict[int, Tensor]] = {"weight": {}, "bias": {}, "wrong": {}, "rows": {}}
+    by_kind: dict[str, dict[int, Tensor]] = {"weight": {}, "bias": {}, "answers": {}, "rows": {}}
     for name, tensor in found.items():
         resolution, kind = name.split(".")
+        if kind == "wrong":  # in a file of an older naturalize
+            kind, tensor = "answers", tensor.bool()
         by_kind[kind][int(resolution)] = tensor
-    wrong = {resolution: tensor.numpy().astype(bool) for resolution, tensor in by_kind["wrong"].items()}
+    answers = {resolution: tensor.numpy() for resolution, tensor in by_kind["answers"].items()}
     rows = by_kind["rows"].get(SHARED_BY_ALL)
-    answered = next(iter(wrong.values())).shape[1]
-    return Probes(by_kind["weight"], by_kind["bias"], np.arange(answered) if rows is None else rows.numpy(), wrong)
+    answered = next(iter(answers.values())).shape[1]
+    return Probes(by_kind["weight"], by_kind["bias"], np.arange(answered) if rows is None else rows.numpy(), answers)
 
 
 def probe(bench: Workbench) -> Probes | None:
     """Probe the published network, once in a run; None where there is none, or no classes.
 
-    The run gets `probes.safetensors`: a classifier and its wrong validation answers for each resolution, and the
+    The run gets `probes.safetensors`: a classifier and its validation answers for each resolution, and the
     classifier that the supernet starts with, fitted to features of several resolutions.
     """
     directory = bench.run.directory
@@ -114,7 +117,7 @@ def probe(bench: Workbench) -> Probes | None:
         return None
     if (directory / FILE).exists():
         return probes_of(directory)
-    watch, train = bench.watch, bench.trainer.images
+    watch, train, task = bench.watch, bench.trainer.images, bench.task
     until, answered, views, fitted = extent_of_reading(bench)
     val = chosen_images(bench.val, bench.seed, answered, views)
     rows = fitted_rows(bench, fitted)
@@ -134,24 +137,24 @@ def probe(bench: Workbench) -> Probes | None:
     def read(side: int) -> tuple[int, Tensor, Tensor, Tensor, Tensor]:
         start = watch.used_s
         of_train = logits_of(network, train.pixels(rows, side), bench.device, bench.progress).clone()
-        weight, bias = logistic_regression(bench.classification, of_train, labels)
+        weight, bias = logistic_regression(task, of_train, labels)
         of_val = (
             logits_on(network, val, np.arange(len(val)), side, bench.device, bench.progress, view).clone()
             for view in range(views)
         )
-        wrong = torch.stack([bench.classification.wrong(features @ weight.T + bias, truth) for features in of_val])
+        answers = torch.stack([task.answers(features @ weight.T + bias, truth) for features in of_val])
         seconds_by_pixel.append((watch.used_s - start) / side**2)
-        return side, of_train, weight, bias, wrong
+        return side, of_train, weight, bias, answers
 
     def tell() -> None:
         watch.progress("probe", len(features), len(sides))
 
     with watch.phase("probe"):
-        for side, of_train, weight, bias, wrong in side_by_side(read, in_time(), bench.device, tell):
+        for side, of_train, weight, bias, answers in side_by_side(read, in_time(), bench.device, tell):
             features[side] = of_train
-            probes.weight[side], probes.bias[side], probes.wrong[side] = weight, bias, wrong.numpy()
+            probes.weight[side], probes.bias[side], probes.answers[side] = weight, bias, answers.numpy()
         shared = [features[side] for side in SHARED if side in features] or list(features.values())
-        weight, bias = logistic_regression(bench.classification, torch.cat(shared), labels.repeat(len(shared)))
+        weight, bias = logistic_regression(task, torch.cat(shared), labels.repeat(len(shared)))
         probes.weight[SHARED_BY_ALL], probes.bias[SHARED_BY_ALL] = weight, bias
     probes.write(directory / FILE)
     return probes

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from naturalize import journal, probing, whole
@@ -32,7 +33,6 @@ from naturalize.search import hypervolume, non_dominated
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
 from naturalize.tasks import balanced_images
-from naturalize.tasks.classification import result_of
 from naturalize.training.engine import at_once
 from naturalize.training.subnets import Given
 from naturalize.version import __version__
@@ -222,8 +222,8 @@ def probed_measurements(bench: Workbench, name: str = probing.FILE) -> list[Meas
     rows = np.intersect1d(rows, probes.rows)
     found = []
     for resolution in probes.resolutions:
-        wrong = probes.wrong[resolution][: images.views, np.searchsorted(probes.rows, rows)]
-        value, detail = result_of(wrong, np.asarray(bench.val.labels)[rows])
+        answers = torch.from_numpy(probes.answers[resolution][: images.views, np.searchsorted(probes.rows, rows)])
+        value, detail = bench.task.result(list(answers), np.asarray(bench.val.labels)[rows])
         found.append(Measurement(architecture_at(bench, resolution), value, 0.0, "ok", 0.0, detail))
     allowed = bench.problem.allowed(bench.supernet.family.space.codes([m.architecture for m in found]))
     return [measurement for measurement, fits in zip(found, allowed.tolist(), strict=True) if fits]

@@ -19,7 +19,7 @@ from naturalize.reconstruction import reconstruct
 from naturalize.space import Architecture
 from naturalize.supernet import Supernet, subnet
 from naturalize.supernet.operators import ElasticConvNorm
-from naturalize.tasks import Classification
+from naturalize.tasks import Task
 from naturalize.tasks.classification import ClassificationHead
 from naturalize.training.engine import memory_format
 from naturalize.training.evaluate import fold, logits_of
@@ -153,7 +153,7 @@ def start_classifiers(bench: Workbench, bodies: Sequence[Sequence[Architecture]]
         seen = [features_of(bench, arch, rows) for arch in archs]
         features = torch.cat([F.pad(each, [0, channels - each.shape[1]]) for each in seen])
         labels = images.labels[rows].repeat(len(archs))
-        set_classifier(bench, body, *logistic_regression(bench.classification, features, labels))
+        set_classifier(bench, body, *logistic_regression(bench.task, features, labels))
 
 
 def fitted_rows(bench: Workbench, number: int) -> NDArray[np.int64]:
@@ -189,15 +189,15 @@ def features_of(bench: Workbench, arch: Architecture, rows: NDArray[np.int64]) -
 
 @torch.enable_grad()
 def logistic_regression(
-    task: Classification, features: Tensor, labels: Tensor, near: tuple[Tensor, Tensor] | None = None
+    task: Task, features: Tensor, labels: Tensor, near: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Weight `(classes, d)` and bias `(classes,)` of a multinomial regression on features `(n, d)`, by L-BFGS.
+    """Weight `(classes, d)` and bias `(classes,)` of a regression by the task's loss on features `(n, d)`, by L-BFGS.
 
     Features are standardised first, so that the decay weighs all alike; the result is for features as they came.
 
     Args:
         task: whose loss is minimised.
-        features, labels: `(n, d)` and `(n,)`.
+        features, labels: `(n, d)` and `(n, ...)`.
         near: weight and bias that it is kept close to, in place of 0.
     """
     mean, std = features.mean(0), features.std(0)

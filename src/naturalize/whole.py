@@ -122,7 +122,7 @@ def read_whole(bench: Workbench) -> bool:
         return False
     network = plain_network(bench, bench.supernet, bench.space.largest)
     save_tensors(directory / WEIGHTS, network.state_dict())
-    network, task = without_classifier(network), bench.classification
+    network, task = without_classifier(network), bench.task
     rows, answered = fitted_rows(bench, pictures_to_fit(bench)), probed.rows
     labels, truth = bench.trainer.images.labels[rows], torch.from_numpy(bench.val.labels[answered])
     probes = Probes({}, {}, answered, {})
@@ -131,7 +131,7 @@ def read_whole(bench: Workbench) -> bool:
             of_train = features_at(bench, network, bench.trainer.images.pixels, rows, side, "larger")
             of_val = features_at(bench, network, bench.val, answered, side, "larger")
             weight, bias = logistic_regression(task, of_train, labels)
-            probes.wrong[side] = task.wrong(of_val @ weight.T + bias, truth).numpy()[None]
+            probes.answers[side] = task.answers(of_val @ weight.T + bias, truth).numpy()[None]
             if bench.run.settings.budget_s is not None:  # as the last adaptation: validation has judged
                 features, both = torch.cat([of_train, of_val]), torch.cat([labels, truth])
                 weight, bias = logistic_regression(task, features, both)

@@ -79,13 +79,13 @@ class Workbench:
 
     @property
     def classification(self) -> Classification:
-        """The task, for steps that only classifications take: those of linear classifiers."""
+        """The task, for the step that only classifications take: soft targets."""
         return cast(Classification, self.task)
 
     @property
     def classifies(self) -> bool:
-        """Whether the task is classification."""
-        return isinstance(self.task, Classification)
+        """Whether a network ends in a linear classifier, which can be fitted to features as a regression."""
+        return not self.task.by_pixel
 
     @property
     def seed(self) -> int:

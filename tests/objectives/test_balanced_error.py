@@ -156,6 +156,7 @@ def test_networks_that_stand_by_themselves_have_it_of_their_kept_answers(monkeyp
     monkeypatch.setattr(selection, "probes_of", lambda *names: Probes({}, {}, np.array([1, 2, 5, 6]), wrong))
     bench = SimpleNamespace(
         run=SimpleNamespace(directory=None),
+        task=Classification(2),
         error=SimpleNamespace(images=Chosen(SimpleNamespace(labels=labels), np.array([0, 2, 5, 6, 7]), 2)),
         val=SimpleNamespace(labels=labels),
         supernet=SimpleNamespace(family=family),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from naturalize import journal, probing, whole
@@ -119,10 +120,10 @@ class Insides:
 
     def by_itself(self, name: str, file: str) -> Group:
         """A whole network that was read by itself, at each of its resolutions; none where it was not."""
-        probes = probing.probes_of(self.run.directory, file)
+        probes, task = probing.probes_of(self.run.directory, file), self.run.task
         sides = [] if probes is None else [side for side in probes.resolutions if side in self.family.resolutions]
         codes = self.family.space.wholes()[[self.family.resolutions.index(side) for side in sides]]
-        errors = [] if probes is None else [100.0 * float(probes.wrong[side][0].mean()) for side in sides]
+        errors = [] if probes is None else [task.error(torch.from_numpy(probes.answers[side][0])) for side in sides]
         return Group(name, codes, np.array(errors, dtype=np.float64), alone=True)
 
     def predictions(self) -> list[dict[str, Any]]:

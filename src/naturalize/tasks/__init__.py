@@ -8,7 +8,7 @@ A new kind of task is one file beside `classification.py` and one line in `KINDS
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +49,11 @@ class Task(Protocol):
     """The interface of every kind of task. Immutable; weights are in the heads that it makes.
 
     Attributes:
+        by_pixel: whether answers are maps. Otherwise heads end in a linear classifier, which can be fitted to features.
         classes: number of classes.
     """
+
+    by_pixel: ClassVar[bool]
 
     @property
     def classes(self) -> int: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -67,6 +67,8 @@ class Classification:
         label_smoothing: of the training loss.
         class_weights: weight of each class's images in the training loss; all the same where None.
     """
+
+    by_pixel: ClassVar[bool] = False
 
     classes: int
     label_smoothing: float = 0.1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -82,6 +82,8 @@ class Segmentation:
         classes: number of classes.
         class_weights: weight of each class's pixels in the training loss; all the same where None.
     """
+
+    by_pixel: ClassVar[bool] = True
 
     classes: int
     class_weights: tuple[float, ...] | None = None
