@@ -32,8 +32,7 @@ from naturalize.schedule import FEWEST_TESTED
 from naturalize.search import non_dominated
 from naturalize.selection import Entry, Front, error_of, networks_alone, still_on_front
 from naturalize.supernet import Subnet
-from naturalize.tasks import Segmentation, balanced_error_of
-from naturalize.tasks.confidence import confidence_of
+from naturalize.tasks import Segmentation
 from naturalize.training.engine import at_once, side_by_side
 from naturalize.training.evaluate import answers_on, fold, logits_on
 from naturalize.warm_start import with_classifier
@@ -41,7 +40,6 @@ from naturalize.workbench import Workbench
 
 NETWORKS, PICTURES = "networks", "pictures"  # directories in a run
 OURS = re.compile(rf"{NETWORKS}/\d+(-2)?\.(safetensors|json)|{PICTURES}/\d+(-\w+)?\.png")  # what we write there
-WORST, WORST_MASKS = 12, 6  # pictures with wrong answers that the report shows of each network; those with masks
 GAP = 2  # pixels between a picture, its mask and the answer
 SHOWN = 128  # pixels of their side at most, where a network takes as few
 AS_MADDS = 10e6  # fixed cost of a network in multiply-adds: cutting it out, resizing pictures
@@ -266,65 +264,30 @@ def test_facts(bench: Workbench, network: Subnet, name: str, side: int, pixels: 
         side: its resolution in pixels.
         pixels: of the test split.
     """
-    rows = np.arange(len(pixels))
-    if not bench.classifies:
-        return facts_by_pixel(bench, network, name, side, pixels, rows)
-    logits = logits_on(network, pixels, rows, side, bench.device, bench.progress)
-    labels, task = np.asarray(pixels.labels), bench.classification
-    index, probability = task.predictions(logits)
-    predicted = index.numpy()
-    wrong = task.wrong(logits, torch.from_numpy(labels)).numpy()
-    classes = len(bench.run.class_names)
-    confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
-    worst = np.flatnonzero(wrong)[np.argsort(-probability.numpy()[wrong], kind="stable")][:WORST]
+    rows, labels, task = np.arange(len(pixels)), np.asarray(pixels.labels), bench.task
+    kept = answers_on(network, pixels, rows, side, bench.device, task.kept, bench.progress)
+    facts, worst = task.tested(kept, labels, bench.run.class_names)
     return {
-        "test_error": 100.0 * int(wrong.sum()) / len(labels),
-        "test_images": len(labels),
-        "test_confusion": confusion.tolist(),
-        "test_balanced_error": balanced_error_of(confusion),
-        "test_confidence": confidence_of(probability.numpy(), wrong),
-        "test_worst": [
-            {
-                "picture": write_picture(bench, pixels, row),
-                "path": bench.dataset.paths[pixels.indices[row]],
-                "class": bench.run.class_names[labels[row]],
-                "predicted": bench.run.class_names[predicted[row]],
-                "probability": round(float(probability[row]), 4),
-            }
-            for row in worst.tolist()
-        ],
-    }
-
-
-def facts_by_pixel(
-    bench: Workbench, network: Subnet, name: str, side: int, pixels: Pixels, rows: NDArray[np.int64]
-) -> Facts:
-    """The same where each pixel has a class: the confusion is of pixels, the worst pictures have the lowest mIoU.
-
-    Of these, picture, truth and answer are written side by side.
-    """
-    task = cast(Segmentation, bench.task)
-    answers = answers_on(network, pixels, rows, side, bench.device, task, bench.progress)
-    errors = np.array([task.error(answer[None]) if answer.any() else -1.0 for answer in answers])
-    worst = [row for row in np.argsort(-errors, kind="stable").tolist() if errors[row] >= 0][:WORST_MASKS]
-    seen = [
-        task.classes_of(logits_on(network, pixels, np.array([row]), side, bench.device), label[None])[0]
-        for row, label in zip(worst, torch.from_numpy(pixels.labels[worst]), strict=True)
-    ]
-    return {
-        "test_error": task.error(answers),
+        **facts,
         "test_images": len(rows),
-        "test_spread": task.spread(answers),
-        "test_confusion": answers.sum(0).tolist(),
         "test_worst": [
             {
-                "picture": write_masks(bench, pixels, row, name, answer.numpy().astype(np.uint8)),
+                "picture": write_shown(bench, network, name, side, pixels, row),
                 "path": bench.dataset.paths[pixels.indices[row]],
-                "error": round(float(errors[row]), 2),
+                **told,
             }
-            for row, answer in zip(worst, seen, strict=True)
+            for row, told in worst
         ],
     }
+
+
+def write_shown(bench: Workbench, network: Subnet, name: str, side: int, pixels: Pixels, row: int) -> str:
+    """Write a picture, with its mask and the network's answer beside it where there are masks. Returns its path."""
+    if not bench.task.by_pixel:
+        return write_picture(bench, pixels, row)
+    logits = logits_on(network, pixels, np.array([row]), side, bench.device)
+    answer = cast(Segmentation, bench.task).classes_of(logits, torch.from_numpy(pixels.labels[row][None]))[0]
+    return write_masks(bench, pixels, row, name, answer.numpy().astype(np.uint8))
 
 
 def write_masks(bench: Workbench, pixels: Pixels, row: int, network: str, answer: NDArray[np.uint8]) -> str:
@@ -349,7 +312,7 @@ def record_test(bench: Workbench, front: Front, network: Entry, seconds: float) 
     of = bench.run.context(ERROR, front["weights_version"], "test")
     images = network["test_images"]
     of_task = {"wrong": round(network["test_error"] * images / 100)}
-    if not bench.classifies:
+    if "test_spread" in network:
         of_task = {"error": network["test_error"], "spread": network["test_spread"]}
     detail = {**of_task, "images": images, "views": 1}
     arch = bench.supernet.family.space.parse(network["architecture"])

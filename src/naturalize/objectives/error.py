@@ -83,5 +83,5 @@ class Error:
 
     def answers(self, network: Subnet, rows: NDArray[np.int64], arch: Architecture, view: int = 0) -> Tensor:
         """The same for rows of the images in one view, `(len(rows), ...)`."""
-        resolution = self.subnets.resolution(arch)
-        return answers_on(network, self.images, rows, resolution, self.subnets.device, self.task, self.progress, view)
+        side, device = self.subnets.resolution(arch), self.subnets.device
+        return answers_on(network, self.images, rows, side, device, self.task.answers, self.progress, view)

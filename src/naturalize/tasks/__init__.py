@@ -83,6 +83,20 @@ class Task(Protocol):
         with its `spread`, where the error is no share of images.
         """
 
+    def kept(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """What `tested` is made of: a row for each image, `(n, ...)`."""
+
+    def tested(
+        self, kept: Tensor, labels: NDArray[Any], names: Sequence[str]
+    ) -> tuple[dict[str, Any], list[tuple[int, dict[str, Any]]]]:
+        """What front.json holds of a network's test, and rows of the worst images, each with what it holds of them.
+
+        Args:
+            kept: of all test images.
+            labels: of these, `(n, ...)`.
+            names: of the classes.
+        """
+
     def chance(self, labels: NDArray[Any]) -> float:
         """Error in percent of always answering the most frequent class."""
 

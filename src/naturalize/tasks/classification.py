@@ -17,6 +17,9 @@ from naturalize.supernet import Family, subnet
 from naturalize.supernet.family import largest_by_body
 from naturalize.supernet.layers import LayerTable, LayerTableBuilder
 from naturalize.supernet.operators import own
+from naturalize.tasks.confidence import confidence_of
+
+WORST = 12  # images with wrong answers that front.json names of each network
 
 
 class ClassificationHead(nn.Module):
@@ -133,6 +136,37 @@ class Classification:
     def result(self, views: Sequence[Tensor], labels: NDArray[np.int64]) -> tuple[float, dict[str, Any]]:
         """See `result_of`."""
         return result_of(torch.stack(list(views)).numpy(), labels)
+
+    def kept(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Whether each image is misclassified, the class that is named, and its probability, `(n, 3)`."""
+        return torch.stack([self.wrong(logits, labels).float(), *map(Tensor.float, self.predictions(logits))], 1)
+
+    def tested(
+        self, kept: Tensor, labels: NDArray[np.int64], names: Sequence[str]
+    ) -> tuple[dict[str, Any], list[tuple[int, dict[str, Any]]]]:
+        """See `Task`; the worst images are the most confident mistakes."""
+        probability = kept[:, 2].numpy()
+        wrong, predicted = kept[:, 0].numpy().astype(bool), kept[:, 1].numpy().astype(np.int64)
+        confusion = np.bincount(labels * self.classes + predicted, minlength=self.classes**2)
+        confusion = confusion.reshape(self.classes, self.classes)
+        facts = {
+            "test_error": 100.0 * int(wrong.sum()) / len(labels),
+            "test_confusion": confusion.tolist(),
+            "test_balanced_error": balanced_error_of(confusion),
+            "test_confidence": confidence_of(probability, wrong),
+        }
+        worst = np.flatnonzero(wrong)[np.argsort(-probability[wrong], kind="stable")][:WORST]
+        return facts, [
+            (
+                row,
+                {
+                    "class": names[labels[row]],
+                    "predicted": names[predicted[row]],
+                    "probability": round(float(probability[row]), 4),
+                },
+            )
+            for row in worst.tolist()
+        ]
 
     def chance(self, labels: NDArray[np.int64]) -> float:
         """See `majority_error`."""

@@ -22,6 +22,7 @@ from naturalize.supernet.operators import own
 MIXED = 128  # channels of the head's 1x1 convolution (Howard et al., ICCV 2019, section 6.4)
 COMMON = 0.5  # share of images from which on a class that they show is not rare
 LARGE = 1024  # a side that maps divide without a rest
+WORST = 6  # images that front.json names of each network
 SIZES = 3  # of maps that the head reads: the deepest map of each of the last three
 
 
@@ -147,6 +148,23 @@ class Segmentation:
         errors = [self.error(answers) for answers in views]
         plain = {"error": errors[0], "spread": self.spread(views[0])}
         return float(np.mean(errors)), {**plain, "images": len(labels), "views": len(views)}
+
+    def kept(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """See `answers`."""
+        return self.answers(logits, labels)
+
+    def tested(
+        self, kept: Tensor, labels: NDArray[np.uint8], names: Sequence[str]
+    ) -> tuple[dict[str, Any], list[tuple[int, dict[str, Any]]]]:
+        """See `Task`; the confusion is of pixels, and the worst images have the largest errors of their own."""
+        errors = np.array([self.error(answer[None]) if answer.any() else -1.0 for answer in kept])
+        worst = [row for row in np.argsort(-errors, kind="stable").tolist() if errors[row] >= 0][:WORST]
+        facts = {
+            "test_error": self.error(kept),
+            "test_spread": self.spread(kept),
+            "test_confusion": kept.sum(0).tolist(),
+        }
+        return facts, [(row, {"error": round(float(errors[row]), 2)}) for row in worst]
 
     def spread(self, answers: Tensor) -> float:
         """Standard error of the error, by the jackknife over images (Efron and Tibshirani, 1993, chapter 11)."""

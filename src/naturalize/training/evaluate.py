@@ -17,7 +17,6 @@ from naturalize.supernet.subnet import ConvNorm
 from naturalize.training.engine import memory_format
 
 if TYPE_CHECKING:
-    from naturalize.tasks import Task
     from naturalize.training.batches import Images
 
 PIXELS = 2**18  # of a batch: 256 images of 32 px, 32 of 90 px and more
@@ -97,7 +96,7 @@ def answers_on(
     rows: NDArray[np.int64],
     side: int,
     device: torch.device,
-    task: Task,
+    answers: Callable[[Tensor, Tensor], Tensor],
     progress: Progress = silent,
     view: int = 0,
 ) -> Tensor:
@@ -106,13 +105,13 @@ def answers_on(
     Args:
         network, rows, side, device, progress, view: as of `logits_on`.
         images: with labels.
-        task: whose `answers` are asked for.
+        answers: function from logits and labels to a row for each image, as a task's `answers`.
     """
     labels = torch.from_numpy(np.asarray(images.labels[rows]))
     most, parts, done = BATCHES * images_at_once(side), [], 0
     for start in range(0, len(rows), most):
         pixels = images(rows[start : start + most], side, view)
         for logits in logits_in_batches(network.eval(), pixels, device, progress):
-            parts.append(task.answers(logits, labels[done : done + len(logits)]))
+            parts.append(answers(logits, labels[done : done + len(logits)]))
             done += len(logits)
     return torch.cat(parts)
