@@ -25,7 +25,7 @@ from naturalize.selection import (
 )
 from naturalize.session import Session
 from naturalize.space import Codes
-from naturalize.tasks import CLASSIFICATION, balanced_error_of
+from naturalize.tasks import CLASSIFICATION, balanced_error_of, kind_of_front
 from naturalize.testing import (
     alone_of,
     carry_finetuned,
@@ -279,7 +279,7 @@ def of_no_use(front: Front, balanced: bool) -> list[str]:
     decides = deciding_error(front.get("objectives") or [])
     chosen = best(networks_of(front), by=decides)
     split, error = ("val", chosen.val_error) if chosen.test_error is None else ("test", chosen.test_error)
-    majority, counted = front["majority_error"][split], ""
+    majority, counted, blind = front["majority_error"][split], "", kind_of_front(front).blind
     by_class = (balanced or decides == BALANCED_ERROR) and front.get("kind", CLASSIFICATION) == CLASSIFICATION
     if by_class and split == "test":
         entry = next(network for network in front["networks"] if network["architecture"] == chosen.architecture)
@@ -290,6 +290,6 @@ def of_no_use(front: Front, balanced: bool) -> list[str]:
     if error < majority or not majority:  # pictures of one class alone tell nothing
         return []
     return [
-        f"the most accurate network is {error:.1f}% wrong{counted}, and always answering the most frequent class "
-        f"{majority:.1f}%: it {OF_NO_USE} yet. A larger --budget or more pictures of the rare classes may help"
+        f"the most accurate network is {error:.1f}% wrong{counted}, and {blind} {majority:.1f}%: "
+        f"it {OF_NO_USE} yet. A larger --budget or more pictures of the rare classes may help"
     ]

@@ -22,8 +22,8 @@ function pairs(confusion) {
 function showErrors(network, confusion, mistakes) {
   const { classes, images } = data;
   const total = images.reduce((sum, n) => sum + n, 0);
-  place("errors").textContent = network.iou
-    ? `The error, ${network.error}, is 100% less the mean of the classes' IoU, over ${number(total)} test pixels.`
+  place("errors").textContent = network.scores
+    ? `The error, ${network.error}, is 100% less the mean of the classes' ${data.score}, over ${number(total)} test ${data.unit}.`
     : `${network.error} of ${number(total)} test images are wrong; ` +
       `balanced error, every class counting the same, is ${network.balanced}. ${network.unsure}`;
   const taken = new Map();
@@ -35,19 +35,19 @@ function showErrors(network, confusion, mistakes) {
   const rate = (row) => {
     const i = row.dataset.class;
     if (!images[i]) return -1;
-    return 1 - (network.iou ? network.iou[i] : confusion.right[i] / images[i]);
+    return 1 - (network.scores ? network.scores[i] : confusion.right[i] / images[i]);
   };
   const rows = [...body.rows].sort((a, b) => rate(b) - rate(a) || a.dataset.class - b.dataset.class);
   for (const row of rows) {
     const i = Number(row.dataset.class);
     const [cell, most] = [row.querySelector(".bar"), row.querySelector(".taken")];
-    cell.textContent = network.iou ? share(1 - rate(row), rate(row) >= 0) : share(images[i] - confusion.right[i], images[i]);
+    cell.textContent = network.scores ? share(1 - rate(row), rate(row) >= 0) : share(images[i] - confusion.right[i], images[i]);
     if (rate(row) > 0) {
       const bar = document.createElement("span");
       bar.style.width = `calc((100% - 5.4rem) * ${rate(row)})`;
       cell.prepend(bar);
     }
-    most.textContent = (taken.get(i) ?? []).join(", ");
+    if (most) most.textContent = (taken.get(i) ?? []).join(", ");
   }
   body.append(...rows);
 }
@@ -65,7 +65,7 @@ function showPairs(mistakes) {
 function showMatrix(network, confusion, mistakes) {
   const { classes, images } = data;
   let kept = classes.map((_, i) => i);
-  let lead = `Rows are true classes, columns predictions; colour is the share of the true class's ${network.iou ? "pixels" : "images"}.`;
+  let lead = `Rows are true classes, columns predictions; colour is the share of the true class's ${data.unit}.`;
   if (classes.length > WHOLE) {
     const weight = new Map();
     for (const pair of mistakes)
@@ -139,6 +139,7 @@ function showMistakes(index) {
   place("whose").textContent = `Network ${index + 1}, ${data.networks[index].title}.`;
   if (!place("classes")) return;
   const confusion = confusions[index];
+  if (network.scores && !confusion) showErrors(network, null, []);
   if (confusion) {
     const mistakes = pairs(confusion);
     showErrors(network, confusion, mistakes);

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from naturalize.numbers import percent, standard_error
-from naturalize.tasks import balanced_error_of
+from naturalize.tasks import balanced_error_of, kind_of_front
 from naturalize.tasks.confidence import above
-from naturalize.tasks.segmentation import class_iou
 
 # A page of many classes shows the most frequent confusions; up to so many classes it holds all of them.
 ALL_PAIRS_CLASSES = 100
@@ -19,21 +18,29 @@ THRESHOLDS = (0.5, 0.7, 0.8, 0.9)  # that a page tells the shares of
 
 
 def class_images(front: dict[str, Any]) -> list[int]:
-    """Test images of each class, `(classes,)`: the row sums of any network's confusion; empty where none is known."""
-    for network in front["networks"]:
-        if network.get("test_confusion") is not None:
-            return np.asarray(network["test_confusion"], dtype=np.int64).sum(axis=1).tolist()
-    return []
+    """Test images of each class, or what else the task counts, `(classes,)`; empty where no test is known."""
+    tested = (network for network in front["networks"] if was_tested(network))
+    return next((kind_of_front(front).by_class(network)[0] for network in tested), [])
+
+
+def was_tested(network: dict[str, Any]) -> bool:
+    """Whether a network's entry has what a test gives."""
+    return network.get("test_error") is not None
+
+
+def scores_of(front: dict[str, Any], network: dict[str, Any]) -> list[float | None] | None:
+    """The score of each class on test, None where it has none; None where classes are told by their error."""
+    return kind_of_front(front).by_class(network)[1] if was_tested(network) else None
 
 
 def balanced_error(network: dict[str, Any]) -> float | None:
-    """Mean of the classes' errors on test in percent, over the classes that have test images; None by pixel."""
+    """Mean of the classes' errors on test in percent, over those that have test images; None where it has none."""
     confusion = network.get("test_confusion")
-    return None if confusion is None or by_pixel(network) else balanced_error_of(confusion)
+    return None if confusion is None or has_spread(network) else balanced_error_of(confusion)
 
 
-def by_pixel(network: dict[str, Any]) -> bool:
-    """Whether a network's error is by pixel."""
+def has_spread(network: dict[str, Any]) -> bool:
+    """Whether a network's error is no share of images, and so has its own standard error."""
     return network.get("test_spread") is not None or network.get("val_spread") is not None
 
 
@@ -50,16 +57,8 @@ def unsure(network: dict[str, Any]) -> str:
     )
 
 
-def iou_of(network: dict[str, Any]) -> list[float | None] | None:
-    """Intersection over union of each class on test, None where it is nowhere; None where images have classes."""
-    if not by_pixel(network) or network.get("test_confusion") is None:
-        return None
-    found = class_iou(np.asarray(network["test_confusion"], dtype=np.int64))
-    return [None if np.isnan(value) else round(float(value), 4) for value in found]
-
-
 def error_against_majority(front: dict[str, Any], network: dict[str, Any]) -> tuple[float, float, int] | None:
-    """Errors of a network and of always answering the most frequent class, and images: of test, else of validation."""
+    """Errors of a network and of its task's `blind`, and images: of test, else of validation."""
     for split in ("test", "val"):
         error, majority = network.get(f"{split}_error"), (front.get("majority_error") or {}).get(split)
         if error is not None and majority is not None:
@@ -70,7 +69,7 @@ def error_against_majority(front: dict[str, Any], network: dict[str, Any]) -> tu
 def is_majority(front: dict[str, Any], network: dict[str, Any]) -> bool:
     """Whether a network beats always answering the most frequent class by less than two standard errors."""
     numbers = error_against_majority(front, network)
-    if numbers is None or by_pixel(network):
+    if numbers is None or has_spread(network):
         return False
     return numbers[0] > numbers[1] - 2 * float(standard_error(numbers[1], numbers[2]))
 

@@ -32,9 +32,9 @@ from naturalize.report.mistakes import (
     balanced_error,
     class_images,
     error_against_majority,
-    iou_of,
     is_majority,
     packed_confusions,
+    scores_of,
     unsure,
     warnings,
 )
@@ -43,7 +43,7 @@ from naturalize.report.pictures import pictures_of
 from naturalize.report.reading import read_events, read_front, read_settings
 from naturalize.report.structure import KEY, structures
 from naturalize.run.front import PUBLISHED, WHOLE, most_accurate
-from naturalize.tasks import SEGMENTATION
+from naturalize.tasks import kind_of_front
 
 # A page that can be sent by mail. Confusions and pictures share what the library and the text leave.
 PAGE_BYTES = 7_900_000
@@ -95,6 +95,8 @@ def write_report(run_directory: Path, under_way: dict[str, Any] | None = None, r
         "export": command("export", run_name(run_directory)),
         "classes": front.get("class_names") or [],
         "images": class_images(front),
+        "unit": kind_of_front(front).unit,
+        "score": kind_of_front(front).score,
         "front": front_figure(front),
         "objectives": objectives,
         "others": part(insides, lambda run: others_of(front, run)) or [],
@@ -140,7 +142,7 @@ def _facts(front: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]:
         "error": percent(network.get("test_error")),
         "balanced": percent(balanced_error(network)),
         "unsure": unsure(network),
-        "iou": iou_of(network),
+        "scores": scores_of(front, network),
         "warnings": warnings(front, network),
         "worst": network.get("test_worst") or [],
     }
@@ -208,7 +210,7 @@ def _head(front: dict[str, Any], run_directory: Path, refresh: bool) -> str:
     facts = [plural(len(front.get("class_names") or []), "class", "classes"), f"{images} images" if images else ""]
     majority = error_against_majority(front, front["networks"][0])
     if majority:
-        facts.append(f"always answering the most frequent class is {percent(majority[1])} wrong")
+        facts.append(f"{kind_of_front(front).blind} is {percent(majority[1])} wrong")
     if front.get("requirements"):
         facts.append(f"required: {', '.join(front['requirements'])}")
     if rivals := _rivals(front):
@@ -232,7 +234,7 @@ def _head(front: dict[str, Any], run_directory: Path, refresh: bool) -> str:
     if lost:
         who = "No network is" if len(lost) == len(front["networks"]) else f"{len(lost)} of them are not"
         banners.append(
-            f"<strong>{who} clearly better than always answering the most frequent class.</strong> Look at the "
+            f"<strong>{who} clearly better than {kind_of_front(front).blind}.</strong> Look at the "
             "error by class below before using one."
         )
     return f"""<header>
@@ -311,24 +313,29 @@ def _chosen(front: dict[str, Any], chosen: int, has_structures: bool) -> str:
 </section>"""
 
 
-WORST = "The most confident mistakes, as the network sees them."
-WORST_MASKS = "Those with the largest error: the picture, its mask (white is ignored), and the network's answer."
-
-
 def _swatch(front: dict[str, Any], index: int) -> str:
     """The colour of a class in masks; nothing where there are none."""
-    if front.get("kind") != SEGMENTATION:
+    if not kind_of_front(front).by_pixel:
         return ""
     red, green, blue = palette()[index].tolist()
     return f'<span class="swatch" style="background: rgb({red}, {green}, {blue})"></span>'
 
 
+TAKEN = '<td class="taken"></td>'
+PAIRS = '<div><h3>Most frequent confusions</h3><ol id="pairs"></ol></div>'
+MATRIX = """<h3>Confusion matrix</h3>
+<p class="lead" id="confusion-lead"></p>
+<div id="confusion" class="plot" role="img"
+aria-label="Confusion matrix; its largest numbers are listed above"></div>"""
+
+
 def _mistakes(front: dict[str, Any]) -> str:
-    images, by_pixel = class_images(front), front.get("kind") == SEGMENTATION
+    images, kind = class_images(front), kind_of_front(front)
+    score, confused = kind.score or "error", any(n.get("test_confusion") is not None for n in front["networks"])
     classes = "".join(
         f'<tr data-class="{index}"><th scope="row">{_swatch(front, index)}{html.escape(name)}</th>'
         f"<td>{images[index]:,}</td>"
-        '<td class="bar"></td><td class="taken"></td></tr>'
+        f'<td class="bar"></td>{TAKEN if confused else ""}</tr>'
         for index, name in enumerate(front.get("class_names") or [])
         if index < len(images)
     )
@@ -338,20 +345,18 @@ def _mistakes(front: dict[str, Any]) -> str:
         details = f"<p>Errors by class, confusions and worst images come from test images; {reason}.</p>"
     else:
         details = f"""<div class="columns">
-<div><h3>{"IoU" if by_pixel else "Error"} by class</h3>
+<div><h3>{score[0].upper()}{score[1:]} by class</h3>
 <p class="lead" id="errors"></p>
 <div class="scroll tall"><table class="numbers classes" id="classes">
-<thead><tr><th scope="col">class</th><th scope="col">test {"pixels" if by_pixel else "images"}</th>
-<th scope="col">{"IoU" if by_pixel else "wrong"}</th>
-<th scope="col" class="taken">most often taken for</th></tr></thead>
+<thead><tr><th scope="col">class</th><th scope="col">test {kind.unit}</th>
+<th scope="col">{kind.score or "wrong"}</th>
+{'<th scope="col" class="taken">most often taken for</th>' if confused else ""}</tr></thead>
 <tbody>{classes}</tbody></table></div></div>
-<div><h3>Most frequent confusions</h3><ol id="pairs"></ol></div>
+{PAIRS if confused else ""}
 </div>
-<h3>Confusion matrix</h3>
-<p class="lead" id="confusion-lead"></p>
-<div id="confusion" class="plot" role="img" aria-label="Confusion matrix; its largest numbers are listed above"></div>
+{MATRIX if confused else ""}
 <h3>Worst test images</h3>
-<p class="lead">{WORST_MASKS if by_pixel else WORST}</p>
+<p class="lead">{kind.worst}</p>
 <div id="worst"></div>"""
     return f"""<section id="mistakes">
 <h2>Where it fails</h2>
@@ -418,8 +423,8 @@ def _spread(network: dict[str, Any], split: str, error: float, images: int) -> f
 
 
 def _against_majority(front: dict[str, Any]) -> str:
-    numbers = error_against_majority(front, front["networks"][0])
-    return f"Always answering the most frequent class would be {percent(numbers[1])} wrong." if numbers else ""
+    numbers, blind = error_against_majority(front, front["networks"][0]), kind_of_front(front).blind
+    return f"{blind[0].upper()}{blind[1:]} would be {percent(numbers[1])} wrong." if numbers else ""
 
 
 def _command(front: dict[str, Any], network: dict[str, Any], run_directory: Path) -> list[str]:

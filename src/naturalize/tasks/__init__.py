@@ -7,7 +7,7 @@ A new kind of task is one file beside `classification.py` and one line in `KINDS
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -40,6 +40,7 @@ __all__ = [
     "balanced_images",
     "balanced_weights",
     "kind_of",
+    "kind_of_front",
     "majority_error",
     "task_of",
 ]
@@ -50,10 +51,17 @@ class Task(Protocol):
 
     Attributes:
         by_pixel: whether answers are maps. Otherwise heads end in a linear classifier, which can be fitted to features.
+        unit, score: what is counted of each class, and what it is scored by, in words; "" for the share that is right.
+        blind: what `chance` is the error of, in words.
+        worst: which images `tested` names, in a sentence.
         classes: number of classes.
     """
 
     by_pixel: ClassVar[bool]
+    unit: ClassVar[str]
+    score: ClassVar[str]
+    blind: ClassVar[str]
+    worst: ClassVar[str]
 
     @property
     def classes(self) -> int: ...
@@ -97,8 +105,16 @@ class Task(Protocol):
             names: of the classes.
         """
 
+    @staticmethod
+    def by_class(network: Mapping[str, Any]) -> tuple[list[int], list[float | None] | None]:
+        """Units of each class in a network's test, and its score, 0 to 1; None where there is none.
+
+        Args:
+            network: an entry of front.json that was tested.
+        """
+
     def chance(self, labels: NDArray[Any]) -> float:
-        """Error in percent of always answering the most frequent class."""
+        """Error in percent of answers without a look at the image, as `blind` says."""
 
     def balanced(self, labels: NDArray[Any]) -> Task:
         """The task with weights in its loss by which rare classes of the labels count as much as common ones."""
@@ -115,6 +131,11 @@ KINDS: dict[str, Callable[[int], Any]] = {CLASSIFICATION: Classification, SEGMEN
 def kind_of(dataset: Dataset) -> str:
     """The kind of task that the labels of a data set are for."""
     return SEGMENTATION if dataset.meaning else CLASSIFICATION
+
+
+def kind_of_front(front: Mapping[str, Any]) -> Any:
+    """The kind of task of front.json, one of `KINDS`; those of an older naturalize have classifications."""
+    return KINDS[front.get("kind", CLASSIFICATION)]
 
 
 def task_of(dataset: Dataset) -> Task:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -72,6 +72,10 @@ class Classification:
     """
 
     by_pixel: ClassVar[bool] = False
+    unit: ClassVar[str] = "images"
+    score: ClassVar[str] = ""
+    blind: ClassVar[str] = "always answering the most frequent class"
+    worst: ClassVar[str] = "The most confident mistakes, as the network sees them."
 
     classes: int
     label_smoothing: float = 0.1
@@ -167,6 +171,11 @@ class Classification:
             )
             for row in worst.tolist()
         ]
+
+    @staticmethod
+    def by_class(network: Mapping[str, Any]) -> tuple[list[int], None]:
+        """Test images of each class; see `Task`."""
+        return np.asarray(network["test_confusion"], dtype=np.int64).sum(axis=1).tolist(), None
 
     def chance(self, labels: NDArray[np.int64]) -> float:
         """See `majority_error`."""

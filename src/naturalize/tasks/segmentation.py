@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
@@ -85,6 +85,12 @@ class Segmentation:
     """
 
     by_pixel: ClassVar[bool] = True
+    unit: ClassVar[str] = "pixels"
+    score: ClassVar[str] = "IoU"
+    blind: ClassVar[str] = "always answering the most frequent class"
+    worst: ClassVar[str] = (
+        "Those with the largest error: the picture, its mask (white is ignored), and the network's answer."
+    )
 
     classes: int
     class_weights: tuple[float, ...] | None = None
@@ -165,6 +171,13 @@ class Segmentation:
             "test_confusion": kept.sum(0).tolist(),
         }
         return facts, [(row, {"error": round(float(errors[row]), 2)}) for row in worst]
+
+    @staticmethod
+    def by_class(network: Mapping[str, Any]) -> tuple[list[int], list[float | None]]:
+        """Test pixels and intersection over union of each class; see `Task`."""
+        confusion = np.asarray(network["test_confusion"], dtype=np.int64)
+        found = class_iou(confusion).tolist()
+        return confusion.sum(axis=1).tolist(), [None if np.isnan(value) else round(value, 4) for value in found]
 
     def spread(self, answers: Tensor) -> float:
         """Standard error of the error, by the jackknife over images (Efron and Tibshirani, 1993, chapter 11)."""
