@@ -259,6 +259,7 @@ def test_networks_that_stand_by_themselves_must_be_clearly_better_where_others_l
     assert margins[1] > margins[0]
     assert margins[2] == 0
     assert handicap(bench, three[:0], np.empty(0)).shape == (0,)
+    assert handicap(bench, three, np.array([9.0, 30.0, 9.0]), kept=[2.5, 3.5, 4.5]).tolist() == [2.5, 3.5, 0]
 
 
 @pytest.mark.parametrize(("error", "kept"), [(30.0, [1]), (33.0, [1]), (36.0, [])])

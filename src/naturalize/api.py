@@ -467,18 +467,21 @@ def export(
     pixels = stored(np.arange(len(stored)), chosen.measured.resolution)
     training = run.stored("calibration")
     done = export_file(
-        chosen.load(), Path(to), format, Check(pixels, stored.labels, error_of(run.task)), opset=opset,
+        chosen.load(), Path(to), format, Check(pixels, stored.labels, *error_of(run.task)), opset=opset,
         overwrite=overwrite,
         calibration=lambda: training(np.arange(len(training)), chosen.measured.resolution),
     )  # fmt: skip
     return replace(done, chosen=f"{chosen.measured.architecture}, {why}" if why else "")
 
 
-def error_of(task: Task) -> Callable[[NDArray[np.float32], NDArray[Any]], float]:
-    """A task's error as a function of arrays: logits `(n, ...)` and labels `(n, ...)` to percent."""
+def error_of(task: Task) -> tuple[Callable[..., float], Callable[..., float | None]]:
+    """A task's error and its spread as functions of arrays: logits `(n, ...)` and labels `(n, ...)` to percent."""
     import torch
 
-    return lambda logits, labels: task.error(task.answers(torch.from_numpy(logits), torch.from_numpy(labels)))
+    def answers(logits: NDArray[np.float32], labels: NDArray[Any]) -> torch.Tensor:
+        return task.answers(torch.from_numpy(logits), torch.from_numpy(labels))
+
+    return lambda *given: task.error(answers(*given)), lambda *given: task.spread(answers(*given))
 
 
 def latency_models(

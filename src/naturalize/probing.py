@@ -154,7 +154,7 @@ def probe(bench: Workbench) -> Probes | None:
             features[side] = of_train
             probes.weight[side], probes.bias[side], probes.answers[side] = weight, bias, answers.numpy()
         shared = [features[side] for side in SHARED if side in features] or list(features.values())
-        weight, bias = logistic_regression(task, torch.cat(shared), labels.repeat(len(shared)))
+        weight, bias = logistic_regression(task, torch.cat(shared), torch.cat([labels] * len(shared)))
         probes.weight[SHARED_BY_ALL], probes.bias[SHARED_BY_ALL] = weight, bias
     probes.write(directory / FILE)
     return probes

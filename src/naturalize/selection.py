@@ -108,7 +108,8 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     alone, by_itself = errors_of([*probed, *tuned]), [m.architecture for m in (*probed, *tuned)]
     errors = alone[ERROR]
     if learns_on and by_itself:
-        alone = {name: each + handicap(bench, by_itself, each, name) for name, each in alone.items()}
+        kept = [m.detail.get("spread") for m in (*probed, *tuned)]
+        alone = {name: each + handicap(bench, by_itself, each, name, kept) for name, each in alone.items()}
     codes_alone, ends = space.codes(by_itself), {PUBLISHED: slice(None, len(probed)), WHOLE: slice(len(probed), None)}
     competing = [values]
     for origin, of in ends.items():
@@ -154,19 +155,28 @@ def errors_of(measurements: Sequence[Measurement]) -> dict[str, Floats]:
     return dict(zip((ERROR, BALANCED_ERROR), (np.array(each, dtype=np.float64) for each in values), strict=True))
 
 
-def handicap(bench: Workbench, archs: Sequence[Architecture], errors: Floats, name: str = ERROR) -> Floats:
+def handicap(
+    bench: Workbench,
+    archs: Sequence[Architecture],
+    errors: Floats,
+    name: str = ERROR,
+    kept: Sequence[float | None] = (),
+) -> Floats:
     """The standard error of networks that stand by themselves, 0 at resolutions at which no others train on.
 
     Args:
         bench: of the run.
         archs, errors: the n networks, and their validation errors in percent, `(n,)`.
         name: of the error.
+        kept: the standard errors that came with the errors, where these are no shares of images.
 
     Returns:
         `(n,)`, in percentage points.
     """
     rivals = np.array([bench.subnets.resolution(arch) in bench.run.trained for arch in archs], dtype=bool)
-    return np.where(rivals, standard_error(errors, images_of(bench, name)), 0.0)
+    known = np.array(kept, dtype=np.float64)  # NaN where none came
+    spreads = known if np.isfinite(known).any() else standard_error(errors, images_of(bench, name))
+    return np.where(rivals, spreads, 0.0)
 
 
 def images_of(bench: Workbench, error: str) -> int:

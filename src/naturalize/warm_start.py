@@ -152,7 +152,7 @@ def start_classifiers(bench: Workbench, bodies: Sequence[Sequence[Architecture]]
         channels = classifier_of(bench, body).in_features
         seen = [features_of(bench, arch, rows) for arch in archs]
         features = torch.cat([F.pad(each, [0, channels - each.shape[1]]) for each in seen])
-        labels = images.labels[rows].repeat(len(archs))
+        labels = torch.cat([images.labels[rows]] * len(archs))
         set_classifier(bench, body, *logistic_regression(bench.task, features, labels))
 
 
@@ -160,11 +160,23 @@ def fitted_rows(bench: Workbench, number: int) -> NDArray[np.int64]:
     """Up to a number of training pictures that a classifier is fitted to, ascending; some of each class first."""
     labels = bench.trainer.images.labels.numpy()
     drawn = rng.generator(bench.seed, "probe").permutation(len(labels))
-    in_class, numbers = np.argsort(labels[drawn], kind="stable"), np.bincount(labels)
-    place = np.empty(len(labels), dtype=np.int64)  # of each drawn picture among those of its class
-    place[in_class] = np.arange(len(labels)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
-    later = place >= min(OF_A_CLASS, number // bench.task.classes)
+    later = places(labels[drawn]) >= min(OF_A_CLASS, number // bench.task.classes)
     return np.sort(drawn[np.argsort(later, kind="stable")[:number]])
+
+
+def places(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Place of each picture among those of its class, or of that of its classes which gives the first, `(n,)`, from 0.
+
+    Args:
+        labels: classes `(n,)`, or which classes each picture has, `(n, classes)`; one without any comes last.
+    """
+    if labels.ndim == 2:
+        among: NDArray[np.int64] = np.where(labels, labels.cumsum(axis=0, dtype=np.int64) - 1, len(labels)).min(axis=1)
+        return among
+    in_class, numbers = np.argsort(labels, kind="stable"), np.bincount(labels)
+    place = np.empty(len(labels), dtype=np.int64)
+    place[in_class] = np.arange(len(labels)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+    return place
 
 
 def classifier_of(bench: Workbench, body: int) -> nn.Linear:

@@ -125,13 +125,15 @@ class Check:
 
     Attributes:
         pixels: uint8 `(n, channels, r, r)`, r being the network's resolution; n at least 1.
-        labels: class indices `(n,)`, or masks `(n, side, side)`.
+        labels: class indices `(n,)`, masks `(n, side, side)`, or 0 and 1 by class, `(n, classes)`.
         error: function from logits and labels to an error in percent; the share of wrong answers unless told.
+        spread: function from the same to the standard error of that; to None where it is a share of pictures.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[Any]
     error: Callable[[NDArray[np.float32], NDArray[Any]], float] = share_wrong
+    spread: Callable[[NDArray[np.float32], NDArray[Any]], float | None] = lambda logits, labels: None
 
     def __post_init__(self) -> None:
         if not len(self.pixels):
@@ -217,7 +219,9 @@ def export(
     subnet = copy.deepcopy(network.subnet).cpu().eval()  # the file has the stored statistics, so compare with those
     expected = in_batches(logits_of_arrays(subnet), check.pixels)
     images, network_error = len(check.pixels), check.error(expected, check.labels)
-    check_error(to, network_error, images, network.card)  # what a format loses is no damage
+    check_error(
+        to, network_error, images, network.card, check.spread(expected, check.labels)
+    )  # what a format loses is no damage
     done = Exported(to, tuple(files), size_of(written), kind.needs(opset), None, images, None, None, network_error)
     if isinstance(kind.open, str):
         done = replace(done, not_run=kind.open)
@@ -307,7 +311,7 @@ def in_batches(answer: LogitsOf, pixels: NDArray[np.uint8]) -> NDArray[np.float3
     return np.concatenate([answer(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)])
 
 
-def check_error(path: Path, error: float, images: int, card: Card) -> None:
+def check_error(path: Path, error: float, images: int, card: Card, spread: float | None = None) -> None:
     """Raise `UserError` where more check pictures are wrong than the card's validation error explains.
 
     Both are pictures of the validation split, but not the same ones: an excess of `SIGMAS` deviations is no chance.
@@ -316,8 +320,16 @@ def check_error(path: Path, error: float, images: int, card: Card) -> None:
         path: of the file, for the message.
         error, images: the network's error in percent, and the number of check pictures.
         card: of the network.
+        spread: standard error of the error, where it is no share of images.
     """
     if card.get("val_error") is None:
+        return
+    if spread is not None:
+        if error > card["val_error"] + SIGMAS * spread + 100.0 * FEW_WRONG / images:
+            raise UserError(
+                f"{path} was not kept: the error on {images} check pictures is {error:.1f}% where the network's card "
+                f"tells of {card['val_error']:.1f}% on validation: the network or the pictures of the run are damaged"
+            )
         return
     wrong = round(error * images / 100.0)
     share = (card["val_error"] / 100.0 * card["val_images"] + 1.0) / (card["val_images"] + 2.0)

@@ -279,6 +279,7 @@ def card_of(run: Run, front: dict[str, Any], entry: dict[str, Any]) -> dict[str,
         **{name: entry[name] for name in names},
         "test_confidence": entry.get("test_confidence"),  # not in a front of an older naturalize
         "class_names": run.class_names,
+        "activation": run.task.activation,
         **({"mask_values": run.mask_values} if run.mask_values else {}),
         "preprocessing": preprocessing.card(),
     }

@@ -51,6 +51,7 @@ class Task(Protocol):
 
     Attributes:
         by_pixel: whether answers are maps. Otherwise heads end in a linear classifier, which can be fitted to features.
+        activation: what makes probabilities of logits, "softmax" over the classes or "sigmoid" of each; in cards.
         unit, score: what is counted of each class, and what it is scored by, in words; "" for the share that is right.
         blind: what `chance` is the error of, in words.
         worst: which images `tested` names, in a sentence.
@@ -58,6 +59,7 @@ class Task(Protocol):
     """
 
     by_pixel: ClassVar[bool]
+    activation: ClassVar[str]
     unit: ClassVar[str]
     score: ClassVar[str]
     blind: ClassVar[str]
@@ -83,6 +85,9 @@ class Task(Protocol):
 
     def error(self, answers: Tensor) -> float:
         """Error in percent of the answers to a set of images."""
+
+    def spread(self, answers: Tensor) -> float | None:
+        """Standard error of `error` in percentage points; None where it is that of a share of images."""
 
     def result(self, views: Sequence[Tensor], labels: NDArray[Any]) -> tuple[float, dict[str, Any]]:
         """Error in percent of answers to images in each view, the mean over views, and what is kept beside it.
@@ -124,7 +129,10 @@ class Task(Protocol):
 
 
 CLASSIFICATION, SEGMENTATION = "classification", "segmentation"
-KINDS: dict[str, Callable[[int], Any]] = {CLASSIFICATION: Classification, SEGMENTATION: Segmentation}
+KINDS: dict[str, Callable[[int], Any]] = {
+    CLASSIFICATION: Classification,
+    SEGMENTATION: Segmentation,
+}
 """Kinds of tasks by name, each a function of the number of classes."""
 
 

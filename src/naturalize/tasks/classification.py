@@ -72,6 +72,7 @@ class Classification:
     """
 
     by_pixel: ClassVar[bool] = False
+    activation: ClassVar[str] = "softmax"
     unit: ClassVar[str] = "images"
     score: ClassVar[str] = ""
     blind: ClassVar[str] = "always answering the most frequent class"
@@ -136,6 +137,9 @@ class Classification:
     def error(self, answers: Tensor) -> float:
         """Percent of wrong answers."""
         return 100.0 * int(answers.sum()) / len(answers)
+
+    def spread(self, answers: Tensor) -> None:
+        """None: the error is a share of images."""
 
     def result(self, views: Sequence[Tensor], labels: NDArray[np.int64]) -> tuple[float, dict[str, Any]]:
         """See `result_of`."""

@@ -85,6 +85,7 @@ class Segmentation:
     """
 
     by_pixel: ClassVar[bool] = True
+    activation: ClassVar[str] = "softmax"
     unit: ClassVar[str] = "pixels"
     score: ClassVar[str] = "IoU"
     blind: ClassVar[str] = "always answering the most frequent class"
@@ -208,12 +209,25 @@ class Segmentation:
         return found[: self.classes]
 
     def frequencies(self, labels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Weights by which images are drawn: more often those that show a rare class (Gupta et al., CVPR 2019)."""
-        shows = np.array([np.bincount(label.ravel(), minlength=256)[: self.classes] > 0 for label in labels]).T
-        often = np.maximum(shows.mean(1), 1 / len(labels))
-        factors = np.maximum(1.0, np.sqrt(COMMON / often))
-        found: NDArray[np.float64] = np.where(shows, factors[:, None], 1.0).max(0)
-        return found
+        """Weights by which images are drawn: more often those that show a rare class; see `rare_factors`."""
+        return rare_factors(
+            np.array([np.bincount(label.ravel(), minlength=256)[: self.classes] > 0 for label in labels])
+        )
+
+
+def rare_factors(shows: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How often to draw each image: the more, the rarer the rarest class that it shows (Gupta et al., CVPR 2019).
+
+    Args:
+        shows: which classes each image shows, `(n, classes)`.
+
+    Returns:
+        `(n,)`, at least 1.
+    """
+    often = np.maximum(shows.mean(0), 1 / len(shows))
+    factors = np.maximum(1.0, np.sqrt(COMMON / often))
+    found: NDArray[np.float64] = np.where(shows, factors, 1.0).max(1)
+    return found
 
 
 def at_size(logits: Tensor, labels: Tensor) -> Tensor:
