@@ -33,6 +33,7 @@ def accepts(source: Any) -> bool:
 def find(source: Any) -> Found:
     """Takes pictures `X` and labels `y` (n integers or names), as a pair or as pairs by split.
 
+    Where `y` is an array `(n, classes)` of 0 and 1, a picture has any number of classes, named 0, 1, 2 and so on.
     Where `y` is an array `(n, H, W)` of whole numbers, or a list of such arrays `(H, W)`, these are masks.
     Pictures whose label is missing (None, nan, empty, masked) are left out, with a note. Pillow's pictures are read as
     files of them would be; those that cannot be decoded count as unreadable files do.
@@ -56,7 +57,10 @@ def find(source: Any) -> Found:
     if "train" not in names_of:
         raise UserError("arrays without 'train': give (X, y), or {'train': (X, y), ...}")
     masked = _hold_masks(pairs[names_of["train"]])
-    pairs_of = {split: _checked(split, pairs[names_of[split]], masked) for split in SPLITS if split in names_of}
+    several = _labels_each(pairs[names_of["train"]])
+    pairs_of = {
+        split: _checked(split, pairs[names_of[split]], masked, several) for split in SPLITS if split in names_of
+    }
     arrays = {
         split: [each for each in pictures if not isinstance(each, Image.Image)]
         for split, (pictures, _) in pairs_of.items()
@@ -78,8 +82,14 @@ def find(source: Any) -> Found:
             _Pictures([pictures[row] for row in rows], names, scale),
             found.__getitem__ if masked else None,
         )
-    if masked:
-        return Found("arrays", "arrays", (), parts, notes)
+    texts = [text for part in parts.values() for text in part.labels]
+    if several and (all(text.count("1") == 1 for text in texts) or not any("1" in text for text in texts)):
+        raise UserError(
+            "y of train: give one label per picture, shape (n,), as y.argmax(1); or 0 and 1 for each class, where some "
+            "picture has several of them, or none"
+        )
+    if masked or several:
+        return Found("arrays", "arrays", tuple(map(str, range(several))), parts, notes, several=bool(several))
     class_names = in_natural_order(name for part in parts.values() for name in part.labels)
     return Found("arrays", "arrays", class_names, parts, notes)
 
@@ -141,16 +151,39 @@ def _hold_masks(pair: Any) -> bool:
     return getattr(labels, "ndim", 0) == 3
 
 
-def _checked(split: str, pair: Any, masked: bool) -> tuple[Sequence[Any] | NDArray[Any], list[Any]]:
+def _labels_each(pair: Any) -> int:
+    """Number of columns of the second of a pair, where it is `(n, classes)` with two columns or more; 0 elsewhere."""
+    if not (isinstance(pair, tuple | list) and len(pair) == 2):
+        return 0
+    shape: Sequence[int] = getattr(pair[1], "shape", ())
+    return int(shape[1]) if len(shape) == 2 and shape[1] > 1 else 0
+
+
+def _several_of(name: str, given: Any, classes: int) -> list[str]:
+    """Labels `(n, classes)` of 0 and 1, a text of them for each picture. Raises `UserError`, by `name`."""
+    labels = np.asarray(given)
+    if labels.ndim != 2 or labels.shape[1] != classes:
+        raise UserError(f"{name} has shape {labels.shape}: the training pictures have {classes} columns of labels")
+    if labels.dtype.kind not in "buif" or not np.isin(labels, (0, 1)).all():
+        told = next((str(value) for value in labels.ravel().tolist() if value not in (0, 1)), str(labels.dtype))
+        raise UserError(f"{name} holds {told}: labels of shape (n, classes) are 0 and 1")
+    return ["".join(row) for row in np.where(labels, "1", "0").tolist()]
+
+
+def _checked(split: str, pair: Any, masked: bool, several: int) -> tuple[Sequence[Any] | NDArray[Any], list[Any]]:
     """Pictures and the class of each, None where the label is missing; or pictures and the mask of each."""
     if not (isinstance(pair, tuple | list) and len(pair) == 2):
         raise UserError(f"arrays of {split}: give a pair (X, y), pictures and labels")
     pictures = _pictures_of(f"X of {split}", pair[0])
-    labels: Sequence[Any] = list(pair[1]) if masked else _labels_of(f"y of {split}", pair[1])
+    name = f"y of {split}"
+    labels: Sequence[Any] = list(pair[1]) if masked else []
+    labels = labels or (_several_of(name, pair[1], several) if several else _labels_of(name, pair[1]))
     if len(labels) != len(pictures):
         raise UserError(f"{split} has {len(pictures)} pictures but {len(labels)} {'masks' if masked else 'labels'}")
     if masked:
         return pictures, [checked(np.asarray(mask), f"y of {split}[{row}]") for row, mask in enumerate(labels)]
+    if several:
+        return pictures, list(labels)
     return pictures, [label_name(label, f"y of {split}[{row}]") for row, label in enumerate(labels)]
 
 

@@ -3,6 +3,7 @@
 import csv
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from naturalize.data.label_columns import label_columns
 from naturalize.data.listed import List, parts_of
 from naturalize.data.listing import is_picture
 from naturalize.data.parts import (
@@ -25,7 +27,7 @@ from naturalize.data.parts import (
     printable,
     shortened,
 )
-from naturalize.data.tables import IMAGE_NAMES, LABEL_NAMES, SPLIT, one_column, splits_of
+from naturalize.data.tables import IMAGE_NAMES, LABEL_NAMES, SPLIT, one_column, splits_of, texts_in
 from naturalize.errors import UserError
 
 SUFFIXES = (".csv", ".tsv")
@@ -38,11 +40,17 @@ def accepts(source: Any) -> bool:
     return as_path(source).suffix.lower() in SUFFIXES and as_path(source).is_file()
 
 
-def find(source: Any) -> Found:
+def find(source: Any, classes: Sequence[str] = ()) -> Found:
     """Lists the pictures, whose paths are relative to the file's folder; none is opened.
 
     Columns are found by the names that `tables.find` knows; without a header, the paths are where the first line has a
     picture's name, the splits where all are such words, and the labels are the column that is left.
+
+    Two or more columns that hold 0 and 1 alone, and no column of labels, are a label each: see `label_columns`.
+
+    Args:
+        source: the file.
+        classes: names, which may be of such columns: then these are the labels.
 
     Raises:
         UserError: no or several candidates for a column, a picture that is not there, named twice or outside the
@@ -53,9 +61,16 @@ def find(source: Any) -> Found:
     columns = table.schema.names
     image = one_column(str(path), "pictures", IMAGE_NAMES, table.pictures, columns)
     candidates = [name for name in columns if name not in (image, "") and name.lower() != SPLIT]  # pandas's index is ""
-    label = one_column(str(path), "labels", LABEL_NAMES, candidates, columns)
-    paths, values = table.column(image).to_pylist(), table.column(label).to_pylist()
-    names = {value: label_name(value, label) for value in set(values)}
+    usual = [name for name in candidates if name.lower() in LABEL_NAMES]
+    several = label_columns(str(path), [table.column], candidates, classes, usual)
+    if several.names:
+        values: list[Any] = texts_in(str(path), "train", table, several)
+        names = {value: value for value in set(values)}
+    else:
+        label = one_column(str(path), "labels", LABEL_NAMES, candidates, columns)
+        values = table.column(label).to_pylist()
+        names = {value: label_name(value, label) for value in set(values)}
+    paths = table.column(image).to_pylist()
     rows: dict[str, tuple[list[str], list[str]]] = {}
     unlabelled = []
     for picture, value, split in zip(paths, values, splits_of(str(path), "train", table, len(paths)), strict=True):
@@ -70,6 +85,10 @@ def find(source: Any) -> Found:
     notes = []
     if unlabelled:
         notes.append(Note("skipped", left_out(unlabelled, "picture", "without a label, skipped"), tuple(unlabelled)))
+    if several.names:
+        class_names = tuple(map(printable, several.names))
+        parts = parts_of(path.parent, lists)
+        return Found(printable(path.stem), as_text(str(path)), class_names, parts, notes + several.told(), several=True)
     class_names = in_natural_order(name for name in names.values() if name is not None)
     return Found(printable(path.stem), as_text(str(path)), class_names, parts_of(path.parent, lists), notes)
 

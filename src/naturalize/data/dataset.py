@@ -48,7 +48,8 @@ class Dataset:
         source: opens it again: an absolute path, a Hub name or "digits"; "arrays" cannot be opened again.
         class_names: in the one order that labels, files and outputs have; empty for pictures without classes.
         labels: `(n,)` position in `class_names` of every picture of every split; 0 where there are no classes. Where
-            pictures have masks, these: squares `(n, side, side)` of such positions, uint8, `masks.IGNORED` elsewhere.
+            pictures may have several, which they have, `(n, classes)` of 0 and 1, uint8. Where they have masks, these:
+            squares `(n, side, side)` of such positions, uint8, `masks.IGNORED` elsewhere.
         meaning: of the values in mask files; None where pictures have classes.
         splits: sorted indices of pictures by "train", "val" and "test".
         given: number of pictures in the splits that the data came with; only "train" where they were not split.
@@ -76,6 +77,11 @@ class Dataset:
     notes: tuple[Note, ...] = field(repr=False)
     entries: list[Entry] = field(repr=False)
     room: Room = field(repr=False)
+
+    @property
+    def several(self) -> bool:
+        """Whether a picture may have several classes, or none."""
+        return self.labels.ndim == 2
 
     @property
     def given_test(self) -> bool:
@@ -121,6 +127,8 @@ class Dataset:
             for row in rows.tolist():
                 numbers += np.bincount(self.labels[row].ravel(), minlength=256) > 0
             numbers = numbers[: len(self.class_names)]
+        elif self.several:
+            numbers = self.labels[rows].sum(axis=0, dtype=np.int64)
         else:
             numbers = np.bincount(self.labels[rows], minlength=len(self.class_names))
         return dict(zip(self.class_names, numbers.tolist(), strict=True))
@@ -129,7 +137,8 @@ class Dataset:
         """What to print before training: the data, the splits, and a line for each kind of note."""
         colour = "grey" if self.channels == 1 else "colour"
         named = f"{counted(len(self.class_names), 'class')} ({shortened(self.class_names, 8)})"
-        classes = f"{'masks of ' * bool(self.meaning)}{named}" if self.class_names else "no classes"
+        kind = "masks of " * bool(self.meaning) + "any of " * self.several
+        classes = f"{kind}{named}" if self.class_names else "no classes"
         return [
             f"{self.name}: {classes}, {colour} pictures, short side {self.side} px (median)",
             self._splits_in_words(),
@@ -142,7 +151,9 @@ class Dataset:
         if not cut:
             return f"{as_given} as given"
         if list(self.given) == ["train"]:
-            by_class = " by class" if self.class_names and not self.meaning else ""
+            by_class = (
+                " by rarest label" if self.several else " by class" if self.class_names and not self.meaning else ""
+            )
             return f"train {len(self.splits['train']):,}, {cut}, cut from {self.given['train']:,} pictures{by_class}"
         return f"{as_given} as given; {cut} cut from train, which keeps {len(self.splits['train']):,}"
 

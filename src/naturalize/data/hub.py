@@ -6,7 +6,7 @@ import re
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,12 @@ def accepts(source: Any) -> bool:
     return isinstance(source, str) and re.fullmatch(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?", source) is not None
 
 
-def find(source: Any) -> Found:
+def find(source: Any, classes: Sequence[str] = ()) -> Found:
     """Downloads the data set, or takes it from the cache; without network the cache alone is asked, without waiting.
+
+    Args:
+        source: its name.
+        classes: as of `tables.find`.
 
     Raises:
         UserError: no such data set, neither network nor a copy in the cache, or two splits that mean the same.
@@ -47,7 +51,7 @@ def find(source: Any) -> Found:
     if "train" not in names:
         raise UserError(f"{source} has no train split (its splits are {', '.join(loaded)})")
     tables = {split: [_Loaded(loaded[name])] for split, name in names.items()}
-    return found_in(source.rpartition("/")[2], source, tables, _ignored(loaded, names.values()))
+    return found_in(source.rpartition("/")[2], source, tables, _ignored(loaded, names.values()), wanted=classes)
 
 
 def find_named(name: str) -> Found:

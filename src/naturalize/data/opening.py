@@ -5,6 +5,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from naturalize.data import (
 from naturalize.data.dataset import Dataset, Entry, unreadable_notes
 from naturalize.data.decode import JPEG_SIDE, UnreadablePicture
 from naturalize.data.embedded import EMBEDDED
+from naturalize.data.label_columns import check_labels, labels_of, rarest
 from naturalize.data.listing import SUFFIXES
 from naturalize.data.machine import pixel_budget
 from naturalize.data.named import NAMED
@@ -41,6 +43,7 @@ from naturalize.progress import Progress, silent
 from naturalize.rng import check_seed
 
 READERS = (arrays, npz, csv_files, lists, lists_matlab, records, idx, imagenet, tables, pairs, folder)  # it takes any
+WITH_COLUMNS = (csv_files, tables)  # of which `classes` may name some
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 FEW, FEW_SHARE = 3, 0.1  # unreadable pictures with which a run still goes on
 TINY = 8  # pixels of the short side
@@ -90,26 +93,33 @@ def open_data(
         UserError: naming the source, folder or picture that cannot be used and what to do.
     """
     check_seed(seed)
-    found = folder.find_without_classes(source) if without_classes and folder.has_no_classes(source) else _find(source)
+    found = (
+        folder.find_without_classes(source)
+        if without_classes and folder.has_no_classes(source)
+        else _find(source, classes or ())
+    )
     _drop_empty_splits(found)
     masked = found.parts["train"].mask is not None
     if ignore and not masked:
         raise UserError(f"--ignore names values of masks, and {found.source} has none")
     if masked and jpeg_side is not None:
         jpeg_side = max(jpeg_side, masks.PIXELS_SIDE)
+    _take_one_class(found)
     class_names = () if masked else _class_names(found, classes)
     room = Room(pixel_budget() if memory_limit is None else memory_limit)
     entries, unreadable = _scanned(found, room, progress, jpeg_side)
-    _check_unreadable(found, class_names, entries, unreadable, strict)
+    _check_unreadable(found, () if found.several else class_names, entries, unreadable, strict)
     shares = {"test": test_fraction, "val": val_fraction} if class_names or masked else {"val": val_fraction}
     read = _read_masks(entries, progress) if masked else []
-    splits = _splits(entries, shares, seed, _only_ones(entries["train"], read))
+    stay = _conflicts(entries["train"]) if found.several else _only_ones(entries["train"], read)
+    splits = _splits(entries, shares, seed, stay, found.several)
     numbers = {name: number for number, name in enumerate(class_names or (NO_CLASS,))}
-    _check_validation(class_names, entries, splits["val"])
+    _check_validation(class_names, entries, splits["val"], found.several)
     flat = [entry for split in SPLITS for entry in entries.get(split, [])]
     seen = [entry.seen for entry in flat if entry.seen]
     to_train = [entry.seen for entry in (flat[row] for row in splits["train"]) if entry.seen]
-    labels = np.array([numbers[entry.label] for entry in flat], dtype=np.int64)
+    texts = [entry.label for entry in flat]
+    labels = labels_of(texts) if found.several else np.array([numbers[text] for text in texts], dtype=np.int64)
     meaning = None
     if masked:
         labels, meaning = _masks(found, flat, splits, read, ignore)
@@ -157,6 +167,12 @@ def _only_ones(train: Sequence[Entry], read: Sequence[masks.Read]) -> set[str]:
     return {train[row].content for row in alone.tolist()}
 
 
+def _conflicts(train: Sequence[Entry]) -> set[str]:
+    """Contents of training pictures that stand under several labels."""
+    first: dict[str, str] = {}
+    return {entry.content for entry in train if first.setdefault(entry.content, entry.label) != entry.label}
+
+
 def _masks(
     found: Found,
     flat: list[Entry],
@@ -193,7 +209,7 @@ def _names_of(meaning: masks.Meaning, wanted: Sequence[str] | None) -> tuple[str
     return tuple(printable(str(name)) for name in wanted)
 
 
-def _find(source: Any) -> Found:
+def _find(source: Any, classes: Sequence[str]) -> Found:
     if isinstance(source, str) and (source in EMBEDDED or source in NAMED):
         found = EMBEDDED[source]() if source in EMBEDDED else hub.find_named(source)
         if Path(source).exists():
@@ -206,7 +222,7 @@ def _find(source: Any) -> Found:
     try:
         for reader in READERS:
             if reader.accepts(source):
-                return reader.find(source)
+                return reader.find(source, classes) if reader in WITH_COLUMNS else reader.find(source)
     except OSError as error:  # a folder that may not be entered, a link that leads to itself, a disk that is gone
         raise UserError(f"{error.filename or source} cannot be read: {error.strerror or error}") from error
     if not isinstance(source, str | os.PathLike):
@@ -219,7 +235,7 @@ def _find(source: Any) -> Found:
         raise UserError(f"{source} is neither {known}")
     if _looks_like_a_path(source) or not hub.accepts(source):
         raise UserError(f"{source}: no such file or folder")
-    return hub.find(source)
+    return hub.find(source, classes)
 
 
 def _looks_like_a_path(source: str | os.PathLike[str]) -> bool:
@@ -242,6 +258,8 @@ def _class_names(found: Found, wanted: Sequence[str] | None) -> tuple[str, ...]:
     """The classes in order: those wanted, or those that have pictures to train on; none where the data have none."""
     if not found.class_names:
         return ()
+    if found.several:
+        return _label_names(found, None if wanted is None else tuple(printable(str(name)) for name in wanted))
     trained = set(found.parts["train"].labels)
     if len(trained) < 2:
         raise UserError(f"{found.source} holds pictures of one class only, {trained.pop()}: two or more are needed")
@@ -259,6 +277,32 @@ def _class_names(found: Found, wanted: Sequence[str] | None) -> tuple[str, ...]:
         message = f"{counted(len(empty), 'class')} without pictures left out: {shortened(empty)}"
         found.notes.append(Note("empty", message, tuple(empty)))
     return tuple(name for name in found.class_names if name in trained)
+
+
+def _take_one_class(found: Found) -> None:
+    """Where each picture has exactly one label, take that as its class."""
+    texts = [text for part in found.parts.values() for text in part.labels]
+    if not found.several or any(text.count("1") != 1 for text in texts):
+        return
+    for split, part in found.parts.items():
+        names = [found.class_names[text.index("1")] for text in part.labels]
+        found.parts[split] = replace(part, labels=names)
+    found.several = False
+    told = f"each picture has exactly one of the labels {shortened(found.class_names)}: taken as its class"
+    found.notes.append(Note("labels", told))
+
+
+def _label_names(found: Found, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The names of labels, of which a picture may have several: those wanted in place of numbers, or the columns'."""
+    names = found.class_names
+    if wanted is not None and wanted != names:
+        if not all(map(str.isdecimal, names)):
+            raise unknown("label in --classes", next((n for n in wanted if n not in names), wanted[0]), names)
+        if len(wanted) != len(names) or len(set(wanted)) != len(names):
+            raise UserError(f"--classes names {counted(len(wanted), 'class')}, and there are {len(names)} labels")
+        names = wanted
+    check_labels(found.source, names, found.parts["train"].labels)
+    return names
 
 
 def _as_wanted(found: Found, wanted: tuple[str, ...]) -> tuple[str, ...]:
@@ -320,7 +364,7 @@ def _check_unreadable(
 
 
 def _splits(
-    entries: dict[str, list[Entry]], shares: dict[str, float], seed: int, stay: Collection[str] = ()
+    entries: dict[str, list[Entry]], shares: dict[str, float], seed: int, stay: Collection[str], several: bool
 ) -> dict[str, list[int]]:
     """Rows of the concatenated entries by split; splits that are not given are cut from train.
 
@@ -333,8 +377,9 @@ def _splits(
         start += len(splits[split])
     missing = [split for split in shares if split not in entries]
     train = entries["train"]
+    names = [entry.label for entry in train]
     parts = cut(
-        [entry.label for entry in train],
+        rarest(names) if several else names,
         [entry.content for entry in train],
         [shares[split] for split in missing],
         seed,
@@ -348,10 +393,14 @@ def _splits(
     return splits
 
 
-def _check_validation(class_names: tuple[str, ...], entries: dict[str, list[Entry]], rows: list[int]) -> None:
+def _check_validation(
+    class_names: tuple[str, ...], entries: dict[str, list[Entry]], rows: list[int], several: bool
+) -> None:
     """Refuse validation pictures of one class where there are several: by them every network that names it is right."""
     flat = [entry for split in SPLITS for entry in entries.get(split, [])]
     found = {flat[row].label for row in rows}
+    if several and len(found) < 2:
+        raise UserError("validation would hold pictures of the same labels only: give more pictures, in val too")
     if class_names and len(found) < 2:
         raise UserError(
             f"validation would hold pictures of one class only, {found.pop()}: "
@@ -411,7 +460,7 @@ def _copies(dataset: Dataset) -> list[Note]:
     for rows in (rows for rows in by_content.values() if len(rows) > 1):
         paths = [dataset.paths[row] for row in rows]
         copies += paths[1:]
-        if not dataset.meaning and len(set(dataset.labels[rows].tolist())) > 1:
+        if len({dataset.entries[row].label for row in rows}) > 1:
             named += paths
             conflicts.append(" = ".join(paths))
     notes = []

@@ -45,7 +45,7 @@ class Part:
 
     Args:
         names: what each picture is called to people: a relative path with '/', or "train[17]".
-        labels: the class name of each.
+        labels: the class name of each; a text of 0 and 1, one for each class, where it may have several.
         sizes: bytes of the file that holds each, known without opening it.
         open: decodes picture i of the part, JPEGs reduced as `open_picture` does with its `jpeg_side`; raises
             `UnreadablePicture`. Called from several threads.
@@ -70,6 +70,7 @@ class Found:
         class_names: all that are declared, in order, those without pictures included; empty where there are no classes.
         parts: by split; only "train" where the data are not split.
         notes: what the reader left out, and why.
+        several: whether a picture may have several classes, or none.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Found:
     class_names: tuple[str, ...]
     parts: dict[str, Part]
     notes: list[Note] = field(default_factory=list)
+    several: bool = False
 
 
 def splits_named(source: str, names: Iterable[str]) -> dict[str, str]:

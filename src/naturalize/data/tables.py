@@ -7,13 +7,14 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from naturalize.data.decode import Opened, UnreadablePicture, open_picture
+from naturalize.data.label_columns import LabelColumns, label_columns, texts_of_labels
 from naturalize.data.listing import leads_back
 from naturalize.data.machine import pixel_budget
 from naturalize.data.masks import WORDS, read_mask
@@ -48,11 +49,17 @@ def accepts(source: Any) -> bool:
     return isinstance(source, str | os.PathLike) and bool(_files(as_path(source)))
 
 
-def find(source: Any) -> Found:
+def find(source: Any, classes: Sequence[str] = ()) -> Found:
     """Lists the rows. Of a given test table only the labels are read, no picture.
+
+    Two or more columns that hold 0 and 1 alone, and no column of labels, are a label each: see `label_columns`.
 
     Files are assigned to splits by the words train, val (valid, validation, dev) and test in their paths: a file
     NAME-train.parquet brings the files NAME-val and NAME-test beside it along.
+
+    Args:
+        source: a file, a folder of files, or the beginning of their names.
+        classes: names, which may be of such columns: then these are the labels.
 
     Raises:
         UserError: several data sets in one folder, two words for one split, or columns of which it is not clear what
@@ -82,7 +89,7 @@ def find(source: Any) -> Found:
         beside = [file.name for file in files if file != path]
         notes.append(Note("split", f"{shortened(beside)} beside {path.name} taken as well", tuple(beside)))
     tables = {split: [_File(file) for file in by_split[split]] for split in SPLITS if split in by_split}
-    return found_in(stems[0] or printable(root.resolve().name), as_text(str(path)), tables, notes)
+    return found_in(stems[0] or printable(root.resolve().name), as_text(str(path)), tables, notes, wanted=classes)
 
 
 class Table(Protocol):
@@ -131,6 +138,7 @@ def found_in(
     tables: Mapping[str, Sequence[Table]],
     notes: list[Note],
     columns: tuple[str, str] | None = None,
+    wanted: Sequence[str] = (),
 ) -> Found:
     """A data set of tables by split.
 
@@ -138,6 +146,7 @@ def found_in(
         name, source, notes: as of `Found`.
         tables: by split.
         columns: those of pictures and labels, where it is known which they are.
+        wanted: as of `find`.
 
     Raises:
         UserError: no or several candidates for the columns of pictures and labels, or labels that are no classes.
@@ -146,20 +155,19 @@ def found_in(
     for split, table in members:
         if twice := [column for column, number in Counter(table.schema.names).items() if number > 1]:
             raise UserError(f"{source}: the {split} table has two columns {shortened(twice)}: rename one")
-    schema = members[0][1].schema
-    image, label, mask = (*columns, None) if columns else _columns(source, schema)
-    if label is None or mask is not None:
-        return _with_masks(name, source, image, str(mask), members, notes)
-    _check_columns(source, image, label, members)
+    image, label, mask, several = Columns(*columns) if columns else _columns(source, members, wanted)
+    if mask:
+        return _with_masks(name, source, image, mask, members, notes)
+    _check_columns(source, image, several.names or [label], members)
     found: dict[str, dict[str, list[Any]]] = {}
     numbers, notes, unlabelled = Counter[str](), list(notes), []
     for member, (split, table) in enumerate(members):
         own = _declared_names(table.schema, label)  # a test table may number the same names otherwise
-        values = table.column(label).to_pylist()
+        values = texts_in(source, split, table, several) if several.names else table.column(label).to_pylist()
         for row, (to, value) in enumerate(zip(splits_of(source, split, table, len(values)), values, strict=True)):
             shown = f"{to}[{numbers[to]}]"
             numbers[to] += 1
-            class_name = label_name(value, f"{source}: {label} of {shown}", own)
+            class_name = value if several.names else label_name(value, f"{source}: {label} of {shown}", own)
             if class_name is None:
                 unlabelled.append(shown)
                 continue
@@ -180,6 +188,8 @@ def found_in(
         for split, part in ((split, found.get(split)) for split in SPLITS)
         if part is not None
     }
+    if several.names:
+        return Found(name, source, tuple(map(printable, several.names)), parts, notes + several.told(), several=True)
     declared = next((names for _, table in members if (names := _declared_names(table.schema, label))), ())
     observed = {class_name for part in parts.values() for class_name in part.labels}
     return Found(name, source, declared + in_natural_order(observed - set(declared)), parts, notes)
@@ -220,11 +230,21 @@ def _without_masks(columns: Sequence[str]) -> list[str]:
     return [column for column in columns if column.lower() not in MASK_NAMES]
 
 
-def _columns(source: str, schema: pa.Schema) -> tuple[str, str | None, str | None]:
-    """The columns of pictures, and of labels or masks, by what is declared of them, their types and names.
+class Columns(NamedTuple):
+    """Names of the columns of a table: of pictures, and of classes, or of masks, or of several labels."""
+
+    image: str
+    label: str = ""
+    mask: str = ""
+    several: LabelColumns = LabelColumns([], [])
+
+
+def _columns(source: str, members: Sequence[tuple[str, Table]], wanted: Sequence[str]) -> Columns:
+    """The columns of pictures, and of labels or masks, by what is declared of them, their types, names and values.
 
     Raises `UserError`.
     """
+    schema = members[0][1].schema
     features = _features(schema)
     pictures = _image_columns(schema, features)
     image = one_column(source, "pictures", IMAGE_NAMES, _without_masks(pictures) or pictures, schema.names)
@@ -233,16 +253,25 @@ def _columns(source: str, schema: pa.Schema) -> tuple[str, str | None, str | Non
     masks = [column for column in pictures if column != image and column.lower() in MASK_NAMES]
     named = [name for name in labels if name.lower() in LABEL_NAMES or _declared_names(schema, name)]
     if masks and not named:
-        return image, None, masks[0]
-    return image, one_column(source, "labels", LABEL_NAMES, labels, schema.names), None
+        return Columns(image, mask=masks[0])
+    if not any(_declared_names(schema, name) for name in labels):
+        some = [name for name in candidates if _may_be_number(schema.field(name).type) or name in named]
+        several = label_columns(source, [t.column for split, t in members if split == "train"], some, wanted, named)
+        if several.names:
+            return Columns(image, several=several)
+    return Columns(image, one_column(source, "labels", LABEL_NAMES, labels, schema.names))
 
 
-def _check_columns(source: str, image: str, label: str, members: Sequence[tuple[str, Table]]) -> None:
+def _check_columns(source: str, image: str, labels: Sequence[str], members: Sequence[tuple[str, Table]]) -> None:
     """Raise `UserError` where a table lacks a column, or has numbers where another has names."""
     held: dict[str, str] = {}
+    label = labels[0]
     for split, table in members:
-        if {image, label} - set(table.schema.names):
-            raise UserError(f"{source}: the {split} table has no columns {image} and {label} as the train table has")
+        if lacking := {image, *labels} - set(table.schema.names):
+            told = f"columns {image} and {label}" if len(labels) == 1 else f"column {min(lacking)}"
+            raise UserError(f"{source}: the {split} table has no {told} as the train table has")
+        if len(labels) > 1:
+            continue
         if not pa.types.is_null(table.schema.field(label).type):  # of which all labels are missing
             held.setdefault(_kind_of_labels(table.schema, label), split)
     if len(held) > 1:
@@ -257,6 +286,12 @@ def _kind_of_labels(schema: pa.Schema, label: str) -> str:
     if _is_text(kind) or _declared_names(schema, label):
         return "names"
     return "true and false" if pa.types.is_boolean(kind) else "numbers"
+
+
+def texts_in(source: str, split: str, table: Table, several: LabelColumns) -> list[str | None]:
+    """The labels of each row of a table; see `texts_of_labels`."""
+    columns = (table.column(name) for name in several.names)
+    return texts_of_labels(source, several.names, columns, lambda row: f"row {row} of {split}")
 
 
 def splits_of(source: str, split: str, table: Table, rows: int) -> Sequence[str]:
@@ -351,8 +386,12 @@ def _label_columns(schema: pa.Schema, features: dict[str, Any], candidates: list
 
 
 def _may_hold_labels(kind: pa.DataType) -> bool:
+    return _may_be_number(kind) or _is_text(_values_of(kind))
+
+
+def _may_be_number(kind: pa.DataType) -> bool:
     kind = _values_of(kind)
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or _is_text(kind)
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
 
 
 def _values_of(kind: pa.DataType) -> pa.DataType:
