@@ -517,7 +517,7 @@ def predict(
     pictures: str | Path | Sequence[str | Path],
     *,
     require: str | Sequence[str] = (),
-    threshold: float = 0.0,
+    threshold: float | None = None,
     passed_over: Callable[[str], object] = lambda name: None,
 ) -> Iterator[Prediction]:
     """Classify pictures; one row a file, in a stable order. See `predicting.predict_with`.
@@ -526,7 +526,8 @@ def predict(
         model: an exported ONNX file, a run or its directory, or a network of a run, as `run.best("madds<5M")`.
         pictures: files and folders.
         require: limits, to choose the best network of a run that meets them.
-        threshold: least probability of an answer; below it the picture is none of the classes (`name` is None).
+        threshold: least probability of an answer; below it the picture is none of the classes (`name` is None). 0.5
+            where a picture may have several classes, 0 elsewhere, unless told.
         passed_over: called with the name of each file in a folder that is no picture by its name.
 
     Example:

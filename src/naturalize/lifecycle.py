@@ -131,6 +131,9 @@ def teacher_of(
     if teacher.by_pixel != bool(dataset.meaning):
         told = "names pixels: give pictures with masks" if teacher.by_pixel else "names pictures, and these have masks"
         raise UserError(f"the teacher {told}")
+    if teacher.several != dataset.several and teacher.known is not None:  # nothing is known of a module
+        its, theirs = (("one class", "several labels")[several] for several in (teacher.several, dataset.several))
+        raise UserError(f"the teacher gives a picture {its}, and these have {theirs}: choose another")
     return teacher
 
 

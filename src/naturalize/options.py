@@ -165,9 +165,10 @@ def chosen_supernet(settings: Settings, dataset: Dataset) -> Settings:
 
 def check_task(settings: Settings, dataset: Dataset) -> None:
     """Raise `UserError` for objectives that the labels of a data set have not."""
-    if dataset.meaning and BALANCED_ERROR in settings.objectives:
+    if (dataset.meaning or dataset.several) and BALANCED_ERROR in settings.objectives:
+        kind = "masks" if dataset.meaning else "several labels"
         raise UserError(
-            f"{BALANCED_ERROR} is of pictures that have one class each: of masks, {ERROR} weighs every class the same "
+            f"{BALANCED_ERROR} is of pictures that have one class each: of {kind}, {ERROR} weighs every class the same "
             "already"
         )
 

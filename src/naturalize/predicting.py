@@ -22,12 +22,12 @@ from naturalize.files import make_directory, room_on_disk, write_bytes
 from naturalize.numbers import percent, plural
 from naturalize.run import Run
 from naturalize.run.run import RunNetwork
-from naturalize.tasks.confidence import above
+from naturalize.tasks.confidence import NONE, above
 from naturalize.training.evaluate import logits_of
 
 BATCH = 32
 MOST = 1024  # pixels of the longer side of masks that are told apart
-NONE = "none of these"  # stands for the class of an answer below the threshold
+LIKELY = 0.5  # least probability of a label, unless told
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class Model:
 
     card: dict[str, Any]
     logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+    @property
+    def several(self) -> bool:
+        """Whether a picture may have several classes, each with a probability of its own."""
+        return bool(self.card.get("activation") == "sigmoid")
 
     @property
     def mask_values(self) -> NDArray[np.uint8] | None:
@@ -56,6 +61,8 @@ class Prediction:
         mask: where each pixel has a class, its value in masks, uint8 `(height, width)` of the upright picture; then
             name and probability are None.
         file: where the picture is, where it has a mask.
+        labels: where a picture may have several classes, those above the threshold with their probabilities, the surest
+            first; name and probability are of the surest.
     """
 
     path: str
@@ -64,6 +71,13 @@ class Prediction:
     error: str | None
     mask: NDArray[np.uint8] | None = None
     file: Path | None = None
+    labels: dict[str, float] | None = None
+
+    @property
+    def line(self) -> str:
+        """The answer in words, with tabs between path, class and probability, and so on for each further class."""
+        found = self.labels or {NONE if self.name is None else self.name: self.probability or 0.0}
+        return "\t".join([self.path, *(f"{name}\t{probability:.4f}" for name, probability in found.items())])
 
 
 def open_model(source: str | Path | Run | RunNetwork, require: Sequence[str] = ()) -> Model:
@@ -113,7 +127,7 @@ def predict_with(
     model: Model,
     pictures: Sequence[str | Path],
     passed_over: Callable[[str], object] = lambda name: None,
-    threshold: float = 0.0,
+    threshold: float | None = None,
 ) -> Iterator[Prediction]:
     """Yield one row for each file, in a stable order; a file that cannot be read has a row that says why.
 
@@ -121,13 +135,15 @@ def predict_with(
         model: as `open_model` gives it.
         pictures: files and folders.
         passed_over: called with the name of each file in a folder that is no picture by its name.
-        threshold: least probability of an answer; below it the picture is none of the classes.
+        threshold: least probability of an answer; below it the picture is none of the classes. 0 unless told, and 0.5
+            where a picture may have several: these are all that reach it.
 
     Raises `UserError` where there is nothing to classify.
     """
     if not pictures:
         raise UserError("no pictures to classify: give files or folders")
-    threshold, values = checked_threshold(threshold), model.mask_values
+    values = model.mask_values
+    threshold = checked_threshold(LIKELY * model.several if threshold is None else threshold)
     if threshold and values is not None:
         raise UserError("--threshold is of pictures with one class: this network answers with masks")
     files = [file for picture in pictures for file in files_of(picture, passed_over)]
@@ -150,9 +166,25 @@ def predict_with(
             if values is not None:
                 yield Prediction(shown, None, None, None, values[classes_of(scores, size)], path)
                 continue
-            chances = np.exp(scores - scores.max())
-            best, probability = int(scores.argmax()), float(chances.max() / chances.sum())
-            yield Prediction(shown, names[best] if probability >= threshold else None, probability, None)
+            chances = sigmoid(scores) if model.several else softmax(scores)
+            order = np.argsort(-scores, kind="stable").tolist()
+            probability = float(chances[order[0]])
+            name = names[order[0]] if probability >= threshold else None
+            labels = {names[place]: float(chances[place]) for place in order if chances[place] >= threshold}
+            yield Prediction(shown, name, probability, None, labels=labels if model.several else None)
+
+
+def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities of classes of which one is there, of logits `(classes,)`."""
+    chances = np.exp(scores - scores.max())
+    found: NDArray[np.float64] = chances / chances.sum()
+    return found
+
+
+def sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities of classes each of which may be there, of logits `(classes,)`."""
+    found: NDArray[np.float64] = 0.5 * (1.0 + np.tanh(0.5 * scores))
+    return found
 
 
 def files_of(source: str | Path, passed_over: Callable[[str], object]) -> list[tuple[str, Path]]:

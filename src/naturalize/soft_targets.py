@@ -34,8 +34,8 @@ def learn_from_soft_targets(bench: Workbench) -> None:
     """Let the supernet learn from soft targets besides labels, where its run starts from one published network.
 
     The run gets `soft-targets.safetensors`, once, and again where a larger budget affords a larger resolution. Nothing
-    happens where there is no time to read all pictures, where a class has fewer than `FOLDS` of them in the mean, or
-    where classes are balanced.
+    happens where there is no time to read all pictures, where a class has fewer than `FOLDS` of them in the mean,
+    where classes are balanced, or where a picture has several.
     """
     if not has_soft_targets(bench):
         return
@@ -57,7 +57,8 @@ def learn_from_soft_targets(bench: Workbench) -> None:
 def has_soft_targets(bench: Workbench) -> bool:
     """Whether a run has soft targets, if there is time to read all pictures."""
     enough = len(bench.trainer.images.labels) >= FOLDS * bench.task.classes
-    return enough and bench.reads_published and not bench.run.settings.balanced
+    one_class = isinstance(bench.task, Classification)  # right or wrong, as `shares_of` asks
+    return one_class and enough and bench.reads_published and not bench.run.settings.balanced
 
 
 def kept(path: Path) -> tuple[Tensor, int]:

@@ -31,6 +31,7 @@ class Teacher(nn.Module):
 
     Attributes:
         class_names, by_pixel: the taught classes, and whether each pixel has one, once `teach` was called.
+        several: whether a picture may have several of them.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Teacher(nn.Module):
         self.resolution = resolution
         self.class_names: list[str] = []
         self.by_pixel = False
+        self.several = False
         self.chosen: list[int] | None = None
         self.eval()
 
@@ -116,10 +118,14 @@ def open_teacher(source: str, progress: Progress = silent) -> Teacher:
         return of_saved(run.best().load())
     largest = run.family.space.largest
     subnet = run.cut(largest, {}, version=0).subnet
-    return Teacher(subnet, run.class_names, run.facts["data"]["channels"], run.family.resolutions[largest.code[0]])
+    teacher = Teacher(subnet, run.class_names, run.facts["data"]["channels"], run.family.resolutions[largest.code[0]])
+    teacher.several = run.task.activation == "sigmoid"
+    return teacher
 
 
 def of_saved(network: Network) -> Teacher:
     """A teacher of a saved network and its card."""
     card = network.card
-    return Teacher(network.subnet, card["class_names"], card["preprocessing"]["channels"], card["resolution"])
+    teacher = Teacher(network.subnet, card["class_names"], card["preprocessing"]["channels"], card["resolution"])
+    teacher.several = card.get("activation") == "sigmoid"
+    return teacher

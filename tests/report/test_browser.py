@@ -414,3 +414,22 @@ def test_what_a_threshold_refuses_is_told_of_the_chosen_network(opened: Opened, 
     see(page, "mistakes")
     page.wait_for_function("() => document.querySelector('#errors').textContent")
     assert "at 0.5: 0.0%, 20.0%; 0.7: 100.0%, –" in page.locator("#errors").text_content()
+
+
+def test_labels_have_their_precisions_and_no_confusion(opened: Opened, tmp_path: Path) -> None:
+    front = made_up_front(2, ["cat", "dog", "hat"]) | {"kind": "multi-label"}
+    for number, network in enumerate(front["networks"]):
+        labels = {"images": [40, 0, 7], "average_precision": [0.9, None, 0.5 + 0.1 * number]}
+        network |= {"test_confusion": None, "test_labels": labels, "test_spread": 2.0, "val_spread": 2.5}
+        for worst in network["test_worst"]:
+            worst |= {"class": "cat, hat", "predicted": "none of these"}
+            worst.pop("probability", None)
+    page = opened(write_report(write_run(tmp_path / "run", front)))
+    see(page, "mistakes")
+    page.wait_for_function("() => document.querySelector('#errors').textContent")
+    assert "the mean of the classes' average precision, over 47 test labels" in page.locator("#errors").text_content()
+    chosen = page.evaluate("chosen")
+    rows = page.locator("#classes tbody tr").all_text_contents()
+    assert rows == [f"hat7{50 + 10 * chosen:.1f}%", "cat4090.0%", "dog0–"]
+    assert page.locator("#pairs, #confusion, .taken").count() == 0
+    assert page.locator("#worst strong").all_text_contents()[:1] in (["cat, hat → none of these"], [])

@@ -454,11 +454,18 @@ def predict(
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURES", help="Picture files and folders.")],
     require: Require = None,
     threshold: Annotated[
-        float, typer.Option(metavar="P", help="Least probability of an answer, 0 to 1; below it, `none of these`.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="Least probability of an answer, 0 to 1; below it, `none of these`. 0.5 where pictures have several "
+            "labels.",
+        ),
+    ] = None,
     to: Annotated[Path | None, typer.Option(metavar="DIR", help="For masks: where they are written.")] = None,
 ) -> None:
     """Classify pictures: one row a file, with tabs between path, class and probability.
+
+    Where pictures have several labels, class and probability are there for each label that reaches the threshold.
 
     Of a network that was trained on masks, each picture gets a mask of its size: a PNG of class values, which viewers
     show in colours, and the picture with these colours over it. Its row has the mask's path and each class's share.
@@ -471,7 +478,7 @@ def predict(
       naturalize predict runs/streets drive/ --to masks
     """
     from naturalize.data.parts import left_out
-    from naturalize.predicting import NONE, check_to, open_model, predict_with, told_of, write_mask
+    from naturalize.predicting import check_to, open_model, predict_with, told_of, write_mask
 
     failed, others, opened = 0, list[str](), open_model(model, require or ())
     check_to(opened, to)
@@ -482,7 +489,7 @@ def predict(
         elif row.mask is not None and to is not None:
             print(f"{row.path}\t{write_mask(opened, row, to)}")
         else:
-            print(f"{row.path}\t{NONE if row.name is None else row.name}\t{row.probability:.4f}")
+            print(row.line)
     if threshold and (told := told_of(opened, threshold)):
         print(told, file=sys.stderr)
     if others:

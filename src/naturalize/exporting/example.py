@@ -25,7 +25,9 @@ model = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProv
 metadata = model.get_modelmeta().custom_metadata_map
 class_names, preprocessing = json.loads(metadata["class_names"]), json.loads(metadata["preprocessing"])
 _, channels, side, _ = model.get_inputs()[0].shape
+several = json.loads(metadata["naturalize"]).get("activation") == "sigmoid"  # a picture may have several classes
 threshold = 0.0  # least probability of an answer; below it, the picture is none of the classes
+least = threshold or 0.5 * several  # of several classes, all are named that reach it
 resample = Image.Resampling[preprocessing.get("resample", "bilinear").upper()]
 
 
@@ -70,5 +72,9 @@ if __name__ == "__main__":
             mask.resize(size, Image.Resampling.NEAREST).save(f"{path}.mask.png")
             print(f"{path}: {path}.mask.png")
             continue
-        probability = 1 / np.exp(logits[0] - logits.max(), dtype=np.float64).sum()
-        print(f"{path}: {class_names[logits.argmax()] if probability >= threshold else 'none of these'}")
+        scores = logits[0].astype(np.float64)
+        chances = (1 + np.tanh(scores / 2)) / 2 if several else np.exp(scores - scores.max())
+        chances = chances if several else chances / chances.sum()
+        likely = [i for i in np.argsort(-scores, kind="stable") if chances[i] >= least]
+        answer = ", ".join(class_names[i] for i in (likely if several else likely[:1]))
+        print(f"{path}: {answer or 'none of these'}")

@@ -1,6 +1,7 @@
 """Tasks, which a run learns: head, loss, metric. A run holds its tasks by name; today there is one.
 
-Labels of n images are an array whose first axis is that of the images: class indices, or masks.
+Labels of n images are an array whose first axis is that of the images: class indices, or masks, or `(n, classes)` of 0
+and 1.
 
 A new kind of task is one file beside `classification.py` and one line in `KINDS`.
 """
@@ -26,13 +27,16 @@ from naturalize.tasks.classification import (
     balanced_weights,
     majority_error,
 )
+from naturalize.tasks.multilabel import MultiLabel
 from naturalize.tasks.segmentation import Segmentation
 
 __all__ = [
     "CLASSIFICATION",
     "KINDS",
+    "MULTI_LABEL",
     "SEGMENTATION",
     "Classification",
+    "MultiLabel",
     "Segmentation",
     "Task",
     "balanced_error",
@@ -128,17 +132,20 @@ class Task(Protocol):
         """Weights by which images are drawn for a balanced training, `(n,)`; None where all are drawn alike."""
 
 
-CLASSIFICATION, SEGMENTATION = "classification", "segmentation"
+CLASSIFICATION, SEGMENTATION, MULTI_LABEL = "classification", "segmentation", "multi-label"
 KINDS: dict[str, Callable[[int], Any]] = {
     CLASSIFICATION: Classification,
     SEGMENTATION: Segmentation,
+    MULTI_LABEL: MultiLabel,
 }
 """Kinds of tasks by name, each a function of the number of classes."""
 
 
 def kind_of(dataset: Dataset) -> str:
     """The kind of task that the labels of a data set are for."""
-    return SEGMENTATION if dataset.meaning else CLASSIFICATION
+    if dataset.meaning:
+        return SEGMENTATION
+    return MULTI_LABEL if dataset.several else CLASSIFICATION
 
 
 def kind_of_front(front: Mapping[str, Any]) -> Any:

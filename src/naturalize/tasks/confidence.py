@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+NONE = "none of these"  # stands for the classes of an answer below the threshold
 STEPS = 100  # parts of the probabilities from 0 to 1
 
 
