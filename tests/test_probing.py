@@ -21,6 +21,7 @@ from naturalize.data import open_data
 from naturalize.errors import Interrupted
 from naturalize.run import Watch
 from naturalize.run.front import PUBLISHED, TRANSFER, FrontNetwork
+from naturalize.tensor_files import save_tensors
 from naturalize.terminal import Terminal
 from naturalize.training import evaluate
 from naturalize.training.evaluate import logits_of
@@ -344,3 +345,11 @@ def test_grey_photographs_are_normalised_as_the_published_network_was_trained(ph
     assert runs[0].facts["pixels"]["mean"] == [127.0]
     errors = [[network.val_error_views for network in run.front()] for run in runs]
     assert errors[0] == pytest.approx(errors[1], abs=5.0)
+
+
+def test_probes_of_an_older_naturalize_are_read(tmp_path):
+    found = {"0.rows": torch.arange(3), "64.weight": torch.zeros(2, 4), "64.bias": torch.zeros(2)}
+    save_tensors(tmp_path / probing.FILE, found | {"64.wrong": torch.tensor([[0, 1, 1]], dtype=torch.uint8)})
+    answers = probing.probes_of(tmp_path).answers[64]
+    assert answers.dtype == bool
+    assert answers.tolist() == [[False, True, True]]
