@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from naturalize.data import open_data
+from naturalize.data import augment, open_data
 from naturalize.data.augment import Augment, should_flip
 
 
@@ -82,3 +82,18 @@ def test_signs_are_not_flipped_and_photographs_are() -> None:
     assert should_flip(open_data((large, signs)))
     assert should_flip(open_data((colour, signs)))
     assert not should_flip(open_data("digits"))
+
+
+def test_a_batch_in_pieces_is_moved_as_torch_moves_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.rand(7, 3, 16, 16)
+    asked: list[torch.Tensor] = []
+
+    def by_torch(theta: torch.Tensor, line: torch.Tensor) -> torch.Tensor:
+        asked.append(theta)
+        return torch.nn.functional.affine_grid(theta, [len(theta), 3, len(line), len(line)], align_corners=False)
+
+    monkeypatch.setattr(augment, "PIECE", 3 * 3 * 16 * 16)
+    made = Augment(flip=True)(images, 2)
+    monkeypatch.setattr(augment, "_grid", by_torch)
+    assert torch.allclose(made, Augment(flip=True)(images, 2), atol=1e-5)
+    assert [len(theta) for theta in asked] == [3, 3, 1]

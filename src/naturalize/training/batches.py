@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from naturalize import rng
-from naturalize.data.augment import Augment
+from naturalize.data.augment import Augment, pieces
 from naturalize.supernet.subnet import Normalize
 from naturalize.training.engine import memory_format
 
@@ -118,10 +118,13 @@ class TrainingImages:
         """
         device = normalize.mean.device
         raw = torch.from_numpy(self.pixels(rows, resolution)).to(device)
-        images = normalize(raw).contiguous(memory_format=memory_format(device))
+        kind = memory_format(device)
+        images = torch.empty(raw.shape, dtype=normalize.mean.dtype, device=device, memory_format=kind)
+        for some in pieces(raw):
+            images[some] = normalize(raw[some])
         labels, seed = self.labels[rows].to(device), rng.integer(self.seed, "augment", step)
         if labels.ndim == 3:
             images, labels = self.augment.with_masks(images, labels, seed)
         else:
             images = self.augment(images, seed)
-        return images.contiguous(memory_format=memory_format(device)), labels
+        return images.contiguous(memory_format=kind), labels
