@@ -10,7 +10,8 @@ from pictures import needs_shared
 from PIL import Image
 
 from naturalize.data import open_data
-from naturalize.data.masks import IGNORED
+from naturalize.data.masks import IGNORED, palette
+from naturalize.data.parts import SPLITS
 from naturalize.errors import UserError
 
 
@@ -48,6 +49,28 @@ def table(path, n=12, mask="mask", without=()):
     }
     pq.write_table(pa.table(columns), path)
     return path
+
+
+def voc(root, listed):
+    """Pascal VOC's layout (http://host.robots.ox.ac.uk/pascal/VOC): palette masks, 255 between things, lists."""
+    for folder in ("JPEGImages", "SegmentationClass", "SegmentationObject", "Annotations", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    for row, name in enumerate(name for names in listed.values() for name in names):
+        picture, mask = scene(row)
+        mask[0, 0] = 255
+        picture.save(root / "JPEGImages" / f"{name}.jpg")
+        if not name.startswith("2008"):
+            place = Image.fromarray(mask, "P")
+            place.putpalette(palette().tobytes())
+            place.save(root / "SegmentationClass" / f"{name}.png")
+    Image.new("RGB", (32, 24)).save(root / "JPEGImages" / "2007_999999.jpg")  # of other tasks: in no list
+    for split, names in listed.items():
+        (root / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
+    return root
+
+
+def names_of(first, n, year=2007):
+    return [f"{year}_{number:06d}" for number in range(first, first + n)]
 
 
 def in_order(dataset):
@@ -257,6 +280,81 @@ def test_a_jpeg_is_no_mask(tmp_path):
 def test_arrays_of_masks_are_whole_numbers(bad):
     with pytest.raises(UserError, match="y of train"):
         open_data((np.zeros((12, 24, 32, 3), np.uint8), bad))
+
+
+@pytest.mark.parametrize("around", ["", "VOC2012", "VOCdevkit/VOC2012"])
+def test_pascal_voc_is_read_as_it_is_unpacked(tmp_path, around):
+    listed = {"train": names_of(30, 9), "val": names_of(10, 6), "test": names_of(0, 3, 2008)}
+    root = voc(tmp_path / "voc" / around, listed)
+    dataset = open_data(tmp_path / "voc")
+    assert dataset.given == {"train": 9, "val": 6}
+    assert dataset.class_names == ("0", "1", "2", "3")
+    assert [path for path in dataset.paths if path in {f"JPEGImages/{name}.jpg" for name in listed["val"]}] == [
+        dataset.paths[row] for row in dataset.splits["val"]
+    ]
+    for row, path in enumerate(dataset.paths):
+        mask = np.asarray(Image.open(root / path.replace("JPEGImages", "SegmentationClass").replace("jpg", "png")))
+        assert np.array_equal(dataset.labels[row], np.asarray(Image.fromarray(mask).resize((32, 32), 0)))
+        assert dataset.labels[row, 0, 0] == IGNORED
+    assert any("test.txt is not used: its pictures have no masks" in note.message for note in dataset.notes)
+    assert open_data(dataset.source).fingerprint == dataset.fingerprint
+
+
+def test_pascal_voc_of_2007_has_a_test_with_masks(tmp_path):
+    dataset = open_data(voc(tmp_path / "x", {split: names_of(10 * place, 6) for place, split in enumerate(SPLITS)}))
+    assert dataset.given == {"train": 6, "val": 6, "test": 6}
+
+
+def test_what_pascal_voc_lacks_is_one_line(tmp_path):
+    root = voc(tmp_path / "x" / "VOC2012", {"train": names_of(0, 9)})
+    voc(tmp_path / "x" / "VOC2007", {"train": names_of(0, 9)})
+    with pytest.raises(UserError, match=r"holds VOC2007 and VOC2012: give one of them, as .*VOC2007$"):
+        open_data(tmp_path / "x")
+    (root / "SegmentationClass" / "2007_000003.png").unlink()
+    with pytest.raises(UserError, match=r"train.txt names SegmentationClass/2007_000003.png, not found"):
+        open_data(root)
+    (root / "ImageSets" / "Segmentation" / "train.txt").unlink()
+    with pytest.raises(UserError, match=r"lacks ImageSets/Segmentation/train.txt, a part of its data set"):
+        open_data(root)
+
+
+@pytest.mark.parametrize("header", ["image,mask", "path,mask_path", "filename,label", "file,split,annotation", None])
+def test_a_csv_of_pictures_and_masks(tmp_path, header):
+    root = pairs(tmp_path / "x")
+    columns = (header or "image,mask").split(",")
+    rows = [(f"images/{row:02d}.jpg", *["train"] * (len(columns) - 2), f"masks/{row:02d}.png") for row in range(12)]
+    lines = [",".join(row) for row in rows]
+    (root / "set.csv").write_text("\n".join([header, *lines] if header else lines))
+    dataset = open_data(root / "set.csv")
+    assert (in_order(dataset) == in_order(open_data(root))).all()
+    assert set(dataset.paths) == {row[0] for row in rows}
+
+
+def test_lines_without_a_mask_and_faults_of_a_csv_of_masks(tmp_path):
+    root = pairs(tmp_path / "x")
+    lines = [f"images/{row:02d}.jpg,{f'masks/{row:02d}.png' if row else ''}" for row in range(12)]
+    (root / "set.csv").write_text("\n".join(["image,mask", *lines]))
+    dataset = open_data(root / "set.csv")
+    assert len(dataset.paths) == 11
+    assert any("1 picture without a mask, skipped: images/00.jpg" in note.message for note in dataset.notes)
+    (root / "set.csv").write_text("\n".join(["image,mask,label", *(f"{line},{n % 2}" for n, line in enumerate(lines))]))
+    assert open_data(root / "set.csv").class_names == ("0", "1")
+    for bad, says in (("masks/77.png", "names masks/77.png, not found"), ("../77.png", "names ../77.png, which leads")):
+        (root / "set.csv").write_text("\n".join(["image,mask", *lines[1:], f"images/00.jpg,{bad}"]))
+        with pytest.raises(UserError, match=f"set.csv {says}"):
+            open_data(root / "set.csv")
+
+
+@pytest.mark.parametrize("mask", ["mask", "label", "annotation", "mask_path"])
+def test_a_table_of_paths_of_pictures_and_masks(tmp_path, mask):
+    root = pairs(tmp_path / "x")
+    masks, names = in_order(open_data(root)), [f"{row:02d}" for row in range(12)]
+    columns = {"image": [f"images/{name}.jpg" for name in names], mask: [f"masks/{name}.png" for name in names]}
+    pq.write_table(pa.table(columns), root / "set.parquet")
+    assert (open_data(root / "set.parquet").labels == masks).all()
+    columns[mask] = ["road", "park"] * 6  # no paths: classes
+    pq.write_table(pa.table(columns), root / "set.parquet")
+    assert open_data(root / "set.parquet").class_names == ("park", "road")
 
 
 @needs_shared

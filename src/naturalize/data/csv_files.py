@@ -1,4 +1,4 @@
-"""Reader for CSV and TSV files: a line a picture, with its path and its label, and perhaps its split."""
+"""Reader for CSV and TSV files: a line a picture, with its path and its label or mask, and perhaps its split."""
 
 import csv
 import os
@@ -27,7 +27,17 @@ from naturalize.data.parts import (
     printable,
     shortened,
 )
-from naturalize.data.tables import IMAGE_NAMES, LABEL_NAMES, SPLIT, one_column, splits_of, texts_in
+from naturalize.data.tables import (
+    IMAGE_NAMES,
+    LABEL_NAMES,
+    MASK_NAMES,
+    SPLIT,
+    holds_paths,
+    one_column,
+    splits_of,
+    texts_in,
+    without_masks,
+)
 from naturalize.errors import UserError
 
 SUFFIXES = (".csv", ".tsv")
@@ -44,7 +54,8 @@ def find(source: Any, classes: Sequence[str] = ()) -> Found:
     """Lists the pictures, whose paths are relative to the file's folder; none is opened.
 
     Columns are found by the names that `tables.find` knows; without a header, the paths are where the first line has a
-    picture's name, the splits where all are such words, and the labels are the column that is left.
+    picture's name, the splits where all are such words, and the labels are the column that is left. Where that has
+    pictures' names too, they are masks.
 
     Two or more columns that hold 0 and 1 alone, and no column of labels, are a label each: see `label_columns`.
 
@@ -59,17 +70,20 @@ def find(source: Any, classes: Sequence[str] = ()) -> Found:
     path = as_path(source)
     table = _Csv(path)
     columns = table.schema.names
-    image = one_column(str(path), "pictures", IMAGE_NAMES, table.pictures, columns)
+    pictures = without_masks(table.pictures) or table.pictures
+    image = one_column(str(path), "pictures", IMAGE_NAMES, pictures, columns)
     candidates = [name for name in columns if name not in (image, "") and name.lower() != SPLIT]  # pandas's index is ""
+    masks = [name for name in candidates if name in table.pictures and name.lower() in MASK_NAMES]
+    masked = bool(masks) and not any(name.lower() in LABEL_NAMES for name in candidates if name not in masks)
     usual = [name for name in candidates if name.lower() in LABEL_NAMES]
-    several = label_columns(str(path), [table.column], candidates, classes, usual)
+    several = label_columns(str(path), [table.column], [] if masked else candidates, classes, usual)
     if several.names:
         values: list[Any] = texts_in(str(path), "train", table, several)
         names = {value: value for value in set(values)}
     else:
-        label = one_column(str(path), "labels", LABEL_NAMES, candidates, columns)
+        label = masks[0] if masked else one_column(str(path), "labels", LABEL_NAMES, candidates, columns)
         values = table.column(label).to_pylist()
-        names = {value: label_name(value, label) for value in set(values)}
+        names = {value: value or None if masked else label_name(value, label) for value in set(values)}
     paths = table.column(image).to_pylist()
     rows: dict[str, tuple[list[str], list[str]]] = {}
     unlabelled = []
@@ -81,15 +95,16 @@ def find(source: Any, classes: Sequence[str] = ()) -> Found:
         listed = rows.setdefault(split, ([], []))
         listed[0].append(picture)
         listed[1].append(name)
-    lists = {split: List(path.name, *rows[split]) for split in SPLITS if split in rows}
+    lists = {split: List(path.name, *rows[split], masked) for split in SPLITS if split in rows}
     notes = []
     if unlabelled:
-        notes.append(Note("skipped", left_out(unlabelled, "picture", "without a label, skipped"), tuple(unlabelled)))
+        why = f"without a {'mask' if masked else 'label'}, skipped"
+        notes.append(Note("skipped", left_out(unlabelled, "picture", why), tuple(unlabelled)))
     if several.names:
         class_names = tuple(map(printable, several.names))
         parts = parts_of(path.parent, lists)
         return Found(printable(path.stem), as_text(str(path)), class_names, parts, notes + several.told(), several=True)
-    class_names = in_natural_order(name for name in names.values() if name is not None)
+    class_names = () if masked else in_natural_order(name for name in names.values() if name is not None)
     return Found(printable(path.stem), as_text(str(path)), class_names, parts_of(path.parent, lists), notes)
 
 
@@ -117,11 +132,14 @@ class _Csv:
         if not has_header and len(names) > 2:
             told = ({word.lower() for word in pc.unique(column).to_pylist()} for column in trimmed)
             names = [SPLIT if words <= SPELLINGS.keys() else name for name, words in zip(names, told, strict=True)]
+        others = [name for name in names if name != SPLIT]
+        if not has_header and len(others) == 2 and all(is_picture(first[names.index(name)]) for name in others):
+            names[names.index(others[1])] = "mask"
         self._table = pa.table(trimmed, names=names)
         self.schema = self._table.schema
         self.size = path.stat().st_size
         self.folder: Path | None = path.parent
-        self.pictures = [name for name in names if is_picture(self._table[name][0].as_py())]
+        self.pictures = [name for name in names if holds_paths(self._table[name])]
         self.pictures = self.pictures or [name for name in names if name.lower() in IMAGE_NAMES]
 
     def column(self, name: str) -> pa.ChunkedArray:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from naturalize.data.decode import Opened, open_picture
-from naturalize.data.parts import Part, printable, shortened
+from naturalize.data.masks import Mask, read_mask
+from naturalize.data.parts import NO_CLASS, Part, printable, shortened
 from naturalize.errors import UserError
 
 
@@ -18,12 +19,13 @@ class List(NamedTuple):
     Args:
         where: what errors call the list.
         paths: of each picture, relative to the folder of the data set.
-        labels: the class name of each.
+        labels: the class name of each; paths of their masks where they have these, with `masked`.
     """
 
     where: str
     paths: Sequence[str]
     labels: Sequence[str]
+    masked: bool = False
 
 
 def lines_of(folder: Path, name: str) -> list[str]:
@@ -46,17 +48,22 @@ def lines_of(folder: Path, name: str) -> list[str]:
 
 
 def parts_of(folder: Path, lists: Mapping[str, List]) -> dict[str, Part]:
-    """The pictures by split, in the order of their lists. Each is looked up, none is opened.
+    """The pictures by split, in the order of their lists. Each is looked up, and so is its mask; none is opened.
 
     Raises:
-        UserError: a picture is not there, stands in the lists twice, or leads out of the folder.
+        UserError: a picture or a mask is not there or leads out of the folder, or a picture stands in the lists twice.
     """
-    files = {split: _Files(folder, listed) for split, listed in lists.items()}
+    files = {split: _Files(folder, listed.where, listed.paths) for split, listed in lists.items()}
     _check_named_once(lists, files)
-    return {
-        split: Part([printable(name) for name in found.names], lists[split].labels, found.sizes, found)
-        for split, found in files.items()
-    }
+    parts = {}
+    for split, found in files.items():
+        labels, names = lists[split].labels, [printable(name) for name in found.names]
+        if lists[split].masked:
+            masks = _Files(folder, lists[split].where, labels)
+            parts[split] = Part(names, [NO_CLASS] * len(names), found.sizes, found, masks.mask)
+        else:
+            parts[split] = Part(names, labels, found.sizes, found)
+    return parts
 
 
 def _check_named_once(lists: Mapping[str, List], files: Mapping[str, "_Files"]) -> None:
@@ -76,14 +83,14 @@ def _check_named_once(lists: Mapping[str, List], files: Mapping[str, "_Files"]) 
 class _Files:
     """The files that a list names, by their paths below the folder; opens them."""
 
-    def __init__(self, folder: Path, listed: List) -> None:
+    def __init__(self, folder: Path, where: str, paths: Sequence[str]) -> None:
         self._folder = f"{folder}{os.sep}"
         self._real = f"{os.path.realpath(folder)}{os.sep}"
         self.names: list[str] = []
         self.sizes: list[int] = []
         inside: dict[str, bool] = {}  # by folder: following the links of every path takes ten times as long
         missing = []
-        for path in listed.paths:
+        for path in paths:
             full = os.path.normpath(os.path.join(self._folder, _on_disk(path)))  # noqa: PTH118 - a Path is slow
             above = full.rpartition(os.sep)[0]
             if above not in inside:
@@ -93,20 +100,24 @@ class _Files:
                 inside[full] = self._is_inside(full)
                 status = _status(os.path.realpath(full))
             if not (inside[above] and inside.get(full, True) and full.startswith(self._folder)):
-                raise UserError(f"{listed.where} names {printable(path)}, which leads out of {folder}: correct it")
+                raise UserError(f"{where} names {printable(path)}, which leads out of {folder}: correct it")
             if status is None:
                 missing.append(printable(path))
             else:
                 self.names.append(full[len(self._folder) :])
                 self.sizes.append(status.st_size)
         if missing:
-            raise UserError(f"{listed.where} names {shortened(missing)}, not found in {folder}: unpack all pictures")
+            raise UserError(f"{where} names {shortened(missing)}, not found in {folder}: unpack all pictures")
 
     def _is_inside(self, path: str) -> bool:
         return "\0" not in path and f"{os.path.realpath(path)}{os.sep}".startswith(self._real)
 
     def __call__(self, index: int, jpeg_side: int | None) -> Opened:
         return open_picture(self._folder + self.names[index], printable(self.names[index]), jpeg_side)
+
+    def mask(self, index: int) -> Mask:
+        """The file of a row as a mask."""
+        return read_mask(self._folder + self.names[index], printable(self.names[index]))
 
 
 def _status(path: str) -> os.stat_result | None:

@@ -27,6 +27,7 @@ from naturalize.data import (
     pairs,
     records,
     tables,
+    voc,
 )
 from naturalize.data.dataset import Dataset, Entry, unreadable_notes
 from naturalize.data.decode import JPEG_SIDE, UnreadablePicture
@@ -42,7 +43,20 @@ from naturalize.errors import UserError, unknown
 from naturalize.progress import Progress, silent
 from naturalize.rng import check_seed
 
-READERS = (arrays, npz, csv_files, lists, lists_matlab, records, idx, imagenet, tables, pairs, folder)  # it takes any
+READERS = (
+    arrays,
+    npz,
+    csv_files,
+    lists,
+    lists_matlab,
+    records,
+    idx,
+    imagenet,
+    voc,
+    tables,
+    pairs,
+    folder,
+)  # it takes any
 WITH_COLUMNS = (csv_files, tables)  # of which `classes` may name some
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 FEW, FEW_SHARE = 3, 0.1  # unreadable pictures with which a run still goes on

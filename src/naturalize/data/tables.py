@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from naturalize.data.decode import Opened, UnreadablePicture, open_picture
 from naturalize.data.label_columns import LabelColumns, label_columns, texts_of_labels
-from naturalize.data.listing import leads_back
+from naturalize.data.listing import is_picture, leads_back
 from naturalize.data.machine import pixel_budget
 from naturalize.data.masks import WORDS, read_mask
 from naturalize.data.parts import (
@@ -40,7 +41,7 @@ MOST_SHOWN = 100  # characters of a path that is not there: it may be a picture 
 SPLIT = "split"  # a column that says to which each row belongs, in any case
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather")
 IMAGE_NAMES = ("image", "img", "picture", "photo", "path", "file", "filename", "file_name", "image_path")
-MASK_NAMES = (*sorted(WORDS), "label", "labels")
+MASK_NAMES = (*sorted(WORDS), "mask_path", "label", "labels")
 LABEL_NAMES = ("label", "labels", "class", "target", "category")
 
 
@@ -226,8 +227,15 @@ def _with_masks(
     return Found(name, source, (), parts, notes)
 
 
-def _without_masks(columns: Sequence[str]) -> list[str]:
+def without_masks(columns: Sequence[str]) -> list[str]:
+    """Those of the columns whose names are not usual for masks."""
     return [column for column in columns if column.lower() not in MASK_NAMES]
+
+
+def holds_paths(column: pa.ChunkedArray) -> bool:
+    """Whether the first text of a column that is not empty is the name of a picture."""
+    first = column.filter(pc.greater(pc.utf8_length(column), 0)).slice(0, 1).to_pylist()
+    return bool(first) and is_picture(first[0])
 
 
 class Columns(NamedTuple):
@@ -247,11 +255,17 @@ def _columns(source: str, members: Sequence[tuple[str, Table]], wanted: Sequence
     schema = members[0][1].schema
     features = _features(schema)
     pictures = _image_columns(schema, features)
-    image = one_column(source, "pictures", IMAGE_NAMES, _without_masks(pictures) or pictures, schema.names)
+    image = one_column(source, "pictures", IMAGE_NAMES, without_masks(pictures) or pictures, schema.names)
     candidates = [column for column in schema.names if column != image and column.lower() != SPLIT]
     labels = _label_columns(schema, features, candidates)
-    masks = [column for column in pictures if column != image and column.lower() in MASK_NAMES]
-    named = [name for name in labels if name.lower() in LABEL_NAMES or _declared_names(schema, name)]
+    called = [column for column in candidates if column.lower() in MASK_NAMES]
+    masks = [
+        column
+        for column in called
+        if column in pictures or (_is_text(schema.field(column).type) and holds_paths(members[0][1].column(column)))
+    ]
+    unmasked = [name for name in labels if name not in masks]
+    named = [name for name in unmasked if name.lower() in LABEL_NAMES or _declared_names(schema, name)]
     if masks and not named:
         return Columns(image, mask=masks[0])
     if not any(_declared_names(schema, name) for name in labels):
