@@ -1,9 +1,11 @@
 """Segmentation: its head, its metric against scikit-learn's, and a run from pictures with masks to a file."""
 
 import json
+import shutil
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,11 +18,12 @@ from sklearn.metrics import jaccard_score
 import naturalize
 from naturalize import schedule
 from naturalize.data.augment import Augment
-from naturalize.data.masks import IGNORED
+from naturalize.data.masks import IGNORED, palette
 from naturalize.errors import UserError
 from naturalize.exporting.network import Network
 from naturalize.exporting.onnx_file import onnx_bytes
 from naturalize.objectives.exact import exact_counts
+from naturalize.predicting import open_model, predict_with, write_mask
 from naturalize.supernet import Supernet, make_family
 from naturalize.tasks import Segmentation
 from naturalize.tasks.segmentation import class_iou
@@ -292,3 +295,26 @@ def test_the_report_shows_masks_and_iou(run):
         for worst in network["test_worst"]:
             width, height = Image.open(run.directory / worst["picture"]).size
             assert width == 3 * height + 4
+
+
+def test_a_preparation_leaves_values_out_too(tmp_path):
+    pictures, masks = scenes(12)
+    masks[:, :4] = 9
+    run = naturalize.prepare((pictures, masks), tmp_path / "out", epochs=1, ignore=[9], listeners=())
+    assert run.class_names == ["0", "1", "2"]
+    again = naturalize.prepare((pictures, masks), tmp_path / "out", epochs=1, ignore=[9], listeners=())
+    assert again.settings.ignore == (9,)
+    with pytest.raises(UserError, match="other settings: ignore"):
+        naturalize.prepare((pictures, masks), tmp_path / "out", epochs=1, listeners=())
+    with pytest.raises(UserError, match="--ignore names values of masks"):
+        naturalize.prepare("digits", tmp_path / "other", epochs=1, ignore=[9], listeners=())
+
+
+def test_masks_are_written_without_a_second_look_at_the_picture(run, folder, tmp_path):
+    model = open_model(run)
+    copies = [shutil.copy(folder / f"{row}.png", tmp_path) for row in range(4)]
+    for row in predict_with(model, copies):
+        Path(row.path).unlink(missing_ok=True)
+        write_mask(model, row, tmp_path / "masks")
+        over = np.asarray(Image.open(f"{tmp_path}/masks{row.path}.over.jpg"), float)
+        assert abs(over - np.asarray(row.picture, float) / 2 - palette()[row.mask] / 2.0).mean() < 12

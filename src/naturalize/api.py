@@ -364,13 +364,14 @@ def prepare(
     budget: str | None = None,
     epochs: int | None = None,
     seed: int = 0,
+    ignore: Sequence[int] = (),
     listeners: Sequence[Listener] | None = None,
     started: float | None = None,
 ) -> Run:
     """Train a supernet and leave it in `out`, for `transfer(..., supernet=out)`.
 
     Args:
-        data, out, supernet, scratch, seed, listeners, started: as of `transfer`.
+        data, out, supernet, scratch, seed, ignore, listeners, started: as of `transfer`.
         method: `"sandwich"` (the largest, the smallest and two random subnets a batch, all but the largest distilled
             from it) or `"shrink"` (Once-for-All's progressive shrinking in phases, distilled from a frozen network).
         teacher: another network to learn from too, besides the labels: a supernet's name for its largest network as it
@@ -390,7 +391,9 @@ def prepare(
     if method not in PREPARATIONS:
         raise unknown("method", method, PREPARATIONS)
     iterations = None if epochs is None else 1
-    settings = make_settings(data, budget, iterations, epochs, supernet=supernet, seed=seed, scratch=scratch)
+    settings = make_settings(
+        data, budget, iterations, epochs, supernet=supernet, seed=seed, scratch=scratch, ignore=ignore
+    )
     settings = replace(settings, goal="prepare", method=method)
     module = None if teacher is None or isinstance(teacher, str | Path) else teacher
     if teacher is not None:

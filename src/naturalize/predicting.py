@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch.nn.functional import interpolate
 
-from naturalize.data import Preprocessing, list_images, read_picture, read_whole, without_warnings
+from naturalize.data import Preprocessing, list_images, read_whole, without_warnings
+from naturalize.data.decode import Opened
 from naturalize.data.masks import mask_png, over
 from naturalize.data.parts import printable
 from naturalize.errors import UserError
@@ -25,7 +27,7 @@ from naturalize.run.run import RunNetwork
 from naturalize.tasks.confidence import NONE, above
 from naturalize.training.evaluate import logits_of
 
-BATCH = 32
+BATCH, BATCH_OF_MASKS = 32, 8  # pictures with masks are kept until these are written
 MOST = 1024  # pixels of the longer side of masks that are told apart
 LIKELY = 0.5  # least probability of a label, unless told
 
@@ -60,9 +62,9 @@ class Prediction:
         error: why it could not be read.
         mask: where each pixel has a class, its value in masks, uint8 `(height, width)` of the upright picture; then
             name and probability are None.
-        file: where the picture is, where it has a mask.
         labels: where a picture may have several classes, those above the threshold with their probabilities, the surest
             first; name and probability are of the surest.
+        picture: as it was decoded, where it has a mask.
     """
 
     path: str
@@ -70,8 +72,8 @@ class Prediction:
     probability: float | None
     error: str | None
     mask: NDArray[np.uint8] | None = None
-    file: Path | None = None
     labels: dict[str, float] | None = None
+    picture: Image.Image | None = None
 
     @property
     def line(self) -> str:
@@ -148,23 +150,24 @@ def predict_with(
         raise UserError("--threshold is of pictures with one class: this network answers with masks")
     files = [file for picture in pictures for file in files_of(picture, passed_over)]
     preprocessing = Preprocessing.from_card(model.card["preprocessing"])
-    names = model.card["class_names"]
-    for start in range(0, len(files), BATCH):
-        some = files[start : start + BATCH]
+    names, size_of_batch = model.card["class_names"], BATCH if values is None else BATCH_OF_MASKS
+    for start in range(0, len(files), size_of_batch):
+        some = files[start : start + size_of_batch]
         with without_warnings():
             read = [pixels_of(path, preprocessing) for _, path in some]
         good = [found[0] for found in read if not isinstance(found, UserError)]
         logits = iter(model.logits(np.stack(good)) if good else np.empty(0, dtype=np.float32))
-        for (shown, path), found in zip(some, read, strict=True):
+        for (shown, _), found in zip(some, read, strict=True):
             if isinstance(found, UserError):
                 yield Prediction(shown, None, None, str(found))
                 continue
-            size = found[1]
             scores = next(logits).astype(np.float64)
             if not np.isfinite(scores).all():
                 raise UserError(f"the network answers {shown} with no numbers: its file is damaged, export it again")
             if values is not None:
-                yield Prediction(shown, None, None, None, values[classes_of(scores, size)], path)
+                opened = found[1]
+                mask = values[classes_of(scores, (opened.height, opened.width))]
+                yield Prediction(shown, None, None, None, mask, picture=opened.picture)
                 continue
             chances = sigmoid(scores) if model.several else softmax(scores)
             order = np.argsort(-scores, kind="stable").tolist()
@@ -196,11 +199,11 @@ def files_of(source: str | Path, passed_over: Callable[[str], object]) -> list[t
     )
 
 
-def pixels_of(path: Path, preprocessing: Preprocessing) -> tuple[NDArray[np.uint8], tuple[int, int]] | UserError:
-    """The pixels of a file, with height and width of its picture, or why it cannot be read."""
+def pixels_of(path: Path, preprocessing: Preprocessing) -> tuple[NDArray[np.uint8], Opened] | UserError:
+    """The pixels of a file, with its picture as it was decoded, or why it cannot be read."""
     try:
         opened = read_whole(path, jpeg_side=preprocessing.jpeg_side)
-        return preprocessing(opened.picture), (opened.height, opened.width)
+        return preprocessing(opened.picture), opened
     except UserError as error:
         return error
 
@@ -234,15 +237,13 @@ def write_mask(model: Model, row: Prediction, to: Path) -> str:
         to: directory; made where there is none. The files have the picture's path below it, with `up` for `..`.
     """
     assert row.mask is not None, "only pictures that could be read"
-    assert row.file is not None, "it has a mask"
+    assert row.picture is not None, "it has a mask"
     parts = PurePosixPath(row.path).parts
     names = ["up" if part == ".." else part for part in parts if part not in ("/", ".")]
     path = to.joinpath(*names)
     path = path.with_name(f"{path.name}.png")
-    preprocessing = Preprocessing.from_card(model.card["preprocessing"])
-    picture = read_picture(row.file, jpeg_side=preprocessing.jpeg_side).resize(row.mask.shape[::-1])
     buffer = io.BytesIO()
-    over(picture, row.mask).save(buffer, "JPEG", quality=90)
+    over(row.picture.resize(row.mask.shape[::-1]), row.mask).save(buffer, "JPEG", quality=90)
     with room_on_disk(to):
         make_directory(path.parent)
         write_bytes(path, mask_png(row.mask))

@@ -590,6 +590,7 @@ def prepare(
         int | None, typer.Option(metavar="N", help="In place of a budget; repeatable to the bit on one machine's CPU.")
     ] = None,
     seed: Seed = 0,
+    ignore: Ignore = None,
 ) -> None:
     """Train a supernet, for later transfers to start from.
 
@@ -608,7 +609,7 @@ def prepare(
 
         run = api.prepare(
             data, out, supernet=supernet, scratch=scratch, method=method, teacher=teacher, budget=budget, epochs=epochs,
-            seed=seed, listeners=[terminal], started=STARTED,
+            seed=seed, ignore=ignore or (), listeners=[terminal], started=STARTED,
         )  # fmt: skip
     show(run)
 
