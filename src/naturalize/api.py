@@ -429,9 +429,8 @@ def check(
             )  # fmt: skip
     record = NAMED.get(dataset.source)
     known = [] if record is None else [f"{record.title}: {record.citation}", f"licence: {record.licence}"]
-    reported = [] if record is None else [f"the field reports {record.metric} accuracy on it"]
     with torch_as_before():
-        return [*dataset.summary(), *known, *reported, *class_counts(dataset), *choices(dataset)]
+        return [*dataset.summary(), *known, *class_counts(dataset), *choices(dataset)]
 
 
 def export(

@@ -134,6 +134,7 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
         "kind": run.kind,
         "weights_version": version,
         "val_weights_version": version,
+        "metric": dataset.metric,
         "objectives": list(run.settings.objectives),
         "requirements": list(run.settings.requirements),
         "class_names": run.class_names,

@@ -228,16 +228,23 @@ class Terminal:
         self.say(f"finished already; for more: {how}", wrap=False)
 
 
-def front_table(networks: Sequence[FrontNetwork], objectives: Sequence[str] = ()) -> list[str]:
+def front_table(
+    networks: Sequence[FrontNetwork], objectives: Sequence[str] = (), metric: str | None = None
+) -> list[str]:
     """Networks of a front, in lines of text: nothing is cut off, however narrow the terminal.
 
     Args:
         networks: a line each.
         objectives: of the run; those that every table has need not be among them.
+        metric: accuracy that the field reports on the data, as of `Dataset`.
     """
     finetuned = any(network.before_finetuning for network in networks)
     others = [name for name in objectives if name not in (ERROR, BALANCED_ERROR, COST, "params")]
     balanced = BALANCED_ERROR in objectives
+    if metric is not None:  # else the data room, which takes a while, is not needed
+        from naturalize.data.named import MEAN_PER_CLASS
+
+        balanced |= metric == MEAN_PER_CLASS
     head = ["architecture", "px", "MAdds", "params", *others, "val error", "test error"]
     head += ["val balanced", "test balanced"] if balanced else []
     rows = [[*head, "val before", "test before"] if finetuned else head]

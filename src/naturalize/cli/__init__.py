@@ -349,7 +349,7 @@ def front(
     if form != "table":
         print("\n".join(front_json(networks, found) if form == "json" else front_csv(networks)))
         return
-    print("\n".join(front_table(networks, found["objectives"])))
+    print("\n".join(front_table(networks, found["objectives"], found.get("metric"))))
     if why:
         print(f"{networks[0].architecture}, {why}")
     if found["state"] == "stopped":
@@ -681,7 +681,7 @@ def show(run: Run) -> None:
         return
     found = read_front(run.directory)
     cost = next((name for name in found["objectives"] if objective_of(name).kind != "measured"), COST)
-    print("\n".join(front_table(networks_of(found), found["objectives"])))
+    print("\n".join(front_table(networks_of(found), found["objectives"], found.get("metric"))))
     print(f"report: {run.directory / 'report.html'}")
     print(f'export one: {command("export", run.directory)} --require "{cost}<..." --to model.onnx')
 

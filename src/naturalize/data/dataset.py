@@ -10,6 +10,7 @@ from PIL import Image
 
 from naturalize.data.decode import UnreadablePicture
 from naturalize.data.masks import Meaning, read_all
+from naturalize.data.named import MEAN_PER_CLASS
 from naturalize.data.parts import SPLITS, Note, Part, counted, left_out, shortened
 from naturalize.data.scan import Room, Seen, judged, scan
 from naturalize.errors import UserError
@@ -60,6 +61,7 @@ class Dataset:
         fingerprint: SHA-256 of names, labels and splits, of the decoded pixels of train and val, and of what was cut as
             test; of a given test split the names and file sizes count, not the pixels.
         notes: what was left out or looks odd.
+        metric: accuracy that the field reports on it, one of `named.METRICS`; None where that is not known.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Dataset:
     notes: tuple[Note, ...] = field(repr=False)
     entries: list[Entry] = field(repr=False)
     room: Room = field(repr=False)
+    metric: str | None = None
 
     @property
     def several(self) -> bool:
@@ -139,9 +142,13 @@ class Dataset:
         named = f"{counted(len(self.class_names), 'class')} ({shortened(self.class_names, 8)})"
         kind = "masks of " * bool(self.meaning) + "any of " * self.several
         classes = f"{kind}{named}" if self.class_names else "no classes"
+        metric = [] if self.metric is None else [f"the field reports {self.metric} accuracy on it"]
+        if self.metric == MEAN_PER_CLASS:
+            metric.append("the balanced error, which is 100% less that, is shown beside the error")
         return [
             f"{self.name}: {classes}, {colour} pictures, short side {self.side} px (median)",
             self._splits_in_words(),
+            *metric,
             *(note.message for note in self.notes),
         ]
 

@@ -83,6 +83,7 @@ def find_named(name: str) -> Found:
     tables = {split: [_Loaded(loaded[theirs])] for split, theirs in record.splits.items()}
     ignored = _ignored(loaded, record.splits.values())
     found = found_in(name, name, tables, ignored, (record.image, record.label))
+    found.metric = record.metric
     pictures = {split: len(part.names) for split, part in found.parts.items()}
     if pictures != record.pictures:
         here, known = (", ".join(f"{split} {n:,}" for split, n in of.items()) for of in (pictures, record.pictures))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from naturalize.data.listed import List, lines_of, parts_of
+from naturalize.data.named import NAMED
 from naturalize.data.parts import Found, Note, as_path, as_text, in_natural_order, printable, shortened
 from naturalize.errors import UserError
 
@@ -27,7 +28,8 @@ def find(source: Any) -> Found:
     assert published is not None
     folder = root / published.folder
     lists, class_names, notes = published.read(folder)
-    return Found(printable(root.resolve().name), as_text(str(root)), class_names, parts_of(folder, lists), notes)
+    parts, metric = parts_of(folder, lists), NAMED[published.name].metric
+    return Found(printable(root.resolve().name), as_text(str(root)), class_names, parts, notes, metric)
 
 
 Read = tuple[dict[str, List], tuple[str, ...], list[Note]]
@@ -95,8 +97,9 @@ def pets(root: Path) -> Read:
 
 
 class _Published(NamedTuple):
-    """A data set: below which folder it lies, folders that it has, files of which one at least tells it."""
+    """A data set by its name: below which folder it lies, folders that it has, files of which one at least tells it."""
 
+    name: str
     folder: str
     folders: Sequence[str]
     files: Sequence[str]
@@ -106,13 +109,17 @@ class _Published(NamedTuple):
 AIRCRAFT = tuple(f"images_variant_{split}.txt" for split in ("train", "val", "test"))
 PETS = tuple(f"annotations/{name}.txt" for name in ("trainval", "test", "list"))
 PUBLISHED = (
-    _Published("", ("images", "labels"), ("labels/train1.txt", "labels/val1.txt", "labels/test1.txt"), dtd),
+    _Published("dtd", "", ("images", "labels"), ("labels/train1.txt", "labels/val1.txt", "labels/test1.txt"), dtd),
     _Published(
-        "", ("images", "meta"), ("meta/train.txt", "meta/test.txt", "meta/train.json", "meta/test.json"), food101
+        "food101",
+        "",
+        ("images", "meta"),
+        ("meta/train.txt", "meta/test.txt", "meta/train.json", "meta/test.json"),
+        food101,
     ),
-    _Published("", ("images",), AIRCRAFT, aircraft),
-    _Published("data", ("data/images",), tuple(f"data/{name}" for name in AIRCRAFT), aircraft),
-    _Published("", ("images", "annotations"), PETS, pets),
+    _Published("fgvc_aircraft", "", ("images",), AIRCRAFT, aircraft),
+    _Published("fgvc_aircraft", "data", ("data/images",), tuple(f"data/{name}" for name in AIRCRAFT), aircraft),
+    _Published("oxford_pets", "", ("images", "annotations"), PETS, pets),
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from naturalize.data import matlab
 from naturalize.data.listed import List, parts_of
+from naturalize.data.named import NAMED
 from naturalize.data.parts import Found, Note, as_path, as_text, in_natural_order, printable
 from naturalize.errors import UserError
 
@@ -29,7 +30,8 @@ def find(source: Any) -> Found:
     read = _reading(root)
     assert read is not None
     lists, class_names, notes = read(root)
-    return Found(printable(root.resolve().name), as_text(str(root)), class_names, parts_of(root, lists), notes)
+    parts, metric = parts_of(root, lists), NAMED["flowers102" if read is flowers else "stanford_cars"].metric
+    return Found(printable(root.resolve().name), as_text(str(root)), class_names, parts, notes, metric)
 
 
 def _reading(root: Path) -> Callable[[Path], Read] | None:

@@ -154,6 +154,7 @@ def open_data(
         notes=(),
         entries=flat,
         room=room,
+        metric=found.metric,
     )
     dataset.notes = (*found.notes, *unreadable_notes(unreadable), *_notes(dataset))
     if scan_test:

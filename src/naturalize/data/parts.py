@@ -71,6 +71,7 @@ class Found:
         parts: by split; only "train" where the data are not split.
         notes: what the reader left out, and why.
         several: whether a picture may have several classes, or none.
+        metric: accuracy that the field reports on it, one of `named.METRICS`; None where that is not known.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Found:
     parts: dict[str, Part]
     notes: list[Note] = field(default_factory=list)
     several: bool = False
+    metric: str | None = None
 
 
 def splits_named(source: str, names: Iterable[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from naturalize.data.masks import palette
+from naturalize.data.named import MEAN_PER_CLASS
 from naturalize.errors import UserError, command
 from naturalize.files import write_text
 from naturalize.numbers import percent, plural, standard_error
@@ -284,9 +285,11 @@ def _networks(front: dict[str, Any], run_directory: Path) -> str:
             + "".join(f"<td>{cell}</td>" for cell in cells)
             + f'<td class="command">{_code(spans)}</td></tr>'
         )
+    by_class = " The field reports the mean over classes of these data: 100 % less the balanced test error."
+    by_class *= has_test and front.get("metric") == MEAN_PER_CLASS
     return f"""<section>
 <h2>The networks</h2>
-<p class="lead">± is one standard error for the number of images: smaller differences may be chance.</p>
+<p class="lead">± is one standard error for the number of images: smaller differences may be chance.{by_class}</p>
 <div class="scroll tall"><table class="numbers" id="networks">
 <thead><tr>{"".join(f"<th scope='col'>{html.escape(head)}</th>" for head in heads)}
 <th scope="col" class="command">export it</th></tr></thead>
