@@ -135,7 +135,7 @@ def answers_of_others(
     task: Classification,
     features: Tensor,
     labels: Tensor,
-    contents: Sequence[str],
+    contents: Sequence[bytes],
     seed: int,
     progress: Progress = silent,
 ) -> Tensor:

@@ -35,9 +35,9 @@ class Entry(NamedTuple):
         return self.part.labels[self.row]
 
     @property
-    def content(self) -> str:
+    def content(self) -> bytes:
         """What copies of it have in common. Of a picture that was not opened, only itself is known to be the same."""
-        return self.seen.content if self.seen else f"unseen {self.name}"
+        return self.seen.content if self.seen else f"unseen {self.name}".encode(errors="surrogatepass")
 
 
 @dataclass(eq=False)
@@ -71,7 +71,7 @@ class Dataset:
     meaning: Meaning | None
     splits: dict[str, NDArray[np.int64]] = field(repr=False)
     given: dict[str, int]
-    paths: tuple[str, ...] = field(repr=False)
+    paths: Sequence[str] = field(repr=False)
     channels: int
     side: int
     jpeg_side: int | None

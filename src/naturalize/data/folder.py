@@ -1,11 +1,12 @@
 """Reader for a folder of class folders, with or without train, val and test folders around them."""
 
 import os
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from naturalize.data.decode import Opened, open_picture
+from naturalize.data.decode import open_picture
 from naturalize.data.listing import Picture, entries, is_hidden, is_picture, leads_back, suffixes_in_words, walk
 from naturalize.data.parts import (
     NO_CLASS,
@@ -14,6 +15,7 @@ from naturalize.data.parts import (
     Found,
     Note,
     Part,
+    Texts,
     as_path,
     as_text,
     in_natural_order,
@@ -71,12 +73,7 @@ def find_without_classes(source: Any) -> Found:
     root = as_path(source)
     below = walk(root, "", (), set())
     pictures = sorted(below.pictures, key=lambda picture: natural_key(picture.name))
-    part = Part(
-        [picture.name for picture in pictures],
-        [NO_CLASS] * len(pictures),
-        [picture.size for picture in pictures],
-        _opener(pictures),
-    )
+    part = _part_of(pictures, [NO_CLASS] * len(pictures))
     kinds = [
         ("ignored", below.hidden, "item", "hidden or left by the system, ignored"),
         ("ignored", below.others, "file", "no picture, ignored"),
@@ -168,13 +165,7 @@ class Collected:
                 self.deeper += [picture.name for picture in below.pictures if picture.name.count("/") > depth]
         keys = [natural_key(picture.name) for picture in pictures]
         order = sorted(range(len(pictures)), key=keys.__getitem__)
-        pictures = [pictures[place] for place in order]
-        return Part(
-            [picture.name for picture in pictures],
-            [labels[place] for place in order],
-            [picture.size for picture in pictures],
-            _opener(pictures),
-        )
+        return _part_of([pictures[place] for place in order], [labels[place] for place in order])
 
     def notes(self) -> list[Note]:
         kinds = [
@@ -186,8 +177,10 @@ class Collected:
         return _notes(kinds)
 
 
-def _opener(pictures: list[Picture]) -> Callable[[int, int | None], Opened]:
-    return lambda index, jpeg_side: open_picture(pictures[index].path, pictures[index].name, jpeg_side)
+def _part_of(pictures: Sequence[Picture], labels: Sequence[str]) -> Part:
+    names, paths = Texts(picture.name for picture in pictures), Texts(picture.path for picture in pictures)
+    sizes = array("q", [picture.size for picture in pictures])
+    return Part(names, labels, sizes, lambda row, jpeg_side: open_picture(paths[row], names[row], jpeg_side))
 
 
 def _one_class(root: Path, train: Path, class_names: tuple[str, ...]) -> UserError:

@@ -1,12 +1,15 @@
 """What this process may use of the machine: threads and memory."""
 
 import os
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from naturalize.progress import Progress, silent
+
+AHEAD = 64  # ranges that wait for a thread, or to be fetched: each of a million would take a kilobyte
 
 Result = TypeVar("Result")
 
@@ -49,13 +52,17 @@ def in_threads(
 
     `progress` is called from this thread after every range; when it raises, what has not begun is dropped.
     """
-    ranges = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
-    results = []
-    pool = ThreadPoolExecutor(min(allowed_cpus(), max(1, len(ranges))))
+    starts = range(0, count, chunk)
+    results: list[Result] = []
+    begun: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(min(allowed_cpus(), max(1, len(starts))))
     try:
-        for rows, future in [(rows, pool.submit(work, rows)) for rows in ranges]:
-            results.append(future.result())
-            progress(phase, rows.stop, count)
+        for number in range(len(starts) + AHEAD):
+            if number < len(starts):
+                begun.append(pool.submit(work, range(starts[number], min(starts[number] + chunk, count))))
+            if number >= AHEAD and begun:
+                results.append(begun.popleft().result())
+                progress(phase, min(len(results) * chunk, count), count)
     finally:
         pool.shutdown(cancel_futures=True)
     return results

@@ -36,7 +36,7 @@ from naturalize.data.label_columns import check_labels, labels_of, rarest
 from naturalize.data.listing import SUFFIXES
 from naturalize.data.machine import pixel_budget
 from naturalize.data.named import NAMED
-from naturalize.data.parts import NO_CLASS, SPLITS, Found, Note, as_path, counted, left_out, printable, shortened
+from naturalize.data.parts import NO_CLASS, SPLITS, Found, Note, Texts, as_path, counted, left_out, printable, shortened
 from naturalize.data.scan import Room, judged, scan
 from naturalize.data.splits import cut
 from naturalize.errors import UserError, unknown
@@ -146,7 +146,7 @@ def open_data(
         meaning=meaning,
         splits={split: np.array(rows, dtype=np.int64) for split, rows in splits.items()},
         given={split: len(entries[split]) for split in SPLITS if split in entries},
-        paths=tuple(entry.name for entry in flat),
+        paths=Texts(entry.name for entry in flat),
         channels=1 if all(picture.mode == "L" for picture in seen) else 3,
         side=int(np.median([min(picture.width, picture.height) for picture in to_train])),
         jpeg_side=jpeg_side,
@@ -173,7 +173,7 @@ def _read_masks(entries: dict[str, list[Entry]], progress: Progress) -> list[mas
     return [each for each in read if isinstance(each, masks.Read)]
 
 
-def _only_ones(train: Sequence[Entry], read: Sequence[masks.Read]) -> set[str]:
+def _only_ones(train: Sequence[Entry], read: Sequence[masks.Read]) -> set[bytes]:
     """Contents of the training pictures of which one alone shows some value: a class has to be learnt."""
     if not read:
         return set()
@@ -379,7 +379,7 @@ def _check_unreadable(
 
 
 def _splits(
-    entries: dict[str, list[Entry]], shares: dict[str, float], seed: int, stay: Collection[str], several: bool
+    entries: dict[str, list[Entry]], shares: dict[str, float], seed: int, stay: Collection[bytes], several: bool
 ) -> dict[str, list[int]]:
     """Rows of the concatenated entries by split; splits that are not given are cut from train.
 
@@ -430,10 +430,13 @@ def _fingerprint(
     labels: NDArray[Any] | None,
 ) -> str:
     """See `Dataset`; `labels` are masks, of those pictures that were scanned."""
-    split_of = {row: split for split, rows in splits.items() for row in rows}
+    split_of = [""] * len(entries)
+    for split, rows in splits.items():
+        for row in rows:
+            split_of[row] = split
     digest = hashlib.sha256(json.dumps(class_names).encode())
     for row, entry in enumerate(entries):
-        content = entry.seen.content if entry.seen else entry.part.sizes[entry.row]
+        content = entry.seen.content.hex() if entry.seen else entry.part.sizes[entry.row]
         digest.update(json.dumps([entry.name, entry.label, split_of[row], content]).encode())
         if labels is not None and entry.seen:
             digest.update(labels[row].tobytes())
@@ -452,8 +455,7 @@ def _notes(dataset: Dataset) -> list[Note]:
         elif absent:
             message = f"{shortened(absent, 8)}: too few different images for {split}"
             notes.append(Note("single-image class" if split == "val" else "few images", message, tuple(absent)))
-    seen = {path: entry.seen for path, entry in zip(dataset.paths, dataset.entries, strict=True) if entry.seen}
-    tiny = [path for path, picture in seen.items() if min(picture.width, picture.height) < TINY]
+    tiny = [entry.name for entry in dataset.entries if entry.seen and min(entry.seen.size) < TINY]
     if tiny:
         notes.append(Note("tiny", left_out(tiny, "picture", f"smaller than {TINY} pixels"), tuple(tiny)))
     notes += _copies(dataset)
@@ -467,12 +469,13 @@ def _notes(dataset: Dataset) -> list[Note]:
 
 
 def _copies(dataset: Dataset) -> list[Note]:
-    by_content: dict[str, list[int]] = {}
+    numbers = Counter(entry.content for entry in dataset.entries)
+    by_content: dict[bytes, list[int]] = {}
     for row, entry in enumerate(dataset.entries):
-        if entry.seen:
-            by_content.setdefault(entry.seen.content, []).append(row)
+        if numbers[entry.content] > 1:
+            by_content.setdefault(entry.content, []).append(row)
     copies, conflicts, named = [], [], []
-    for rows in (rows for rows in by_content.values() if len(rows) > 1):
+    for rows in by_content.values():
         paths = [dataset.paths[row] for row in rows]
         copies += paths[1:]
         if len({dataset.entries[row].label for row in rows}) > 1:

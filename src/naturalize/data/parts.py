@@ -4,10 +4,11 @@ import math
 import os
 import re
 import unicodedata
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,37 @@ class Note:
     kind: str
     message: str
     paths: tuple[str, ...] = ()
+
+
+class Texts(Sequence[str]):
+    """Texts that do not change, as bytes one after another: in a list, each takes 60 bytes more."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        kept, self._ends = bytearray(), array("q", [0])
+        for text in texts:
+            kept += text.encode(errors="surrogatepass")
+            self._ends.append(len(kept))
+        self._bytes = bytes(kept)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(len(self))[index]]
+        place = range(len(self))[index]
+        return self._bytes[self._ends[place] : self._ends[place + 1]].decode(errors="surrogatepass")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Opening every picture once, before anything is trained on: what is damaged, how large, which are copies."""
 
 import hashlib
+import sys
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,14 +17,14 @@ from naturalize.progress import Progress
 CHUNK = 16  # pictures between two calls of progress: a second or two of large photographs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What the scan keeps of a picture: its content's hash, its size in the file, its pixels where there was room.
 
     `highest` is the largest value of its 16-bit pixels; None where it has others.
     """
 
-    content: str
+    content: bytes
     mode: str
     width: int
     height: int
@@ -78,7 +79,7 @@ def _look(part: Part, row: int, room: Room, jpeg_side: int | None) -> Seen | Unr
     content = hashlib.sha256(f"{picture.mode} {(width, height)}".encode())
     content.update(pixels.data)
     kept = pixels if room.take(pixels.nbytes) else None
-    return Seen(content.hexdigest(), picture.mode, width, height, highest, kept)
+    return Seen(content.digest(), sys.intern(picture.mode), width, height, highest, kept)
 
 
 def judged(

@@ -1,16 +1,16 @@
 """Cutting a validation or test part from pictures that came without one."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 from naturalize.rng import generator
 
 
 def cut(
     labels: Sequence[str],
-    contents: Sequence[str],
+    contents: Sequence[Hashable],
     shares: Sequence[float],
     seed: int,
-    stay: Collection[str] = (),
+    stay: Collection[Hashable] = (),
 ) -> list[list[int]]:
     """Parts cut from n pictures, class by class.
 
@@ -28,7 +28,7 @@ def cut(
     Returns:
         For each share, the sorted positions of its part.
     """
-    copies: dict[str, list[int]] = {}
+    copies: dict[Hashable, list[int]] = {}
     for position, content in enumerate(contents):
         copies.setdefault(content, []).append(position)
     by_class: dict[str, list[list[int]]] = {}
