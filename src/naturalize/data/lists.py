@@ -29,7 +29,7 @@ def find(source: Any) -> Found:
     folder = root / published.folder
     lists, class_names, notes = published.read(folder)
     parts, metric = parts_of(folder, lists), NAMED[published.name].metric
-    return Found(printable(root.resolve().name), as_text(str(root)), class_names, parts, notes, metric)
+    return Found(printable(root.resolve().name), as_text(str(root)), class_names, parts, notes, metric=metric)
 
 
 Read = tuple[dict[str, List], tuple[str, ...], list[Note]]

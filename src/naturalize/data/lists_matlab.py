@@ -31,7 +31,7 @@ def find(source: Any) -> Found:
     assert read is not None
     lists, class_names, notes = read(root)
     parts, metric = parts_of(root, lists), NAMED["flowers102" if read is flowers else "stanford_cars"].metric
-    return Found(printable(root.resolve().name), as_text(str(root)), class_names, parts, notes, metric)
+    return Found(printable(root.resolve().name), as_text(str(root)), class_names, parts, notes, metric=metric)
 
 
 def _reading(root: Path) -> Callable[[Path], Read] | None:

@@ -182,9 +182,9 @@ def _only_ones(train: Sequence[Entry], read: Sequence[masks.Read]) -> set[bytes]
     return {train[row].content for row in alone.tolist()}
 
 
-def _conflicts(train: Sequence[Entry]) -> set[str]:
+def _conflicts(train: Sequence[Entry]) -> set[bytes]:
     """Contents of training pictures that stand under several labels."""
-    first: dict[str, str] = {}
+    first: dict[bytes, str] = {}
     return {entry.content for entry in train if first.setdefault(entry.content, entry.label) != entry.label}
 
 
