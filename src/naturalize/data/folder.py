@@ -163,8 +163,7 @@ class Collected:
                 self.loops += below.loops
                 depth = shown.count("/") + 1
                 self.deeper += [picture.name for picture in below.pictures if picture.name.count("/") > depth]
-        keys = [natural_key(picture.name) for picture in pictures]
-        order = sorted(range(len(pictures)), key=keys.__getitem__)
+        order = sorted(range(len(pictures)), key=[natural_key(picture.name) for picture in pictures].__getitem__)
         return _part_of([pictures[place] for place in order], [labels[place] for place in order])
 
     def notes(self) -> list[Note]:
@@ -179,7 +178,7 @@ class Collected:
 
 def _part_of(pictures: Sequence[Picture], labels: Sequence[str]) -> Part:
     names, paths = Texts(picture.name for picture in pictures), Texts(picture.path for picture in pictures)
-    sizes = array("q", [picture.size for picture in pictures])
+    sizes = array("q", (picture.size for picture in pictures))
     return Part(names, labels, sizes, lambda row, jpeg_side: open_picture(paths[row], names[row], jpeg_side))
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from naturalize.data.decode import Opened, open_picture
 from naturalize.data.masks import Mask, read_mask
-from naturalize.data.parts import NO_CLASS, Part, Texts, printable, shortened
+from naturalize.data.parts import NO_CLASS, Part, printable, shortened
 from naturalize.errors import UserError
 
 
@@ -58,7 +58,7 @@ def parts_of(folder: Path, lists: Mapping[str, List]) -> dict[str, Part]:
     _check_named_once(lists, files)
     parts = {}
     for split, found in files.items():
-        labels, names = lists[split].labels, Texts(map(printable, found.names))
+        labels, names = lists[split].labels, [printable(name) for name in found.names]
         if lists[split].masked:
             masks = _Files(folder, lists[split].where, labels)
             parts[split] = Part(names, [NO_CLASS] * len(names), found.sizes, found, masks.mask)
@@ -87,7 +87,7 @@ class _Files:
     def __init__(self, folder: Path, where: str, paths: Sequence[str]) -> None:
         self._folder = f"{folder}{os.sep}"
         self._real = f"{os.path.realpath(folder)}{os.sep}"
-        names: list[str] = []
+        self.names: list[str] = []
         self.sizes = array("q")
         inside: dict[str, bool] = {}  # by folder: following the links of every path takes ten times as long
         missing = []
@@ -105,9 +105,8 @@ class _Files:
             if status is None:
                 missing.append(printable(path))
             else:
-                names.append(full[len(self._folder) :])
+                self.names.append(full[len(self._folder) :])
                 self.sizes.append(status.st_size)
-        self.names = Texts(names)
         if missing:
             raise UserError(f"{where} names {shortened(missing)}, not found in {folder}: unpack all pictures")
 

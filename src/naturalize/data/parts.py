@@ -44,11 +44,10 @@ class Texts(Sequence[str]):
     """Texts that do not change, as bytes one after another: in a list, each takes 60 bytes more."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        kept, self._ends = bytearray(), array("q", [0])
+        self._bytes, self._ends = bytearray(), array("q", [0])
         for text in texts:
-            kept += text.encode(errors="surrogatepass")
-            self._ends.append(len(kept))
-        self._bytes = bytes(kept)
+            self._bytes += text.encode(errors="surrogatepass")
+            self._ends.append(len(self._bytes))
 
     def __len__(self) -> int:
         return len(self._ends) - 1
