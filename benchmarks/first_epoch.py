@@ -6,12 +6,15 @@ JPEGs are made of real pictures of 128 px, twelve to a JPEG, so that they have a
 decoded before. Ours opens the folder (every picture decoded, checked and hashed), resizes, normalises and augments each
 once, in batches of 64. The rival lists the files, and decodes, crops at random, resizes, mirrors and normalises in
 workers; every number of workers has its turn in each round, and the quickest counts. Each reading is a process of its
-own, imports left out. `--before` names the sources of another checkout, to be read with in turns.
+own, imports left out. Where others use the machine, whoever runs more processes gets more of it: seconds of CPU are
+told too, and their ratio, the rival's least over ours, is what idle cores would come to. `--before` names the sources
+of another checkout, to be read with in turns.
 """
 
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -51,6 +54,12 @@ def make(folder: Path, pictures: int) -> int:
     return total // (pictures + 8)
 
 
+def cpu_s() -> float:
+    """Seconds on a CPU of this process, and of those of its own that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
 def ours(folder: Path) -> tuple[int, dict[str, float]]:
     """Pictures of an epoch, and seconds of its parts."""
     import torch
@@ -61,7 +70,7 @@ def ours(folder: Path) -> tuple[int, dict[str, float]]:
     from naturalize.training.batches import Batches, TrainingImages
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    start = time.perf_counter()
+    start, on_cpu = time.perf_counter(), [cpu_s()]
     dataset = open_data(folder)
     opened = time.perf_counter()
     pixels = Pixels(dataset, dataset.splits["train"], [SIDE])
@@ -73,8 +82,9 @@ def ours(folder: Path) -> tuple[int, dict[str, float]]:
             batch, _ = images(batches.rows(epoch * batches.per_epoch + step), SIDE, step, normalize)
             seen += len(batch)
         seconds.append(time.perf_counter() - begun)
-    opening = opened - start
-    return seen // 2, {"opening": opening, "seconds": opening + seconds[0], "second epoch": seconds[1]}
+        on_cpu.append(cpu_s())
+    opening, cpu = opened - start, on_cpu[1] - on_cpu[0]
+    return seen // 2, {"cpu": cpu, "opening": opening, "seconds": opening + seconds[0], "second epoch": seconds[1]}
 
 
 class Files:
@@ -118,10 +128,10 @@ def rival(folder: Path, workers: int) -> tuple[int, dict[str, float]]:
     from torch.utils.data import DataLoader
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    start, seen = time.perf_counter(), 0
+    start, on_cpu, seen = time.perf_counter(), cpu_s(), 0
     for batch, _ in DataLoader(Files(folder / "train"), BATCH, shuffle=True, num_workers=workers):
         seen += len(batch)
-    return seen, {"seconds": time.perf_counter() - start}
+    return seen, {"cpu": cpu_s() - on_cpu, "seconds": time.perf_counter() - start}
 
 
 def read_apart(job: str, folder: Path, sources: Path) -> dict[str, float]:
@@ -165,14 +175,19 @@ def main() -> None:
             print(f"{name:>10}", each[name], flush=True)
     finally:
         shutil.rmtree(folder)
-    ratios = {}
+    ratios, by_cpu = dict[str, list[float]](), dict[str, list[float]]()
     for name in (name for name, _, job in jobs if job == "ours"):
         quickest = [max(each[f"{workers} workers"]["a_second"] for workers in WORKERS) for each in rounds]
         ratios[name] = [round(each[name]["a_second"] / best, 2) for each, best in zip(rounds, quickest, strict=True)]
+        least = [min(each[f"{workers} workers"]["cpu"] for workers in WORKERS) for each in rounds]
+        by_cpu[name] = [round(cpu / each[name]["cpu"], 2) for each, cpu in zip(rounds, least, strict=True)]
         print(f"{name}: {median(ratios[name]):.2f} times the rival's pictures a second ({ratios[name]})")
+        print(f"{name}: {median(by_cpu[name]):.2f} times its pictures a second of CPU ({by_cpu[name]})")
     from common import write
 
-    write("first-epoch", {"pictures": asked.pictures, "bytes": size, "ratios": ratios, "rounds": rounds})
+    write(
+        "first-epoch", {"pictures": asked.pictures, "bytes": size, "ratios": ratios, "of CPU": by_cpu, "rounds": rounds}
+    )
 
 
 if __name__ == "__main__":
