@@ -234,8 +234,8 @@ def without_masks(columns: Sequence[str]) -> list[str]:
 
 def holds_paths(column: pa.ChunkedArray) -> bool:
     """Whether the first text of a column that is not empty is the name of a picture."""
-    first = column.filter(pc.greater(pc.utf8_length(column), 0)).slice(0, 1).to_pylist()
-    return bool(first) and is_picture(first[0])
+    first = pc.index(pc.greater(pc.utf8_length(column), 0), True).as_py()  # without a copy of a million paths
+    return first >= 0 and is_picture(column[first].as_py())
 
 
 class Columns(NamedTuple):
