@@ -87,6 +87,21 @@ def test_the_error_is_of_all_pixels_together_and_scikit_learns(rng):
     assert task.error(answers) != pytest.approx(by_picture)
 
 
+@pytest.mark.parametrize("side", [5, 16])
+def test_answers_are_those_of_counting_pixel_by_pixel(side, rng):
+    """Logits of another size than masks, channels last, with ties: the first of the largest is the answer."""
+    logits = torch.from_numpy(rng.integers(-2, 3, (3, 4, side, side)).astype(np.float32))
+    labels = torch.from_numpy(rng.choice([0, 1, 2, 3, IGNORED], (3, 16, 16)).astype(np.uint8))
+    expected = np.zeros((3, 4, 4), np.int64)
+    large = torch.nn.functional.interpolate(logits, size=(16, 16), mode="bilinear").numpy()
+    for picture, row, column in np.ndindex(3, 16, 16):
+        if labels[picture, row, column] != IGNORED:
+            predicted = int(np.argmax(large[picture, :, row, column]))
+            expected[picture, labels[picture, row, column], predicted] += 1
+    answers = Segmentation(4).answers(logits.contiguous(memory_format=torch.channels_last), labels)
+    assert (answers.numpy() == expected).all()
+
+
 def test_a_class_that_is_neither_there_nor_named_is_left_out():
     confusion = np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
     np.testing.assert_allclose(class_iou(confusion), [3 / 4, 4 / 5, np.nan])
