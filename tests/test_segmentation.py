@@ -165,6 +165,15 @@ def test_balanced_training_weighs_rare_pixels_and_draws_rare_pictures(rng):
     assert (drawn[2:] == 1).all()
 
 
+def test_classes_weigh_by_the_fourth_root_of_their_pixels():
+    labels = np.full((2, 9, 9), IGNORED, np.uint8)
+    labels[:, :8, :8] = 0
+    labels[0, 0, :8] = 1
+    weights = Segmentation(3).weighted(labels).class_weights
+    assert weights[1] / weights[0] == pytest.approx((120 / 8) ** 0.25)
+    assert weights[2] / weights[0] == pytest.approx(120**0.25)  # no pixel at all counts as one
+
+
 def scenes(n, seed=0):
     """Pictures `(n, 24, 32, 3)` of a red square and a blue one on grey, and their masks: 0, 1 and 2."""
     draw = np.random.default_rng(seed)

@@ -61,11 +61,13 @@ def family_for(settings: Settings, dataset: Dataset, reads_published: bool) -> t
 def sides_with_masks(family: Family, dataset: Dataset) -> list[int]:
     """Resolutions for pictures with masks, ascending: multiples of what a body shrinks a picture by.
 
-    They go up to a third more than the masks have: enlarged pictures have finer maps.
+    They go up to a third more than the masks have: enlarged pictures have finer maps. They begin at a quarter of that:
+    the maps of smaller ones are too coarse to name pixels, and training them costs all others.
     """
     shrinks = strides_of(family)[-1]
     most = max(4 * dataset.labels.shape[1] // 3, LEAST_SIDE)
-    return [side for side in range(shrinks, most + 1, shrinks) if side >= min(LEAST_SIDE, family.resolutions[0])]
+    least = max(min(LEAST_SIDE, family.resolutions[0]), most // 4)
+    return [side for side in range(shrinks, most + 1, shrinks) if side >= least]
 
 
 def trainable(settings: Settings, dataset: Dataset, family: Family) -> list[int]:

@@ -234,9 +234,10 @@ def alone(bench: Workbench, subnet: Subnet, arch: Architecture) -> tuple[Workben
     """A workbench that trains one subnet in place of the supernet, and the step function of that training."""
     trainer, resolution = bench.trainer, bench.subnets.resolution(arch)
     (decay, *_) = (group["weight_decay"] for group in trainer.optimizer.param_groups)
+    head = trainer.optimizer.param_groups[-1]["times"]
     subnet.to(trainer.fabric.device)
     plain = OfNormalised(subnet)
-    network, optimizer = trainer.fabric.setup(plain, make_optimizer(plain, decay, trainer.keeps_statistics))
+    network, optimizer = trainer.fabric.setup(plain, make_optimizer(plain, decay, trainer.keeps_statistics, head))
 
     def step(number: int) -> Tensor:
         images, labels = trainer.images(trainer.batches.rows(number), resolution, number, subnet.normalize)

@@ -31,7 +31,7 @@ from naturalize.search.problem import Floats, Function
 from naturalize.space import Codes, SearchSpace
 from naturalize.starting import source_supernet, starts_prepared, taught_by_itself
 from naturalize.supernet import Family, Supernet
-from naturalize.tasks import CLASSIFICATION, SEGMENTATION, Classification, Task, task_of
+from naturalize.tasks import CLASSIFICATION, SEGMENTATION, Classification, Segmentation, Task, task_of
 from naturalize.teacher import Teacher
 from naturalize.training.adapt import Trainer, make_optimizer
 from naturalize.training.batches import Batches, Images, TrainingImages
@@ -46,7 +46,8 @@ from naturalize.weights import (
 )
 
 FEW_TRAINING_IMAGES = 10_000
-MASKED = 12  # pictures with masks in a batch: each teaches as many answers as it has pixels
+HEAD_RATES = {SEGMENTATION: 5.0}  # times the body's, for heads that start anew on a published body (docs/benchmarks.md)
+MASKED = 6  # pictures with masks in a batch: each teaches as many answers as it has pixels (docs/benchmarks.md)
 MODEL_S, MODEL_SHARE = 240.0, 0.1  # seconds for a latency model, and share of a budget, at most
 NO_VERSION = -1  # before anything is trained
 
@@ -239,6 +240,8 @@ def open_workbench(
     family, task = run.family, run.task
     if run.settings.balanced:
         task = task.balanced(dataset.labels[dataset.splits["train"]])
+    elif isinstance(task, Segmentation):
+        task = task.weighted(dataset.labels[dataset.splits["train"]])
     fabric = make_fabric()
     torch.set_num_threads(allowed_cpus())
     supernet = run.new_supernet()
@@ -247,9 +250,9 @@ def open_workbench(
         if source is not None:
             transplant(supernet, source, classifier=taught_by_itself(run.settings, teacher))
     supernet = supernet.to(memory_format=memory_format(fabric.device))  # type: ignore[call-overload]
-    wrapped, optimizer = fabric.setup(
-        supernet, make_optimizer(supernet, weight_decay(len(dataset.splits["train"])), run.keeps_statistics)
-    )
+    head = HEAD_RATES.get(run.kind, 1.0) if run.keeps_statistics else 1.0
+    decay = weight_decay(len(dataset.splits["train"]))
+    wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet, decay, run.keeps_statistics, head))
     train = Pixels(dataset, dataset.splits["train"], run.trained, progress=watch.progress_in_thread)
     views = run.facts["pixels"]["views"]
     val = Pixels(dataset, dataset.splits["val"], run.trained, views, progress=watch.progress_in_thread)

@@ -206,6 +206,27 @@ def test_norms_that_keep_their_statistics_train_all_else_by_adamw(supernet):
     assert not any("running" in name or name.endswith(("mean_shift", "var_factor")) for name in changed)
 
 
+def test_heads_may_learn_faster_than_bodies(supernet, trainer):
+    """With SGD and without momentum, the first step of a head is three times as long, and the body's the same."""
+
+    def steps_of(head):
+        before = tensors(supernet)
+        optimizer = make_optimizer(supernet, 0.0, head=head)
+        for group in optimizer.param_groups:
+            group.update(momentum=0.0, nesterov=False)
+        trainer.optimizer = trainer.fabric.setup_optimizers(optimizer)
+        step = trainer.adaptation_step(lambda number: supernet.family.space.largest, 0)
+        trainer.run(step, TrainingState(), Extent(steps=1), lambda done: 0.1, quiet)
+        moved = {name: tensor - before[name] for name, tensor in tensors(supernet).items()}
+        supernet.load_state_dict(before)
+        return moved
+
+    slow, fast = steps_of(1.0), steps_of(3.0)
+    assert max(float(step.abs().max()) for step in slow.values()) > 0
+    for name, step in slow.items():
+        torch.testing.assert_close(fast[name], step * (3 if name.startswith("heads") else 1), rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["sandwich", "distilled"])
 def test_C4b_one_network_of_a_step_without_finite_gradients_leaves_the_weights_as_they_were(
     supernet, trainer, monkeypatch, kind

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ Step = Callable[[int], Tensor]  # from a step's number within its training to it
 MOMENTUM = 0.9
 BETAS = 0.9, 0.99  # of AdamW
 CLIP = 1.0  # length of the gradients, at most, where norms keep their statistics
+HEADS = {"head", "heads"}  # in the names of a network's parameters
 PATIENCE = 20  # batches in a row with a loss that is not finite, before training gives up
 
 
@@ -131,7 +132,7 @@ class Trainer:
         while (fraction := extent.fraction(state)) < 1.0:
             now = rate(fraction)
             for group in self.optimizer.param_groups:
-                group["lr"] = now
+                group["lr"] = now * group["times"]
             self.optimizer.zero_grad(set_to_none=True)
             loss = float(step(state.step))
             self.update(loss, state)
@@ -244,7 +245,9 @@ class Trainer:
         return self.images(self.batches.rows(step), resolution, step, self.supernet.normalize)
 
 
-def make_optimizer(network: nn.Module, weight_decay: float, adaptive: bool = False) -> torch.optim.Optimizer:
+def make_optimizer(
+    network: nn.Module, weight_decay: float, adaptive: bool = False, head: float = 1.0
+) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum (NAT, section 4.3); weight decay on weights, not on norms, biases and kernel maps.
 
     Args:
@@ -252,12 +255,14 @@ def make_optimizer(network: nn.Module, weight_decay: float, adaptive: bool = Fal
         weight_decay: of the weights.
         adaptive: AdamW in place of SGD, for norms that keep their statistics: these do not rescale gradients, which
             differ by orders of magnitude from layer to layer (docs/benchmarks.md).
+        head: learning rate of heads as a multiple of the body's (`times` of a group of parameters).
     """
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
+    groups: list[dict[str, Any]] = [
+        {"params": [], "weight_decay": decay, "times": times} for times in (1.0, head) for decay in (weight_decay, 0.0)
+    ]
     for name, parameter in network.named_parameters():
-        (decayed if name.endswith("weight") and parameter.ndim > 1 else plain).append(parameter)
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        plain = not (name.endswith("weight") and parameter.ndim > 1)
+        groups[2 * (not HEADS.isdisjoint(name.split("."))) + plain]["params"].append(parameter)
     if adaptive:
         return torch.optim.AdamW(groups, lr=0.0, betas=BETAS, fused=True)
     return torch.optim.SGD(groups, lr=0.0, momentum=MOMENTUM, nesterov=True)
