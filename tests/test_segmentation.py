@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn.metrics import jaccard_score
 
 import naturalize
-from naturalize import schedule
+from naturalize import schedule, workbench
 from naturalize.data.augment import Augment
 from naturalize.data.masks import IGNORED, palette
 from naturalize.errors import UserError
@@ -194,6 +194,7 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule, "INITIAL", 12)
         patch.setattr(schedule, "NEW", 4)
+        patch.setattr(workbench, "MASKED", 12)
         out = tmp_path_factory.mktemp("scenes") / "run"
         return naturalize.transfer(scenes(60), out, iterations=1, epochs=6, seed=1, listeners=())
 

@@ -24,6 +24,7 @@ from naturalize.starting import keeps_statistics, source_supernet
 from naturalize.supernet import Family, Supernet, make_family
 from naturalize.tasks import Classification, kind_of
 from naturalize.tasks.segmentation import strides_of
+from naturalize.training.engine import quickest_thread_count
 from naturalize.training.evaluate import logits_of
 from naturalize.workbench import batch_size
 
@@ -81,12 +82,20 @@ def trainable(settings: Settings, dataset: Dataset, family: Family) -> list[int]
 
 
 def seconds_of_a_pixel(family: Family) -> float:
-    """Seconds that the largest network takes for one pixel of its input, timed on its second call."""
+    """Seconds that the largest network takes for one pixel of its input, timed on its second call.
+
+    With the number of threads that is faster at present: beside busy processes two once took over 30 times as long
+    as on an idle machine, and a run of 36 minutes was left with 128 px.
+    """
     supernet = Supernet(family, {TASK: Classification(2).heads(family)}, (0.0,) * 3, (1.0,) * 3)
     network, pixels = supernet.extract(family.space.largest).eval(), np.zeros(TIMED, dtype=np.uint8)
-    for _ in range(2):
-        start = time.perf_counter()
+
+    def work() -> None:
         logits_of(network, pixels, torch.device("cpu"))
+
+    quickest_thread_count(work)
+    start = time.perf_counter()
+    work()
     return (time.perf_counter() - start) / pixels[:, 0].size
 
 

@@ -20,7 +20,7 @@ from naturalize.data.machine import allowed_cpus
 from naturalize.drawing import ARCHITECTURES
 from naturalize.initial import first_members, wholes
 from naturalize.machine import RESIZE_S, measure_costs, random_networks
-from naturalize.nat import WHOLE
+from naturalize.nat import share_of_wholes
 from naturalize.objectives import COST
 from naturalize.objectives.latency import file_of
 from naturalize.pace import Pace
@@ -241,7 +241,7 @@ class Training:
 
     def adaptation_s(self, bench: Workbench) -> float:
         """Seconds of a step of an adaptation, in the mean, as if its networks were drawn like the first ones."""
-        whole = WHOLE if bench.starts_whole else 0.0
+        whole = share_of_wholes(bench)
         largest = float(madds_of(bench, bench.space.wholes()).mean())
         return self.step_s((1 - whole) * drawn_madds(bench) + whole * largest)
 

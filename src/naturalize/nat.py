@@ -41,6 +41,7 @@ from naturalize.whole import check_read, choose_sides, is_tuned, read_whole, tun
 from naturalize.workbench import Workbench
 
 WHOLE = 1 / 3  # share of adaptation steps for the largest network, where it was published: all others are its parts
+WHOLE_NEW = 1 / 2  # the same where its head was new
 
 
 def transfer(nat: Transfer) -> None:
@@ -108,7 +109,7 @@ class Transfer:
             return
         choose_sides(self.bench)
         if is_tuned(self.bench):
-            tune(self.bench, self.pace.tuning())
+            tune(self.bench, self.pace.tuning(new=not self.bench.classifies))
             if read_whole(self.bench):
                 write_untrained_front(self.bench)
             self.session = Session(self.bench)
@@ -248,7 +249,7 @@ class Transfer:
     def drawn(self, p: NDArray[np.float64], step: int) -> Architecture:
         """The architecture of a step of an adaptation: from p, or the largest now and then where it was published."""
         generator = rng.generator(self.bench.seed, "whole", step)
-        if self.bench.starts_whole and generator.random() < WHOLE:
+        if generator.random() < share_of_wholes(self.bench):
             return self.space.architectures(generator.choice(self.space.wholes(), 1))[0]
         return drawn(self.space, p, self.bench.seed, step)
 
@@ -261,6 +262,13 @@ class Transfer:
             return
         found = self.measure(t, final=True)
         conclude(self.bench, self.session, t, *found.allowed, self.pace.ending())
+
+
+def share_of_wholes(bench: Workbench) -> float:
+    """Share of adaptation steps for the largest network; 0 where it was not published."""
+    if not bench.starts_whole:
+        return 0.0
+    return WHOLE if bench.classifies else WHOLE_NEW
 
 
 def run_transfer(bench: Workbench) -> None:

@@ -20,6 +20,7 @@ from naturalize.training.adapt import Extent
 RECENT = 5  # measurements that tell how fast the machine is by now
 LEAST_S = 1.0  # seconds of a training, however late it is
 TUNING, TUNING_OF_REST = 0.08, 0.5  # shares of a budget and of its preparation for the whole network, at most
+TUNING_NEW = 0.8  # share of its preparation for one with a head that knows nothing yet (docs/benchmarks.md)
 CLASSIFIERS = 0.25  # share of the time before the test that they get at most: the last adaptation gains more from it
 PARTS = "start", "end", "steps", "seconds", "until"  # of an adaptation, as an older naturalize recorded it
 TESTING_SAFETY = 1.5  # classifiers and test may take this many times as long as measurements suggest
@@ -81,8 +82,12 @@ class Pace(ABC):
         """Whether iteration t is the last and adapts to the front that it measured, without a search."""
 
     @abstractmethod
-    def tuning(self) -> Extent:
-        """Extent of the whole network's training by itself, which comes before the preparation."""
+    def tuning(self, new: bool = False) -> Extent:
+        """Extent of the whole network's training by itself, which comes before the preparation.
+
+        Args:
+            new: whether its head knows nothing yet.
+        """
 
     @abstractmethod
     def preparation(self) -> tuple[Extent, float]:
@@ -161,8 +166,8 @@ class ByNumber(Pace):
     def closes(self, t: int) -> bool:
         return False
 
-    def tuning(self) -> Extent:
-        return Extent(steps=max(1, self.iterations * self.epochs // 8) * self.per_epoch)
+    def tuning(self, new: bool = False) -> Extent:
+        return Extent(steps=max(1, self.iterations * self.epochs // (4 if new else 8)) * self.per_epoch)
 
     def preparation(self) -> tuple[Extent, float]:
         return Extent(steps=max(1, self.iterations * self.epochs // 4) * self.per_epoch), 0.0
@@ -238,10 +243,12 @@ class ByClock(Pace):
             return False
         return bool(self.journal.decide(journal.closes(t), lambda: self.remaining(t) <= 1))
 
-    def tuning(self) -> Extent:
+    def tuning(self, new: bool = False) -> Extent:
         def decided() -> dict[str, float]:
             used_s = self.used_s()
-            seconds = max(LEAST_S, min(TUNING * self.budget_s, TUNING_OF_REST * (self.plan.prepare_until - used_s)))
+            rest_s = self.plan.prepare_until - used_s
+            seconds = TUNING_NEW * rest_s if new else min(TUNING * self.budget_s, TUNING_OF_REST * rest_s)
+            seconds = max(LEAST_S, seconds)
             return {"seconds": seconds, "until": used_s + seconds}
 
         return Extent(**self.journal.decide(journal.tuning(self.budget_s), decided))

@@ -92,13 +92,14 @@ def tune(bench: Workbench, extent: Extent) -> None:
     size = min(BATCH, bench.trainer.batches.size)
     batches = replace(bench.trainer.batches, size=size)
     bench = replace(bench, trainer=replace(bench.trainer, batches=batches))
-    archs, most = bench.space.architectures(bench.space.wholes()), -1
+    archs = bench.space.architectures(bench.space.wholes())
+    large = len(archs) - 1
     if not bench.classifies:  # enlarged pictures take long
-        most = max(0, int(np.searchsorted(bench.run.trained, images.labels.shape[1], "right")) - 1)
+        large = max(0, int(np.searchsorted(bench.run.trained, images.labels.shape[1], "right")) - 1)
 
     def draw(step: int) -> Architecture:
-        """At the largest resolution every other time, since it is read beyond; at a random one between."""
-        return archs[most if step % 2 else rng.generator(bench.seed, "tune", step).integers(len(archs))]
+        """At a large resolution every other time, since it is read beyond; at a random one between."""
+        return archs[rng.generator(bench.seed, "tune", step).integers(large if step % 2 else 0, len(archs))]
 
     rate = warm_up(cosine(0.0, 1.0, RATE if bench.classifies else RATE_OF_NEW), WARM_UP_SHARE)
     session = Session(bench, BEFORE)
