@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property, partial
-from itertools import chain, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,15 +25,15 @@ from naturalize.last_adaptation import forget
 from naturalize.objectives import ERROR, deciding_error
 from naturalize.pace import Pace
 from naturalize.planning import pace_of
-from naturalize.predictor.held_out import rank_correlation
 from naturalize.preparing import peak_rate, prepare
 from naturalize.probing import probe
 from naturalize.run.front import finished_under
-from naturalize.search import Guided, make_guided, non_dominated, survive
+from naturalize.search import non_dominated
+from naturalize.searching import Members, Searching, held_out
 from naturalize.selection import Pass, hypervolume_of, measured, measurements_of
 from naturalize.session import Session
 from naturalize.soft_targets import learn_from_soft_targets
-from naturalize.space import Architecture, Codes, unique_rows
+from naturalize.space import Architecture
 from naturalize.training.adapt import cosine
 from naturalize.training.engine import side_by_side
 from naturalize.whole import check_read, choose_sides, is_tuned, read_whole, tune
@@ -73,6 +72,7 @@ class Transfer:
         self.watch = bench.watch
         self.problem = bench.problem
         self.space = bench.space
+        self.searching = Searching(bench.problem, self.settings, self.watch, [bench.stage_counts], wholes(bench))
         self.session = Session(bench)
         check_read(bench)
         self.probe()
@@ -173,16 +173,21 @@ class Transfer:
         seconds = {name: sum(taken.values()) for name, taken in self.taken(t).items()}
         self.watch.event("iteration", iteration=t, final=final, **facts, seconds=seconds)
 
-    def front(self, measured: Pass) -> list[tuple[Architecture, str]]:
+    def front(self, measured: Pass) -> Members:
         """Non-dominated members with their origin, and the largest network at every resolution if it was published."""
-        codes, values = measured.allowed
-        codes = unique_rows(np.concatenate([wholes(self.bench), codes[non_dominated(values)]]))
-        return [(arch, "survivor") for arch in self.space.architectures(codes)]
+        return self.searching.front(measured)
 
-    def searched(self, measured: Pass, t: int) -> list[tuple[Architecture, str]]:
+    def searched(self, measured: Pass, t: int) -> Members:
         """Survivors, and the candidates of this iteration's search, each with its origin."""
         kept, new = self.pace.next_members(t, lambda: self.seconds(t))
-        return self.merge(self.survive(measured, kept, t), self.search(self.fit(measured, t), new, t))
+        with self.watch.phase("fit", iteration=t):
+            searcher = self.searching.fit(measured, self.archive.failed(self.run.task_name), t)
+            judged = held_out(searcher, deciding_error(self.settings.objectives))
+        if not np.isnan(judged.predicted).any():
+            told = {"architectures": self.space.strings(judged.codes), "predicted": judged.predicted.round(4).tolist()}
+            self.archive.record_decision(journal.predicted(t), told)
+        self.watch.event("predictor", iteration=t, pairs=len(measured.codes), rank_correlation=judged.tau)
+        return self.searching.members(searcher, measured, kept, new, t)
 
     def seconds(self, t: int) -> list[float]:
         """Seconds that each network of pass t took, all its measurements together."""
@@ -193,48 +198,6 @@ class Transfer:
         """Seconds that each measurement of pass t took, by objective, error first, and by architecture."""
         found = {name: self.archive.measurements(self.run.context(name, t)) for name in self.bench.measures}
         return {name: {arch: one.seconds for arch, one in known.items()} for name, known in found.items()}
-
-    def survive(self, measured: Pass, keep: int, t: int) -> Codes:
-        """Codes of the survivors by reference directions, the front first; all feasible members where these are few."""
-        codes, values = measured.allowed
-        return codes[survive(values, keep, rng.integer(self.bench.seed, "survive", t))]
-
-    def fit(self, measured: Pass, t: int) -> Guided:
-        """The search of this iteration, which learns from the measurements under its weights version."""
-        settings, seed = self.settings, rng.integer(self.bench.seed, "search", t)
-        known = set(self.space.architectures(measured.codes))
-        with self.watch.phase("fit", iteration=t):
-            searcher = make_guided(
-                settings.search,
-                self.problem,
-                seed,
-                predictor=settings.predictor,
-                known=[self.bench.stage_counts],
-                n_initial=0,
-                progress=self.watch.progress,
-            )
-            failed = self.space.codes([arch for arch in self.archive.failed(self.run.task_name) if arch not in known])
-            searcher.tell(failed, np.full((len(failed), len(settings.objectives)), np.nan))
-            searcher.tell(measured.codes, measured.values)
-            codes, errors, predicted = searcher.held_out(deciding_error(settings.objectives))
-        tau, pairs = rank_correlation(errors, predicted), len(measured.codes)
-        if not np.isnan(predicted).any():
-            kept = {"architectures": self.space.strings(codes), "predicted": predicted.round(4).tolist()}
-            self.archive.record_decision(journal.predicted(t), kept)
-        self.watch.event("predictor", iteration=t, pairs=pairs, rank_correlation=None if np.isnan(tau) else tau)
-        return searcher
-
-    def search(self, searcher: Guided, wanted: int, t: int) -> Codes:
-        """The most promising candidates by the predictor, not measured yet and within the requirements."""
-        with self.watch.phase("search", iteration=t):
-            return searcher.ask(wanted)
-
-    def merge(self, survivors: Codes, candidates: Codes) -> list[tuple[Architecture, str]]:
-        """Survivors and candidates by turns: a measuring pass that runs out of time has seen the best of each."""
-        survivors = unique_rows(np.concatenate([wholes(self.bench), survivors]))
-        kept = [(arch, "survivor") for arch in self.space.architectures(survivors)]
-        new = [(arch, "search") for arch in self.space.architectures(candidates)]
-        return [member for member in chain.from_iterable(zip_longest(kept, new)) if member is not None]
 
     def adapt(self, p: NDArray[np.float64], t: int) -> None:
         """Train weights version t + 1 on architectures drawn from p `(d, k)`, along the next part of the cosine."""
