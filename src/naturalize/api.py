@@ -6,7 +6,7 @@ Modules that only training needs take seconds to import, so they are imported wh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -23,7 +23,10 @@ from naturalize.data.named import NAMED
 from naturalize.errors import UserError, command, unknown
 from naturalize.exporting import Check, Exported
 from naturalize.exporting import export as export_file
+from naturalize.joint.run import JointRun, is_joint
 from naturalize.lifecycle import (
+    changed,
+    check_by_itself,
     check_checkpoint,
     check_time_left,
     go_on,
@@ -131,6 +134,46 @@ def transfer(
         return as_recipe_ends(work(data, Path(out), settings, hearing, started), data, hearing)
 
 
+def joint_transfer(
+    data: Mapping[str, Any],
+    out: str | Path,
+    *,
+    budget: str | None = None,
+    iterations: int | None = None,
+    epochs: int | None = None,
+    listeners: Sequence[Listener] | None = None,
+    started: float | None = None,
+    **options: Any,
+) -> JointRun:
+    """Search architectures for several data sets at once, and adapt a supernet to each (Lu et al., appendix).
+
+    A network of the front is an architecture with weights for every data set. The run of each is a directory in `out`,
+    by its name, and its networks are exported and used like those of any other run.
+
+    Args:
+        data: as of `transfer`, by name of the data set: letters, digits, `_` and `-`.
+        out: directory of the run.
+        budget: wall clock for all, of which each data set has an equal share; 20 minutes unless told.
+        iterations, epochs: as of `transfer`.
+        listeners, started: as of `transfer`.
+        options: as of `transfer`, but for `classes`. Objectives are errors of a data set, as `error@pets`, and counts;
+            `error` is that of each. All errors and `madds` unless told; 15 at most.
+
+    Example:
+        >>> halves = {"low": (X[y < 5], y[y < 5]), "high": (X[y >= 5], y[y >= 5])}
+        >>> run = naturalize.joint_transfer(halves, "runs/halves", iterations=1, epochs=1, listeners=())
+        >>> sorted(run.front()["networks"][0]["sets"])
+        ['high', 'low']
+        >>> model = run.run("low").network(run.front()["networks"][0]["architecture"]).module()
+    """
+    from naturalize.joint.asked import joint_settings
+    from naturalize.joint.lifecycle import work_jointly
+
+    settings = joint_settings(data, budget, iterations, epochs, **options)
+    with heard(listeners) as hearing:
+        return work_jointly(data, Path(out), settings, hearing, started)
+
+
 def dry_run(
     data: Any,
     out: str | Path,
@@ -223,12 +266,12 @@ def resume(
     iterations: int | None = None,
     listeners: Sequence[Listener] | None = None,
     started: float | None = None,
-) -> Run:
+) -> Run | JointRun:
     """Go on with a run that was stopped; with a larger budget or more iterations also with a finished one.
 
     Args:
         directory: of the run.
-        data: where the images are now; unless told, where they were.
+        data: where the images are now; unless told, where they were. Of a joint run, those that were moved, by name.
         budget, iterations: the new total of a transfer. Nothing else of a run may change.
         listeners, started: as of `transfer`.
 
@@ -237,7 +280,13 @@ def resume(
         >>> run.settings.iterations
         2
     """
+    if is_joint(directory):
+        from naturalize.joint.lifecycle import resume_jointly
+
+        with heard(listeners) as hearing:
+            return resume_jointly(Path(directory), data or {}, budget, iterations, hearing, started)
     with heard(listeners) as hearing, opened(directory, hearing, started) as (run, watch):
+        check_by_itself(run)
         check_checkpoint(run)
         settings = run.settings
         if settings.goal == "prepare" and (budget or iterations):
@@ -245,19 +294,9 @@ def resume(
                 f"{directory} is a preparation, whose length is fixed when it starts: for more, start another one "
                 f"from it, as --supernet {directory}"
             )
-        if budget is not None:
-            if settings.budget_s is None:
-                raise UserError(f"{directory} runs by iterations: give --iterations, as --iterations 6")
-            budget_s = parse_budget(budget)
-            if budget_s != settings.budget_s:
-                check_time_left(run, budget_s)
-            settings = replace(settings, budget_s=budget_s)
-        if iterations is not None:
-            if settings.iterations is None:
-                raise UserError(f"{directory} runs by a budget: give --budget, as --budget 40m")
-            if iterations < 1:
-                raise UserError(f"--iterations {iterations}: give 1 or more")
-            settings = replace(settings, iterations=iterations)
+        settings = changed(settings, run.directory, budget, iterations)
+        if settings.budget_s is not None and settings != run.settings:
+            check_time_left(run, settings.budget_s)
         dataset = reopen_data(run, data, watch)  # before anything of the run is changed
         teacher = teacher_of(settings, run.directory, dataset, watch)
         run = go_on(run.with_settings(settings), dataset, watch, teacher)
@@ -269,7 +308,7 @@ def finish(
     *,
     data: Any = None,
     listeners: Sequence[Listener] | None = None,
-) -> Run:
+) -> Run | JointRun:
     """End a stopped run as it is: the front of its last measured weights version is measured on test and written.
 
     Args:
@@ -285,11 +324,17 @@ def finish(
     from naturalize.session import Session
     from naturalize.workbench import NO_VERSION, open_workbench
 
+    if is_joint(directory):
+        from naturalize.joint.lifecycle import finish_jointly
+
+        with heard(listeners) as hearing:
+            return finish_jointly(Path(directory), data or {}, hearing)
     with (
         heard(listeners) as hearing,
         opened(directory, hearing) as (run, watch),
         closing(run.archive(read_only=False)) as archive,
     ):
+        check_by_itself(run)
         watch.attach(run.directory / "events.jsonl", Standstill(archive.used_s))
         closed, finished = archive.iterations(), finished_under(run.directory)
         if not closed and not has_front(run):
@@ -609,4 +654,16 @@ def open_run(directory: str | Path) -> Run:
     return Run(directory)
 
 
-__all__ = ["Run", "check", "export", "finetune", "finish", "open_run", "predict", "prepare", "resume", "transfer"]
+__all__ = [
+    "Run",
+    "check",
+    "export",
+    "finetune",
+    "finish",
+    "joint_transfer",
+    "open_run",
+    "predict",
+    "prepare",
+    "resume",
+    "transfer",
+]

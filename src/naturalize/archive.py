@@ -211,12 +211,16 @@ class Archive:
 
     def members(self, iteration: int) -> list[Architecture]:
         """The members of an iteration, in the order stored; empty when there are none yet."""
+        return [arch for arch, _ in self.members_with_origins(iteration)]
+
+    def members_with_origins(self, iteration: int) -> list[tuple[Architecture, str]]:
+        """The members of an iteration as of `members`, each with the origin with which it first came."""
         rows = self._db.execute(
-            "SELECT text FROM members JOIN architectures ON id = architecture "
+            "SELECT text, origin FROM members JOIN architectures ON id = architecture "
             "WHERE members.iteration = ? ORDER BY place",
             (iteration,),
         )
-        return [self.space.parse(text) for (text,) in rows]
+        return [(self.space.parse(text), origin) for text, origin in rows]
 
     # measurements -----------------------------------------------------------------------------------------------
 

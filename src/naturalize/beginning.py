@@ -107,6 +107,7 @@ def create_run(
     dataset: Dataset,
     class_names: Sequence[str],
     watch: Watch,
+    joint: str | None = None,
 ) -> Run:
     """Write a new run: statistics and kept pictures, then run.toml, which makes it a run.
 
@@ -118,6 +119,7 @@ def create_run(
         trained: the largest resolution at which networks are trained, in pixels.
         class_names: of the data; of the teacher where the data have none.
         watch: hears of progress.
+        joint: name of the data set in the joint run whose directory this one is in; None for a run by itself.
     """
     source, kept = source_supernet(settings, directory, watch.progress), keeps_statistics(settings, directory, dataset)
     if source is not None and (kept or source.channels == dataset.channels):
@@ -149,16 +151,22 @@ def create_run(
             "flip": should_flip(dataset),
             "views": views_of(dataset),
         },
-        "tasks": {TASK: kind_of(dataset)},
+        "tasks": {joint or TASK: kind_of(dataset)},
+        **({"joint": {"name": joint}} if joint else {}),
         "network": {"keeps_statistics": kept},
-        "machine": {
-            "python": platform.python_version(),
-            "system": platform.platform(terse=True),
-            "cpus": allowed_cpus(),
-            **{name: version(name) for name in ("torch", "numpy", "pymoo", "scikit-learn", "pillow")},
-        },
+        "machine": machine_facts(),
     }
     return Run.create(directory, settings, facts)
+
+
+def machine_facts() -> dict[str, Any]:
+    """What run.toml says of the machine and its packages."""
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(terse=True),
+        "cpus": allowed_cpus(),
+        **{name: version(name) for name in ("torch", "numpy", "pymoo", "scikit-learn", "pillow")},
+    }
 
 
 def of_channels(normalization: torch.Tensor, channels: int) -> tuple[float, ...]:

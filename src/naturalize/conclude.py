@@ -52,6 +52,7 @@ def conclude(
     codes: Codes,
     values: Floats,
     ending: Ending | None = None,
+    shared: bool = False,
 ) -> None:
     """Write the finished result of a weights version.
 
@@ -63,12 +64,13 @@ def conclude(
         values: their objectives, `(n, m)`.
         ending: time for a last adaptation and for the test, which leaves out networks that there is no time for; a
             late run still has a share of its budget to test. None for no last adaptation and a full test.
+        shared: as of `front_of`.
     """
     if session.version != version or not session.state["complete"]:
         name = bench.run.checkpoints.version(version)
         assert name is not None, "the last measured version is never pruned"
         session.load(name)
-    front = front_of(bench, version, codes, values, learns_on=ending is not None)
+    front = front_of(bench, version, codes, values, learns_on=ending is not None, shared=shared)
     measure_latencies(bench, front)  # here, since what follows ends by the clock
     if ending is None:
         own = choose_classifiers(bench, front) if bench.classifies else {}

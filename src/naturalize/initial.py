@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 
 from naturalize import rng
 from naturalize.run import Run, source_from
+from naturalize.search import SearchProblem
 from naturalize.space import Architecture, Codes, unique_rows
 from naturalize.workbench import Workbench
 
 
-def first_members(bench: Workbench, n: int) -> list[tuple[Architecture, str]]:
+def first_members(bench: Workbench, n: int, problem: SearchProblem | None = None) -> list[tuple[Architecture, str]]:
     """Up to n architectures with their origins: another run's best, corners, then uniform ones.
 
     Where one network was published, the largest one with more or less left out comes in place of uniform ones.
+
+    Args:
+        bench: of the run.
+        n: number of architectures.
+        problem: whose limits they meet; the run's own unless told.
     """
-    space, problem = bench.space, bench.problem
+    problem = problem or bench.problem
+    bench = replace(bench, problem=problem)
+    space = bench.space
     carried, corners = carried_codes(bench, n // 2), space.corners()
     generator = rng.generator(bench.seed, "initial archive")
     first = corners[problem.allowed(corners)]

@@ -23,7 +23,7 @@ from naturalize.objectives.requirement import Requirement, check_feasible, parse
 from naturalize.options import AUTO, check_archive, check_task, chosen_supernet
 from naturalize.report import write_report
 from naturalize.rng import generator
-from naturalize.run import Run, Settings, Watch, prepared_directory, source_from, source_to
+from naturalize.run import Run, Settings, Watch, parse_budget, prepared_directory, source_from, source_to
 from naturalize.run.front import finished_under
 from naturalize.run.settings import FROM_PYTHON, MINIMUM_BUDGET_S, PUBLISHED
 from naturalize.run.watch import Listener
@@ -144,6 +144,33 @@ def check_checkpoint(run: Run) -> None:
         run.checkpoints.load(name)
 
 
+def check_by_itself(run: Run) -> None:
+    """Raise `UserError` for the run of one data set of a joint run: it goes on with the others."""
+    if "joint" in run.facts:
+        joint = run.directory.resolve().parent
+        raise UserError(f"{run.directory} is part of a joint run: give that one, as {command('resume', joint)}")
+
+
+def changed(settings: Settings, directory: Path, budget: str | None, iterations: int | None) -> Settings:
+    """Settings with another total of time or iterations. Raises `UserError` where the run goes by the other one.
+
+    Args:
+        settings, directory: of the run.
+        budget, iterations: the new total; None for that of the settings.
+    """
+    if budget is not None:
+        if settings.budget_s is None:
+            raise UserError(f"{directory} runs by iterations: give --iterations, as --iterations 6")
+        settings = replace(settings, budget_s=parse_budget(budget))
+    if iterations is not None:
+        if settings.iterations is None:
+            raise UserError(f"{directory} runs by a budget: give --budget, as --budget 40m")
+        if iterations < 1:
+            raise UserError(f"--iterations {iterations}: give 1 or more")
+        settings = replace(settings, iterations=iterations)
+    return settings
+
+
 def check_time_left(run: Run, budget_s: float) -> None:
     """Raise `UserError` for a new budget that leaves a finished run no time to improve: its result would get worse."""
     if finished_under(run.directory) is None:
@@ -246,7 +273,9 @@ def attached(run: Run, watch: Watch) -> Iterator[Archive]:
         archive.close()
 
 
-def read_data(data: Any, settings: Settings, watch: Watch, jpeg_side: int | None) -> Dataset:
+def read_data(
+    data: Any, settings: Settings, watch: Watch, jpeg_side: int | None, memory_limit: int | None = None
+) -> Dataset:
     """Open the data as the settings say. Raises `UserError` where reading alone would take half of the budget."""
     begun_s = watch.used_s
 
@@ -269,8 +298,25 @@ def read_data(data: Any, settings: Settings, watch: Watch, jpeg_side: int | None
             without_classes=settings.teacher is not None,
             jpeg_side=jpeg_side,
             ignore=settings.ignore,
+            memory_limit=memory_limit,
             progress=progress,
         )
+
+
+def source_now(kept: str, directory: Path) -> str | Path:
+    """Where the data of a run are now. Raises `UserError` where they are gone, or were arrays.
+
+    Args:
+        kept: as the run's run.toml has it.
+        directory: of the run.
+    """
+    if kept == "arrays":
+        raise UserError("the data of this run were arrays: resume it from Python with naturalize.resume(run, data=...)")
+    data = source_from(kept, directory)
+    a_path = kept.startswith("..") or Path(kept).is_absolute()  # `source_to` writes paths so, and no names
+    if a_path and not Path(data).exists():
+        raise UserError(f"the images are no longer at {data}: say where they are now, as --data photos/")
+    return Path(data) if a_path else data  # a folder may be called as a data set that is known by name
 
 
 def reopen_data(run: Run, data: Any, watch: Watch) -> Dataset:
@@ -278,16 +324,7 @@ def reopen_data(run: Run, data: Any, watch: Watch) -> Dataset:
     from naturalize.beginning import check_same_data
 
     if data is None:
-        kept = run.facts["data"]["source"]
-        if kept == "arrays":
-            raise UserError(
-                "the data of this run were arrays: resume it from Python with naturalize.resume(run, data=...)"
-            )
-        data = source_from(kept, run.directory)
-        a_path = kept.startswith("..") or Path(kept).is_absolute()  # `source_to` writes paths so, and no names
-        if a_path and not Path(data).exists():
-            raise UserError(f"the images are no longer at {data}: say where they are now, as --data photos/")
-        data = Path(data) if a_path else data  # a folder may be called as a data set that is known by name
+        data = source_now(run.facts["data"]["source"], run.directory)
     dataset = read_data(data, run.settings, watch, run.jpeg_side)
     check_same_data(run, dataset)
     return dataset

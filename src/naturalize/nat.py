@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property, partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from naturalize import journal, rng
-from naturalize.archive import Measurement
+from naturalize.archive import Archive, Measurement
 from naturalize.conclude import (
     conclude,
     conclude_untrained,
@@ -33,7 +34,7 @@ from naturalize.searching import Members, Searching, held_out
 from naturalize.selection import Pass, hypervolume_of, measured, measurements_of
 from naturalize.session import Session
 from naturalize.soft_targets import learn_from_soft_targets
-from naturalize.space import Architecture
+from naturalize.space import Architecture, Codes, SearchSpace
 from naturalize.training.adapt import cosine
 from naturalize.training.engine import side_by_side
 from naturalize.whole import check_read, choose_sides, is_tuned, read_whole, tune
@@ -43,7 +44,38 @@ WHOLE = 1 / 3  # share of adaptation steps for the largest network, where it was
 WHOLE_NEW = 1 / 2  # the same where its head was new
 
 
-def transfer(nat: Transfer) -> None:
+class Steps(Protocol):
+    """The steps of `transfer`. Iterations and weights versions are numbered by t."""
+
+    archive: Archive
+    space: SearchSpace
+
+    def prepare(self) -> None:
+        """Train weights version 0, unless it is there."""
+
+    def iterations(self) -> Iterator[int]:
+        """Numbers of the iterations to do, from the one that is under way."""
+
+    def closes(self, t: int) -> bool:
+        """Whether iteration t searches no more, and adapts to the front that it measured."""
+
+    def measure(self, t: int) -> Pass:
+        """Measure the archive under weights version t."""
+
+    def front(self, measured: Pass) -> Members:
+        """The non-dominated members."""
+
+    def searched(self, measured: Pass, t: int) -> Members:
+        """Survivors, and the candidates of a search."""
+
+    def adapt(self, p: NDArray[np.float64], t: int) -> None:
+        """Train weights version t + 1 on architectures drawn from p `(d, k)`."""
+
+    def conclude(self) -> None:
+        """Measure with the final weights, select the front, read test, and write the result."""
+
+
+def transfer(nat: Steps) -> None:
     """Alternate search and adaptation until the budget is spent. A fresh start and a resumed run take the same path.
 
     Under a budget the last iteration searches no more: it adapts the supernet to the front that it measured.
@@ -55,7 +87,7 @@ def transfer(nat: Transfer) -> None:
     for t in nat.iterations():
         if not archive.members(t + 1):
             measured = nat.measure(t)
-            archive.set_members(t + 1, nat.front(measured) if nat.pace.closes(t) else nat.searched(measured, t))
+            archive.set_members(t + 1, nat.front(measured) if nat.closes(t) else nat.searched(measured, t))
         p = distribution(space, space.codes(archive.members(t + 1)))
         nat.adapt(p, t)
     nat.conclude()
@@ -114,6 +146,10 @@ class Transfer:
                 write_untrained_front(self.bench)
             self.session = Session(self.bench)
         prepare(self.session, *self.pace.preparation())
+
+    def closes(self, t: int) -> bool:
+        """Whether iteration t is the last and adapts to the front that it measured, without a search."""
+        return self.pace.closes(t)
 
     def members(self, t: int) -> list[Architecture]:
         """The members of the archive at the start of iteration t; the first ones are chosen here."""
@@ -179,7 +215,7 @@ class Transfer:
 
     def searched(self, measured: Pass, t: int) -> Members:
         """Survivors, and the candidates of this iteration's search, each with its origin."""
-        kept, new = self.pace.next_members(t, lambda: self.seconds(t))
+        kept, new = self.next_members(t)
         with self.watch.phase("fit", iteration=t):
             searcher = self.searching.fit(measured, self.archive.failed(self.run.task_name), t)
             judged = held_out(searcher, deciding_error(self.settings.objectives))
@@ -188,6 +224,10 @@ class Transfer:
             self.archive.record_decision(journal.predicted(t), told)
         self.watch.event("predictor", iteration=t, pairs=len(measured.codes), rank_correlation=judged.tau)
         return self.searching.members(searcher, measured, kept, new, t)
+
+    def next_members(self, t: int) -> tuple[int, int]:
+        """Number of measured members that survive iteration t, and number of candidates that join them."""
+        return self.pace.next_members(t, lambda: self.seconds(t))
 
     def seconds(self, t: int) -> list[float]:
         """Seconds that each network of pass t took, all its measurements together."""
@@ -203,7 +243,7 @@ class Transfer:
         """Train weights version t + 1 on architectures drawn from p `(d, k)`, along the next part of the cosine."""
         start, end, extent = self.pace.adaptation(t)
         draw = partial(self.drawn, p)
-        if self.pace.closes(t):
+        if self.closes(t):
             draw = partial(in_rounds, self.archive.members(t + 1), self.bench.seed)
         trainer = self.bench.trainer
         rate = cosine(start, end, peak_rate(self.settings, self.run.keeps_statistics))
@@ -219,12 +259,31 @@ class Transfer:
     def conclude(self) -> None:
         """Measure the archive with the final weights, select its front on validation, adapt to it, read test once."""
         t = self.session.version
-        finished = finished_under(self.run.directory)
-        if finished is not None and finished[0] == t and (finished[1] or self.pace.learns_no_more):
+        if self.is_finished(t):
             forget(self.run.directory)
             return
         found = self.measure(t, final=True)
         conclude(self.bench, self.session, t, *found.allowed, self.pace.ending())
+
+    def is_finished(self, t: int) -> bool:
+        """Whether the result of weights version t is written, and nothing more is to be learnt from it."""
+        finished = finished_under(self.run.directory)
+        return finished is not None and finished[0] == t and (finished[1] or self.pace.learns_no_more)
+
+    def conclude_shared(self, t: int, codes: Codes, learns_on: bool) -> None:
+        """As `conclude`, with a front of weights version t that a joint run has chosen: all of it stays.
+
+        Args:
+            t: weights version.
+            codes: of the front's architectures, `(n, d)`; all are measured.
+            learns_on: whether a last adaptation may follow.
+        """
+        if learns_on and self.is_finished(t):
+            forget(self.run.directory)
+            return
+        found = measured(self.bench, t, self.space.architectures(codes))
+        ending = self.pace.ending() if learns_on else None
+        conclude(self.bench, self.session, t, *found.allowed, ending, shared=True)
 
 
 def share_of_wholes(bench: Workbench) -> float:

@@ -28,7 +28,7 @@ from naturalize.objectives import (
 )
 from naturalize.objectives.error import Chosen
 from naturalize.probing import architecture_at, probes_of
-from naturalize.run.front import FORMAT, PUBLISHED, TRANSFER, WHOLE
+from naturalize.run.front import BESIDE, FORMAT, PUBLISHED, TRANSFER, WHOLE
 from naturalize.search import hypervolume, non_dominated
 from naturalize.space import Architecture, Codes
 from naturalize.supernet import Subnet
@@ -85,7 +85,9 @@ def measured(bench: Workbench, version: int, members: Sequence[Architecture] | N
     return Pass(codes, error[finite], values[finite], bench.problem.allowed(codes))
 
 
-def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learns_on: bool = False) -> Front:
+def front_of(
+    bench: Workbench, version: int, codes: Codes, values: Floats, learns_on: bool = False, shared: bool = False
+) -> Front:
     """The content of front.json by validation; entries that need the test split are null.
 
     The published network competes at each resolution at which it was read, as the whole network does that was trained
@@ -97,6 +99,8 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
         codes, values: architectures and their objectives under the version, `(n, d)` and `(n, m)`.
         learns_on: whether a last adaptation comes after. Networks that stand by themselves must then be better by a
             standard error at resolutions at which others train on: these will have learnt from the validation pictures.
+        shared: whether the architectures are the front of a joint run, which has weights for every data set: all stay,
+            and those that are dominated here are marked.
     """
     run, dataset, space = bench.run, bench.dataset, bench.supernet.family.space
     bench.choose_images(version)
@@ -123,6 +127,10 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
     taken = {both[row][0].architecture for row in rows}
     rows += [row for row in nearly_best(bench, codes, values) if measured[row].architecture not in taken]
     networks = [network_of(bench, version, *both[row]) for row in rows]
+    if shared:  # nothing of it leaves
+        taken = {network["architecture"] for network in networks}
+        dominated = [m for m in measured if m.architecture.text not in taken]
+        networks += [{**network_of(bench, version, m, TRANSFER), BESIDE: True} for m in dominated]
     facts = bench.archive.iterations()
     names = ("iteration", "weights_version", "hypervolume", "networks")
     return {
@@ -145,6 +153,7 @@ def front_of(bench: Workbench, version: int, codes: Codes, values: Floats, learn
         "val_views": bench.error.images.views,
         "reference": reference_of(bench),
         "hypervolume": [{name: fact[name] for name in names} for fact in facts],
+        **({"joint": True} if shared else {}),
         "networks": sorted(networks, key=lambda network: network[COST]),
         "notes": [note.message for note in dataset.notes],
     }
@@ -210,12 +219,17 @@ def nearly_best(bench: Workbench, codes: Codes, values: Floats) -> list[int]:
 
 
 def still_on_front(bench: Workbench, front: Front) -> list[Entry]:
-    """Entries of a front that still belong there by their present validation errors, by the rule of `front_of`."""
+    """Entries of a front that still belong there by their present validation errors, by the rule of `front_of`.
+
+    Where the front is shared by a joint run, all do, and those that are dominated by now are marked.
+    """
     space, networks = bench.supernet.family.space, front["networks"]
     codes = space.codes([space.parse(network["architecture"]) for network in networks])
     known = [{**network, **network.get("objectives", {}), ERROR: network["val_error_views"]} for network in networks]
     values = np.array([[entry[name] for name in bench.run.settings.objectives] for entry in known], dtype=np.float64)
     rows = {*front_rows(values).tolist(), *nearly_best(bench, codes, values)}
+    if front.get("joint"):
+        return [{**network, BESIDE: row not in rows} for row, network in enumerate(networks)]
     return [network for row, network in enumerate(networks) if row in rows]
 
 

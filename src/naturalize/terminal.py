@@ -57,6 +57,7 @@ class Terminal:
         self.progress: Progress | None = None
         self.task: TaskID | None = None
         self.budget_s: float | None = None
+        self.of = ""  # the data set of the event under way, of several
         self.reached: list[str] = []
         self._plain: float | None = None
         self._phase = ("", 0.0, 0.0)  # the phase under way, the second of its first progress, the share done then
@@ -75,13 +76,15 @@ class Terminal:
             self.progress.stop()
 
     def __call__(self, event: dict[str, Any]) -> None:
-        """Show one event."""
+        """Show one event; of several data sets, those of each begin with its name."""
+        self.of = f"{event['set']}: " if "set" in event else ""
         shows = getattr(self, "on_" + event["event"].replace(" ", "_"), None)
         if shows is not None:
             shows(event)
 
     def say(self, text: str, wrap: bool = True) -> None:
         """Print a line that stays: in a file as it is, on a terminal broken between words unless it is to be copied."""
+        text = self.of + text
         if self.live and wrap:
             text = textwrap.fill(
                 text, self.console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
@@ -107,7 +110,8 @@ class Terminal:
         """Update the live line, or print a plain one every now and then."""
         if event["phase"] == "evaluate":
             return  # its measurement tells
-        text = WORDS.get(event["phase"], event["phase"])
+        name, colon, phase = event["phase"].rpartition(": ")  # a joint run names the data set
+        text = name + colon + WORDS.get(phase, phase)
         share = event["done"] / max(1, event["total"])
         left = self.left(event["used_s"]) + self.to_go(event["phase"], share, event["used_s"])
         if self.progress is not None and self.task is not None:
@@ -134,10 +138,13 @@ class Terminal:
         for line in event["summary"]:
             self.say(line)
         self.say(event["settings"])
+        if "sets" in event:
+            self.budget_s = event["budget_s"]
 
     def on_plan(self, event: dict[str, Any]) -> None:
-        """Print the division of the budget."""
-        self.budget_s = event["budget_s"]
+        """Print the division of the budget, of several data sets that of a share."""
+        if not self.of:
+            self.budget_s = event["budget_s"]
         preparing = event["prepare_until"] - event["used_s"]
         before = f"{duration(preparing)} of preparation, then " if preparing > 1 else ""
         search = (
@@ -151,9 +158,13 @@ class Terminal:
         self.say(f"plan: {before}{search}, then {left} to select and {trained}, and to test it")
 
     def on_iteration(self, event: dict[str, Any]) -> None:
-        """Print the result of a measuring pass."""
+        """Print the result of a measuring pass; of several data sets, that of all at once."""
+        if self.of:
+            return
         name = "final measurement" if event["final"] else f"iteration {event['iteration']}"
         error = "-" if event["best_error"] is None else f"{event['best_error']:.2f}%"
+        if best := event.get("best"):
+            error = ", ".join(f"{value:.1f}% on {name.partition('@')[2]}" for name, value in best.items())
         self.reached = [name, f"best error {error}", f"hypervolume {event['hypervolume']:.4f}"]
         seconds = event["seconds"]
         if INT8_ERROR in seconds:

@@ -20,6 +20,7 @@ from naturalize.errors import Interrupted, UserError, command, unknown, word  # 
 from naturalize.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
+    from naturalize.joint.run import JointRun
     from naturalize.run import Run
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -52,6 +53,12 @@ Iterations = Annotated[
 ]
 DataNow = Annotated[
     str | None, typer.Option("--data", metavar="DATA", help="Where the images are now, if they were moved.")
+]
+MovedData = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data", metavar="DATA", help="Where the images are now, if they were moved; of several data sets NAME=DATA."
+    ),
 ]
 Require = Annotated[
     list[str] | None,
@@ -160,7 +167,14 @@ def options(
 
 @app.command(short_help="Adapt a supernet to your images: a front of networks to deploy.")
 def transfer(
-    data: Data,
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA...",
+            help="Folder of class folders, image-parquet or CSV file, `digits`, `clothing`, a name of "
+            "`naturalize datasets`, or Hub name: see docs/data.md. Several, as NAME=DATA, are searched together.",
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Directory of the run; runs/NAME unless told.")
     ] = None,
@@ -227,12 +241,19 @@ def transfer(
       naturalize transfer photos/ --iterations 3 --epochs 5 --seed 1
       naturalize transfer flowers102 --recipe nat
       naturalize transfer photos/ --budget 1h --dry-run
+      naturalize transfer pets=photos/ birds=birds.parquet -o error@pets -o error@birds -o madds --budget 1h
 
     The same command on an existing run goes on where it was.
     """
     from naturalize.terminal import Terminal
 
-    out = out or Path("runs") / (Path(data).stem or "run")
+    several, name = len(data) > 1, Path(data[0]).stem or "run"
+    if several:
+        from naturalize.joint.asked import named_sets
+
+        sets = named_sets(data)
+        name = "-".join(sets)[:80]
+    out = out or Path("runs") / name
     with Terminal() as terminal:
         from naturalize import api
 
@@ -242,10 +263,12 @@ def transfer(
             "predictor": predictor, "archive": archive, "classes": split_names(classes), "seed": seed,
             "strict": strict, "balanced": balanced, "ignore": ignore or (), "listeners": [terminal], "started": STARTED,
         }  # fmt: skip
+        if dry_run and several:
+            raise UserError("--dry-run plans the transfer of one data set: give one, with its share of the budget")
         if dry_run:
-            lines = api.dry_run(data, out, **options)
+            lines = api.dry_run(data[0], out, **options)
         else:
-            run = api.transfer(data, out, **options)
+            run = api.joint_transfer(sets, out, **options) if several else api.transfer(data[0], out, **options)
     if dry_run:
         print("\n".join(lines))
     else:
@@ -261,7 +284,7 @@ def resume(
     run: RunPath,
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="New total budget, as 40m.")] = None,
     iterations: Annotated[int | None, typer.Option(metavar="N", help="New total of iterations.")] = None,
-    data: DataNow = None,
+    data: MovedData = None,
 ) -> None:
     """Go on with a run after a stop of any kind; with a larger total also with a finished one.
 
@@ -281,12 +304,14 @@ def resume(
     with Terminal() as terminal:
         from naturalize import api
 
-        found = api.resume(run, data=data, budget=budget, iterations=iterations, listeners=[terminal], started=STARTED)
+        found = api.resume(
+            run, data=moved(run, data), budget=budget, iterations=iterations, listeners=[terminal], started=STARTED
+        )
     show(found)
 
 
 @app.command(short_help="End a stopped run as it is: test its front, write its networks.")
-def finish(run: RunPath, data: DataNow = None) -> None:
+def finish(run: RunPath, data: MovedData = None) -> None:
     """End a stopped run as it is: measure its front on the test split and write networks and report.
 
     \b
@@ -298,7 +323,7 @@ def finish(run: RunPath, data: DataNow = None) -> None:
     with Terminal() as terminal:
         from naturalize import api
 
-        found = api.finish(run, data=data, listeners=[terminal])
+        found = api.finish(run, data=moved(run, data), listeners=[terminal])
     show(found)
 
 
@@ -327,11 +352,17 @@ def front(
       naturalize front runs/photos --knee
       naturalize front runs/photos --format csv > front.csv
     """
+    from naturalize.joint.run import is_joint
     from naturalize.objectives.requirement import parse_requirement
     from naturalize.run import networks_of, read_front
     from naturalize.run.choosing import Choice, choose, meeting, ordered
     from naturalize.terminal import front_csv, front_json, front_table
 
+    if is_joint(run):
+        if sort or require or knee or form == "csv":
+            raise UserError("of a joint run, `front` takes --at and --format json alone: its data sets' runs take all")
+        print_jointly(run, at, as_json or form == "json")
+        return
     if as_json and form != "table":
         raise UserError("--json is --format json: leave one of them out")
     form = "json" if as_json else form
@@ -635,6 +666,15 @@ def report(
       naturalize report runs/photos --watch
       naturalize report runs/photos runs/birds --at madds=20M
     """
+    from naturalize.joint.run import is_joint
+
+    if len(runs) == 1 and is_joint(runs[0]):
+        if watch:
+            raise UserError("--watch follows the run of one data set: give one of those in it")
+        from naturalize.joint.page import write_joint_report
+
+        print(f"wrote {write_joint_report(runs[0], at)}")
+        return
     if len(runs) > 1 and watch:
         raise UserError("--watch follows one run: give one")
     if len(runs) > 1 and at is None:
@@ -670,12 +710,16 @@ def watched_report(directory: Path) -> Path:
         raise typer.Exit(stop.exit_code) from stop
 
 
-def show(run: Run) -> None:
+def show(run: Run | JointRun) -> None:
     """Print the front of a run as a table and the path of its report; for a preparation, how to use its supernet."""
+    from naturalize.joint.run import JointRun
     from naturalize.objectives import COST, objective_of
     from naturalize.run import networks_of, read_front
     from naturalize.terminal import front_table
 
+    if isinstance(run, JointRun):
+        show_jointly(run)
+        return
     if run.settings.goal == "prepare":
         print(f"supernet in {run.directory}: start a transfer from it with --supernet {run.directory}")
         return
@@ -684,6 +728,47 @@ def show(run: Run) -> None:
     print("\n".join(front_table(networks_of(found), found["objectives"], found.get("metric"))))
     print(f"report: {run.directory / 'report.html'}")
     print(f'export one: {command("export", run.directory)} --require "{cost}<..." --to model.onnx')
+
+
+def print_jointly(directory: Path, at: str | None, as_json: bool) -> None:
+    """Print the networks of a joint run and its trade-off network, which alone is printed where it is asked for."""
+    import json
+
+    from naturalize.joint.front import read_joint_front
+    from naturalize.joint.table import joint_table, trade_off_of
+
+    front = read_joint_front(directory)
+    found, why = trade_off_of(front, at)
+    if at is not None:
+        front = {**front, "networks": [found]}
+    print(json.dumps(front, indent=2) if as_json else "\n".join(joint_table(front)))
+    if not as_json:
+        print(f"{found['architecture']}, {why}")
+
+
+def show_jointly(run: JointRun) -> None:
+    """Print the front of a joint run as a table, the path of its report, and how its networks are used."""
+    from naturalize.joint.table import joint_table, trade_off_of
+
+    front = run.front()
+    print("\n".join(joint_table(front)))
+    found, why = trade_off_of(front, None)
+    print(f"{found['architecture']}, {why}")
+    print(f"report: {run.directory / 'report.html'}")
+    one = command("export", run.directory / run.sets[0])
+    print(f"export one: {one} --architecture {found['architecture']} --to model.onnx")
+
+
+def moved(run: Path, data: list[str] | None) -> Any:
+    """Where the data of a run are now: by name of a joint run, of which several may be given. Raises `UserError`."""
+    from naturalize.joint.asked import named_sets
+    from naturalize.joint.run import is_joint
+
+    if is_joint(run):
+        return named_sets(data or [])
+    if data and len(data) > 1:
+        raise UserError("--data is given twice, and the run has one data set")
+    return data[0] if data else None
 
 
 def split_names(text: str | None) -> list[str]:

@@ -19,6 +19,7 @@ FORMAT = 1
 STATES = ("finished", "stopped")
 # origin of a network's weights: trained together, as published, or the whole network trained by itself
 TRANSFER, PUBLISHED, WHOLE = "transfer", "published", "whole"
+BESIDE = "beside"  # marks a network that is dominated here, and on the front of the joint run that this run is part of
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,19 @@ def finished_under(directory: Path) -> tuple[int, bool] | None:
     return val_version(front), bool(front.get("last_adaptation", True))
 
 
-def networks_of(front: dict[str, Any]) -> list[FrontNetwork]:
-    """The networks of a front, ascending in multiply-adds."""
+def networks_of(front: dict[str, Any], beside: bool = False) -> list[FrontNetwork]:
+    """The networks of a front, ascending in multiply-adds.
+
+    Args:
+        front: content of front.json.
+        beside: take those too that are dominated here, and on the front of a joint run.
+    """
     names = {field.name for field in fields(FrontNetwork)}
-    return [FrontNetwork(**{name: network[name] for name in names & network.keys()}) for network in front["networks"]]
+    return [
+        FrontNetwork(**{name: network[name] for name in names & network.keys()})
+        for network in front["networks"]
+        if beside or not network.get(BESIDE)
+    ]
 
 
 def best(networks: Sequence[FrontNetwork], requirements: Sequence[Requirement] = (), by: str = ERROR) -> FrontNetwork:

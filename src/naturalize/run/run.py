@@ -209,7 +209,7 @@ class Run:
     def network(self, architecture: str) -> RunNetwork:
         """The network of the front with that architecture string. Raises `UserError` where there is none."""
         self.family.space.parse(architecture)
-        found = [network for network in self.front() if network.architecture == architecture]
+        found = [n for n in networks_of(read_front(self.directory), True) if n.architecture == architecture]
         if not found:
             raise UserError(f"{architecture} is not on the front: `{command('front', self.directory)}` lists it")
         return RunNetwork(self, found[0])
@@ -303,8 +303,7 @@ def prepared_directory(out: Path, data: Path | None) -> Iterator[bool]:
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file: give a directory for the run")
-    if data is not None and data.is_dir() and out.resolve().is_relative_to(data.resolve()):
-        raise UserError(f"--out {out} lies in the data {data}: choose a directory elsewhere")
+    check_outside(out, data)
     exists = (out / "run.toml").exists()
     if out.is_dir() and not exists:
         others = sorted(path.name for path in out.iterdir() if not is_beginning(path))
@@ -332,6 +331,12 @@ def prepared_directory(out: Path, data: Path | None) -> Iterator[bool]:
         with contextlib.suppress(OSError):  # one that is not empty stays, and those above it
             for path in made:
                 path.rmdir()
+
+
+def check_outside(out: Path, data: Path | None) -> None:
+    """Raise `UserError` where the directory of a run would lie in the folder of the images."""
+    if data is not None and data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        raise UserError(f"--out {out} lies in the data {data}: choose a directory elsewhere")
 
 
 def is_beginning(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from naturalize.objectives import DEFAULT
 
 FORMAT = 1
 FACTS = ("data", "pixels", "machine")  # tables of run.toml beside the settings
+JOINT_FACTS = ("sets", "pixels", "machine")  # the same of a run over several data sets
 MINIMUM_BUDGET_S = 30.0
 FROM_PYTHON = "a module"  # stands for a teacher that was given as one, in place of a name or path
 PUBLISHED = "published"  # stands for the weights that go with a supernet's name, in place of a path
@@ -101,8 +103,13 @@ def write_settings(path: Path, settings: Settings, facts: dict[str, dict[str, An
     write_text(path, tomli_w.dumps({"checksum": checksum_of(table), **table}))
 
 
-def read_settings(path: Path) -> tuple[Settings, dict[str, Any]]:
-    """Settings and facts of a run.toml. Raises `UserError` where it is no such file, or a newer one."""
+def read_settings(path: Path, facts: Sequence[str] = FACTS) -> tuple[Settings, dict[str, Any]]:
+    """Settings and facts of a run.toml. Raises `UserError` where it is no such file, or a newer one.
+
+    Args:
+        path: of the file.
+        facts: tables that it must have beside the settings; `JOINT_FACTS` of a run over several data sets.
+    """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         version = table["format"]
@@ -113,7 +120,10 @@ def read_settings(path: Path) -> tuple[Settings, dict[str, Any]]:
         table = check_content(table)
         del table["format"]
         asked = table.pop("transfer")
-        if lacking := [name for name in FACTS if not isinstance(table.get(name), dict)]:
+        if facts == FACTS and (sets := list(table.get("sets", {}))):
+            each = " and ".join(f"{path.parent / name}" for name in sets[:2])
+            raise UserError(f"{path.parent} is of {len(sets)} data sets, and this takes one: each has a run, as {each}")
+        if lacking := [name for name in facts if not isinstance(table.get(name), dict)]:
             raise ValueError(f"it lacks {', '.join(lacking)}")
         asked = {key: tuple(value) if isinstance(value, list) else value for key, value in asked.items()}
         return Settings(**asked), table

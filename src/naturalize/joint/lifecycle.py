@@ -1,0 +1,283 @@
+"""A joint run is begun, opened, gone on with, and ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from naturalize import journal
+from naturalize.beginning import check_same_data, create_run, family_for, machine_facts
+from naturalize.data import JPEG_SIDE, Dataset
+from naturalize.data.machine import pixel_budget
+from naturalize.errors import UserError, command
+from naturalize.files import make_directory, write_json
+from naturalize.joint.asked import settings_of
+from naturalize.joint.page import write_joint_report
+from naturalize.joint.run import JointRun
+from naturalize.joint.transfer import JointTransfer, run_joint_transfer
+from naturalize.joint.turns import Turns
+from naturalize.lifecycle import changed, read_data, report, source_now, torch_as_before
+from naturalize.numbers import duration
+from naturalize.objectives.requirement import check_feasible, parse_requirement
+from naturalize.options import AUTO, check_archive, check_task, chosen_supernet
+from naturalize.run import Run, Settings, Watch, prepared_directory, source_to
+from naturalize.run.lock import locked
+from naturalize.run.run import check_outside
+from naturalize.run.settings import PUBLISHED
+from naturalize.run.watch import Listener, Standstill
+from naturalize.starting import reads_published
+from naturalize.supernet import Family, make_family
+from naturalize.weights import LARGEST
+from naturalize.workbench import Workbench, counts_on, open_workbench
+
+FEWEST_SIDES = 2  # resolutions that data sets have in common; with fewer, all of them are taken
+
+
+def work_jointly(
+    data: Mapping[str, Any], directory: Path, settings: Settings, listeners: Sequence[Listener], started: float | None
+) -> JointRun:
+    """Begin a joint run or go on with it, to its end.
+
+    Args:
+        data: by name of the data set.
+        directory: of the run.
+        settings: as of `joint_settings`.
+        listeners, started: as of `api.transfer`.
+    """
+    settings = at(directory, settings)
+    watch = Watch(listeners, time.monotonic() if started is None else started)
+    paths = [Path(source) for source in data.values() if isinstance(source, str | Path)]
+    with watch.stoppable(), torch_as_before(), prepared_directory(directory, None) as exists:
+        for path in paths:
+            check_outside(directory, path)
+        run = JointRun(directory) if exists else None
+        if run is not None:
+            check_same(run, settings, list(data))
+            settings = run.settings
+        turns = Turns(watch, list(data))
+        datasets = read_all(directory, settings, data, turns)
+        if run is None:
+            run = begin(directory, supernet_for(settings, datasets), data, datasets)
+        return go_on(run, datasets, watch, turns)
+
+
+def resume_jointly(
+    directory: Path,
+    data: Mapping[str, Any],
+    budget: str | None,
+    iterations: int | None,
+    listeners: Sequence[Listener],
+    started: float | None,
+) -> JointRun:
+    """Go on with a joint run; arguments as of `api.resume`, data by name where they were moved."""
+    run = JointRun(directory)
+    watch = Watch(listeners, time.monotonic() if started is None else started)
+    with watch.stoppable(), torch_as_before(), prepared_directory(directory, None):
+        settings = changed(run.settings, directory, budget, iterations)
+        turns = Turns(watch, run.sets)
+        datasets = read_all(directory, settings, sources_of(run, data), turns)
+        if settings != run.settings:
+            run = JointRun.create(directory, settings, run.facts)
+        return go_on(run, datasets, watch, turns)
+
+
+def finish_jointly(directory: Path, data: Mapping[str, Any], listeners: Sequence[Listener]) -> JointRun:
+    """End a stopped joint run as it is; arguments as of `api.finish`, data by name where they were moved."""
+    run, watch = JointRun(directory), Watch(listeners, time.monotonic())
+    with watch.stoppable(), torch_as_before(), prepared_directory(directory, None):
+        turns = Turns(watch, run.sets)
+        datasets = read_all(directory, run.settings, sources_of(run, data), turns)
+        return go_on(run, datasets, watch, turns, ends_now=True)
+
+
+def sources_of(run: JointRun, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the data sets of a joint run are now, by name. Raises `UserError` for names that it does not have.
+
+    Args:
+        run: the joint run.
+        data: those that were moved.
+    """
+    if unknown_names := [name for name in data if name not in run.sets]:
+        raise UserError(f"{run.directory} has no data set {unknown_names[0]}: it has {', '.join(run.sets)}")
+    kept = run.facts["sets"]
+    return {name: data[name] if name in data else source_now(kept[name], run.directory) for name in run.sets}
+
+
+def at(directory: Path, settings: Settings) -> Settings:
+    """Settings whose paths are as the run of a directory keeps them."""
+    found = {
+        name: value if value is None or value in (PUBLISHED, *LARGEST) else source_to(value, directory)
+        for name, value in (("weights", settings.weights), ("archive", settings.archive))
+    }
+    return replace(settings, **found)  # type: ignore[arg-type]
+
+
+def check_same(run: JointRun, settings: Settings, names: Sequence[str]) -> None:
+    """Raise `UserError` where other settings were asked for than the run has."""
+    if settings.supernet == AUTO:
+        settings = replace(settings, supernet=run.settings.supernet, weights=run.settings.weights)
+    found = run.settings.differences(settings)
+    if run.sets != list(names):
+        found.append(f"data sets ({', '.join(run.sets)} there, {', '.join(names)} here)")
+    if found:
+        raise UserError(
+            f"{run.directory} is a run with other settings: {'; '.join(found)}. Go on with it by "
+            f"`{command('resume', run.directory)}`, or choose another --out"
+        )
+
+
+def read_all(directory: Path, settings: Settings, data: Mapping[str, Any], turns: Turns) -> dict[str, Dataset]:
+    """The data sets by name, each read in its turn; together they hold no more pixels than one would.
+
+    Args:
+        directory, settings: of the joint run.
+        data: sources by name.
+        turns: clocks of the data sets.
+    """
+    limit, found = pixel_budget() // len(data), dict[str, Dataset]()
+    for name, source in data.items():
+        run = Run(directory / name) if (directory / name / "run.toml").exists() else None
+        own = settings_of(settings, directory, list(data), name)
+        with turns.of[name].taken() as turn, of_set(name):
+            dataset = read_data(source, own, turn, JPEG_SIDE if run is None else run.jpeg_side, limit)
+            if run is not None:
+                check_same_data(run, dataset)
+            check_task(own, dataset)
+            found[name] = dataset
+    return found
+
+
+@contextmanager
+def of_set(name: str) -> Iterator[None]:
+    """Say in an error which data set it is of."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+
+
+def supernet_for(settings: Settings, datasets: Mapping[str, Dataset]) -> Settings:
+    """The settings with a supernet chosen by the data set with the largest pictures, unless one was given."""
+    return chosen_supernet(settings, max(datasets.values(), key=lambda dataset: dataset.side))
+
+
+def begin(directory: Path, settings: Settings, data: Mapping[str, Any], datasets: Mapping[str, Dataset]) -> JointRun:
+    """Write the run.toml of a joint run. Raises `UserError` for requirements that no architecture meets.
+
+    Args:
+        directory, settings: of the run; its supernet is chosen.
+        data, datasets: sources by name, and what was read there.
+    """
+    check_archive(settings, directory)
+    family, trained = common_family(directory, settings, datasets)
+    limits = [parse_requirement(text) for text in settings.requirements]
+    for name, dataset in datasets.items():
+        with of_set(name):
+            check_feasible(limits, counts_on(family, dataset), family.space)
+    sources = {
+        name: source_to(str(source), directory) if isinstance(source, str | Path) else "arrays"
+        for name, source in data.items()
+    }
+    pixels = {"resolutions": list(family.resolutions), "trained": trained}
+    return JointRun.create(directory, settings, {"sets": sources, "pixels": pixels, "machine": machine_facts()})
+
+
+def common_family(directory: Path, settings: Settings, datasets: Mapping[str, Dataset]) -> tuple[Family, int]:
+    """The family that all data sets share, and the largest resolution at which its networks are trained.
+
+    Resolutions are those that every data set would have by itself; where these are fewer than two, those of all.
+
+    Args:
+        directory, settings: of the joint run.
+        datasets: by name.
+    """
+    trained, larger = [], set[int]()
+    for name, dataset in datasets.items():
+        own = settings_of(settings, directory, list(datasets), name)
+        family, most = family_for(own, dataset, reads_published(own, directory / name, dataset))
+        trained.append({side for side in family.resolutions if side <= most})
+        larger |= set(family.resolutions) - trained[-1]
+    common = sorted(set.intersection(*trained))
+    if len(common) < FEWEST_SIDES:
+        common = sorted(set.union(*trained))
+    sides = [*common, *sorted(side for side in larger if side > common[-1])]
+    return make_family(settings.supernet, 0, sides), common[-1]
+
+
+def go_on(
+    run: JointRun, datasets: Mapping[str, Dataset], watch: Watch, turns: Turns, ends_now: bool = False
+) -> JointRun:
+    """Do what is left of a joint run, then write its reports.
+
+    Args:
+        run, datasets: the run, and its data by name.
+        watch, turns: its clocks.
+        ends_now: whether it ends as it is; its clocks stand still then.
+    """
+    with closing(run.archive(read_only=False)) as archive, ExitStack() as stack:
+        watch.attach(run.directory / "events.jsonl", Standstill(archive.used_s) if ends_now else archive)
+        target = {"budget_s": run.settings.budget_s, "iterations": run.settings.iterations}
+        if not ends_now and archive.decision(journal.DONE) == target and (run.directory / "front.json").exists():
+            watch.event("already finished", run=str(run.directory), goal="transfer", **target)
+            return run
+        summary = [line for dataset in datasets.values() for line in dataset.summary()]
+        facts = {"budget_s": run.settings.budget_s, "sets": run.sets}
+        watch.event("start", data=run.settings.data, summary=summary, settings=described(run), **facts)
+        benches = {
+            name: stack.enter_context(opened_bench(run, name, dataset, turns, ends_now))
+            for name, dataset in datasets.items()
+        }
+        try:
+            steps = JointTransfer(run, archive, watch, turns, benches)
+            if ends_now:
+                steps.end_now()
+            else:
+                run_joint_transfer(steps)
+            for name, bench in benches.items():
+                with steps.turn(name):
+                    report(bench.run, bench.watch)
+            with watch.phase("report"):
+                write_joint_report(run.directory)
+        finally:
+            watch.save_clock()
+        if not ends_now:
+            archive.record_decision(journal.DONE, target)
+        watch.event("done")
+    return run
+
+
+@contextmanager
+def opened_bench(run: JointRun, name: str, dataset: Dataset, turns: Turns, ends_now: bool) -> Iterator[Workbench]:
+    """The run of one data set, begun where there is none, locked, and opened to work on it in its turns."""
+    directory, turn = run.directory / name, turns.of[name]
+    settings = settings_of(run.settings, run.directory, run.sets, name)
+    make_directory(directory)
+    with ExitStack() as stack:
+        stack.enter_context(locked(directory))
+        with turn.taken(), of_set(name):
+            if not (directory / "run.toml").exists():
+                lists = {split: [dataset.paths[row] for row in rows] for split, rows in dataset.splits.items()}
+                write_json(directory / "splits.json", lists)
+                trained = run.facts["pixels"]["trained"]
+                create_run(directory, settings, run.family, trained, dataset, dataset.class_names, turn, name)
+            own = Run(directory)
+            own = own.with_settings(replace(own.settings, budget_s=settings.budget_s, iterations=settings.iterations))
+            archive = stack.enter_context(closing(own.archive(read_only=False)))
+            turn.attach(directory / "events.jsonl", Standstill(archive.used_s) if ends_now else archive)
+            bench = open_workbench(own, dataset, archive, turn)
+        yield bench
+
+
+def described(run: JointRun) -> str:
+    """The settings of a joint run in one line."""
+    asked = run.settings
+    limits = f" with {', '.join(asked.requirements)}" if asked.requirements else ""
+    spend = f"{asked.iterations} iterations of {asked.epochs} epochs"
+    if asked.budget_s is not None:
+        share = duration(asked.budget_s / len(run.sets))
+        spend = f"budget {duration(asked.budget_s)}, of which each of {len(run.sets)} data sets has {share}"
+    return f"{asked.start}, minimise {', '.join(asked.objectives)}{limits}, {spend}, seed {asked.seed}"
