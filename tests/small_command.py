@@ -26,7 +26,7 @@ session.SAVE_S = float(os.environ.get("SAVE_S", "0"))  # a checkpoint after ever
 
 points = {
     (phase, int(call)): getattr(signal, name)
-    for phase, call, name in (point.split(":") for point in os.environ.get("SIGNALS", "").split(",") if point)
+    for phase, call, name in (point.rsplit(":", 2) for point in os.environ.get("SIGNALS", "").split(",") if point)
 }
 calls: Counter[str] = Counter()
 progress, progress_in_thread, event = Watch.progress, Watch.progress_in_thread, Watch.event

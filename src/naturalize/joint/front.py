@@ -137,6 +137,9 @@ def joint_front(
                 },
             }
         )
+    values = np.array([[network["objectives"][name] for name in objectives] for network in networks])
+    best = non_dominated(values.reshape(-1, len(objectives)))  # classifiers of their own have changed errors since
+    networks = [network for network, stays in zip(networks, best.tolist(), strict=True) if stays]
     lost = len(archs) - len(there)
     note = [f"{lost} of the networks had to be left out: there was no time to test them on every data set"] * bool(lost)
     return {

@@ -1,0 +1,342 @@
+"""One search over several data sets: real runs of the command, killed with real signals, and the rules of its front."""
+
+import itertools
+import json
+import shutil
+import signal
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import naturalize
+import runs
+from naturalize import api
+from naturalize.errors import UserError
+from naturalize.joint.asked import joint_settings, named_sets, objectives_of, parse_joint_objectives
+from naturalize.joint.front import Plane, joint_rows, mean_hypervolume, ranks, read_joint_front, trade_off
+from naturalize.joint.run import JointRun, is_joint
+from naturalize.joint.turns import Turns
+from naturalize.predicting import open_model, predict_with
+from naturalize.run import Watch, networks_of, read_front
+from naturalize.search import non_dominated
+from runs import assert_same, command, left_by
+
+SMALL = ["--iterations", "2", "--epochs", "2", "--seed", "1"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> dict[str, Path]:
+    """Two data sets: three classes, and two others."""
+    root = tmp_path_factory.mktemp("data")
+    return {"a": runs.grey_pictures(root / "three", 20, "abc"), "b": runs.grey_pictures(root / "two", 24, "pq")}
+
+
+def transfer(data: dict[str, Path], out: Path, *more: object) -> tuple[object, ...]:
+    """The arguments of a small joint transfer."""
+    return ("transfer", *(f"{name}={path}" for name, path in data.items()), *SMALL, "--out", out, *more)
+
+
+@pytest.fixture(scope="module")
+def unbroken(data, tmp_path_factory) -> Path:
+    """A finished joint run that was never interrupted."""
+    run = tmp_path_factory.mktemp("unbroken") / "run"
+    command(*transfer(data, run), signals="")
+    return run
+
+
+def left_jointly(run: Path) -> dict[str, object]:
+    """All that two joint runs of the same seed must have in common, to the bit."""
+    found: dict[str, object] = {"front": json.loads((run / "front.json").read_text(encoding="utf-8"))}
+    found["members"] = runs.rows(run, "SELECT iteration, place, architecture FROM members ORDER BY iteration, place")
+    for name in ("a", "b"):
+        found |= {f"{name} {key}": value for key, value in left_by(run / name).items()}
+    return found
+
+
+# the run -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_network_is_an_architecture_with_weights_for_every_data_set(unbroken, data, tmp_path):
+    run = JointRun(unbroken)
+    front = run.front()
+    assert front["objectives"] == ["error@a", "error@b", "madds"]
+    fronts = {name: read_front(unbroken / name) for name in run.sets}
+    for network in front["networks"]:
+        for name, own in network["sets"].items():
+            entry = next(e for e in fronts[name]["networks"] if e["architecture"] == network["architecture"])
+            assert own["test_error"] == entry["test_error"] is not None
+            assert network["objectives"][f"error@{name}"] == entry["val_error_views"]
+            assert own["weights"] == f"{name}/{entry['weights']}"
+            assert (unbroken / own["weights"]).exists()
+    # every network is exported for either set, also where it is dominated by itself, and answers that set's classes
+    text = front["networks"][0]["architecture"]
+    for name, classes in (("a", list("abc")), ("b", list("pq"))):
+        file = tmp_path / f"{name}.onnx"
+        api.export(unbroken / name, file, architecture=text)
+        rows = list(predict_with(open_model(file, ()), [str(data[name])], lambda other: None, 0.0))
+        truth = [Path(row.path).parent.name for row in rows]
+        assert {row.name for row in rows} <= set(classes)
+        assert np.mean([row.name == right for row, right in zip(rows, truth, strict=True)]) > 0.5
+
+
+def test_no_network_of_the_front_is_better_than_another_by_all_objectives(unbroken):
+    front = read_joint_front(unbroken)
+    values = np.array([list(network["objectives"].values()) for network in front["networks"]])
+    with closing(JointRun(unbroken).archive()) as archive:
+        last = archive.iterations()[-1]
+        members = {str(arch) for arch in archive.members(last["iteration"])}
+    assert {network["architecture"] for network in front["networks"]} <= members
+    assert non_dominated(values).all()
+
+
+def test_members_are_the_same_for_all_and_weights_are_not(unbroken):
+    query = "SELECT members.iteration, place, text FROM members JOIN architectures ON id = architecture ORDER BY 1, 2"
+    shared = runs.rows(unbroken, query)
+    assert len({iteration for iteration, _, _ in shared}) == 3
+    for name in "ab":
+        assert runs.rows(unbroken / name, query) == shared
+        tasks = runs.rows(unbroken / name, "SELECT DISTINCT task FROM measurements")
+        assert tasks == [(name,)]
+        assert list(JointRun(unbroken).run(name).trained_supernet().heads) == [name]
+    ours, theirs = (JointRun(unbroken).run(name).trained_supernet().state_dict() for name in "ab")
+    common = [key for key in ours if key in theirs and ours[key].shape == theirs[key].shape and "weight" in key]
+    assert any((ours[key] != theirs[key]).any() for key in common)
+
+
+def test_a_data_sets_own_front_has_what_is_not_dominated_there(unbroken):
+    for name in "ab":
+        front = read_front(unbroken / name)
+        networks = networks_of(front)
+        values = np.array([[network.val_error_views, network.madds] for network in networks])
+        assert len(networks) < len(front["networks"]) or non_dominated(values).all()
+        assert {n["architecture"] for n in front["networks"]} >= {
+            n["architecture"] for n in read_joint_front(unbroken)["networks"]
+        }
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        ["a: prepare:1", "b: measure:3", "b: adapt:1"],
+        ["predictor:1", "a: adapt:3", "a: test:1", "finished:1"],
+    ],
+    ids=["early", "late"],
+)
+def test_killed_again_and_again_a_joint_run_ends_as_an_unbroken_one(data, unbroken, tmp_path, points):
+    run = tmp_path / "run"
+    for number, point in enumerate(points):
+        arguments = ("resume", run) if number else transfer(data, run)
+        command(*arguments, signals=f"{point}:SIGKILL", code=-signal.SIGKILL)
+    command("resume", run)
+    assert_same(left_jointly(unbroken), left_jointly(run))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_stopped_joint_run_is_ended_as_it_is(data, tmp_path):
+    run = tmp_path / "run"
+    said = command(*transfer(data, run), signals="a: adapt:3:SIGTERM", code=128 + signal.SIGTERM)
+    assert "the state is saved" in said
+    with pytest.raises(UserError, match="is not finished yet"):
+        read_joint_front(run)
+    assert read_front(run / "a")["state"] == "stopped"
+    command("finish", run)
+    front = read_joint_front(run)
+    assert all(own["test_error"] is not None for network in front["networks"] for own in network["sets"].values())
+
+
+def test_the_same_command_again_says_that_it_is_finished(data, unbroken):
+    before = (unbroken / "front.json").read_bytes()
+    assert "finished already" in command(*transfer(data, unbroken))
+    assert (unbroken / "front.json").read_bytes() == before
+
+
+def test_front_and_report_name_the_trade_off(unbroken, tmp_path):
+    said = command("front", unbroken)
+    front = read_joint_front(unbroken)
+    assert all(network["architecture"] in said for network in front["networks"])
+    cheapest = front["networks"][0]
+    one = command("front", unbroken, "--at", f"madds={cheapest['madds']}")
+    assert f"{cheapest['architecture']}, the trade-off" in one
+    listed = json.loads(command("front", unbroken, "--json"))
+    assert listed["networks"] == front["networks"]
+    command("report", unbroken)
+    page = (unbroken / "report.html").read_text(encoding="utf-8")
+    assert page.count("<polyline") == len(front["networks"])
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_moved_data_set_is_found_again(data, unbroken, tmp_path):
+    run, moved = tmp_path / "run", tmp_path / "elsewhere"
+    shutil.copytree(unbroken, run)
+    shutil.copytree(data["b"], moved)
+    said = command("resume", run, "--iterations", 2, "--data", f"a={data['a']}", "--data", f"b={moved}")
+    assert "finished already" in said
+
+
+def test_what_is_part_of_a_joint_run_says_so(unbroken):
+    assert is_joint(unbroken)
+    assert not is_joint(unbroken / "a")
+    for call in (naturalize.resume, naturalize.finish):
+        with pytest.raises(UserError, match="is part of a joint run: give that one"):
+            call(unbroken / "a", listeners=())
+    with pytest.raises(UserError, match="is of 2 data sets, and this takes one: each has a run"):
+        naturalize.open_run(unbroken)
+    with pytest.raises(UserError, match="is of 2 data sets"):
+        naturalize.export(unbroken, unbroken / "x.onnx")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [["--seed", "2"], ["-o", "error", "-o", "params"], ["--require", "madds<9M"]],
+    ids=["seed", "objectives", "limits"],
+)
+def test_another_command_on_the_run_is_refused(data, unbroken, change):
+    said = command(*transfer(data, unbroken, *change), code=2)
+    assert "is a run with other settings" in said
+
+
+def test_other_data_sets_on_the_run_are_refused(data, unbroken):
+    said = command(*transfer({"a": data["a"], "c": data["b"]}, unbroken), code=2)
+    assert "data sets (a, b there, a, c here)" in said
+
+
+# what is asked ---------------------------------------------------------------------------------------------------
+
+
+def test_data_sets_are_named():
+    assert named_sets(["a=photos/", "b=x/y.parquet", "flowers102"]) == {
+        "a": "photos/",
+        "b": "x/y.parquet",
+        "flowers102": "flowers102",
+    }
+    assert named_sets(["one/birds.parquet", "two/cats/"]) == {"birds": "one/birds.parquet", "cats": "two/cats/"}
+    for wrong, told in (
+        (["a=x", "a=y"], "two data sets are called a"),
+        (["=x", "b=y"], "names no data set"),
+        (["a.b=x", "c=y"], "names no data set"),
+        (["networks=x", "b=y"], "names no data set"),
+        (["a=", "b=y"], "names no data set"),
+    ):
+        with pytest.raises(UserError, match=told):
+            named_sets(wrong)
+
+
+def test_objectives_are_errors_of_a_data_set_and_counts():
+    assert parse_joint_objectives([], ["a", "b"]) == ("error@a", "error@b", "madds")
+    assert parse_joint_objectives(["error@b", "params", "balanced-error@a"], ["a", "b"]) == (
+        "error@b",
+        "params",
+        "balanced-error@a",
+    )
+    assert objectives_of("a", ("error@b", "params", "balanced-error@a")) == ["balanced-error", "params"]
+    eleven = [f"s{number}" for number in range(11)]
+    assert len(parse_joint_objectives([], eleven)) == 12
+    for wrong, told in (
+        (["error@c", "madds"], "data set"),
+        (["error@a", "madds"], "no objective is an error of b"),
+        (["error", "madds@a"], "whatever the data set is"),
+        (["error", "latency:cpu"], "is measured in a run of one data set"),
+        (["error", "error@a", "madds"], "given twice"),
+        (["errors", "madds"], "errors"),
+    ):
+        with pytest.raises(UserError, match=told):
+            parse_joint_objectives(wrong, ["a", "b"])
+    with pytest.raises(UserError, match="15 objectives at most, not 16"):
+        parse_joint_objectives([], [f"s{number}" for number in range(15)])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"budget": "50s"}, "at least --budget 60s|at least --budget 1m"),
+        ({"objectives": ["error"]}, "add one, as -o madds"),
+        ({"require": "latency:cpu<5ms"}, "limits are on counts"),
+        ({"classes": ["x"]}, "leave it out"),
+        ({"recipe": "nat-imagenet"}, "take nat for several"),
+        ({"budget": "2m", "iterations": 1}, "not both"),
+    ],
+)
+def test_options_that_make_no_sense(options, told):
+    given = {"budget": None, "iterations": None, "epochs": None} | options
+    with pytest.raises(UserError, match=told):
+        joint_settings({"a": "x", "b": "y"}, **given)
+
+
+def test_one_data_set_is_no_joint_run():
+    with pytest.raises(UserError, match="of two data sets or more"):
+        joint_settings({"a": "x"}, None, None, None)
+    with pytest.raises(UserError, match="cannot be called"):
+        joint_settings({"a/b": "x", "c": "y"}, None, None, None)
+
+
+def test_a_fault_of_one_data_set_names_it_and_leaves_nothing_behind(data, tmp_path):
+    said = command("transfer", f"a={data['a']}", f"b={tmp_path / 'gone'}", *SMALL, "--out", tmp_path / "run", code=2)
+    assert "naturalize: b: " in said
+    assert "gone" in said
+    assert not (tmp_path / "run").exists()
+    said = command(*transfer(data, tmp_path / "run", "--require", "madds<1"), code=2)
+    assert "naturalize: a: " in said
+    assert not (tmp_path / "run").exists()
+
+
+# rules ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_front_is_thinned_to_what_every_data_set_needs():
+    """Beside every choice of as many networks: the one by gains has nearly the best mean hypervolume."""
+    draw = np.random.default_rng(0)
+    values = draw.random((9, 3)) * [50, 50, 10]
+    planes = [Plane((column, 2), (50.0, 10.0)) for column in (0, 1)]
+    front = np.flatnonzero(non_dominated(values)).tolist()
+    assert sorted(joint_rows(planes, values, most=9)) == front
+    for most in (1, 2, 4):
+        taken = joint_rows(planes, values, most=most)
+        best = max(mean_hypervolume(planes, values[list(some)]) for some in itertools.combinations(front, most))
+        assert len(taken) == most
+        assert set(taken) <= set(front)
+        assert mean_hypervolume(planes, values[taken]) >= 0.97 * best
+
+
+def test_equal_networks_are_taken_once():
+    values = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [2.0, 1.0, 3.0]])
+    planes = [Plane((0, 2), (9.0, 9.0)), Plane((1, 2), (9.0, 9.0))]
+    assert len(joint_rows(planes, values)) == 2
+
+
+def test_the_trade_off_has_the_lowest_mean_rank_at_its_cost():
+    errors = np.array([[9.0, 9.0], [4.0, 1.0], [1.0, 4.0], [2.0, 2.0], [0.0, 0.0]])
+    costs = np.array([1.0, 3.0, 3.0, 2.0, 9.0])
+    assert ranks(errors)[:, 0].tolist() == [5, 4, 2, 3, 1]
+    # up to 3: ranks by the two errors are (4, 4), (3, 1), (1, 3), (2, 2): three have 2 in the mean, one is cheapest
+    assert trade_off(errors, costs, 3.0) == 3
+    assert trade_off(errors, costs, 9.0) == 4
+    assert trade_off(errors, costs, 0.1) == 0
+
+
+class Kept:
+    """A store of seconds."""
+
+    def __init__(self, used_s: float) -> None:
+        self.used_s = used_s
+
+
+def test_clocks_of_data_sets_add_up_to_that_of_the_run(monkeypatch, tmp_path):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    watch = Watch([], 90.0)  # ten seconds before anyone had a turn
+    turns = Turns(watch, ["a", "b"])
+    a, b = turns.of.values()
+    watch.attach(tmp_path / "events", Kept(5.0))
+    a.attach(tmp_path / "a", Kept(4.0))
+    b.attach(tmp_path / "b", Kept(1.0))
+    turns.share_out()
+    assert (a.used_s, b.used_s) == (9.0, 6.0)
+    with a.taken():
+        now[0] += 6.0
+        assert (a.used_s, b.used_s) == (15.0, 6.0)
+    now[0] += 4.0  # of nobody, so of all
+    turns.share_out()
+    assert (a.used_s, b.used_s) == (17.0, 8.0)
+    assert a.used_s + b.used_s == watch.used_s
