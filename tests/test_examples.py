@@ -11,7 +11,18 @@ from sklearn.utils import Bunch
 import naturalize
 from naturalize import schedule
 
-STEPS = ("transfer", "check", "prepare", "open_run", "finetune", "export", "predict", "finish", "resume")
+STEPS = (
+    "transfer",
+    "check",
+    "prepare",
+    "open_run",
+    "finetune",
+    "export",
+    "predict",
+    "finish",
+    "resume",
+    "joint_transfer",
+)
 SEARCH = ("evaluations", "hypervolume", "loop", "methods", "nsga3", "problem", "survival")
 
 

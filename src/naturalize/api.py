@@ -160,11 +160,15 @@ def joint_transfer(
             `error` is that of each. All errors and `madds` unless told; 15 at most.
 
     Example:
-        >>> halves = {"low": (X[y < 5], y[y < 5]), "high": (X[y >= 5], y[y >= 5])}
-        >>> run = naturalize.joint_transfer(halves, "runs/halves", iterations=1, epochs=1, listeners=())
-        >>> sorted(run.front()["networks"][0]["sets"])
+        >>> from sklearn.datasets import load_digits
+        >>> pictures, digits = load_digits().images, load_digits().target
+        >>> halves = {"low": digits < 5, "high": digits >= 5}
+        >>> data = {name: (pictures[half], digits[half]) for name, half in halves.items()}
+        >>> run = naturalize.joint_transfer(data, "runs/halves", iterations=1, epochs=1, listeners=())
+        >>> smallest, *others = run.front()["networks"]
+        >>> sorted(smallest["sets"])
         ['high', 'low']
-        >>> model = run.run("low").network(run.front()["networks"][0]["architecture"]).module()
+        >>> model = run.run("low").network(smallest["architecture"]).module()  # pixels 0..255 to logits
     """
     from naturalize.joint.asked import joint_settings
     from naturalize.joint.lifecycle import work_jointly
