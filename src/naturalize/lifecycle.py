@@ -312,11 +312,12 @@ def source_now(kept: str, directory: Path) -> str | Path:
     """
     if kept == "arrays":
         raise UserError("the data of this run were arrays: resume it from Python with naturalize.resume(run, data=...)")
-    data = source_from(kept, directory)
-    a_path = kept.startswith("..") or Path(kept).is_absolute()  # `source_to` writes paths so, and no names
-    if a_path and not Path(data).exists():
+    if not (kept.startswith("..") or Path(kept).is_absolute()):  # `source_to` writes paths so, and no names
+        return kept  # a folder may be called as a data set that is known by name
+    data = Path(source_from(kept, directory))
+    if not data.exists():
         raise UserError(f"the images are no longer at {data}: say where they are now, as --data photos/")
-    return Path(data) if a_path else data  # a folder may be called as a data set that is known by name
+    return data
 
 
 def reopen_data(run: Run, data: Any, watch: Watch) -> Dataset:

@@ -14,11 +14,15 @@ import naturalize
 import runs
 from naturalize import api
 from naturalize.errors import UserError
-from naturalize.joint.asked import joint_settings, named_sets, objectives_of, parse_joint_objectives
+from naturalize.joint.asked import joint_settings, named_sets, objectives_of, parse_joint_objectives, settings_of
 from naturalize.joint.front import Plane, joint_rows, mean_hypervolume, ranks, read_joint_front, trade_off
+from naturalize.joint.lifecycle import sources_of
 from naturalize.joint.run import JointRun, is_joint
 from naturalize.joint.turns import Turns
+from naturalize.objectives import plain_error
 from naturalize.predicting import open_model, predict_with
+from naturalize.report.exchange import exchanged
+from naturalize.report.insides import Insides
 from naturalize.run import Watch, networks_of, read_front
 from naturalize.search import non_dominated
 from runs import assert_same, command, left_by
@@ -167,6 +171,24 @@ def test_front_and_report_name_the_trade_off(unbroken, tmp_path):
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
+def test_what_the_network_of_one_loses_on_another_is_what_its_archive_has_measured(unbroken):
+    """Figure 10. All validation pictures are kept in so small a run, and every member was measured on both."""
+    insides = [Insides(unbroken / name) for name in "ab"]
+    archs = [insides[0].run.front()[0], insides[1].run.front()[-1]]
+    archs = [of.archs([network.architecture])[0] for of, network in zip(insides, archs, strict=True)]
+    found = exchanged(insides, archs)
+    for column, of in enumerate(insides):
+        with closing(of.run.archive()) as archive:
+            version = archive.iterations()[-1]["weights_version"]
+            known = archive.measurements(of.run.context("error", version))
+        assert len(of.run.stored("check")) == known[archs[0]].detail["images"]
+        expected = [plain_error(known[arch].value, known[arch].detail) for arch in archs]
+        assert found[:, column] == pytest.approx(expected)
+    command("report", unbroken / "a", unbroken / "b", "--at", "madds=2M")
+    page = (unbroken / "a" / "comparison.html").read_text(encoding="utf-8")
+    assert 'id="exchange"' in page
+
+
 def test_a_moved_data_set_is_found_again(data, unbroken, tmp_path):
     run, moved = tmp_path / "run", tmp_path / "elsewhere"
     shutil.copytree(unbroken, run)
@@ -200,6 +222,20 @@ def test_another_command_on_the_run_is_refused(data, unbroken, change):
 def test_other_data_sets_on_the_run_are_refused(data, unbroken):
     said = command(*transfer({"a": data["a"], "c": data["b"]}, unbroken), code=2)
     assert "data sets (a, b there, a, c here)" in said
+
+
+def test_a_data_set_that_is_called_as_its_name_is_not_looked_for_in_the_run(tmp_path):
+    """The run of `digits` lies in a folder of that name, which is where a path would lead."""
+    out = tmp_path / "run"
+    (out / "digits").mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    settings = joint_settings({"digits": "digits", "b": "b"}, None, 1, 1, supernet="mini")
+    facts = {"sets": {"digits": "digits", "b": "../b"}, "pixels": {}, "machine": {}}
+    run = JointRun.create(out, settings, facts)
+    found = sources_of(run, {})
+    assert found["digits"] == "digits"
+    assert Path(found["b"]).resolve() == tmp_path / "b"
+    assert settings_of(settings, out, ["published", "b"], "published").weights == "published"
 
 
 # what is asked ---------------------------------------------------------------------------------------------------

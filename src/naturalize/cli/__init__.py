@@ -658,7 +658,8 @@ def report(
 ) -> None:
     """Write report.html anew: one page with the front, its networks, what they get wrong and how they were found.
 
-    With several runs of one supernet and --at, write comparison.html: structures side by side, and their distances.
+    With several runs of one supernet and --at, write comparison.html: structures side by side, their distances, and
+    what the network of one loses on the pictures of another.
 
     \b
     Examples:
@@ -683,8 +684,13 @@ def report(
         raise UserError("--at compares several runs: give two directories or more, or leave it out")
     if at is not None:
         from naturalize.report.compare import write_comparison
+        from naturalize.run import Watch
+        from naturalize.terminal import Terminal
 
-        print(f"wrote {write_comparison(runs, at)}")
+        with Terminal() as terminal:
+            progress = Watch([terminal], STARTED).progress
+            path = write_comparison(runs, at, progress)
+        print(f"wrote {path}")
     elif watch:
         print(f"wrote {watched_report(runs[0])}")
     else:

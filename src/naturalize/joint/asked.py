@@ -14,8 +14,9 @@ from naturalize.objectives import BALANCED_ERROR, COST, ERROR, objective_of, of_
 from naturalize.objectives.requirement import parse_requirement
 from naturalize.options import RECIPES, as_list, make_settings
 from naturalize.run import Settings, source_from, source_to
-from naturalize.run.settings import MINIMUM_BUDGET_S
+from naturalize.run.settings import MINIMUM_BUDGET_S, PUBLISHED
 from naturalize.search.problem import MOST_OBJECTIVES
+from naturalize.weights import LARGEST
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # it is that of a directory and of a head
 ERRORS = ERROR, BALANCED_ERROR
@@ -122,6 +123,11 @@ def joint_settings(
     return replace(first, data=", ".join(data), objectives=asked)
 
 
+def is_name(source: str | None) -> bool:
+    """Whether a source of weights is no path: nothing, or a name."""
+    return source is None or source in (PUBLISHED, *LARGEST)
+
+
 def settings_of(joint: Settings, directory: Path, sets: Sequence[str], name: str) -> Settings:
     """The settings of the run of one data set: it has an equal share of the budget.
 
@@ -131,7 +137,7 @@ def settings_of(joint: Settings, directory: Path, sets: Sequence[str], name: str
         name: of the one.
     """
     paths = {
-        key: source_to(source_from(kept, directory), directory / name) if kept else kept
+        key: kept if is_name(kept) else source_to(source_from(str(kept), directory), directory / name)
         for key, kept in (("weights", joint.weights), ("archive", joint.archive))
     }
     return replace(

@@ -15,7 +15,7 @@ from naturalize.data import JPEG_SIDE, Dataset
 from naturalize.data.machine import pixel_budget
 from naturalize.errors import UserError, command
 from naturalize.files import make_directory, write_json
-from naturalize.joint.asked import settings_of
+from naturalize.joint.asked import is_name, settings_of
 from naturalize.joint.page import write_joint_report
 from naturalize.joint.run import JointRun
 from naturalize.joint.transfer import JointTransfer, run_joint_transfer
@@ -27,11 +27,9 @@ from naturalize.options import AUTO, check_archive, check_task, chosen_supernet
 from naturalize.run import Run, Settings, Watch, prepared_directory, source_to
 from naturalize.run.lock import locked
 from naturalize.run.run import check_outside
-from naturalize.run.settings import PUBLISHED
 from naturalize.run.watch import Listener, Standstill
 from naturalize.starting import reads_published
 from naturalize.supernet import Family, make_family
-from naturalize.weights import LARGEST
 from naturalize.workbench import Workbench, counts_on, open_workbench
 
 FEWEST_SIDES = 2  # resolutions that data sets have in common; with fewer, all of them are taken
@@ -110,10 +108,10 @@ def sources_of(run: JointRun, data: Mapping[str, Any]) -> dict[str, Any]:
 def at(directory: Path, settings: Settings) -> Settings:
     """Settings whose paths are as the run of a directory keeps them."""
     found = {
-        name: value if value is None or value in (PUBLISHED, *LARGEST) else source_to(value, directory)
+        name: value if is_name(value) else source_to(str(value), directory)
         for name, value in (("weights", settings.weights), ("archive", settings.archive))
     }
-    return replace(settings, **found)  # type: ignore[arg-type]
+    return replace(settings, **found)
 
 
 def check_same(run: JointRun, settings: Settings, names: Sequence[str]) -> None:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from naturalize.errors import UserError
 from naturalize.files import write_text
 from naturalize.numbers import percent
+from naturalize.progress import Progress, silent
+from naturalize.report.exchange import exchange_html, exchanged
 from naturalize.report.figures import shown, words
 from naturalize.report.insides import Insides
 from naturalize.report.page import html_page, run_name
@@ -26,12 +28,13 @@ Floats = NDArray[np.float64]
 Front = dict[str, Any]
 
 
-def write_comparison(directories: Sequence[Path], at: str) -> Path:
+def write_comparison(directories: Sequence[Path], at: str, progress: Progress = silent) -> Path:
     """Write `comparison.html` into the first run's directory, and return its path.
 
     Args:
         directories: of two runs or more, of one supernet.
         at: the cost that each run's network is to come near to, as `madds=20M`.
+        progress: called for every network that is measured on another run's pictures.
 
     Raises `UserError` for runs of different supernets, and for a cost that is none.
     """
@@ -48,6 +51,7 @@ def write_comparison(directories: Sequence[Path], at: str) -> Path:
     archs = [run.archs([network.architecture])[0] for run, network in zip(runs, chosen, strict=True)]
     names = told_apart([run_name(directory) for directory in directories])
     cards = "".join(card(number, names[number], name, network) for number, network in enumerate(chosen))
+    errors = exchanged(runs, archs, progress)
     body = f"""<header>
 <p class="run">naturalize · {html.escape(runs[0].family.name)}</p>
 <h1>{len(runs)} networks nearest to {html.escape(at)}, side by side</h1>
@@ -57,6 +61,7 @@ Architecture Transfer, TPAMI 2021.</p>
 <section><h2>Structures</h2>
 <p class="lead">{KEY}</p>
 <div class="compared">{cards}</div></section>
+{exchange_html(errors, names, [kept(run) for run in runs])}
 <section><h2>Distances</h2>
 <p class="lead">First the number of variables that differ, of those that have a choice. Then the distance: each variable
 is scaled to 0 to 1 by its range, differences are taken without their sign (L1), and their mean is over all variables
@@ -71,6 +76,14 @@ with a choice: 0 is the same network, 1 is every variable at the other end. Reso
         path, html_page(f"{len(runs)} networks at {at}", body, data, ["structure.js", "compare.js"], plots=False)
     )
     return path
+
+
+def kept(run: Insides) -> int:
+    """Number of validation pictures that a run keeps."""
+    try:
+        return len(run.run.stored("check"))
+    except (UserError, OSError, KeyError):
+        return 0
 
 
 def told_apart(names: Sequence[str]) -> list[str]:
