@@ -111,7 +111,7 @@ def at(directory: Path, settings: Settings) -> Settings:
         name: value if is_name(value) else source_to(str(value), directory)
         for name, value in (("weights", settings.weights), ("archive", settings.archive))
     }
-    return replace(settings, **found)
+    return replace(settings, **found)  # type: ignore[arg-type]
 
 
 def check_same(run: JointRun, settings: Settings, names: Sequence[str]) -> None:
