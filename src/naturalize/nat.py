@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from typing import Protocol
 
@@ -157,9 +157,15 @@ class Transfer:
             self.archive.set_members(t, first_members(self.bench, self.pace.initial))
         return self.archive.members(t)
 
-    def measure(self, t: int, final: bool = False) -> Pass:
-        """Measure the archive under weights version t: all of it, or as much as the clock allows."""
-        members = self.members(t)
+    def measure(self, t: int, final: bool = False, only: Sequence[Architecture] | None = None) -> Pass:
+        """Measure the archive under weights version t: all of it, or as much as the clock allows.
+
+        Args:
+            t: weights version.
+            final: whether it selects the front.
+            only: the members that others had time for, in their order; all where None.
+        """
+        members = self.members(t) if only is None else only
         known = self.archive.measurements(self.run.context(ERROR, t))
         images = self.pace.begin(t, final, len(known))
         if images is not None:
@@ -181,7 +187,7 @@ class Transfer:
         self.close(t, found, final)
         return found
 
-    def while_time(self, members: list[Architecture], t: int, final: bool) -> Iterator[Architecture]:
+    def while_time(self, members: Sequence[Architecture], t: int, final: bool) -> Iterator[Architecture]:
         """The members in order, for as long as there is time to measure one more."""
         for number, arch in enumerate(members):
             if not self.pace.measures(t, number, final):

@@ -106,12 +106,13 @@ class JointTransfer(Steps):
                 nat.archive.set_members(t, self.archive.members_with_origins(t))
 
     def measure(self, t: int, final: bool = False) -> Pass:
-        """Measure the archive for every data set. Architectures that one had no time for are left out."""
+        """Measure the archive for every data set. What one had no time for, those after it do not measure."""
         self.hand_out(t)
-        passes = {}
+        passes, left = dict[str, Pass](), None
         for name, nat in self.each.items():
             with self.turn(name):
-                passes[name] = nat.measure(t, final)
+                passes[name] = nat.measure(t, final, left)
+            left = self.space.architectures(passes[name].codes)
         found = self.joined(passes)
         self.close(t, found, final)
         return found
