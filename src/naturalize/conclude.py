@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def conclude(
     codes: Codes,
     values: Floats,
     ending: Ending | None = None,
-    shared: bool = False,
+    shared: Sequence[str] | None = None,
 ) -> None:
     """Write the finished result of a weights version.
 

@@ -281,15 +281,16 @@ class Transfer:
 
         Args:
             t: weights version.
-            codes: of the front's architectures, `(n, d)`; all are measured.
+            codes: of the front's architectures, `(n, d)`: measured, or those of networks that stand by themselves.
             learns_on: whether a last adaptation may follow.
         """
         if learns_on and self.is_finished(t):
             forget(self.run.directory)
             return
-        found = measured(self.bench, t, self.space.architectures(codes))
+        archs = self.bench.supernet.family.space.architectures(codes)
+        found = measured(self.bench, t, archs)
         ending = self.pace.ending() if learns_on else None
-        conclude(self.bench, self.session, t, *found.allowed, ending, shared=True)
+        conclude(self.bench, self.session, t, *found.allowed, ending, shared=[arch.text for arch in archs])
 
 
 def share_of_wholes(bench: Workbench) -> float:

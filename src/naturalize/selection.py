@@ -86,7 +86,12 @@ def measured(bench: Workbench, version: int, members: Sequence[Architecture] | N
 
 
 def front_of(
-    bench: Workbench, version: int, codes: Codes, values: Floats, learns_on: bool = False, shared: bool = False
+    bench: Workbench,
+    version: int,
+    codes: Codes,
+    values: Floats,
+    learns_on: bool = False,
+    shared: Sequence[str] | None = None,
 ) -> Front:
     """The content of front.json by validation; entries that need the test split are null.
 
@@ -99,38 +104,24 @@ def front_of(
         codes, values: architectures and their objectives under the version, `(n, d)` and `(n, m)`.
         learns_on: whether a last adaptation comes after. Networks that stand by themselves must then be better by a
             standard error at resolutions at which others train on: these will have learnt from the validation pictures.
-        shared: whether the architectures are the front of a joint run, which has weights for every data set: all stay,
-            and those that are dominated here are marked.
+        shared: architectures of a joint run's front, which has weights for every data set: all stay, and those that are
+            dominated here are marked.
     """
     run, dataset, space = bench.run, bench.dataset, bench.supernet.family.space
     bench.choose_images(version)
     found = bench.archive.measurements(bench.run.context(ERROR, version))
     measured = [found[arch] for arch in space.architectures(codes)]
-    if version > NO_VERSION:
-        whole.check_read(bench)
-    probed, tuned = probed_measurements(bench), probed_measurements(bench, whole.FILE)
-    alone, by_itself = errors_of([*probed, *tuned]), [m.architecture for m in (*probed, *tuned)]
-    errors = alone[ERROR]
-    if learns_on and by_itself:
-        kept = [m.detail.get("spread") for m in (*probed, *tuned)]
-        alone = {name: each + handicap(bench, by_itself, each, name, kept) for name, each in alone.items()}
-    codes_alone, ends = space.codes(by_itself), {PUBLISHED: slice(None, len(probed)), WHOLE: slice(len(probed), None)}
-    competing = [values]
-    for origin, of in ends.items():
-        some = {name: each[of] for name, each in alone.items()}
-        competing.append(objective_values(bench, version, codes_alone[of], some, origin))
-    origins = [TRANSFER] * len(measured) + [PUBLISHED] * len(probed) + [WHOLE] * len(tuned)
-    values, everything = np.concatenate(competing), list(zip([*measured, *probed, *tuned], origins, strict=True))
-    known = np.flatnonzero(np.isfinite(values).all(axis=1))  # of what stands by itself, something may not be measurable
-    values, both = values[known], [everything[row] for row in known.tolist()]
+    alone, values_alone = standing_alone(bench, version, learns_on)
+    both, values = [*((each, TRANSFER) for each in measured), *alone], np.concatenate([values, values_alone])
     rows = front_rows(values).tolist()
     taken = {both[row][0].architecture for row in rows}
     rows += [row for row in nearly_best(bench, codes, values) if measured[row].architecture not in taken]
     networks = [network_of(bench, version, *both[row]) for row in rows]
-    if shared:  # nothing of it leaves
-        taken = {network["architecture"] for network in networks}
-        dominated = [m for m in measured if m.architecture.text not in taken]
-        networks += [{**network_of(bench, version, m, TRANSFER), BESIDE: True} for m in dominated]
+    if shared is not None:
+        error = values[:, run.settings.objectives.index(deciding_error(run.settings.objectives))]
+        best = {both[row][0].architecture.text: row for row in np.argsort(-error, kind="stable").tolist()}
+        left = [text for text in shared if text not in {network["architecture"] for network in networks}]
+        networks += [{**network_of(bench, version, *both[best[text]]), BESIDE: True} for text in left]
     facts = bench.archive.iterations()
     names = ("iteration", "weights_version", "hypervolume", "networks")
     return {
@@ -147,16 +138,62 @@ def front_of(
         "requirements": list(run.settings.requirements),
         "class_names": run.class_names,
         "majority_error": {"val": bench.task.chance(np.asarray(bench.val.labels)), "test": None},
-        "probe_error": float(errors[: len(probed)].min()) if probed else None,
-        "whole_error": float(errors[len(probed) :].min()) if tuned else None,
+        "probe_error": lowest(alone, PUBLISHED),
+        "whole_error": lowest(alone, WHOLE),
         "splits": {split: len(rows) for split, rows in dataset.splits.items()},
         "val_views": bench.error.images.views,
         "reference": reference_of(bench),
         "hypervolume": [{name: fact[name] for name in names} for fact in facts],
-        **({"joint": True} if shared else {}),
+        **({} if shared is None else {"joint": True}),
         "networks": sorted(networks, key=lambda network: network[COST]),
         "notes": [note.message for note in dataset.notes],
     }
+
+
+def standing_alone(bench: Workbench, version: int, learns_on: bool) -> tuple[list[tuple[Measurement, str]], Floats]:
+    """The networks that stand by themselves, each with its origin, and their objectives, `(n, m)`.
+
+    Args:
+        bench, version, learns_on: as of `front_of`.
+    """
+    if version > NO_VERSION:
+        whole.check_read(bench)
+    probed, tuned = probed_measurements(bench), probed_measurements(bench, whole.FILE)
+    found, competing = [], []
+    for origin, some in ((PUBLISHED, probed), (WHOLE, tuned)):
+        archs, errors = [each.architecture for each in some], errors_of(some)
+        if learns_on and some:
+            kept = [each.detail.get("spread") for each in some]
+            errors = {name: each + handicap(bench, archs, each, name, kept) for name, each in errors.items()}
+        codes = bench.supernet.family.space.codes(archs)
+        competing.append(objective_values(bench, version, codes, errors, origin))
+        found += [(each, origin) for each in some]
+    values = np.concatenate(competing)
+    known = np.flatnonzero(np.isfinite(values).all(axis=1))  # something may not be measurable
+    return [found[row] for row in known.tolist()], values[known]
+
+
+def with_alone(bench: Workbench, version: int, found: Pass, learns_on: bool) -> Pass:
+    """A measuring pass together with the networks that stand by themselves; of one architecture the better one.
+
+    Args:
+        bench, version, learns_on: as of `front_of`.
+        found: the pass, under that version.
+    """
+    alone, values = standing_alone(bench, version, learns_on)
+    codes = np.concatenate([found.codes, bench.supernet.family.space.codes([each.architecture for each, _ in alone])])
+    error = np.concatenate([found.error, errors_of([each for each, _ in alone])[ERROR]])
+    values = np.concatenate([found.values, values])
+    names = bench.run.settings.objectives
+    order = np.argsort(values[:, names.index(deciding_error(names))], kind="stable")
+    _, first = np.unique(codes[order], axis=0, return_index=True)
+    rows = np.sort(order[first])
+    return Pass(codes[rows], error[rows], values[rows], bench.problem.allowed(codes[rows]))
+
+
+def lowest(alone: Sequence[tuple[Measurement, str]], origin: str) -> float | None:
+    """The lowest error in percent of networks of an origin; None where there are none."""
+    return min((float(each.value or 0.0) for each, of in alone if of == origin), default=None)
 
 
 def errors_of(measurements: Sequence[Measurement]) -> dict[str, Floats]:

@@ -222,7 +222,11 @@ def go_on(
         if not ends_now and archive.decision(journal.DONE) == target and (run.directory / "front.json").exists():
             watch.event("already finished", run=str(run.directory), goal="transfer", **target)
             return run
-        summary = [f"{name}: {line}" for name, dataset in datasets.items() for line in dataset.summary()]
+        summary = [
+            f"{name}: {line.removeprefix(f'{name}: ')}"
+            for name, dataset in datasets.items()
+            for line in dataset.summary()
+        ]
         facts = {"budget_s": run.settings.budget_s, "sets": run.sets}
         watch.event("start", data=run.settings.data, summary=summary, settings=described(run), **facts)
         benches = {

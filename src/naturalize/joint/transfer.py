@@ -24,7 +24,7 @@ from naturalize.run import Watch, read_front
 from naturalize.search import non_dominated
 from naturalize.search.problem import Floats, Function
 from naturalize.searching import Members, Searching, held_out
-from naturalize.selection import Pass, measured, reference_of
+from naturalize.selection import Pass, measured, reference_of, with_alone
 from naturalize.space import Codes
 from naturalize.workbench import Workbench, search_problem
 
@@ -147,7 +147,7 @@ class JointTransfer(Steps):
             own = bench.run.settings.objectives
             reference = reference_of(bench)
             error = next(objective for objective in own if objective in ERRORS)
-            largest = 1.05 * float(self.problem.exact[names[count]](np.array([self.space.largest.code]))[0])
+            largest = 1.05 * float(self.problem.exact[names[count]](np.array([self.run.family.space.largest.code]))[0])
             columns = names.index(f"{error}@{name}"), count
             found.append(Plane(columns, (reference[own.index(error)], largest)))
         return found
@@ -192,7 +192,8 @@ class JointTransfer(Steps):
     def conclude(self) -> None:
         """Measure the archive with the final weights, choose the front, finish it for each data set, and write it."""
         t = min(nat.session.version for nat in self.each.values())
-        self.finish(t, self.measure(t, final=True), learns_on=True)
+        self.measure(t, final=True)
+        self.finish(t, learns_on=True)
 
     def end_now(self) -> None:
         """Finish the front of the last weights version that was measured for every data set; nothing more is trained.
@@ -202,13 +203,19 @@ class JointTransfer(Steps):
         closed = self.archive.iterations()
         if not closed:
             raise UserError(f"nothing measured yet in {self.run.directory}: let it go on")
-        t = closed[-1]["weights_version"]
-        self.finish(t, self.joined({name: measured(bench, t) for name, bench in self.benches.items()}), learns_on=False)
+        self.finish(closed[-1]["weights_version"], learns_on=False)
 
-    def finish(self, t: int, found: Pass, learns_on: bool) -> None:
-        """Finish the joint front of a weights version for each data set, and write it."""
+    def finish(self, t: int, learns_on: bool) -> None:
+        """Finish the joint front of a weights version for each data set, and write it.
+
+        Networks that stand by themselves compete where every data set has them: as published, at one resolution.
+        """
+        benches = self.benches.items()
+        passes = {name: with_alone(bench, t, measured(bench, t), learns_on) for name, bench in benches}
+        found = self.joined(passes)
         codes, values = found.allowed
         rows = joint_rows(self.planes, values)
+        archs = self.run.family.space.strings(codes[rows])
         self.in_turns(lambda nat: nat.conclude_shared(t, codes[rows], learns_on))
         facts = {
             "supernet": self.settings.supernet,
@@ -220,7 +227,6 @@ class JointTransfer(Steps):
             ],
         }
         fronts = {name: read_front(bench.run.directory) for name, bench in self.benches.items()}
-        archs = self.space.strings(codes[rows])
         front = joint_front(fronts, archs, self.settings.objectives, facts)
         write_joint_front(self.run.directory, front)
         self.watch.event("finished", version=t, networks=len(front["networks"]), verdict=front["notes"])
