@@ -30,6 +30,10 @@ Seeds = Annotated[int, typer.Option(metavar="N", help="Repetitions, each with a 
 Evaluations = Annotated[int, typer.Option(metavar="N", help="Of each search.")]
 Jobs = Annotated[int, typer.Option(metavar="N", help="Experiments at once; one on each CPU unless told.")]
 
+Data = Annotated[list[str], typer.Argument(metavar="DATA...", show_default=False)]
+Budget = Annotated[str, typer.Option(metavar="TIME", help="Of each run.")]
+Start = Annotated[str | None, typer.Option("--supernet", metavar="NAME|PATH", help="As `transfer` has it.")]
+
 
 @study_app.command(short_help="Which predictor ranks best, after how many measurements?")
 def predictors(
@@ -124,15 +128,18 @@ def operators(
     show(found)
 
 
-@study_app.command(short_help="Adapt the supernet, or each subnet by itself?")
+@study_app.command(short_help="Adapt the supernet, or networks by themselves?")
 def adaptation(
-    data: Annotated[list[str], typer.Argument(metavar="DATA...", show_default=False)],
+    data: Data,
     out: Out = Path("studies/adaptation"),
-    budget: Annotated[str, typer.Option(metavar="TIME", help="Of each run.")] = "5m",
-    supernet: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="As `transfer` has it.")] = None,
+    budget: Budget = "5m",
+    supernet: Start = None,
     seeds: Seeds = 3,
 ) -> None:
-    """Adapting the supernet against adapting each subnet by itself, and against uniform draws, in the same time.
+    """Adapting the supernet against uniform draws, and against training networks by themselves, in the same time.
+
+    By themselves: subnets as a search tries them, the networks of a front, or the largest network, read at every
+    resolution.
 
     \b
     Example:
@@ -142,6 +149,32 @@ def adaptation(
         from naturalize.study.studies import study_adaptation
 
         found = study_adaptation(
+            data, out, budget=budget, supernet=supernet, seeds=seeds, progress=watch.progress, listeners=watch.listeners
+        )
+    show(found)
+
+
+@study_app.command(short_help="What do plain training, no trained weights, and several data sets at once change?")
+def training(
+    data: Data,
+    out: Out = Path("studies/training"),
+    budget: Annotated[
+        str, typer.Option(metavar="TIME", help="Of each run; a joint run has it for each data set.")
+    ] = "5m",
+    supernet: Start = None,
+    seeds: Seeds = 3,
+) -> None:
+    """A transfer against one with plain augmentation and schedule, against one from nothing, and against one search
+    over all data sets where there are several, in the same time.
+
+    \b
+    Example:
+      naturalize study training digits clothing --budget 5m
+    """
+    with telling() as watch:
+        from naturalize.study.studies import study_training
+
+        found = study_training(
             data, out, budget=budget, supernet=supernet, seeds=seeds, progress=watch.progress, listeners=watch.listeners
         )
     show(found)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from naturalize.errors import UserError, unknown
+from naturalize.joint.asked import named_sets
 from naturalize.predictor import PREDICTORS
 from naturalize.progress import Progress, silent
 from naturalize.run import parse_budget
@@ -16,6 +17,7 @@ from naturalize.study.predictors import predictors_study
 from naturalize.study.searches import operators_study, search_study
 from naturalize.study.sources import DRAWN, costs_of, name_of_source, read_pairs, read_truth
 from naturalize.study.study import Findings, run_study
+from naturalize.study.training import training_study
 from naturalize.study.truths import Truth
 
 Source = str | Path
@@ -110,10 +112,11 @@ def study_adaptation(
     progress: Progress = silent,
     listeners: Sequence[Listener] = (),
 ) -> Findings:
-    """Hypervolume after adapting the supernet, the supernet to uniform draws, or each subnet by itself.
+    """Hypervolume after adapting the supernet, the supernet to uniform draws, or networks by themselves.
 
     Args:
-        data: sets of pictures, as `naturalize.transfer` takes them: a small and a larger one tell most.
+        data: sets of pictures, as `naturalize.transfer` takes them: a small and a larger one tell most. Several may be
+            given as `name=path`.
         budget: of each run, as `"5m"`. Runs take turns, so that all have the same machine.
         supernet: as of `naturalize.transfer`.
         out, seeds, progress: as of `study_predictors`; `out` has the runs too.
@@ -121,9 +124,35 @@ def study_adaptation(
     """
     check_counts(seeds=seeds)
     parse_budget(budget)
-    names = [str(name) for name in data]
-    study = adaptation_study(names, Path(out) / "runs", budget, supernet, range(seeds), listeners)
+    study = adaptation_study(sets_of(data), Path(out) / "runs", budget, supernet, range(seeds), listeners)
     return run_study(study, out, jobs=1, progress=progress)
+
+
+def study_training(
+    data: Sequence[Source],
+    out: str | Path,
+    *,
+    budget: str = "5m",
+    supernet: str | None = None,
+    seeds: int = 3,
+    progress: Progress = silent,
+    listeners: Sequence[Listener] = (),
+) -> Findings:
+    """Hypervolume of transfers, with plain training, from nothing, and of several data sets by one search.
+
+    Args:
+        data, out, budget, supernet, seeds, progress, listeners: as of `study_adaptation`.
+    """
+    check_counts(seeds=seeds)
+    parse_budget(budget)
+    study = training_study(sets_of(data), Path(out) / "runs", budget, supernet, range(seeds), listeners)
+    return run_study(study, out, jobs=1, progress=progress)
+
+
+def sets_of(data: Sequence[Source]) -> dict[str, str]:
+    """Data sets by name: several as a joint run names them, one as it is. Raises `UserError`."""
+    sources = [str(source) for source in data]
+    return named_sets(sources) if len(sources) > 1 else {source: source for source in sources}
 
 
 def truths_of(sources: Sequence[Source], supernet: str | None) -> dict[str, Truth]:
