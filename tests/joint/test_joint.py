@@ -376,3 +376,8 @@ def test_clocks_of_data_sets_add_up_to_that_of_the_run(monkeypatch, tmp_path):
     turns.share_out()
     assert (a.used_s, b.used_s) == (17.0, 8.0)
     assert a.used_s + b.used_s == watch.used_s
+    turns.level()
+    assert (a.used_s, b.used_s) == (12.5, 12.5)
+    with b.taken():
+        now[0] += 3.0
+    assert (a.used_s, b.used_s, watch.used_s) == (12.5, 15.5, 28.0)

@@ -68,6 +68,7 @@ class JointTransfer(Steps):
         for name, nat in self.each.items():
             with self.turn(name):
                 work(nat)
+        self.turns.level()
 
     def largest_cost(self, name: str, codes: Codes) -> Floats:
         """A count of architectures, with the head for which it is largest. `(n, d) -> (n,)`."""
@@ -113,6 +114,7 @@ class JointTransfer(Steps):
             with self.turn(name):
                 passes[name] = nat.measure(t, final, left)
             left = self.space.architectures(passes[name].codes)
+        self.turns.level()
         found = self.joined(passes)
         self.close(t, found, final)
         return found

@@ -1,4 +1,4 @@
-"""The clocks of a joint run: its data sets take turns, and each pays for its own work and an equal part of the rest."""
+"""The clocks of a joint run: its data sets take turns, and what one needs more than others all have less."""
 
 from __future__ import annotations
 
@@ -76,3 +76,14 @@ class Turns:
         rest_s = self.joint.used_s - sum(turn.used_s for turn in self.of.values())
         for turn in self.of.values():
             turn.spent_s += rest_s / len(self.of)
+
+    def level(self) -> None:
+        """Set all clocks to their mean, once every data set has done a step: a slow one is not late by itself.
+
+        Otherwise the search of all would end with the time of the slowest.
+        """
+        self.share_out()
+        mean_s = sum(turn.used_s for turn in self.of.values()) / len(self.of)
+        for turn in self.of.values():
+            turn.spent_s += mean_s - turn.used_s
+            turn.save_clock()
