@@ -123,9 +123,11 @@ def comparable(rows: Sequence[Row]) -> list[Row]:
     """
     largest: dict[str, float] = {}
     for row in rows:
-        largest[row["data"]] = max(row["reference_madds"], largest.get(row["data"], 0.0))
+        largest[row["data"]] = max(row.get("reference_madds", 0.0), largest.get(row["data"], 0.0))
 
     def hypervolume(row: Row) -> float:
+        if "reference_madds" not in row:  # measured by an older naturalize, by a reference that is not known
+            return float(row["hypervolume"])
         share = row["reference_madds"] / largest[row["data"]]
         strip = max(0.0, 1.0 - row["best_error"] / row["reference_error"])
         return float(share * row["hypervolume"] + (1.0 - share) * strip)
