@@ -26,7 +26,9 @@ from naturalize.run import Settings
 )
 def test_resolutions_leave_time_for_steps_and_for_the_test(monkeypatch, budget_s, test, largest) -> None:
     monkeypatch.setattr(beginning, "seconds_of_a_pixel", lambda family: 2e-7)  # 1.8 ms at 96 px
-    data = SimpleNamespace(side=500, meaning=None, splits={"train": np.arange(6_000), "test": np.arange(test)})
+    data = SimpleNamespace(
+        side=500, meaning=None, several=False, splits={"train": np.arange(6_000), "test": np.arange(test)}
+    )
     extent = {"budget_s": budget_s, "iterations": None if budget_s else 1, "epochs": None if budget_s else 1}
     settings = Settings(data="photographs", supernet="efficientnet-lite0", **extent)
     family, trained = family_for(settings, data, reads_published=False)

@@ -303,20 +303,23 @@ def read_data(
         )
 
 
-def source_now(kept: str, directory: Path) -> str | Path:
+def source_now(kept: str, directory: Path, name: str = "") -> str | Path:
     """Where the data of a run are now. Raises `UserError` where they are gone, or were arrays.
 
     Args:
         kept: as the run's run.toml has it.
         directory: of the run.
+        name: of the data set, of several.
     """
+    of, moved = (f" of {name}", f"{name}=photos/") if name else ("", "photos/")
     if kept == "arrays":
-        raise UserError("the data of this run were arrays: resume it from Python with naturalize.resume(run, data=...)")
+        told = "the data of this run were arrays" if not name else f"the data{of} were arrays"
+        raise UserError(f"{told}: resume it from Python with naturalize.resume(run, data=...)")
     if not (kept.startswith("..") or Path(kept).is_absolute()):  # `source_to` writes paths so, and no names
         return kept  # a folder may be called as a data set that is known by name
     data = Path(source_from(kept, directory))
     if not data.exists():
-        raise UserError(f"the images are no longer at {data}: say where they are now, as --data photos/")
+        raise UserError(f"the images{of} are no longer at {data}: say where they are now, as --data {moved}")
     return data
 
 

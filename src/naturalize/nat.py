@@ -290,7 +290,8 @@ class Transfer:
         archs = self.bench.supernet.family.space.architectures(codes)
         found = measured(self.bench, t, archs)
         ending = self.pace.ending() if learns_on else None
-        conclude(self.bench, self.session, t, *found.allowed, ending, shared=[arch.text for arch in archs])
+        shared = [arch.text for arch in archs]  # which keep to the joint run's limits, by the largest head
+        conclude(self.bench, self.session, t, found.codes, found.values, ending, shared=shared)
 
 
 def share_of_wholes(bench: Workbench) -> float:

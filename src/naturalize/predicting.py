@@ -225,7 +225,8 @@ def check_to(model: Model, to: Path | None) -> None:
     if model.mask_values is not None and to is None:
         raise UserError("this network answers with masks: say where to write them, as --to masks")
     if model.mask_values is None and to is not None:
-        raise UserError("--to is for masks, and this network answers each picture with one class: leave it out")
+        answers = "the labels that fit" if model.several else "one class"
+        raise UserError(f"--to is for masks, and this network answers each picture with {answers}: leave it out")
 
 
 def write_mask(model: Model, row: Prediction, to: Path) -> str:

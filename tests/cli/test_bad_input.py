@@ -226,7 +226,7 @@ def test_what_is_no_run(photos: Path, quick: Quick, command: str, run: str, word
     [
         (["transfr"], ["no such command 'transfr'", "transfer"]),
         (["transfer"], ["missing argument 'DATA'", "naturalize transfer --help"]),
-        (["transfer", "a", "b"], ["unexpected extra argument", "b"]),
+        (["check", "a", "b"], ["unexpected extra argument", "b"]),
         (["front"], ["missing argument 'RUN'"]),
         (["export", "x"], ["missing option '--to'"]),
         (["export", "x", "--to"], ["--to"]),

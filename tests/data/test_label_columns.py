@@ -88,11 +88,12 @@ def test_arrays_in_a_file_as_well(rng, tmp_path):
     assert open_data(tmp_path / "set.npz").labels.shape == (12, 2)
 
 
+@pytest.mark.parametrize("classes", [None, ["even", "loop"]], ids=["found", "named"])
 @pytest.mark.parametrize("make", MAKERS)
-def test_a_row_without_a_label_is_fine_and_one_without_cells_is_left_out(make, tmp_path):
+def test_a_row_without_a_label_is_fine_and_one_without_cells_is_left_out(make, classes, tmp_path):
     empty = "" if make is csv_of else None
     path = make(tmp_path, {"even": [*EVEN[:-1], empty], "loop": [*LOOP[:-1], empty]})
-    dataset = open_data(path, classes=["even", "loop"])
+    dataset = open_data(path, classes=classes)
     assert len(dataset.labels) == 11
     assert [0, 0] in dataset.labels.tolist()
     assert "1 picture without a label, skipped" in "\n".join(dataset.summary())

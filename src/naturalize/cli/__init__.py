@@ -170,7 +170,7 @@ def transfer(
     data: Annotated[
         list[str],
         typer.Argument(
-            metavar="DATA...",
+            metavar="DATA",
             help="Folder of class folders, image-parquet or CSV file, `digits`, `clothing`, a name of "
             "`naturalize datasets`, or Hub name: see docs/data.md. Several, as NAME=DATA, are searched together.",
         ),
@@ -352,22 +352,22 @@ def front(
       naturalize front runs/photos --knee
       naturalize front runs/photos --format csv > front.csv
     """
-    from naturalize.joint.run import is_joint
+    from naturalize.joint.run import is_joint, whole_run
     from naturalize.objectives.requirement import parse_requirement
     from naturalize.run import networks_of, read_front
     from naturalize.run.choosing import Choice, choose, meeting, ordered
     from naturalize.terminal import front_csv, front_json, front_table
 
-    if is_joint(run):
-        if sort or require or knee or form == "csv":
-            raise UserError("of a joint run, `front` takes --at and --format json alone: its data sets' runs take all")
-        print_jointly(run, at, as_json or form == "json")
-        return
     if as_json and form != "table":
         raise UserError("--json is --format json: leave one of them out")
     form = "json" if as_json else form
     if form not in ("table", "json", "csv"):
         raise unknown("format", form, ("table", "json", "csv"))
+    if is_joint(run):
+        if sort or require or knee or form == "csv":
+            raise UserError("of a joint run, `front` takes --at and --format json alone: its data sets' runs take all")
+        print_jointly(run, at, form == "json")
+        return
     found = read_front(run)
     rule = Choice([parse_requirement(text) for text in require or ()], knee, at)
     networks = meeting(networks_of(found), rule.require)
@@ -384,7 +384,7 @@ def front(
     if why:
         print(f"{networks[0].architecture}, {why}")
     if found["state"] == "stopped":
-        go_on, end = command("resume", run), command("finish", run)
+        go_on, end = command("resume", whole_run(run)), command("finish", whole_run(run))
         print(f"stopped: no test error yet; go on with `{go_on}` or end it with `{end}`")
 
 
@@ -745,10 +745,11 @@ def print_jointly(directory: Path, at: str | None, as_json: bool) -> None:
 
     front = read_joint_front(directory)
     found, why = trade_off_of(front, at)
-    if at is not None:
-        front = {**front, "networks": [found]}
-    print(json.dumps(front, indent=2) if as_json else "\n".join(joint_table(front)))
-    if not as_json:
+    if as_json:
+        one = front if at is None else {**front, "networks": [found]}
+        print(json.dumps(one, indent=2))
+    else:
+        print("\n".join(joint_table(front, None if at is None else found)))
         print(f"{found['architecture']}, {why}")
 
 

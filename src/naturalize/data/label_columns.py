@@ -58,6 +58,8 @@ def label_columns(
     names = [name for name in names if name not in usual]
     found = {name: set[str]().union(*(_held(column(name)) for column in columns)) for name in names}
     labels = [name for name, held in found.items() if held and held <= {"0", "1"}]
+    if not labels:  # some pictures may have no cells at all
+        labels = [name for name, held in found.items() if held - {""} and held <= {"0", "1", ""}]
     if len(labels) < FEWEST:
         return LabelColumns([], [])
     if usual:
@@ -66,7 +68,7 @@ def label_columns(
             f"have one class or several labels: name the labels, as --classes {','.join(labels[:2])}, or all classes"
         )
     for name, held in found.items():
-        if {"0", "1"} < held and len(held) == 3:
+        if name not in labels and {"0", "1"} < held and len(held) == 3:
             (other,) = held - {"0", "1"}
             raise UserError(
                 f"{source}: column {name} holds {other or 'empty cells'} besides 0 and 1, as labels do not: correct "

@@ -20,7 +20,7 @@ from naturalize.weights import LARGEST
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # it is that of a directory and of a head
 ERRORS = ERROR, BALANCED_ERROR
-OURS = ("supernet", "networks", "pictures", "last")  # names that directories of a run have
+OURS = ("supernet", "networks", "pictures", "last", "lock")  # names that directories of a run have
 
 
 def named_sets(arguments: Sequence[str]) -> dict[str, str]:
@@ -49,9 +49,9 @@ def parse_joint_objectives(names: Sequence[str], sets: Sequence[str]) -> tuple[s
     """
     found: list[str] = []
     for name in names or (ERROR, COST):
-        base, _, of = name.partition("@")
+        base, at, of = name.partition("@")
         objective = objective_of(base)
-        if of and of not in sets:
+        if at and of not in sets:
             raise UserError(f"objective {name!r}: {unknown('data set', of, sets)}")
         if objective.name in ERRORS:
             found += [f"{base}@{each}" for each in ([of] if of else sets)]
@@ -98,6 +98,8 @@ def joint_settings(
         data: by name of the data set.
         budget, iterations, epochs, objectives, recipe, options: as of `api.transfer`.
     """
+    if not isinstance(data, Mapping) or not all(isinstance(name, str) for name in data):
+        raise UserError("the data sets of a joint run are a dictionary of them by name, as {'pets': 'photos/', ...}")
     if len(data) < 2:
         raise UserError("a joint run is of two data sets or more: give one as it is, without a name")
     if wrong := [name for name in data if not NAME.fullmatch(name) or name in OURS]:
@@ -109,18 +111,25 @@ def joint_settings(
     asked = parse_joint_objectives(as_list(objectives or ()), list(data))
     if all("@" in name for name in asked):
         raise UserError(f"without a count the largest network wins: add one, as -o {COST}")
+    if wrong := [text for text in as_list(options.get("require") or ()) if "@" in text]:
+        raise UserError(f"{wrong[0]!r}: of several data sets, limits are on counts, as 'madds<5M'")
     own = objectives_of(next(iter(data)), asked)
     first = make_settings("", budget, iterations, epochs, objectives=own, recipe=recipe, **options)
     for limit in map(parse_requirement, first.requirements):
         if objective_of(limit.objective).kind != "exact":
             raise UserError(f"{limit.text!r}: of several data sets, limits are on counts, as 'madds<5M'")
-    if first.budget_s is not None and first.budget_s / len(data) < MINIMUM_BUDGET_S:
-        raise UserError(
-            f"a budget of {duration(first.budget_s)} gives each of {len(data)} data sets "
-            f"{duration(first.budget_s / len(data))}, and {duration(MINIMUM_BUDGET_S)} is the least: give at least "
-            f"--budget {duration(len(data) * MINIMUM_BUDGET_S)}"
-        )
+    if first.budget_s is not None:
+        check_share(first.budget_s, len(data))
     return replace(first, data=", ".join(data), objectives=asked)
+
+
+def check_share(budget_s: float, n: int) -> None:
+    """Raise `UserError` for a budget of which n data sets have too little each."""
+    if budget_s / n < MINIMUM_BUDGET_S:
+        raise UserError(
+            f"a budget of {duration(budget_s)} gives each of {n} data sets {duration(budget_s / n)}, and "
+            f"{duration(MINIMUM_BUDGET_S)} is the least: give at least --budget {n * MINIMUM_BUDGET_S:.0f}s"
+        )
 
 
 def is_name(source: str | None) -> bool:

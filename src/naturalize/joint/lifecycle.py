@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,20 @@ from naturalize.data import JPEG_SIDE, Dataset
 from naturalize.data.machine import pixel_budget
 from naturalize.errors import UserError, command
 from naturalize.files import make_directory, write_json
-from naturalize.joint.asked import is_name, settings_of
+from naturalize.joint.asked import check_share, is_name, settings_of
 from naturalize.joint.page import write_joint_report
 from naturalize.joint.run import JointRun
-from naturalize.joint.transfer import JointTransfer, run_joint_transfer
+from naturalize.joint.transfer import JointTransfer, largest_of, run_joint_transfer
 from naturalize.joint.turns import Turns
-from naturalize.lifecycle import changed, read_data, report, source_now, torch_as_before
+from naturalize.lifecycle import changed, check_together, read_data, report, source_now, torch_as_before
 from naturalize.numbers import duration
 from naturalize.objectives.requirement import check_feasible, parse_requirement
 from naturalize.options import AUTO, check_archive, check_task, chosen_supernet
 from naturalize.run import Run, Settings, Watch, prepared_directory, source_to
+from naturalize.run.front import finished_under
 from naturalize.run.lock import locked
 from naturalize.run.run import check_outside
+from naturalize.run.settings import MINIMUM_BUDGET_S
 from naturalize.run.watch import Listener, Standstill
 from naturalize.starting import reads_published
 from naturalize.supernet import Family, make_family
@@ -76,6 +79,9 @@ def resume_jointly(
     watch = Watch(listeners, time.monotonic() if started is None else started)
     with watch.stoppable(), torch_as_before(), prepared_directory(directory, None):
         settings = changed(run.settings, directory, budget, iterations)
+        if settings.budget_s is not None and settings.budget_s != run.settings.budget_s:
+            check_share(settings.budget_s, len(run.sets))
+            check_time_left(run, settings.budget_s)
         turns = Turns(watch, run.sets)
         datasets = read_all(directory, settings, sources_of(run, data), turns)
         if settings != run.settings:
@@ -92,6 +98,17 @@ def finish_jointly(directory: Path, data: Mapping[str, Any], listeners: Sequence
         return go_on(run, datasets, watch, turns, ends_now=True)
 
 
+def check_time_left(run: JointRun, budget_s: float) -> None:
+    """Raise `UserError` for a new budget that leaves a finished joint run no time to improve."""
+    with closing(run.archive()) as archive:
+        least = archive.used_s + len(run.sets) * MINIMUM_BUDGET_S
+    if (run.directory / "front.json").exists() and budget_s < least:
+        raise UserError(
+            f"{run.directory} is finished: to become better it needs {MINIMUM_BUDGET_S:.0f}s more for each data set at "
+            f"least, as --budget {ceil(least)}s"
+        )
+
+
 def sources_of(run: JointRun, data: Mapping[str, Any]) -> dict[str, Any]:
     """Where the data sets of a joint run are now, by name. Raises `UserError` for names that it does not have.
 
@@ -99,10 +116,12 @@ def sources_of(run: JointRun, data: Mapping[str, Any]) -> dict[str, Any]:
         run: the joint run.
         data: those that were moved.
     """
+    if not isinstance(data, Mapping):
+        raise UserError(f"{run.directory} has several data sets: give those that were moved by name, as a dictionary")
     if unknown_names := [name for name in data if name not in run.sets]:
         raise UserError(f"{run.directory} has no data set {unknown_names[0]}: it has {', '.join(run.sets)}")
     kept = run.facts["sets"]
-    return {name: data[name] if name in data else source_now(kept[name], run.directory) for name in run.sets}
+    return {name: data[name] if name in data else source_now(kept[name], run.directory, name) for name in run.sets}
 
 
 def at(directory: Path, settings: Settings) -> Settings:
@@ -173,9 +192,12 @@ def begin(directory: Path, settings: Settings, data: Mapping[str, Any], datasets
     check_archive(settings, directory)
     family, trained = common_family(directory, settings, datasets)
     limits = [parse_requirement(text) for text in settings.requirements]
-    for name, dataset in datasets.items():
+    counts = {name: counts_on(family, dataset) for name, dataset in datasets.items()}
+    for name, exact in counts.items():
         with of_set(name):
-            check_feasible(limits, counts_on(family, dataset), family.space)
+            check_feasible(limits, exact, family.space)
+    names = next(iter(counts.values()))
+    check_together(settings, limits, {name: largest_of(name, list(counts.values())) for name in names}, family.space)
     sources = {
         name: source_to(str(source), directory) if isinstance(source, str | Path) else "arrays"
         for name, source in data.items()
@@ -187,7 +209,8 @@ def begin(directory: Path, settings: Settings, data: Mapping[str, Any], datasets
 def common_family(directory: Path, settings: Settings, datasets: Mapping[str, Dataset]) -> tuple[Family, int]:
     """The family that all data sets share, and the largest resolution at which its networks are trained.
 
-    Resolutions are those that every data set would have by itself; where these are fewer than two, those of all.
+    Resolutions are those that every data set would have by itself; where these are fewer than two, those of all, or, as
+    masks need multiples of what bodies shrink a picture by, those of the data sets with masks.
 
     Args:
         directory, settings: of the joint run.
@@ -201,7 +224,8 @@ def common_family(directory: Path, settings: Settings, datasets: Mapping[str, Da
         larger |= set(family.resolutions) - trained[-1]
     common = sorted(set.intersection(*trained))
     if len(common) < FEWEST_SIDES:
-        common = sorted(set.union(*trained))
+        of_masks = [sides for sides, dataset in zip(trained, datasets.values(), strict=True) if dataset.meaning]
+        common = sorted(set.union(*trained) if not of_masks else set.intersection(*of_masks))
     sides = [*common, *sorted(side for side in larger if side > common[-1])]
     return make_family(settings.supernet, 0, sides), common[-1]
 
@@ -219,7 +243,7 @@ def go_on(
     with closing(run.archive(read_only=False)) as archive, ExitStack() as stack:
         watch.attach(run.directory / "events.jsonl", Standstill(archive.used_s) if ends_now else archive)
         target = {"budget_s": run.settings.budget_s, "iterations": run.settings.iterations}
-        if not ends_now and archive.decision(journal.DONE) == target and (run.directory / "front.json").exists():
+        if not ends_now and archive.decision(journal.DONE) == target and is_whole(run):
             watch.event("already finished", run=str(run.directory), goal="transfer", **target)
             return run
         summary = [
@@ -250,6 +274,16 @@ def go_on(
             archive.record_decision(journal.DONE, target)
         watch.event("done")
     return run
+
+
+def is_whole(run: JointRun) -> bool:
+    """Whether the result of a joint run is there, and that of each of its data sets."""
+    try:
+        run.front()
+    except UserError:
+        return False
+    begun = all((run.directory / name / file).exists() for name in run.sets for file in ("run.toml", "archive.sqlite"))
+    return begun and None not in [finished_under(run.directory / name) for name in run.sets]
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from naturalize.archive import Archive
+from naturalize.errors import UserError
 from naturalize.joint.front import read_joint_front
 from naturalize.run import Run, Settings
 from naturalize.run.settings import JOINT_FACTS, read_settings, write_settings
@@ -54,8 +56,16 @@ class JointRun:
         return Run(self.directory / name)
 
     def archive(self, *, read_only: bool = True) -> Archive:
-        """Open the archive: members of all iterations, and what was decided for all data sets."""
-        return Archive(self.directory / "archive.sqlite", self.family.space, read_only=read_only)
+        """Open the archive: members of all iterations, and what was decided for all data sets.
+
+        Raises `UserError` where it is gone, unless a writer has yet to begin it.
+        """
+        path = self.directory / "archive.sqlite"
+        there = path.exists() and path.stat().st_size > 0
+        begun = any((self.directory / name / "archive.sqlite").exists() for name in self.sets)
+        if not there and (begun or read_only):
+            raise UserError(f"{path} is gone or empty: put it back from a copy, or start a new run")
+        return Archive(path, self.family.space, read_only=read_only)
 
     def front(self) -> dict[str, Any]:
         """The content of front.json (docs/formats.md). Raises `UserError` where it is not finished yet."""
@@ -63,10 +73,18 @@ class JointRun:
 
 
 def is_joint(directory: str | Path) -> bool:
-    """Whether a directory is that of a joint run, by the tables of its run.toml; a damaged one is none."""
-    import tomllib
+    """Whether a directory is that of a joint run."""
+    return "sets" in tables_of(directory)
 
+
+def whole_run(directory: Path) -> Path:
+    """The directory of the joint run that a run is part of; its own where it is none."""
+    return directory.parent if "joint" in tables_of(directory) else directory
+
+
+def tables_of(directory: str | Path) -> dict[str, Any]:
+    """The tables of a directory's run.toml; none where it is missing or damaged."""
     try:
-        return "sets" in tomllib.loads((Path(directory) / "run.toml").read_text(encoding="utf-8"))
+        return tomllib.loads((Path(directory) / "run.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
+        return {}

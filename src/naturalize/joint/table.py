@@ -38,6 +38,8 @@ def trade_off_of(front: Front, at: str | None) -> tuple[dict[str, Any], str]:
     row = trade_off(errors, costs, most)
     told = objective_of(name)
     why = f"lowest mean rank by {errors.shape[1]} errors of the networks up to {told.shown(most)} {told.words}"
+    if most < costs.min():
+        why = f"the smallest, since none has {told.shown(most)} {told.words} or less"
     return front["networks"][row], f"the trade-off: {why}"
 
 
@@ -50,10 +52,14 @@ def costs_of(front: Front, name: str) -> Floats:
     return np.array(found, dtype=np.float64)
 
 
-def joint_table(front: Front) -> list[str]:
+def joint_table(front: Front, only: Mapping[str, Any] | None = None) -> list[str]:
     """The networks of a joint front in lines of text: test errors by data set, validation's where there are none.
 
     The last column is the mean rank by validation errors, 1 for the best.
+
+    Args:
+        front: content of the joint run's front.json.
+        only: the one network to list; all where None.
     """
     sets: Sequence[str] = list(front["sets"])
     _, errors = errors_by(front)
@@ -61,6 +67,8 @@ def joint_table(front: Front) -> list[str]:
     split = "test" if all(tested(network) for network in front["networks"]) else "val"
     rows = [["architecture", "px", "MAdds", "params", *(f"{name} {split} error" for name in sets), "mean rank"]]
     for network, rank in zip(front["networks"], mean.tolist(), strict=True):
+        if only is not None and network is not only:
+            continue
         found = [percent(network["sets"][name][f"{split}_error"]) for name in sets]
         facts = [str(network["resolution"]), count(network[COST]), count(network["params"])]
         rows.append([network["architecture"], *facts, *found, f"{rank:.1f}"])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from statistics import median
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from naturalize import journal
 from naturalize.archive import Archive
 from naturalize.conclude import write_stopped_front
-from naturalize.errors import Interrupted, UserError
+from naturalize.errors import Interrupted, UserError, command
 from naturalize.initial import first_members, wholes
 from naturalize.joint.asked import ERRORS
 from naturalize.joint.front import Plane, joint_front, joint_rows, mean_hypervolume, write_joint_front
@@ -51,7 +50,8 @@ class JointTransfer(Steps):
                 self.each[name] = Transfer(bench)
         self.benches = dict(benches)
         names = {name for bench in benches.values() for name in bench.costs}
-        costs: dict[str, Function] = {name: partial(self.largest_cost, name) for name in names}
+        every = [bench.costs for bench in benches.values()]
+        costs: dict[str, Function] = {name: largest_of(name, every) for name in names}
         self.problem = search_problem(self.settings, self.space, costs)
         first = next(iter(benches.values()))
         self.searching = Searching(self.problem, self.settings, watch, [first.stage_counts], self.wholes())
@@ -69,10 +69,6 @@ class JointTransfer(Steps):
             with self.turn(name):
                 work(nat)
         self.turns.level()
-
-    def largest_cost(self, name: str, codes: Codes) -> Floats:
-        """A count of architectures, with the head for which it is largest. `(n, d) -> (n,)`."""
-        return np.max([bench.costs[name](codes) for bench in self.benches.values()], axis=0)
 
     def wholes(self) -> Codes:
         """Codes of the largest architecture at each resolution, where a data set starts from it as it was published."""
@@ -204,7 +200,8 @@ class JointTransfer(Steps):
         """
         closed = self.archive.iterations()
         if not closed:
-            raise UserError(f"nothing measured yet in {self.run.directory}: let it go on")
+            again = command("resume", self.run.directory)
+            raise UserError(f"nothing measured yet in {self.run.directory}: let it go on with `{again}`")
         self.finish(closed[-1]["weights_version"], learns_on=False)
 
     def finish(self, t: int, learns_on: bool) -> None:
@@ -236,6 +233,20 @@ class JointTransfer(Steps):
     def facts(self, bench: Workbench) -> dict[str, object]:
         """What front.json says of a data set."""
         return {"data": bench.dataset.name, "kind": bench.run.kind, "classes": len(bench.run.class_names)}
+
+
+def largest_of(name: str, counts: Sequence[Mapping[str, Function]]) -> Function:
+    """A count of architectures, with the head for which it is largest.
+
+    Args:
+        name: of the count.
+        counts: functions by name, of each data set.
+    """
+
+    def largest(codes: Codes) -> Floats:
+        return np.max([exact[name](codes) for exact in counts], axis=0)
+
+    return largest
 
 
 def run_joint_transfer(nat: JointTransfer) -> None:

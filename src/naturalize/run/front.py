@@ -73,6 +73,10 @@ def read_front(directory: Path) -> dict[str, Any]:
                 f"{path} was written by a newer naturalize (format {version}, known is {FORMAT}): update it"
             )
         front = check_content(front)
+        if "sets" in front:
+            names = [str(directory / name) for name in front["sets"]]
+            told = f"{directory} is of {len(names)} data sets, and this takes one"
+            raise UserError(f"{told}: each has a run, as {' and '.join(names[:2])}")
         if front["state"] not in STATES or not networks_of(front):
             raise ValueError("no networks")
     except (FileNotFoundError, NotADirectoryError) as error:
