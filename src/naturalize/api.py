@@ -161,7 +161,7 @@ def joint_transfer(
 
     Example:
         >>> from sklearn.datasets import load_digits
-        >>> pictures, digits = load_digits().images, load_digits().target
+        >>> pictures, digits = (15 * load_digits().images).astype("uint8"), load_digits().target
         >>> halves = {"low": digits < 5, "high": digits >= 5}
         >>> data = {name: (pictures[half], digits[half]) for name, half in halves.items()}
         >>> run = naturalize.joint_transfer(data, "runs/halves", iterations=1, epochs=1, listeners=())
