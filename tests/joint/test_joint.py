@@ -128,16 +128,9 @@ def test_a_data_sets_own_front_has_what_is_not_dominated_there(unbroken):
         }
 
 
-@pytest.mark.parametrize(
-    "points",
-    [
-        ["a: prepare:1", "b: measure:3", "b: adapt:1"],
-        ["predictor:1", "a: adapt:3", "a: test:1", "finished:1"],
-    ],
-    ids=["early", "late"],
-)
-def test_killed_again_and_again_a_joint_run_ends_as_an_unbroken_one(data, unbroken, tmp_path, points):
+def test_killed_again_and_again_a_joint_run_ends_as_an_unbroken_one(data, unbroken, tmp_path):
     run = tmp_path / "run"
+    points = ["a: prepare:1", "b: measure:3", "predictor:1", "a: adapt:3", "a: test:1", "finished:1"]
     for number, point in enumerate(points):
         arguments = ("resume", run) if number else transfer(data, run)
         command(*arguments, signals=f"{point}:SIGKILL", code=-signal.SIGKILL)
