@@ -235,6 +235,7 @@ def test_a_limit_from_below_holds_by_the_largest_head(data, tmp_path):
     assert all(own["weights"] for network in front["networks"] for own in network["sets"].values())
 
 
+@pytest.mark.slow
 def test_kinds_may_differ(data, tmp_path):
     """Masks need sides that bodies shrink without a rest, which small pictures alone would not have."""
     draw = np.random.default_rng(0)
