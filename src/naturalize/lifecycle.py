@@ -61,23 +61,15 @@ def work(
     from naturalize.starting import reads_published
     from naturalize.workbench import counts_on
 
-    sources = {
-        name: value if value is None or value in (PUBLISHED, *LARGEST) else source_to(value, directory)
-        for name, value in (("weights", settings.weights), ("archive", settings.archive), ("teacher", settings.teacher))
-    }
-    settings = replace(settings, **sources)  # type: ignore[arg-type]
+    settings = kept_at(directory, settings)
     watch = Watch(listeners, time.monotonic() if started is None else started)
     path = Path(data) if isinstance(data, str | Path) else None
     with watch.stoppable(), torch_as_before(), prepared_directory(directory, path) as exists:
         run = Run(directory) if exists else None
         if run is not None and settings.supernet == AUTO:
             settings = replace(settings, supernet=run.settings.supernet, weights=run.settings.weights)
-        if run is not None and (differences := run.settings.differences(settings)):
-            raise UserError(
-                f"{directory} is a run with other settings: {'; '.join(differences)}. Go on with it by "
-                f"`{command('resume', directory)}`, or choose another --out"
-            )
         if run is not None:
+            check_no_differences(directory, run.settings.differences(settings))
             check_checkpoint(run)
         dataset = read_data(data, settings, watch, JPEG_SIDE if run is None else run.jpeg_side)
         if run is not None:
@@ -93,11 +85,39 @@ def work(
             counted = [limit for limit in limits if limit.objective in exact]  # a latency is unknown before its model
             check_feasible(counted, exact, family.space)
             check_together(settings, counted, exact, family.space)
-            lists = {split: [dataset.paths[row] for row in rows] for split, rows in dataset.splits.items()}
-            write_json(directory / "splits.json", lists)
+            write_splits(directory, dataset)
             class_names = dataset.class_names if teacher is None else teacher.class_names
             run = create_run(directory, settings, family, trained, dataset, class_names, watch)
         return go_on(run, dataset, watch, teacher, do)
+
+
+def kept_at(directory: Path, settings: Settings) -> Settings:
+    """The settings with sources of weights as the run of a directory keeps them: names, and paths from there."""
+    sources = {
+        name: value if is_name(value) else source_to(str(value), directory)
+        for name, value in (("weights", settings.weights), ("archive", settings.archive), ("teacher", settings.teacher))
+    }
+    return replace(settings, **sources)  # type: ignore[arg-type]
+
+
+def is_name(source: str | None) -> bool:
+    """Whether a source of weights is no path: nothing, or a name."""
+    return source is None or source in (PUBLISHED, *LARGEST)
+
+
+def check_no_differences(directory: Path, differences: Sequence[str]) -> None:
+    """Raise `UserError` where other things were asked for than the run of a directory was begun with."""
+    if differences:
+        raise UserError(
+            f"{directory} is a run with other settings: {'; '.join(differences)}. Go on with it by "
+            f"`{command('resume', directory)}`, or choose another --out"
+        )
+
+
+def write_splits(directory: Path, dataset: Dataset) -> None:
+    """Write the names of the pictures by split into a run that is begun."""
+    lists = {split: [dataset.paths[row] for row in rows] for split, rows in dataset.splits.items()}
+    write_json(directory / "splits.json", lists)
 
 
 def check_together(

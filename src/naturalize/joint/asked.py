@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from naturalize.errors import UserError, unknown
+from naturalize.lifecycle import is_name
 from naturalize.numbers import duration
 from naturalize.objectives import BALANCED_ERROR, COST, ERROR, objective_of, of_kind
 from naturalize.objectives.requirement import parse_requirement
 from naturalize.options import RECIPES, as_list, make_settings
 from naturalize.run import Settings, source_from, source_to
-from naturalize.run.settings import MINIMUM_BUDGET_S, PUBLISHED
+from naturalize.run.settings import MINIMUM_BUDGET_S
 from naturalize.search.problem import MOST_OBJECTIVES
-from naturalize.weights import LARGEST
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # it is that of a directory and of a head
 ERRORS = ERROR, BALANCED_ERROR
@@ -130,11 +130,6 @@ def check_share(budget_s: float, n: int) -> None:
             f"a budget of {duration(budget_s)} gives each of {n} data sets {duration(budget_s / n)}, and "
             f"{duration(MINIMUM_BUDGET_S)} is the least: give at least --budget {n * MINIMUM_BUDGET_S:.0f}s"
         )
-
-
-def is_name(source: str | None) -> bool:
-    """Whether a source of weights is no path: nothing, or a name."""
-    return source is None or source in (PUBLISHED, *LARGEST)
 
 
 def settings_of(joint: Settings, directory: Path, sets: Sequence[str], name: str) -> Settings:

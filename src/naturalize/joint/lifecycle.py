@@ -14,14 +14,24 @@ from naturalize import journal
 from naturalize.beginning import check_same_data, create_run, family_for, machine_facts
 from naturalize.data import JPEG_SIDE, Dataset
 from naturalize.data.machine import pixel_budget
-from naturalize.errors import UserError, command
-from naturalize.files import make_directory, write_json
-from naturalize.joint.asked import check_share, is_name, settings_of
+from naturalize.errors import UserError
+from naturalize.files import make_directory
+from naturalize.joint.asked import check_share, settings_of
 from naturalize.joint.page import write_joint_report
 from naturalize.joint.run import JointRun
 from naturalize.joint.transfer import JointTransfer, largest_of, run_joint_transfer
 from naturalize.joint.turns import Turns
-from naturalize.lifecycle import changed, check_together, read_data, report, source_now, torch_as_before
+from naturalize.lifecycle import (
+    changed,
+    check_no_differences,
+    check_together,
+    kept_at,
+    read_data,
+    report,
+    source_now,
+    torch_as_before,
+    write_splits,
+)
 from naturalize.numbers import duration
 from naturalize.objectives.requirement import check_feasible, parse_requirement
 from naturalize.options import AUTO, check_archive, check_task, chosen_supernet
@@ -49,7 +59,7 @@ def work_jointly(
         settings: as of `joint_settings`.
         listeners, started: as of `api.transfer`.
     """
-    settings = at(directory, settings)
+    settings = kept_at(directory, settings)
     watch = Watch(listeners, time.monotonic() if started is None else started)
     paths = [Path(source) for source in data.values() if isinstance(source, str | Path)]
     with watch.stoppable(), torch_as_before(), prepared_directory(directory, None) as exists:
@@ -124,15 +134,6 @@ def sources_of(run: JointRun, data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: data[name] if name in data else source_now(kept[name], run.directory, name) for name in run.sets}
 
 
-def at(directory: Path, settings: Settings) -> Settings:
-    """Settings whose paths are as the run of a directory keeps them."""
-    found = {
-        name: value if is_name(value) else source_to(str(value), directory)
-        for name, value in (("weights", settings.weights), ("archive", settings.archive))
-    }
-    return replace(settings, **found)  # type: ignore[arg-type]
-
-
 def check_same(run: JointRun, settings: Settings, names: Sequence[str]) -> None:
     """Raise `UserError` where other settings were asked for than the run has."""
     if settings.supernet == AUTO:
@@ -140,11 +141,7 @@ def check_same(run: JointRun, settings: Settings, names: Sequence[str]) -> None:
     found = run.settings.differences(settings)
     if run.sets != list(names):
         found.append(f"data sets ({', '.join(run.sets)} there, {', '.join(names)} here)")
-    if found:
-        raise UserError(
-            f"{run.directory} is a run with other settings: {'; '.join(found)}. Go on with it by "
-            f"`{command('resume', run.directory)}`, or choose another --out"
-        )
+    check_no_differences(run.directory, found)
 
 
 def read_all(directory: Path, settings: Settings, data: Mapping[str, Any], turns: Turns) -> dict[str, Dataset]:
@@ -296,8 +293,7 @@ def opened_bench(run: JointRun, name: str, dataset: Dataset, turns: Turns, ends_
         stack.enter_context(locked(directory))
         with turn.taken(), of_set(name):
             if not (directory / "run.toml").exists():
-                lists = {split: [dataset.paths[row] for row in rows] for split, rows in dataset.splits.items()}
-                write_json(directory / "splits.json", lists)
+                write_splits(directory, dataset)
                 trained = run.facts["pixels"]["trained"]
                 create_run(directory, settings, run.family, trained, dataset, dataset.class_names, turn, name)
             own = Run(directory)

@@ -141,11 +141,11 @@ class JointTransfer(Steps):
         """The part of the objectives that each data set's own front is of."""
         names, found = list(self.settings.objectives), []
         count = next(column for column, name in enumerate(names) if "@" not in name)
+        largest = 1.05 * float(self.problem.exact[names[count]](np.array([self.run.family.space.largest.code]))[0])
         for name, bench in self.benches.items():
             own = bench.run.settings.objectives
             reference = reference_of(bench)
             error = next(objective for objective in own if objective in ERRORS)
-            largest = 1.05 * float(self.problem.exact[names[count]](np.array([self.run.family.space.largest.code]))[0])
             columns = names.index(f"{error}@{name}"), count
             found.append(Plane(columns, (reference[own.index(error)], largest)))
         return found

@@ -13,7 +13,7 @@ from naturalize.files import check_content
 from naturalize.numbers import standard_error
 from naturalize.objectives import ERROR, objective_of
 from naturalize.objectives.requirement import Requirement
-from naturalize.run.settings import read_settings
+from naturalize.run.settings import of_several, read_settings
 
 FORMAT = 1
 STATES = ("finished", "stopped")
@@ -74,9 +74,7 @@ def read_front(directory: Path) -> dict[str, Any]:
             )
         front = check_content(front)
         if "sets" in front:
-            names = [str(directory / name) for name in front["sets"]]
-            told = f"{directory} is of {len(names)} data sets, and this takes one"
-            raise UserError(f"{told}: each has a run, as {' and '.join(names[:2])}")
+            raise of_several(directory, list(front["sets"]))
         if front["state"] not in STATES or not networks_of(front):
             raise ValueError("no networks")
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -121,8 +121,7 @@ def read_settings(path: Path, facts: Sequence[str] = FACTS) -> tuple[Settings, d
         del table["format"]
         asked = table.pop("transfer")
         if facts == FACTS and (sets := list(table.get("sets", {}))):
-            each = " and ".join(f"{path.parent / name}" for name in sets[:2])
-            raise UserError(f"{path.parent} is of {len(sets)} data sets, and this takes one: each has a run, as {each}")
+            raise of_several(path.parent, sets)
         if lacking := [name for name in facts if not isinstance(table.get(name), dict)]:
             raise ValueError(f"it lacks {', '.join(lacking)}")
         asked = {key: tuple(value) if isinstance(value, list) else value for key, value in asked.items()}
@@ -133,6 +132,12 @@ def read_settings(path: Path, facts: Sequence[str] = FACTS) -> tuple[Settings, d
         raise UserError(f"{path.parent} is no run: it has no run.toml") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged ({error}): put it back from a copy, or start a new run") from error
+
+
+def of_several(directory: Path, sets: Sequence[str]) -> UserError:
+    """The error for a joint run, by the names of its data sets, where the run of one is wanted."""
+    each = " and ".join(f"{directory / name}" for name in sets[:2])
+    return UserError(f"{directory} is of {len(sets)} data sets, and this takes one: each has a run, as {each}")
 
 
 def parse_budget(text: str) -> float:

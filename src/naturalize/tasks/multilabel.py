@@ -17,7 +17,7 @@ from naturalize.supernet import Family
 from naturalize.supernet.layers import LayerTable
 from naturalize.tasks.classification import WORST, Classification
 from naturalize.tasks.confidence import NONE
-from naturalize.tasks.segmentation import rare_factors
+from naturalize.tasks.segmentation import rare_factors, result_with_spread
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,7 @@ class MultiLabel:
 
     def result(self, views: Sequence[Tensor], labels: NDArray[np.uint8]) -> tuple[float, dict[str, Any]]:
         """The error, its mean over views, and its standard error; see `Task`."""
-        errors = [self.error(answers) for answers in views]
-        plain = {"error": errors[0], "spread": self.spread(views[0])}
-        return float(np.mean(errors)), {**plain, "images": len(labels), "views": len(views)}
+        return result_with_spread(self.error, self.spread, views)
 
     def kept(self, logits: Tensor, labels: Tensor) -> Tensor:
         """See `answers`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
@@ -158,9 +158,7 @@ class Segmentation:
 
     def result(self, views: Sequence[Tensor], labels: NDArray[np.uint8]) -> tuple[float, dict[str, Any]]:
         """The error, its mean over views, and its standard error; see `Task`."""
-        errors = [self.error(answers) for answers in views]
-        plain = {"error": errors[0], "spread": self.spread(views[0])}
-        return float(np.mean(errors)), {**plain, "images": len(labels), "views": len(views)}
+        return result_with_spread(self.error, self.spread, views)
 
     def kept(self, logits: Tensor, labels: Tensor) -> Tensor:
         """See `answers`."""
@@ -227,6 +225,20 @@ class Segmentation:
         return rare_factors(
             np.array([np.bincount(label.ravel(), minlength=256)[: self.classes] > 0 for label in labels])
         )
+
+
+def result_with_spread(
+    error: Callable[[Tensor], float], spread: Callable[[Tensor], float], views: Sequence[Tensor]
+) -> tuple[float, dict[str, Any]]:
+    """The result of answers in views where the error is no share of images; see `Task.result`.
+
+    Args:
+        error, spread: functions of a task, from the answers to n images to percent and percentage points.
+        views: answers in each view, `(n, ...)`.
+    """
+    errors = [error(answers) for answers in views]
+    plain = {"error": errors[0], "spread": spread(views[0])}
+    return float(np.mean(errors)), {**plain, "images": len(views[0]), "views": len(views)}
 
 
 def rare_factors(shows: NDArray[np.bool_]) -> NDArray[np.float64]:
