@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import runpy
 import sqlite3
 import subprocess
@@ -72,6 +73,12 @@ def command(*arguments: object, signals: str = "", code: int = 0, ends_s: float 
         time.sleep(0.05)
     assert "Traceback" not in said
     return said
+
+
+def refreshes(run: Path) -> bool:
+    """Whether a run has a page, and it reads itself anew."""
+    page = run / "report.html"
+    return page.exists() and re.search(r'"refresh":(\w+)', page.read_text(encoding="utf-8"))[1] != "null"  # type: ignore[index]
 
 
 @cache

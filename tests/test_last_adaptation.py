@@ -272,6 +272,10 @@ def test_the_largest_network_stays_where_validation_is_not_sure_of_a_smaller_one
         error=SimpleNamespace(images=range(100)),
     )
     values = np.array([[30.0, 1e6], [error, 9e6]])  # the standard error of 33% is 4.7 points, of 36% 4.8
-    assert nearly_best(bench, space.corners(), values) == kept
+    none = [None, None]
+    assert nearly_best(bench, space.corners(), values, none) == kept
     untrained = np.array([[20.0, 8e6]])  # as of the published network with its classifier, which competes too
-    assert nearly_best(bench, space.corners(), np.concatenate([values, untrained])) == []
+    assert nearly_best(bench, space.corners(), np.concatenate([values, untrained]), none) == []
+    assert nearly_best(bench, space.corners(), values, [2.0, 2.0]) == kept * (error < 32.0), (
+        "by an error that has its own"
+    )

@@ -11,8 +11,8 @@ from PIL import Image
 
 import naturalize
 from naturalize import api, schedule
-from naturalize.data import listed
 from naturalize.data.decode import Opened
+from naturalize.data.readers import listed
 from naturalize.run import Run
 from naturalize.tasks import balanced_error_of
 from naturalize.terminal import front_table

@@ -172,6 +172,10 @@ def test_R02_a_finished_run_says_so_and_more_iterations_go_on_with_a_new_cosine(
     assert dict(runs.rows(run, "SELECT name, value FROM decisions"))["adapt 2"].startswith('{"start": 0.0, "end": 1.0')
     front = front_of(run)
     assert (front["state"], front["weights_version"]) == ("finished", 3)
+    assert "has done 3 iterations already: give --iterations 3 or more" in command(
+        "resume", run, "--iterations", 2, code=2
+    )
+    assert front_of(run) == front
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from naturalize.lifecycle import (
     changed,
     check_by_itself,
     check_checkpoint,
+    check_done,
     check_time_left,
     go_on,
     has_front,
@@ -42,9 +43,9 @@ from naturalize.objectives import COST, DEFAULT
 from naturalize.objectives.requirement import parse_requirement
 from naturalize.options import AUTO, DEFAULT_BUDGET, RECIPES, Recipe, as_list, chosen_supernet, make_settings
 from naturalize.predicting import Prediction, open_model, predict_with
-from naturalize.run import Run, Watch, parse_budget, prepared_directory
+from naturalize.run import Run, Settings, Watch, parse_budget, prepared_directory
 from naturalize.run.front import finished_under, networks_of, nothing_measured, read_front
-from naturalize.run.run import RunNetwork
+from naturalize.run.run import RunNetwork, check_outside
 from naturalize.run.settings import FROM_PYTHON, MINIMUM_BUDGET_S, PREPARATIONS, SANDWICH
 from naturalize.run.watch import Listener, Standstill
 from naturalize.terminal import Terminal, steps_table
@@ -194,40 +195,85 @@ def dry_run(
     Weights and data that have to be fetched for it stay in their caches.
 
     Args:
-        data, out, budget, iterations, epochs, listeners, started, options: as of `transfer`.
+        data: as of `transfer`, or of `joint_transfer`: by name, for the plan of each data set.
+        out, budget, iterations, epochs, listeners, started, options: as of the same.
     """
-    from naturalize.forecast import Step, files, foreseen
+    from naturalize.forecast import files
+    from naturalize.joint.asked import joint_settings
+    from naturalize.joint.lifecycle import described, work_jointly
     from naturalize.workbench import modelled
 
-    settings = make_settings(data, budget, iterations, epochs, **options)
-    slow = modelled(settings)
-    limits = {text: parse_requirement(text).objective for text in settings.requirements}
-    quick = replace(
-        settings,
-        objectives=tuple(name for name in settings.objectives if name not in slow),
-        requirements=tuple(text for text, name in limits.items() if name not in slow),
-    )
     lines: list[str] = []
+    with heard(listeners) as hearing, TemporaryDirectory() as place:
+        directory, quiet = Path(place) / "run", [partial(progress_alone, hearing)]
+        if isinstance(data, Mapping):
+            joint = joint_settings(data, budget, iterations, epochs, **options)
 
-    def foresee(bench: Workbench) -> None:
-        run = bench.run
-        weights = run.settings.weights if settings.supernet == AUTO else settings.weights
-        full = replace(settings, supernet=run.settings.supernet, weights=weights)
-        steps = foreseen(bench, full)
-        lines.extend([*bench.dataset.summary(), run.with_settings(full).describe()])
-        lines.append(f"space: {architectures_in_words(run.family, bench.dataset)}")
-        lines.append(f"search {full.search}, predictor {full.predictor}")
-        if RECIPES.get((*full.recipe, "")[0], Recipe({})).finetunes:
-            seconds = max(MINIMUM_BUDGET_S, FINETUNING * sum(step.seconds for step in steps))
-            steps.append(Step("fine-tune each network of the front", seconds))
-        lines.extend([*steps_table(steps), f"writes {Path(out)}: {', '.join(files(bench, full))}"])
+            def foresee_one(bench: Workbench) -> None:
+                lines.extend(["", f"{bench.run.task_name}:", *plan_lines(bench, bench.run.settings)])
 
-    path = Path(data) if isinstance(data, str | Path) else None
-    with heard(listeners) as hearing, prepared_directory(Path(out), path) as exists, TemporaryDirectory() as place:
+            with vacant(Path(out), *data.values()):
+                run = work_jointly(data, directory, joint, quiet, started, do=foresee_one)
+            runs = ", ".join(f"{name}/" for name in data)
+            written = (
+                f"writes {out}: run.toml, archive.sqlite, events.jsonl, front.json, report.html, and runs in {runs}"
+            )
+            return [described(run), *lines, "", written]
+        settings = make_settings(data, budget, iterations, epochs, **options)
+        slow = modelled(settings)
+        limits = {text: parse_requirement(text).objective for text in settings.requirements}
+        quick = replace(
+            settings,
+            objectives=tuple(name for name in settings.objectives if name not in slow),
+            requirements=tuple(text for text, name in limits.items() if name not in slow),
+        )
+
+        def foresee(bench: Workbench) -> None:
+            kept = bench.run.settings
+            weights = kept.weights if settings.supernet == AUTO else settings.weights
+            full = replace(settings, supernet=kept.supernet, weights=weights)
+            lines.extend([*plan_lines(bench, full), f"writes {Path(out)}: {', '.join(files(bench, full))}"])
+
+        with vacant(Path(out), data):
+            work(data, directory, quick, quiet, started, do=foresee)
+    return lines
+
+
+@contextmanager
+def vacant(out: Path, *data: Any) -> Iterator[None]:
+    """Hold the directory that a run on some data would have, and leave nothing in it.
+
+    Raises `UserError` where the run cannot have it.
+    """
+    for source in data:
+        if isinstance(source, str | Path):
+            check_outside(out, Path(source))
+    with prepared_directory(out, None) as exists:
         if exists:
             raise UserError(f"{out} is a run already, and --dry-run plans a new one: choose another --out")
-        work(data, Path(place) / "run", quick, [partial(progress_alone, hearing)], started, do=foresee)
-    return lines
+        yield
+
+
+def plan_lines(bench: Workbench, settings: Settings) -> list[str]:
+    """What is planned for a data set, in lines of text.
+
+    Args:
+        bench: of a run in which nothing is trained yet.
+        settings: of the transfer, latencies included.
+    """
+    from naturalize.forecast import Step, foreseen
+
+    run, steps = bench.run, foreseen(bench, settings)
+    if RECIPES.get((*settings.recipe, "")[0], Recipe({})).finetunes:
+        seconds = max(MINIMUM_BUDGET_S, FINETUNING * sum(step.seconds for step in steps))
+        steps.append(Step("fine-tune each network of the front", seconds))
+    return [
+        *bench.dataset.summary(),
+        run.with_settings(settings).describe(),
+        f"space: {architectures_in_words(run.family, bench.dataset)}",
+        f"search {settings.search}, predictor {settings.predictor}",
+        *steps_table(steps),
+    ]
 
 
 def progress_alone(listeners: Sequence[Listener], event: dict[str, Any]) -> None:
@@ -301,6 +347,9 @@ def resume(
         settings = changed(settings, run.directory, budget, iterations)
         if settings.budget_s is not None and settings != run.settings:
             check_time_left(run, settings.budget_s)
+        if iterations is not None:
+            with closing(run.archive(read_only=False)) as archive:
+                check_done(archive, run.directory, iterations)
         dataset = reopen_data(run, data, watch)  # before anything of the run is changed
         teacher = teacher_of(settings, run.directory, dataset, watch)
         run = go_on(run.with_settings(settings), dataset, watch, teacher)

@@ -18,7 +18,7 @@ from naturalize.archive import Archive
 from naturalize.data import JPEG_SIDE, Dataset, open_data
 from naturalize.errors import Interrupted, UserError, command
 from naturalize.files import write_json
-from naturalize.numbers import duration
+from naturalize.numbers import duration, plural
 from naturalize.objectives.requirement import Requirement, check_feasible, parse_requirement
 from naturalize.options import AUTO, check_archive, check_task, chosen_supernet
 from naturalize.report import write_report
@@ -203,6 +203,13 @@ def check_time_left(run: Run, budget_s: float) -> None:
             f"{run.directory} is finished and has used {duration(used_s)}: to become better it needs "
             f"{MINIMUM_BUDGET_S:.0f}s more at least, as --budget {least}s"
         )
+
+
+def check_done(archive: Archive, directory: Path, iterations: int) -> None:
+    """Raise `UserError` for a new total of iterations that is below what a run has done already."""
+    done = max((fact["weights_version"] for fact in archive.iterations()), default=0)
+    if iterations < done:
+        raise UserError(f"{directory} has done {plural(done, 'iteration')} already: give --iterations {done} or more")
 
 
 def go_on(

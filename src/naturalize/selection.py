@@ -115,7 +115,8 @@ def front_of(
     both, values = [*((each, TRANSFER) for each in measured), *alone], np.concatenate([values, values_alone])
     rows = front_rows(values).tolist()
     taken = {both[row][0].architecture for row in rows}
-    rows += [row for row in nearly_best(bench, codes, values) if measured[row].architecture not in taken]
+    spreads = [measurement.detail.get("spread") for measurement in measured]
+    rows += [row for row in nearly_best(bench, codes, values, spreads) if measured[row].architecture not in taken]
     networks = [network_of(bench, version, *both[row]) for row in rows]
     if shared is not None:
         error = values[:, run.settings.objectives.index(deciding_error(run.settings.objectives))]
@@ -232,20 +233,23 @@ def images_of(bench: Workbench, error: str) -> int:
     return balanced_images(np.asarray(images.labels)) if error == BALANCED_ERROR else len(images)
 
 
-def nearly_best(bench: Workbench, codes: Codes, values: Floats) -> list[int]:
+def nearly_best(bench: Workbench, codes: Codes, values: Floats, spreads: Sequence[float | None]) -> list[int]:
     """Rows of the largest network, at any resolution, that no other is better than by a standard error.
 
     Args:
         bench: of the run.
         codes: of the first rows of `values`, `(n, d)`; the other rows only compete.
         values: objectives, `(k, m)`.
+        spreads: standard errors of the n, None where errors are shares of images, and binomial.
     """
     names = bench.run.settings.objectives
     if not bench.reads_published:
         return []
     error, space = deciding_error(names), bench.supernet.family.space
     margin, column = np.zeros_like(values), names.index(error)
-    margin[:, column] = standard_error(values[:, column], images_of(bench, error))
+    binomial = standard_error(values[: len(codes), column], images_of(bench, error))
+    known = np.array(spreads, dtype=np.float64)
+    margin[: len(codes), column] = np.where(np.isfinite(known), known, binomial)
     found = []
     for row in np.flatnonzero((codes[:, 1:] == space.upper[1:]).all(axis=1)).tolist():
         bound = values[row] - margin[row]
@@ -264,7 +268,8 @@ def still_on_front(bench: Workbench, front: Front) -> list[Entry]:
     codes = space.codes([space.parse(network["architecture"]) for network in networks])
     known = [{**network, **network.get("objectives", {}), ERROR: network["val_error_views"]} for network in networks]
     values = np.array([[entry[name] for name in bench.run.settings.objectives] for entry in known], dtype=np.float64)
-    rows = {*front_rows(values).tolist(), *nearly_best(bench, codes, values)}
+    spreads = [network.get("val_spread") for network in networks]
+    rows = {*front_rows(values).tolist(), *nearly_best(bench, codes, values, spreads)}
     if front.get("joint"):
         return [{**network, BESIDE: row not in rows} for row, network in enumerate(networks)]
     return [network for row, network in enumerate(networks) if row in rows]

@@ -29,7 +29,7 @@ def test_datasets_tells_all_of_one(quick: Quick) -> None:
 def test_a_machine_without_network_gets_one_line(
     quick: Quick, monkeypatch: pytest.MonkeyPatch, name: str, told: str
 ) -> None:
-    monkeypatch.setattr("naturalize.data.hub._reachable", lambda: False)
+    monkeypatch.setattr("naturalize.data.readers.hub._reachable", lambda: False)
     done = quick("check", name)
     assert (done.code, done.out) == (2, "")
     assert len(done.err.splitlines()) == 1

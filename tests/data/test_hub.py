@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset, Features, Image
 from hub_server import serve
 from pictures import picture
 
-from naturalize.data import hub
+from naturalize.data.readers import hub
 from naturalize.errors import UserError
 
 OPEN = """

@@ -8,9 +8,10 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from pictures import picture
 
 import naturalize
-from naturalize.data import hub, open_data
+from naturalize.data import open_data
 from naturalize.data.named import METRICS, NAMED, Named, near
 from naturalize.data.parts import SPLITS
+from naturalize.data.readers import hub
 from naturalize.errors import UserError
 
 PAPERS = {

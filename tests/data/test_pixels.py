@@ -21,13 +21,13 @@ from naturalize.data import (
     Pixels,
     Preprocessing,
     UnreadablePicture,
-    folder,
     open_data,
     read_picture,
     statistics,
 )
 from naturalize.data import pixels as module
 from naturalize.data.decode import Opened
+from naturalize.data.readers import folder
 from naturalize.errors import Interrupted
 
 RESOLUTIONS = (8, 23, 48, 64, 100)

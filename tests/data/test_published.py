@@ -22,7 +22,8 @@ from published import (
 )
 from scipy.io import savemat
 
-from naturalize.data import matlab, open_data
+from naturalize.data import open_data
+from naturalize.data.readers import matlab
 from naturalize.errors import UserError
 
 

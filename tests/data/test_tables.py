@@ -10,7 +10,8 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
 from pictures import SHARED, needs_shared, picture
 
-from naturalize.data import UnreadablePicture, open_data, tables
+from naturalize.data import UnreadablePicture, open_data
+from naturalize.data.readers import tables
 from naturalize.errors import UserError
 
 

@@ -2,10 +2,13 @@
 
 import itertools
 import json
+import re
 import shutil
 import signal
+import time
 from contextlib import closing
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -25,15 +28,18 @@ from naturalize.joint.asked import (
 )
 from naturalize.joint.front import Plane, joint_rows, mean_hypervolume, ranks, read_joint_front, trade_off
 from naturalize.joint.lifecycle import sources_of
+from naturalize.joint.live import watch_joint_report
 from naturalize.joint.run import JointRun, is_joint
 from naturalize.joint.turns import Turns
 from naturalize.objectives import plain_error
 from naturalize.predicting import open_model, predict_with
+from naturalize.report import live
 from naturalize.report.exchange import exchanged
 from naturalize.report.insides import Insides
 from naturalize.run import Watch, networks_of, read_front
+from naturalize.run.lock import locked
 from naturalize.search import non_dominated
-from runs import assert_same, command, left_by
+from runs import assert_same, command, left_by, refreshes
 
 SMALL = ["--iterations", "2", "--epochs", "2", "--seed", "1"]
 
@@ -172,6 +178,48 @@ def test_front_and_report_name_the_trade_off(unbroken, tmp_path):
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
+def test_a_dry_run_plans_what_each_data_set_does_then_and_leaves_nothing(unbroken, data, tmp_path):
+    said = command(*transfer(data, tmp_path / "runs" / "x", "--dry-run"))
+    assert not (tmp_path / "runs").exists()
+    with closing(JointRun(unbroken).archive()) as archive:
+        measured = [facts["measured"] for facts in archive.iterations()]
+    assert "mini with its published weights, minimise error@a, error@b, madds, 2 iterations of 2 epochs, seed 1" in said
+    for part, classes in zip(re.split(r"^[ab]:$", said, flags=re.MULTILINE)[1:], ("a, b, c", "p, q"), strict=True):
+        assert f"classes ({classes})" in part
+        rows = [line for line in part.splitlines() if re.match(r"(iteration|measure, select)", line)]
+        found = [re.search(r"  (?:(\d+) x )?(\d+)  ", row) for row in rows]
+        assert [int(one[2]) for one in found for _ in range(int(one[1] or 1))] == measured
+    assert said.splitlines()[-1].endswith(
+        "x: run.toml, archive.sqlite, events.jsonl, front.json, report.html, and runs in a/, b/"
+    )
+    assert "lies in the data" in command(*transfer(data, data["a"] / "x", "--dry-run"), code=2)
+    assert "is a run already" in command(*transfer(data, unbroken, "--dry-run"), code=2)
+
+
+def test_each_data_set_has_a_page_while_a_joint_run_goes_on(unbroken, tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "LOOK_S", 0.3)
+    run, told, written = tmp_path / "run", list[str](), list[Path]()
+    shutil.copytree(unbroken, run)
+    pages = [run / name / "report.html" for name in "ab"]
+    with locked(run):
+        watcher = Thread(target=lambda: written.append(watch_joint_report(run, lambda: None, told.append)))
+        watcher.start()
+        deadline = time.monotonic() + 60
+        while len(told) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert all(refreshes(page.parent) for page in pages)
+    watcher.join(60)
+    assert written == [run / "report.html"]
+    assert not any(refreshes(page.parent) for page in pages)
+    assert [line[:3] for line in told] == ["a: ", "b: "]
+    for file in (run / "front.json", run / "a" / "front.json"):  # as after a kill
+        file.unlink()
+    with pytest.raises(UserError, match="is not finished yet: go on with"):
+        watch_joint_report(run, lambda: None, told.append)
+    assert "This run was stopped before its end." in pages[0].read_text(encoding="utf-8")
+    assert "leave one out" in command("report", run, "--watch", "--at", "madds=1M", code=2)
+
+
 def test_what_the_network_of_one_loses_on_another_is_what_its_archive_has_measured(unbroken):
     """Figure 10. All validation pictures are kept in so small a run, and every member was measured on both."""
     insides = [Insides(unbroken / name) for name in "ab"]
@@ -196,6 +244,7 @@ def test_a_moved_data_set_is_found_again(data, unbroken, tmp_path):
     shutil.copytree(data["b"], moved)
     said = command("resume", run, "--iterations", 2, "--data", f"a={data['a']}", "--data", f"b={moved}")
     assert "finished already" in said
+    assert "has done 2 iterations already" in command("resume", run, "--iterations", 1, code=2)
 
 
 def test_what_is_part_of_a_joint_run_says_so(unbroken):

@@ -1,6 +1,5 @@
 """The page of a run that goes on."""
 
-import re
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from naturalize.report.insides import Insides
 from naturalize.report.live import front_under_way, report_once, watch_report
 from naturalize.run import read_front
 from naturalize.run.lock import is_held, locked
+from runs import refreshes
 
 
 def waited(condition: object, seconds: float = 60.0) -> None:
@@ -26,11 +26,6 @@ def waited(condition: object, seconds: float = 60.0) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
-
-
-def refreshes(run: Path) -> bool:
-    page = run / "report.html"
-    return page.exists() and re.search(r'"refresh":(\w+)', page.read_text(encoding="utf-8"))[1] != "null"  # type: ignore[index]
 
 
 def test_a_front_under_way_is_that_of_the_last_pass_that_is_over(tmp_path: Path) -> None:

@@ -263,10 +263,8 @@ def transfer(
             "predictor": predictor, "archive": archive, "classes": split_names(classes), "seed": seed,
             "strict": strict, "balanced": balanced, "ignore": ignore or (), "listeners": [terminal], "started": STARTED,
         }  # fmt: skip
-        if dry_run and several:
-            raise UserError("--dry-run plans the transfer of one data set: give one, with its share of the budget")
         if dry_run:
-            lines = api.dry_run(data[0], out, **options)
+            lines = api.dry_run(sets if several else data[0], out, **options)
         else:
             run = api.joint_transfer(sets, out, **options) if several else api.transfer(data[0], out, **options)
     if dry_run:
@@ -666,18 +664,20 @@ def report(
       naturalize report runs/photos
       naturalize report runs/photos --watch
       naturalize report runs/photos runs/birds --at madds=20M
+
+    With --watch, a run of several data sets has a page of each, in the directory of its name, and its own at the end.
     """
     from naturalize.joint.run import is_joint
 
-    if len(runs) == 1 and is_joint(runs[0]):
-        if watch:
-            raise UserError("--watch follows the run of one data set: give one of those in it")
+    if len(runs) > 1 and watch:
+        raise UserError("--watch follows one run: give one")
+    if watch and at is not None:
+        raise UserError("--watch writes the page of a run that goes on, --at one of what is finished: leave one out")
+    if len(runs) == 1 and is_joint(runs[0]) and not watch:
         from naturalize.joint.page import write_joint_report
 
         print(f"wrote {write_joint_report(runs[0], at)}")
         return
-    if len(runs) > 1 and watch:
-        raise UserError("--watch follows one run: give one")
     if len(runs) > 1 and at is None:
         raise UserError("several runs are compared at a cost: add --at, as --at madds=20M")
     if len(runs) == 1 and at is not None:
@@ -704,14 +704,18 @@ app.add_typer(study_app, name="study")
 
 def watched_report(directory: Path) -> Path:
     """Write the page of a run until it ends; a signal ends that, and leaves the run alone."""
+    from naturalize.joint.live import watch_joint_report
+    from naturalize.joint.run import is_joint
     from naturalize.report.live import watch_report
     from naturalize.run import Run, Watch
 
-    Run(directory)  # raises where there is none
+    write = watch_joint_report if is_joint(directory) else watch_report
+    if write is watch_report:
+        Run(directory)  # raises where there is none
     watch = Watch([], STARTED)
     try:
         with watch.stoppable():
-            return watch_report(directory, watch.check, lambda line: print(line, file=sys.stderr, flush=True))
+            return write(directory, watch.check, lambda line: print(line, file=sys.stderr, flush=True))
     except Interrupted as stop:
         raise typer.Exit(stop.exit_code) from stop
 

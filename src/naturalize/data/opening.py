@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from naturalize.data import (
+from naturalize.data import masks
+from naturalize.data.dataset import Dataset, Entry, unreadable_notes
+from naturalize.data.decode import JPEG_SIDE, UnreadablePicture
+from naturalize.data.label_columns import check_labels, labels_of, rarest
+from naturalize.data.listing import SUFFIXES
+from naturalize.data.machine import pixel_budget
+from naturalize.data.named import NAMED
+from naturalize.data.parts import NO_CLASS, SPLITS, Found, Note, Texts, as_path, counted, left_out, printable, shortened
+from naturalize.data.readers import (
     arrays,
     csv_files,
     folder,
@@ -22,21 +30,13 @@ from naturalize.data import (
     imagenet,
     lists,
     lists_matlab,
-    masks,
     npz,
     pairs,
     records,
     tables,
     voc,
 )
-from naturalize.data.dataset import Dataset, Entry, unreadable_notes
-from naturalize.data.decode import JPEG_SIDE, UnreadablePicture
-from naturalize.data.embedded import EMBEDDED
-from naturalize.data.label_columns import check_labels, labels_of, rarest
-from naturalize.data.listing import SUFFIXES
-from naturalize.data.machine import pixel_budget
-from naturalize.data.named import NAMED
-from naturalize.data.parts import NO_CLASS, SPLITS, Found, Note, Texts, as_path, counted, left_out, printable, shortened
+from naturalize.data.readers.embedded import EMBEDDED
 from naturalize.data.scan import Room, judged, scan
 from naturalize.data.splits import cut
 from naturalize.errors import UserError, unknown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from math import ceil
@@ -23,6 +23,7 @@ from naturalize.joint.transfer import JointTransfer, largest_of, run_joint_trans
 from naturalize.joint.turns import Turns
 from naturalize.lifecycle import (
     changed,
+    check_done,
     check_no_differences,
     check_together,
     kept_at,
@@ -49,7 +50,12 @@ FEWEST_SIDES = 2  # resolutions that data sets have in common; with fewer, all o
 
 
 def work_jointly(
-    data: Mapping[str, Any], directory: Path, settings: Settings, listeners: Sequence[Listener], started: float | None
+    data: Mapping[str, Any],
+    directory: Path,
+    settings: Settings,
+    listeners: Sequence[Listener],
+    started: float | None,
+    do: Callable[[Workbench], None] | None = None,
 ) -> JointRun:
     """Begin a joint run or go on with it, to its end.
 
@@ -58,6 +64,7 @@ def work_jointly(
         directory: of the run.
         settings: as of `joint_settings`.
         listeners, started: as of `api.transfer`.
+        do: what to run for each data set in place of a transfer.
     """
     settings = kept_at(directory, settings)
     watch = Watch(listeners, time.monotonic() if started is None else started)
@@ -73,7 +80,12 @@ def work_jointly(
         datasets = read_all(directory, settings, data, turns)
         if run is None:
             run = begin(directory, supernet_for(settings, datasets), data, datasets)
-        return go_on(run, datasets, watch, turns)
+        if do is None:
+            return go_on(run, datasets, watch, turns)
+        for name, dataset in datasets.items():
+            with opened_bench(run, name, dataset, turns, ends_now=False) as bench, turns.of[name].taken():
+                do(bench)
+        return run
 
 
 def resume_jointly(
@@ -92,6 +104,9 @@ def resume_jointly(
         if settings.budget_s is not None and settings.budget_s != run.settings.budget_s:
             check_share(settings.budget_s, len(run.sets))
             check_time_left(run, settings.budget_s)
+        if iterations is not None:
+            with closing(run.archive(read_only=False)) as archive:
+                check_done(archive, directory, iterations)
         turns = Turns(watch, run.sets)
         datasets = read_all(directory, settings, sources_of(run, data), turns)
         if settings != run.settings:

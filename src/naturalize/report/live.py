@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,34 @@ from naturalize.version import __version__
 LOOK_S, PAUSE_S = 5.0, 0.2  # seconds between two looks at the archive; between two looks at signals
 
 
+class LivePage:
+    """The page of one run, which is written while the run goes on.
+
+    Args:
+        directory: of the run.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._known: dict[int, int] | None = None
+        self._front: Front | None = None
+
+    def grown(self) -> str | None:
+        """Write the page if the archive has grown since it was written, and say what it shows; None if it has not."""
+        grown, found = look(self.directory)
+        if found is None or grown == self._known:
+            return None
+        self._known, self._front = grown, found
+        write_report(self.directory, found, refresh=True)
+        measured = plural(sum(grown.values()), "measurement")
+        return f"{measured}, {plural(len(found['networks']), 'network')} on the front"
+
+    def let_be(self) -> None:
+        """Write the page as one that reads itself anew no more."""
+        if self._front is not None:
+            write_report(self.directory, self._front)
+
+
 def watch_report(directory: Path, check: Callable[[], None], tell: Callable[[str], object]) -> Path:
     """Write `report.html` anew whenever the archive of a run has grown, until the run ends; its path.
 
@@ -35,18 +63,28 @@ def watch_report(directory: Path, check: Callable[[], None], tell: Callable[[str
 
     Raises `UserError` where the run ended without a measurement.
     """
-    known: dict[int, int] | None = None
-    waits = False
-    front: Front | None = None
+    follow(directory, {"": LivePage(directory)}, check, tell)
+    return report_once(directory)
+
+
+def follow(
+    directory: Path, pages: Mapping[str, LivePage], check: Callable[[], None], tell: Callable[[str], object]
+) -> None:
+    """Write pages anew for as long as a run goes on.
+
+    Args:
+        directory: of the run.
+        pages: by what lines on them begin with.
+        check, tell: as of `watch_report`.
+    """
+    written = waits = False
     try:
         while is_held(directory):
-            grown, found = look(directory)
-            if found is not None and grown != known:
-                known, front = grown, found
-                write_report(directory, front, refresh=True)
-                measured = plural(sum(grown.values()), "measurement")
-                tell(f"{measured}, {plural(len(front['networks']), 'network')} on the front")
-            elif known is None and not waits:
+            for name, page in pages.items():
+                if line := page.grown():
+                    written = True
+                    tell(name + line)
+            if not written and not waits:
                 waits = True
                 tell("nothing measured yet: waiting")
             until = time.monotonic() + LOOK_S
@@ -54,10 +92,9 @@ def watch_report(directory: Path, check: Callable[[], None], tell: Callable[[str
                 check()
                 time.sleep(PAUSE_S)
     except Interrupted:
-        if front is not None:
-            write_report(directory, front)
+        for page in pages.values():
+            page.let_be()
         raise
-    return report_once(directory)
 
 
 def report_once(directory: Path) -> Path:

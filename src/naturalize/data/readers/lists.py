@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from naturalize.data.listed import List, lines_of, parts_of
 from naturalize.data.named import NAMED
 from naturalize.data.parts import Found, Note, as_path, as_text, in_natural_order, printable, shortened
+from naturalize.data.readers.listed import List, lines_of, parts_of
 from naturalize.errors import UserError
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from naturalize.data.named import NAMED, near
 from naturalize.data.parts import Found, Note, shortened, splits_named
-from naturalize.data.tables import found_in
+from naturalize.data.readers.tables import found_in
 from naturalize.errors import UserError
 
 PATIENCE_S = 5.0

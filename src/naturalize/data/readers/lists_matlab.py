@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from naturalize.data import matlab
-from naturalize.data.listed import List, parts_of
 from naturalize.data.named import NAMED
 from naturalize.data.parts import Found, Note, as_path, as_text, in_natural_order, printable
+from naturalize.data.readers import matlab
+from naturalize.data.readers.listed import List, parts_of
 from naturalize.errors import UserError
 
 FLOWERS = 102

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from naturalize.data.label_columns import label_columns
-from naturalize.data.listed import List, parts_of
 from naturalize.data.listing import is_picture
 from naturalize.data.parts import (
     SPELLINGS,
@@ -27,7 +26,8 @@ from naturalize.data.parts import (
     printable,
     shortened,
 )
-from naturalize.data.tables import (
+from naturalize.data.readers.listed import List, parts_of
+from naturalize.data.readers.tables import (
     IMAGE_NAMES,
     LABEL_NAMES,
     MASK_NAMES,

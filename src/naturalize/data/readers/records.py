@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from naturalize.data.decode import Opened, UnreadablePicture
-from naturalize.data.listed import lines_of
 from naturalize.data.parts import Found, Note, Part, as_path, as_text, printable
+from naturalize.data.readers.listed import lines_of
 from naturalize.errors import UserError
 
 CIFAR_BYTES, STL_BYTES = 3 * 32 * 32, 3 * 96 * 96

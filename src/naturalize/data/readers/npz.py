@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from naturalize.data import arrays
 from naturalize.data.parts import SPELLINGS, Found, Note, as_path, as_text, printable, shortened
+from naturalize.data.readers import arrays
 from naturalize.errors import UserError
 
 SUFFIX = ".npz"

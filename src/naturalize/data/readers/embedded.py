@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from naturalize.data import tables
-from naturalize.data.arrays import find_digits
 from naturalize.data.parts import Found
+from naturalize.data.readers import tables
+from naturalize.data.readers.arrays import find_digits
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parents[1] / "files"
 
 
 def find_clothing() -> Found:

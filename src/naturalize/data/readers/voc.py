@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from naturalize.data.listed import List, lines_of, parts_of
 from naturalize.data.parts import SPLITS, Found, Note, as_path, as_text, printable
+from naturalize.data.readers.listed import List, lines_of, parts_of
 from naturalize.errors import UserError
 
 PICTURES, MASKS, LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"

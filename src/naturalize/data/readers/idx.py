@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from naturalize.data import arrays
 from naturalize.data.parts import Found, as_path, as_text, printable
+from naturalize.data.readers import arrays
 from naturalize.errors import UserError
 
 STEMS = {"train": "train", "test": "t10k"}  # as published

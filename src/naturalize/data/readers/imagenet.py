@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from naturalize.data import matlab
-from naturalize.data.folder import Collected
-from naturalize.data.listed import List, lines_of, parts_of
 from naturalize.data.listing import is_hidden, is_picture
 from naturalize.data.parts import Found, Note, as_path, as_text, natural_key, printable, shortened
+from naturalize.data.readers import matlab
+from naturalize.data.readers.folder import Collected
+from naturalize.data.readers.listed import List, lines_of, parts_of
 from naturalize.errors import UserError
 
 SYNSET = re.compile(r"n\d{8}")

@@ -1,0 +1,1 @@
+"""A module for each layout that data come in (docs/data.md), and what several of them share."""
