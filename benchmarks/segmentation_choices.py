@@ -100,7 +100,7 @@ def result_of(way: Way, data: Dataset) -> dict[str, Any]:
     trainer.run(trainer.adaptation_step(draw, 0), state, Extent(steps=way.steps), rate, lambda *_: None)
     taken, subnets, found = time.process_time() - start, Subnets(supernet, val, CPU, True), {}
     for side in SIDES if way.side > 160 else [way.side]:
-        answers = answers_on(fold(subnets.of(wholes[side])), val, np.arange(len(val)), side, CPU, task)
+        answers = answers_on(fold(subnets.of(wholes[side])), val, np.arange(len(val)), side, CPU, task.answers)
         found[side] = round(100.0 - task.error(answers), 2)
     return {**asdict(way), "cpu_s": round(taken), "mIoU": found}
 

@@ -22,7 +22,10 @@ RESOLUTIONS_OF_A_FRONT = 8  # that a front is expected to have
 
 
 def choose_threads(bench: Workbench) -> int:
-    """Set the number of threads to that with which a few random networks train fastest at present; return it."""
+    """Set the number of threads to that with which a few random networks train fastest at present; return it.
+
+    Each call times them once more: other processes come and go.
+    """
     trainer = bench.trainer
     trainer.supernet.train(not trainer.keeps_statistics)
     batches = []
@@ -36,7 +39,7 @@ def choose_threads(bench: Workbench) -> int:
             bench.watch.check()
             trainer.fabric.backward(bench.task.loss(trainer.supernet(images, arch), labels))
 
-    threads = quickest_thread_count(work)
+    threads = quickest_thread_count(work, bench.thread_times)
     trainer.optimizer.zero_grad(set_to_none=True)
     return threads
 

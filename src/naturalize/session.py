@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from naturalize.errors import Interrupted
+from naturalize.machine import choose_threads
 from naturalize.run import read_events
 from naturalize.run.checkpoints import Checkpoints
 from naturalize.training.adapt import Extent, Step, TrainingState
@@ -17,6 +18,7 @@ from naturalize.workbench import Workbench
 
 MOMENTUM = "momentum_buffer"  # as SGD calls it
 SAVE_S = 30.0  # a kill loses no more training than this
+LONG_S = 30.0  # seconds of a training for which the number of threads is chosen anew
 
 
 class Session:
@@ -106,6 +108,8 @@ class Session:
                 raise
 
         with watch.phase(phase, iteration=version - 1, version=version):
+            if extent.seconds is not None and extent.seconds >= LONG_S:
+                choose_threads(self.bench)
             trainer.run(steps(first), state, extent, rate, on_step)
             self.save({"version": version, "complete": True, "steps_before": first + state.step})
 

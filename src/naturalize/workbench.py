@@ -62,6 +62,7 @@ class Workbench:
         prepared: whether the starting weights make good subnets already, and not the largest network alone.
         val: all validation images in all views; `error` is on those that `choose_images` chose.
         measures: the measured objectives of the run, by name; error is always among them.
+        thread_times: of `machine.choose_threads`: seconds by number of threads.
     """
 
     run: Run
@@ -77,6 +78,7 @@ class Workbench:
     prepared: bool
     val: Images
     measures: dict[str, Measures] = field(default_factory=dict)
+    thread_times: dict[int, list[float]] = field(default_factory=dict)
 
     @property
     def classification(self) -> Classification:

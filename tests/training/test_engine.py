@@ -8,7 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from torch.nn import functional as F
 
-from naturalize.training.engine import at_once, make_fabric, memory_format, side_by_side
+from naturalize.training.engine import at_once, make_fabric, memory_format, quickest_thread_count, side_by_side
 
 CPU = torch.device("cpu")
 
@@ -53,6 +53,25 @@ def test_each_has_its_own_cpus_and_training_keeps_its_threads(two_cpus: None) ->
     try:
         assert list(side_by_side(lambda item: torch.get_num_threads(), range(4), CPU, nothing)) == [1] * 4
         assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_stall_does_not_choose_the_number_of_threads_and_a_busy_machine_does(two_cpus: None) -> None:
+    before, takes, calls = torch.get_num_threads(), {2: 0.01, 1: 0.03}, list[int]()
+
+    def work() -> None:
+        calls.append(torch.get_num_threads())
+        time.sleep(0.2 if len(calls) == 2 else takes[calls[-1]])  # the first one that counts stalls
+
+    times = dict[int, list[float]]()
+    try:
+        assert quickest_thread_count(work, times) == torch.get_num_threads() == 2
+        assert calls == [2, 2, 1, 1, 2, 1], "each once for nothing"
+        assert [len(times[threads]) for threads in (1, 2)] == [2, 2]
+        takes[2] = 0.1  # another process wants the same CPUs
+        assert quickest_thread_count(work, times) == torch.get_num_threads() == 1
+        assert len(calls) == 8
     finally:
         torch.set_num_threads(before)
 
