@@ -18,6 +18,8 @@ MOVE = 1 / 8  # of the side: how far a picture moves at most, each way
 TURN = math.radians(10)  # at most, each way
 ZOOM = 0.1  # share by which a picture grows or shrinks at most
 LEAST_SHOWN, MOST_SHOWN = 0.5, 1.2  # share of the side of a picture with a mask that is shown
+RECOLOURED, COLOUR = 0.8, 0.6  # share of pictures with masks; by which contrast and saturation change at most
+BRIGHTNESS = 1.5  # of that share: how far brightness moves, in standard deviations of all pictures
 CUTOUT = 1 / 4  # of the side: the side of the square that is cut out
 PIECE = 2**21  # numbers that are worked on at once
 
@@ -66,9 +68,10 @@ class Augment:
         return made
 
     def with_masks(self, images: Tensor, masks: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """The batch with its masks, moved together; half of the pictures are scaled and moved, and half mirrored.
+        """The batch with its masks, moved together: pictures are scaled, moved and recoloured, and half are mirrored.
 
-        What lies beyond a picture's edge is mirrored, and ignored in its mask.
+        What lies beyond a picture's edge is mirrored, and ignored in its mask. What is photographed at another hour is
+        named far better for other colours (docs/benchmarks.md).
 
         Args:
             images: as of the call.
@@ -79,18 +82,31 @@ class Augment:
             The images, and masks `(n, side, side)`.
         """
         n = len(images)
-        chances = torch.rand((5, n), generator=torch.Generator().manual_seed(seed)).to(images.device)
-        shown = LEAST_SHOWN + (MOST_SHOWN - LEAST_SHOWN) * chances[1]
-        shown = torch.where(chances[0] < 0.5, shown, 1.0)
-        right, down = (1 - shown).abs() * (2 * chances[2:4] - 1)
-        mirror = torch.where(chances[4] < 0.5, -1.0, 1.0) if self.flip else torch.ones_like(shown)
+        chances = torch.rand((8, n), generator=torch.Generator().manual_seed(seed)).to(images.device)
+        shown = LEAST_SHOWN + (MOST_SHOWN - LEAST_SHOWN) * chances[0]
+        right, down = (1 - shown).abs() * (2 * chances[1:3] - 1)
+        mirror = torch.where(chances[3] < 0.5, -1.0, 1.0) if self.flip else torch.ones_like(shown)
         none = torch.zeros_like(shown)
         theta = torch.stack([mirror * shown, none, right, none, shown, down], 1).view(n, 2, 3)
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         moved = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
         labels = (masks.to(images.dtype) - IGNORED)[:, None]  # so that zeros, beyond the edge, are ignored
         labels = F.grid_sample(labels, grid, mode="nearest", align_corners=False)[:, 0] + IGNORED
-        return moved, labels.round().long()
+        return recoloured(moved, chances[4:]), labels.round().long()
+
+
+def recoloured(images: Tensor, chances: Tensor) -> Tensor:
+    """Change contrast, brightness and saturation of most images at random (Howard, 2013, arXiv 1312.5402, section 2.2).
+
+    Args:
+        images: normalised, `(n, c, side, side)`.
+        chances: 0..1, `(4, n)`; of the first, whether an image is changed.
+    """
+    amounts = COLOUR * torch.where(chances[0] < RECOLOURED, 2 * chances[1:] - 1, 0.0)
+    contrast, brightness, saturation = amounts[:, :, None, None, None].unbind()
+    mean = images.mean((1, 2, 3), keepdim=True)
+    images = torch.addcmul(mean + BRIGHTNESS * brightness, images - mean, 1 + contrast)
+    return torch.lerp(images.mean(1, keepdim=True), images, 1 + saturation)
 
 
 def pieces(images: Tensor) -> Iterator[slice]:
