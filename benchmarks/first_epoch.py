@@ -73,7 +73,7 @@ def ours(folder: Path) -> tuple[int, dict[str, float]]:
     start, on_cpu = time.perf_counter(), [cpu_s()]
     dataset = open_data(folder)
     opened = time.perf_counter()
-    pixels = Pixels(dataset, dataset.splits["train"], [SIDE])
+    pixels = Pixels(dataset, dataset.splits["train"], [SIDE], quickly=True)
     images, batches = TrainingImages(pixels, Augment(flip=True), 0), Batches(len(pixels), BATCH, 0)
     normalize, seen, seconds = Normalize([*MEAN], [*STD]), 0, []
     for epoch in range(2):

@@ -17,6 +17,7 @@ from sklearn.metrics import jaccard_score
 
 import naturalize
 from naturalize import schedule, workbench
+from naturalize.data import augment
 from naturalize.data.augment import Augment
 from naturalize.data.masks import IGNORED, palette
 from naturalize.errors import UserError
@@ -134,7 +135,8 @@ def test_the_standard_error_is_that_of_other_draws_of_pictures(rng):
     assert np.mean(told) == pytest.approx(np.std(drawn), rel=0.2)
 
 
-def test_pictures_and_masks_move_together(rng):
+def test_pictures_and_masks_move_together(rng, monkeypatch):
+    monkeypatch.setattr(augment, "RECOLOURED", 0.0)
     coarse = rng.integers(0, 5, (32, 4, 4))
     masks = torch.from_numpy(coarse.repeat(12, 1).repeat(12, 2).astype(np.uint8))
     images = masks[:, None].float()
@@ -146,6 +148,27 @@ def test_pictures_and_masks_move_together(rng):
     inside = there & ((moved[:, 0] - moved[:, 0].round()).abs() < 1e-4)  # not on a border of two classes
     assert inside.float().mean() > 0.7
     assert (moved[:, 0].round()[inside] == labels[inside]).float().mean() > 0.995
+
+
+def test_colours_change_by_picture_and_keep_what_is_where():
+    """What is lighter than its surroundings stays so; a mean moves by 0.9 standard deviations at most."""
+    images = torch.randn(400, 3, 6, 6)
+    made = augment.recoloured(images, torch.rand(4, 400))
+    assert (made == images).all((1, 2, 3)).float().mean() == pytest.approx(0.2, abs=0.06)
+    moved = made.mean((1, 2, 3)) - images.mean((1, 2, 3))
+    assert 0.85 < moved.abs().max() < 0.9 + 1e-5
+    grey, new = images.mean(1).flatten(1), made.mean(1).flatten(1)
+    contrast = new.std(1) / grey.std(1)
+    assert 0.4 - 1e-4 < contrast.min() < 0.45 < 1.55 < contrast.max() < 1.6 + 1e-4
+    assert torch.equal(new.argmax(1), grey.argmax(1))
+    colour = (made - made.mean(1, keepdim=True)).flatten(1).std(1) / (images - images.mean(1, keepdim=True)).flatten(
+        1
+    ).std(1)
+    assert (colour / contrast).max() == pytest.approx(1.6, abs=0.05)
+    one = torch.randn(9, 1, 4, 4)
+    assert (augment.recoloured(one, torch.rand(4, 9)).mean((2, 3)) != one.mean((2, 3))).any(), (
+        "grey ones change as well"
+    )
 
 
 def test_masks_may_have_another_side_than_the_images(rng):

@@ -255,7 +255,7 @@ def open_workbench(
     head = HEAD_RATES.get(run.kind, 1.0) if run.keeps_statistics else 1.0
     decay = weight_decay(len(dataset.splits["train"]))
     wrapped, optimizer = fabric.setup(supernet, make_optimizer(supernet, decay, run.keeps_statistics, head))
-    train = Pixels(dataset, dataset.splits["train"], run.trained, progress=watch.progress_in_thread)
+    train = Pixels(dataset, dataset.splits["train"], run.trained, progress=watch.progress_in_thread, quickly=True)
     views = run.facts["pixels"]["views"]
     val = Pixels(dataset, dataset.splits["val"], run.trained, views, progress=watch.progress_in_thread)
     images = TrainingImages(train, Augment(run.facts["pixels"]["flip"]), run.settings.seed)

@@ -129,6 +129,30 @@ def test_pictures_are_resized_to_the_same_bit_one_by_one_and_in_stacks(
     assert np.array_equal(*made)
 
 
+@pytest.mark.parametrize("size", [(500, 375), (71, 400), (96, 64)])
+def test_large_pictures_that_are_only_trained_on_may_differ_by_one_here_and_there(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for index in range(3):
+            picture(name, index, size).save(tmp_path / name / f"{index}.png")
+    data = open_data(tmp_path)
+    for side in (48, 100, 224):
+        exact = Pixels(data, range(6), [side])(slice(None), side).astype(int)
+        quick = Pixels(data, range(6), [side], quickly=True)(slice(None), side)
+        assert np.abs(exact - quick).max() <= 1
+        assert (exact != quick).mean() < 0.02
+
+
+def test_small_pictures_that_are_only_trained_on_are_the_same(mixed: Dataset) -> None:
+    small = [row for row in range(len(mixed.labels)) if np.prod(mixed.pixels(row).shape[:2]) < module.LARGE]
+    assert len(small) > 4
+    for side in (23, 48):
+        exact, quick = (Pixels(mixed, small, [side], quickly=quickly)(slice(None), side) for quickly in (False, True))
+        assert np.array_equal(exact, quick)
+
+
 def test_statistics_are_those_of_the_largest_resolution(mixed: Dataset) -> None:
     pixels = Pixels(mixed, mixed.splits["train"], [8, 24])
     calls: list[tuple[str, int, int]] = []
@@ -195,11 +219,11 @@ class Counted:
                 self.decoded[index] += 1
             return decode(index)
 
-        def resized(planes: NDArray[np.uint8], side: int, *box: Any) -> NDArray[np.uint8]:
+        def resized(planes: NDArray[np.uint8], side: int, *box: Any, **how: bool) -> NDArray[np.uint8]:
             assert self.wait.get(side, self.go).wait(60)
             with lock:
                 self.resized[side] += len(planes)
-            return resize(planes, side, *box)
+            return resize(planes, side, *box, **how)
 
         self.go = threading.Event()
         self.go.set()

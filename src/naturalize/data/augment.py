@@ -57,14 +57,14 @@ class Augment:
         cos, sin = zoom * angle.cos(), zoom * angle.sin()
         theta = torch.stack([mirror * cos, -sin, move[0], mirror * sin, cos, move[1]], 1).view(n, 2, 3)
         line = torch.arange(side, device=images.device)
-        rows = _within(line, chances[6, :, None]) & (chances[8] < 0.5)[:, None]
-        columns = _within(line, chances[7, :, None])
         made = torch.empty_like(images)
         for some in pieces(images):
-            moved = F.grid_sample(
+            made[some] = F.grid_sample(
                 images[some], _grid(theta[some], line), padding_mode="reflection", align_corners=False
             )
-            made[some] = moved.masked_fill_(rows[some, None, :, None] & columns[some, None, None, :], 0)
+        cut = chances[8] < 0.5
+        down, right = (_square(side, chance[cut]) for chance in chances[6:8])
+        made.permute(0, 2, 3, 1)[cut.nonzero()[:, :, None], down[:, :, None], right[:, None]] = 0
         return made
 
     def with_masks(self, images: Tensor, masks: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -105,7 +105,7 @@ def recoloured(images: Tensor, chances: Tensor) -> Tensor:
     amounts = COLOUR * torch.where(chances[0] < RECOLOURED, 2 * chances[1:] - 1, 0.0)
     contrast, brightness, saturation = amounts[:, :, None, None, None].unbind()
     mean = images.mean((1, 2, 3), keepdim=True)
-    images = torch.addcmul(mean + BRIGHTNESS * brightness, images - mean, 1 + contrast)
+    images = torch.lerp(mean, images, 1 + contrast) + BRIGHTNESS * brightness
     return torch.lerp(images.mean(1, keepdim=True), images, 1 + saturation)
 
 
@@ -121,11 +121,11 @@ def _grid(theta: Tensor, line: Tensor) -> Tensor:
     return (moves[:, :, 0] * at + (moves[:, :, 1] * at[:, None] + moves[:, :, 2])).permute(0, 2, 3, 1)
 
 
-def _within(line: Tensor, chance: Tensor) -> Tensor:
-    """Which positions of the line a square covers whose centre lies at `chance` of it. Shape `(n, side)`."""
-    size = max(1, round(len(line) * CUTOUT))
-    start = (chance * len(line)).long() - size // 2
-    return (line >= start) & (line < start + size)
+def _square(side: int, chance: Tensor) -> Tensor:
+    """Positions 0 to `side - 1` that squares cover whose centres lie at `chance` of a side. `(n,) -> (n, size)`."""
+    size = max(1, round(side * CUTOUT))
+    start = (chance * side).long() - size // 2
+    return (start[:, None] + torch.arange(size, device=chance.device)).clamp(0, side - 1)
 
 
 def should_flip(dataset: Dataset) -> bool:

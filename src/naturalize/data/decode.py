@@ -226,7 +226,8 @@ def _grey_or_rgb(picture: Image.Image, name: str) -> Image.Image:
         raise UnreadablePicture(name, "Lab colours are not supported: save it as RGB")
     grey = mode in ("1", "L", "LA", "La")
     if not picture.has_transparency_data:
-        return picture.convert("L" if grey else "RGB")
+        plain = "L" if grey else "RGB"
+        return picture if mode == plain else picture.convert(plain)  # which would copy it
     see_through = picture.convert("RGBA")
     on_white = Image.new("RGB", picture.size, "white")
     on_white.paste(see_through, mask=see_through.getchannel("A"))

@@ -103,6 +103,8 @@ class Pixels:
         views: 1 to 9.
         memory_limit: in bytes; a quarter of the free memory unless told.
         progress: called as `progress("pixels", done, n)` while n pictures are made, in the thread that asks for them.
+        quickly: whether large pictures may differ from what `Preprocessing` makes of them, by 1 here and there: those
+            that are only trained on.
     """
 
     def __init__(
@@ -113,8 +115,10 @@ class Pixels:
         views: int = 1,
         memory_limit: int | None = None,
         progress: Progress = silent,
+        quickly: bool = False,
     ) -> None:
         self.dataset = dataset
+        self.quickly = quickly
         self.indices: NDArray[np.int64] = np.asarray(indices, dtype=np.int64)
         self.labels: NDArray[Any] = dataset.labels[self.indices]
         self.resolutions = tuple(sorted(set(resolutions)))
@@ -191,39 +195,63 @@ class Pixels:
                 picture = self.dataset.pixels(int(self.indices[rows[position]]))
                 by_size.setdefault(picture.shape, []).append((int(places[position]), picture))
             for group in by_size.values():
-                where = [place for place, _ in group]
-                pictures = np.stack([picture for _, picture in group])
+                where, pictures = [place for place, _ in group], [picture for _, picture in group]
                 padded = _padded(pictures) if any(view for _, view in into) else pictures
                 for (resolution, view), array in into.items():
                     array[where] = (
-                        _shifted(padded, pictures.shape, resolution, view) if view else _resized(pictures, resolution)
+                        _shifted(padded, pictures[0].shape, resolution, view)
+                        if view
+                        else _resized(pictures, resolution, quickly=self.quickly)
                     )
 
         in_threads(fill, len(rows), CHUNK, "pixels", self._progress)
 
 
-def _resized(pictures: Bytes, side: int, box: tuple[float, float, float, float] | None = None) -> Bytes:
-    """Pictures of one size, `(n, h, w, c) -> (n, c, side, side)`, to the bit as `Preprocessing` makes them one by one.
+def _resized(
+    pictures: Sequence[Bytes] | Bytes,
+    side: int,
+    box: tuple[float, float, float, float] | None = None,
+    quickly: bool = False,
+) -> Bytes:
+    """Pictures of one size, `(h, w, c)` each, to `(n, c, side, side)`, to the bit as `Preprocessing` makes them.
 
     All rows of all pictures are one tall picture to the first pass, and all columns to the second, so that two calls
     serve a whole stack of small pictures. Pillow does the colours of a large picture at once, which is quicker.
 
     Args:
-        pictures: `(n, h, w, c)`.
+        pictures: of one size.
         side: in pixels.
         box: left, upper, right, lower edge of what is taken of every picture, in its pixels; all unless told.
+        quickly: whether large ones may be made by `_resized_quickly`.
     """
-    n, height, width, c = pictures.shape
+    n, (height, width, c) = len(pictures), pictures[0].shape
     left, upper, right, lower = box or (0, 0, width, height)
     if c > 1 and height * width >= LARGE:
         made = np.empty((n, side, side, c), dtype=np.uint8)
         for picture, place in zip(pictures, made, strict=True):
+            if quickly:
+                place[:] = _resized_quickly(picture, side)
+                continue
             wide = Image.fromarray(picture).resize((side, height), FILTER, (left, 0, right, height))
             place[:] = np.asarray(wide.resize((side, side), FILTER, (0, upper, side, lower)))
         return made.transpose(0, 3, 1, 2)
-    rows = _along_rows(pictures.transpose(0, 3, 1, 2).reshape(n * c * height, width), side, left, right)
+    stack = np.asarray(pictures)
+    rows = _along_rows(stack.transpose(0, 3, 1, 2).reshape(n * c * height, width), side, left, right)
     columns = rows.reshape(n, c, height, side).swapaxes(2, 3).reshape(n * c * side, height)
     return _along_rows(columns, side, upper, lower).reshape(n, c, side, side).swapaxes(2, 3)
+
+
+def _resized_quickly(picture: Bytes, side: int) -> Bytes:
+    """A colour picture `(h, w, c)` to `(side, side, c)` by torch's twin of Pillow's filter, in a third of the time.
+
+    One value in 700 differs, by 1 (docs/benchmarks.md).
+    """
+    import torch  # pictures are listed and checked without it
+
+    plain = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None]  # a copy: torch warns of what it must not write to
+    made = torch.nn.functional.interpolate(plain, (side, side), mode="bilinear", antialias=True)
+    found: Bytes = made[0].permute(1, 2, 0).numpy()
+    return found
 
 
 def _along_rows(rows: Bytes, side: int, start: float, stop: float) -> Bytes:
@@ -235,14 +263,14 @@ def _padding(height: int, width: int) -> tuple[int, int]:
     return -(-height // 16), -(-width // 16)
 
 
-def _padded(pictures: Bytes) -> Bytes:
+def _padded(pictures: Sequence[Bytes]) -> Bytes:
     """Edges continued on all sides by as much as a view moves, in whole pixels."""
-    down, right = _padding(*pictures.shape[1:3])
-    return np.pad(pictures, ((0, 0), (down, down), (right, right), (0, 0)), mode="edge")
+    down, right = _padding(*pictures[0].shape[:2])
+    return np.pad(np.stack(pictures), ((0, 0), (down, down), (right, right), (0, 0)), mode="edge")
 
 
-def _shifted(padded: Bytes, shape: tuple[int, ...], side: int, view: int) -> Bytes:
-    height, width = shape[1:3]
+def _shifted(padded: Sequence[Bytes] | Bytes, shape: tuple[int, ...], side: int, view: int) -> Bytes:
+    height, width = shape[:2]
     down, right = _padding(height, width)
     left, upper = right + SHIFTS[view][0] * SHIFT * width, down + SHIFTS[view][1] * SHIFT * height
     return _resized(padded, side, (left, upper, left + width, upper + height))
