@@ -1,22 +1,29 @@
 """How a segmentation learns: CamVid's whole network trained by the product's own steps, each way judged on validation.
 
     python benchmarks/segmentation_choices.py --threads 1
+    python benchmarks/segmentation_choices.py --threads 1 --without 0001TP
 
 Ways differ in one thing from the way before or named; equal ways see equally many pictures. The test split is not read.
+With --without, validation is one drive, of which no picture is trained on, and the ways are those of changed colours:
+CamVid's own validation pictures are of a drive that it trains on too, and most of its test pictures are not.
 """
 
 import argparse
+import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from common import write
 from segmentation import DATA, NAMES, VOID
 
 from naturalize import rng
-from naturalize.data import Pixels
+from naturalize.data import Pixels, augment
 from naturalize.data.augment import Augment
 from naturalize.data.dataset import Dataset
 from naturalize.data.opening import open_data
@@ -38,7 +45,10 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Way:
-    """One way to train: `power` of the pixels of a class is its weight, `mixed` is how subnets and sides take turns."""
+    """One way to train: `power` of the pixels of a class is its weight, `mixed` is how subnets and sides take turns.
+
+    `colour` is how far contrast, saturation and brightness change, as `augment.COLOUR`.
+    """
 
     name: str
     side: int = 160
@@ -49,6 +59,7 @@ class Way:
     power: float = 0.0
     sizes: int = 3
     mixed: bool = False
+    colour: float = augment.COLOUR
 
 
 AT_224 = Way("at 224 px", side=224, batch=6, steps=300)
@@ -68,10 +79,29 @@ WAYS = [
     replace(AT_224, name="at all sides, every other step a subnet", mixed=True),
 ]
 
+ELSEWHERE = Way("colours as they are", side=192, batch=6, steps=400, power=-0.25, sizes=4, colour=0.0)
+DRIVES = [replace(ELSEWHERE, name=f"colours changed by {share:.0%}", colour=share) for share in (0.3, 0.6)]
+
+
+def without(drive: str, folder: Path) -> Dataset:
+    """CamVid's pictures of training and validation, of which those of one drive are for validation, and all others not.
+
+    Args:
+        drive: how the names of its pictures begin.
+        folder: where the files are written.
+    """
+    tables = [pq.read_table(DATA.with_name(f"camvid-{split}.parquet")) for split in ("train", "val")]
+    table = pa.concat_tables(tables)
+    left_out = np.array([image["path"].startswith(drive) for image in table["image"].to_pylist()])
+    rows = {"train": np.flatnonzero(~left_out), "val": np.flatnonzero(left_out), "test": np.flatnonzero(left_out)[:1]}
+    for split, chosen in rows.items():
+        pq.write_table(table.take(chosen), folder / f"drives-{split}.parquet")
+    return open_data(str(folder / "drives-train.parquet"), classes=NAMES, ignore=[VOID])
+
 
 def result_of(way: Way, data: Dataset) -> dict[str, Any]:
     """Validation mIoU of the whole network by side after a training, and the seconds of CPU that it took."""
-    segmentation.SIZES = way.sizes
+    segmentation.SIZES, augment.COLOUR = way.sizes, way.colour
     torch.manual_seed(0)
     family, source = make_family("efficientnet-lite0", data.side, SIDES), published_supernet("efficientnet-lite0")
     task = Segmentation(len(NAMES))
@@ -109,13 +139,17 @@ def main() -> None:
     """Print and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    torch.set_num_threads(parser.parse_args().threads)
-    data = open_data(str(DATA), classes=NAMES, ignore=[VOID])
+    parser.add_argument("--without", metavar="DRIVE", help="as 0006R0, 0001TP or 0016E5")
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
     rows = []
-    for way in WAYS:
-        rows.append(result_of(way, data))
-        print(rows[-1], flush=True)
-    write("segmentation-choices", {"rows": rows})
+    with tempfile.TemporaryDirectory() as folder:
+        elsewhere = asked.without is not None
+        data = without(asked.without, Path(folder)) if elsewhere else open_data(str(DATA), classes=NAMES, ignore=[VOID])
+        for way in [ELSEWHERE, *DRIVES] if elsewhere else WAYS:
+            rows.append(result_of(way, data))
+            print(rows[-1], flush=True)
+    write(f"segmentation-without-{asked.without}" if elsewhere else "segmentation-choices", {"rows": rows})
 
 
 if __name__ == "__main__":
