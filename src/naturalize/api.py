@@ -198,45 +198,71 @@ def dry_run(
         data: as of `transfer`, or of `joint_transfer`: by name, for the plan of each data set.
         out, budget, iterations, epochs, listeners, started, options: as of the same.
     """
-    from naturalize.forecast import files
     from naturalize.joint.asked import joint_settings
-    from naturalize.joint.lifecycle import described, work_jointly
-    from naturalize.workbench import modelled
 
-    lines: list[str] = []
     with heard(listeners) as hearing, TemporaryDirectory() as place:
         directory, quiet = Path(place) / "run", [partial(progress_alone, hearing)]
         if isinstance(data, Mapping):
-            joint = joint_settings(data, budget, iterations, epochs, **options)
-
-            def foresee_one(bench: Workbench) -> None:
-                lines.extend(["", f"{bench.run.task_name}:", *plan_lines(bench, bench.run.settings)])
-
+            settings = joint_settings(data, budget, iterations, epochs, **options)
             with vacant(Path(out), *data.values()):
-                run = work_jointly(data, directory, joint, quiet, started, do=foresee_one)
-            runs = ", ".join(f"{name}/" for name in data)
-            written = (
-                f"writes {out}: run.toml, archive.sqlite, events.jsonl, front.json, report.html, and runs in {runs}"
-            )
-            return [described(run), *lines, "", written]
+                return plan_of_several(data, directory, settings, quiet, started, Path(out))
         settings = make_settings(data, budget, iterations, epochs, **options)
-        slow = modelled(settings)
-        limits = {text: parse_requirement(text).objective for text in settings.requirements}
-        quick = replace(
-            settings,
-            objectives=tuple(name for name in settings.objectives if name not in slow),
-            requirements=tuple(text for text, name in limits.items() if name not in slow),
-        )
-
-        def foresee(bench: Workbench) -> None:
-            kept = bench.run.settings
-            weights = kept.weights if settings.supernet == AUTO else settings.weights
-            full = replace(settings, supernet=kept.supernet, weights=weights)
-            lines.extend([*plan_lines(bench, full), f"writes {Path(out)}: {', '.join(files(bench, full))}"])
-
         with vacant(Path(out), data):
-            work(data, directory, quick, quiet, started, do=foresee)
+            return plan_of_one(data, directory, settings, quiet, started, Path(out))
+
+
+def plan_of_one(
+    data: Any, directory: Path, settings: Settings, listeners: Sequence[Listener], started: float | None, out: Path
+) -> list[str]:
+    """The plan of one data set's transfer in lines of text; it is begun, without models of latencies, and no more.
+
+    Args:
+        data, listeners, started: as of `transfer`.
+        directory: where it may be begun.
+        settings: of the transfer.
+        out: directory that it would have.
+    """
+    from naturalize.forecast import files
+    from naturalize.workbench import modelled
+
+    slow, lines = modelled(settings), list[str]()
+    limits = {text: parse_requirement(text).objective for text in settings.requirements}
+    quick = replace(
+        settings,
+        objectives=tuple(name for name in settings.objectives if name not in slow),
+        requirements=tuple(text for text, name in limits.items() if name not in slow),
+    )
+
+    def foresee(bench: Workbench) -> None:
+        kept = bench.run.settings
+        weights = kept.weights if settings.supernet == AUTO else settings.weights
+        full = replace(settings, supernet=kept.supernet, weights=weights)
+        lines.extend([*plan_lines(bench, full), f"writes {out}: {', '.join(files(bench, full))}"])
+
+    work(data, directory, quick, listeners, started, do=foresee)
     return lines
+
+
+def plan_of_several(
+    data: Mapping[str, Any],
+    directory: Path,
+    settings: Settings,
+    listeners: Sequence[Listener],
+    started: float | None,
+    out: Path,
+) -> list[str]:
+    """The same of a joint transfer: the plan of each data set by its name. Arguments as of `plan_of_one`."""
+    from naturalize.joint.lifecycle import described, work_jointly
+
+    lines: list[str] = []
+
+    def foresee(bench: Workbench) -> None:
+        lines.extend(["", f"{bench.run.task_name}:", *plan_lines(bench, bench.run.settings)])
+
+    run = work_jointly(data, directory, settings, listeners, started, do=foresee)
+    runs = ", ".join(f"{name}/" for name in data)
+    files = "run.toml, archive.sqlite, events.jsonl, front.json, report.html"
+    return [described(run), *lines, "", f"writes {out}: {files}, and runs in {runs}"]
 
 
 @contextmanager
