@@ -34,6 +34,7 @@ def finished(bands, tmp_path_factory):
 def run(finished, tmp_path, monkeypatch):
     monkeypatch.setattr("naturalize.run.settings.MINIMUM_BUDGET_S", 10)
     monkeypatch.setattr("naturalize.schedule.NEW", 4)
+    monkeypatch.setattr("naturalize.session.LONG_S", 0.0)  # as for trainings of the usual length
     shutil.copytree(finished, tmp_path / "run")
     return tmp_path / "run"
 

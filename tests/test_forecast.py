@@ -94,6 +94,13 @@ def test_nothing_is_left_of_a_dry_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert lines[-2].startswith("in all about " + ("3m 00s on" if "budget" in asked else ""))
 
 
+def test_a_dictionary_of_arrays_by_split_is_one_data_set(tmp_path: Path) -> None:
+    by_split = {"train": (IMAGES[:40], LABELS[:40]), "test": (IMAGES[40:], LABELS[40:])}
+    lines = api.dry_run(by_split, tmp_path / "x", iterations=1, epochs=1, listeners=())
+    assert lines[0].startswith("arrays: 3 classes (0, 1, 2), grey pictures")
+    assert lines[1].endswith("test 20 as given")
+
+
 def test_a_budget_is_divided_to_the_second(tmp_path: Path) -> None:
     settings = make_settings("", "2m", None, None)
     steps = steps_of((IMAGES, LABELS), tmp_path / "dry", settings)

@@ -150,10 +150,10 @@ def test_pictures_and_masks_move_together(rng, monkeypatch):
     assert (moved[:, 0].round()[inside] == labels[inside]).float().mean() > 0.995
 
 
-def test_colours_change_by_picture_and_keep_what_is_where():
+def test_colours_change_by_picture_and_keep_what_is_where(rng):
     """What is lighter than its surroundings stays so; a mean moves by 0.9 standard deviations at most."""
-    images = torch.randn(400, 3, 6, 6)
-    made = augment.recoloured(images, torch.rand(4, 400))
+    images = torch.from_numpy(rng.standard_normal((400, 3, 6, 6)))
+    made = augment.recoloured(images, torch.from_numpy(rng.random((4, 400))))
     assert (made == images).all((1, 2, 3)).float().mean() == pytest.approx(0.2, abs=0.06)
     moved = made.mean((1, 2, 3)) - images.mean((1, 2, 3))
     assert 0.85 < moved.abs().max() < 0.9 + 1e-5

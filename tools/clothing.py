@@ -14,7 +14,7 @@ from pathlib import Path
 import datasets
 from PIL import Image
 
-from naturalize.data import embedded
+from naturalize.data.readers import embedded
 
 SIDE = 96
 QUALITY = 80

@@ -195,36 +195,12 @@ def dry_run(
     Weights and data that have to be fetched for it stay in their caches.
 
     Args:
-        data: as of `transfer`, or of `joint_transfer`: by name, for the plan of each data set.
-        out, budget, iterations, epochs, listeners, started, options: as of the same.
-    """
-    from naturalize.joint.asked import joint_settings
-
-    with heard(listeners) as hearing, TemporaryDirectory() as place:
-        directory, quiet = Path(place) / "run", [partial(progress_alone, hearing)]
-        if isinstance(data, Mapping):
-            settings = joint_settings(data, budget, iterations, epochs, **options)
-            with vacant(Path(out), *data.values()):
-                return plan_of_several(data, directory, settings, quiet, started, Path(out))
-        settings = make_settings(data, budget, iterations, epochs, **options)
-        with vacant(Path(out), data):
-            return plan_of_one(data, directory, settings, quiet, started, Path(out))
-
-
-def plan_of_one(
-    data: Any, directory: Path, settings: Settings, listeners: Sequence[Listener], started: float | None, out: Path
-) -> list[str]:
-    """The plan of one data set's transfer in lines of text; it is begun, without models of latencies, and no more.
-
-    Args:
-        data, listeners, started: as of `transfer`.
-        directory: where it may be begun.
-        settings: of the transfer.
-        out: directory that it would have.
+        data, out, budget, iterations, epochs, listeners, started, options: as of `transfer`.
     """
     from naturalize.forecast import files
     from naturalize.workbench import modelled
 
+    settings = make_settings(data, budget, iterations, epochs, **options)
     slow, lines = modelled(settings), list[str]()
     limits = {text: parse_requirement(text).objective for text in settings.requirements}
     quick = replace(
@@ -239,37 +215,51 @@ def plan_of_one(
         full = replace(settings, supernet=kept.supernet, weights=weights)
         lines.extend([*plan_lines(bench, full), f"writes {out}: {', '.join(files(bench, full))}"])
 
-    work(data, directory, quick, listeners, started, do=foresee)
+    with planning(Path(out), [data], listeners) as (directory, quiet):
+        work(data, directory, quick, quiet, started, do=foresee)
     return lines
 
 
-def plan_of_several(
+def joint_dry_run(
     data: Mapping[str, Any],
-    directory: Path,
-    settings: Settings,
-    listeners: Sequence[Listener],
-    started: float | None,
-    out: Path,
+    out: str | Path,
+    *,
+    budget: str | None = None,
+    iterations: int | None = None,
+    epochs: int | None = None,
+    listeners: Sequence[Listener] | None = None,
+    started: float | None = None,
+    **options: Any,
 ) -> list[str]:
-    """The same of a joint transfer: the plan of each data set by its name. Arguments as of `plan_of_one`."""
+    """As `dry_run`, of a joint transfer: the plan of each data set by its name. Arguments as of `joint_transfer`."""
+    from naturalize.joint.asked import joint_settings
     from naturalize.joint.lifecycle import described, work_jointly
 
-    lines: list[str] = []
+    settings, lines = joint_settings(data, budget, iterations, epochs, **options), list[str]()
 
     def foresee(bench: Workbench) -> None:
         lines.extend(["", f"{bench.run.task_name}:", *plan_lines(bench, bench.run.settings)])
 
-    run = work_jointly(data, directory, settings, listeners, started, do=foresee)
+    with planning(Path(out), [*data.values()], listeners) as (directory, quiet):
+        run = work_jointly(data, directory, settings, quiet, started, do=foresee)
+        lines.insert(0, described(run))
     runs = ", ".join(f"{name}/" for name in data)
     files = "run.toml, archive.sqlite, events.jsonl, front.json, report.html"
-    return [described(run), *lines, "", f"writes {out}: {files}, and runs in {runs}"]
+    return [*lines, "", f"writes {out}: {files}, and runs in {runs}"]
 
 
 @contextmanager
-def vacant(out: Path, *data: Any) -> Iterator[None]:
-    """Hold the directory that a run on some data would have, and leave nothing in it.
+def planning(
+    out: Path, data: Sequence[Any], listeners: Sequence[Listener] | None
+) -> Iterator[tuple[Path, Sequence[Listener]]]:
+    """Yield a directory to begin a run in that is thrown away, and listeners of its progress alone.
 
-    Raises `UserError` where the run cannot have it.
+    Args:
+        out: directory that the run would have: it is held meanwhile, and nothing is left in it.
+        data: of the run.
+        listeners: as of `transfer`.
+
+    Raises `UserError` where the run cannot have the directory.
     """
     for source in data:
         if isinstance(source, str | Path):
@@ -277,7 +267,8 @@ def vacant(out: Path, *data: Any) -> Iterator[None]:
     with prepared_directory(out, None) as exists:
         if exists:
             raise UserError(f"{out} is a run already, and --dry-run plans a new one: choose another --out")
-        yield
+        with heard(listeners) as hearing, TemporaryDirectory() as place:
+            yield Path(place) / "run", [partial(progress_alone, hearing)]
 
 
 def plan_lines(bench: Workbench, settings: Settings) -> list[str]:
@@ -374,8 +365,7 @@ def resume(
         if settings.budget_s is not None and settings != run.settings:
             check_time_left(run, settings.budget_s)
         if iterations is not None:
-            with closing(run.archive(read_only=False)) as archive:
-                check_done(archive, run.directory, iterations)
+            check_done([run], run.directory, iterations)
         dataset = reopen_data(run, data, watch)  # before anything of the run is changed
         teacher = teacher_of(settings, run.directory, dataset, watch)
         run = go_on(run.with_settings(settings), dataset, watch, teacher)

@@ -205,9 +205,16 @@ def check_time_left(run: Run, budget_s: float) -> None:
         )
 
 
-def check_done(archive: Archive, directory: Path, iterations: int) -> None:
-    """Raise `UserError` for a new total of iterations that is below what a run has done already."""
-    done = max((fact["weights_version"] for fact in archive.iterations()), default=0)
+def check_done(runs: Sequence[Run], directory: Path, iterations: int) -> None:
+    """Raise `UserError` for a new total of iterations that is below what was done already.
+
+    Args:
+        runs: that train together, or one by itself.
+        directory: of the run.
+        iterations: the new total.
+    """
+    latest = [(run.checkpoints, name) for run in runs if (name := run.checkpoints.latest()) is not None]
+    done = max((int(checkpoints.state(name)["version"]) for checkpoints, name in latest), default=0)
     if iterations < done:
         raise UserError(f"{directory} has done {plural(done, 'iteration')} already: give --iterations {done} or more")
 

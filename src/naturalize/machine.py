@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import torch
 
 from naturalize import journal, rng
 from naturalize.objectives import COST, ERROR
@@ -24,8 +25,11 @@ RESOLUTIONS_OF_A_FRONT = 8  # that a front is expected to have
 def choose_threads(bench: Workbench) -> int:
     """Set the number of threads to that with which a few random networks train fastest at present; return it.
 
-    Each call times them once more: other processes come and go.
+    Each call times them once more: other processes come and go. On a GPU nothing is timed.
     """
+    before = torch.get_num_threads()
+    if bench.device.type != "cpu":
+        return before
     trainer = bench.trainer
     trainer.supernet.train(not trainer.keeps_statistics)
     batches = []
@@ -41,6 +45,8 @@ def choose_threads(bench: Workbench) -> int:
 
     threads = quickest_thread_count(work, bench.thread_times)
     trainer.optimizer.zero_grad(set_to_none=True)
+    if threads != before:
+        bench.watch.event("threads", threads=threads)
     return threads
 
 

@@ -13,6 +13,7 @@ from naturalize.errors import Interrupted
 from naturalize.machine import choose_threads
 from naturalize.run import read_events
 from naturalize.run.checkpoints import Checkpoints
+from naturalize.supernet import Supernet
 from naturalize.training.adapt import Extent, Step, TrainingState
 from naturalize.workbench import Workbench
 
@@ -83,7 +84,6 @@ class Session:
         if self.version >= version:
             return
         state = TrainingState() if self.state["complete"] else TrainingState(**self.state["training"])
-        extent = extent.resumed(state, self.bench.watch.used_s)
         first = self.state["steps_before"]
         watch, trainer = self.bench.watch, self.bench.trainer
         per_epoch = trainer.batches.per_epoch
@@ -108,8 +108,9 @@ class Session:
                 raise
 
         with watch.phase(phase, iteration=version - 1, version=version):
-            if extent.seconds is not None and extent.seconds >= LONG_S:
+            if (extent.seconds or 0.0) >= LONG_S and isinstance(self.bench.supernet, Supernet):  # no network by itself
                 choose_threads(self.bench)
+            extent = extent.resumed(state, watch.used_s)
             trainer.run(steps(first), state, extent, rate, on_step)
             self.save({"version": version, "complete": True, "steps_before": first + state.step})
 

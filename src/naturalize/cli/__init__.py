@@ -264,7 +264,7 @@ def transfer(
             "strict": strict, "balanced": balanced, "ignore": ignore or (), "listeners": [terminal], "started": STARTED,
         }  # fmt: skip
         if dry_run:
-            lines = api.dry_run(sets if several else data[0], out, **options)
+            lines = api.joint_dry_run(sets, out, **options) if several else api.dry_run(data[0], out, **options)
         else:
             run = api.joint_transfer(sets, out, **options) if several else api.transfer(data[0], out, **options)
     if dry_run:

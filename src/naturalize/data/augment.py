@@ -1,4 +1,4 @@
-"""What training adds to a batch: random moves, turns, zooms, flips and cutouts.
+"""What training adds to a batch: random moves, turns, zooms, flips and cutouts; with masks, moves, zooms and colours.
 
 By hand rather than by Kornia, whose crop alone is a loop over the pictures of the batch; and these leave torch's global
 generator alone.
@@ -46,7 +46,8 @@ class Augment:
             seed: of all draws. They are fractions of the side, so that one seed does the same at every resolution.
         """
         n, _, side, _ = images.shape
-        chances = torch.rand((9, n), generator=torch.Generator().manual_seed(seed)).to(images.device)
+        drawn = torch.rand((9, n), generator=torch.Generator().manual_seed(seed))
+        chances = drawn.to(images.device)
         signed = 2 * chances - 1
         turned = chances[0] < 0.5
         angle = torch.where(turned, TURN * signed[1], 0.0)
@@ -62,9 +63,10 @@ class Augment:
             made[some] = F.grid_sample(
                 images[some], _grid(theta[some], line), padding_mode="reflection", align_corners=False
             )
-        cut = chances[8] < 0.5
-        down, right = (_square(side, chance[cut]) for chance in chances[6:8])
-        made.permute(0, 2, 3, 1)[cut.nonzero()[:, :, None], down[:, :, None], right[:, None]] = 0
+        cut = (drawn[8] < 0.5).nonzero()[:, 0]  # on the CPU: a GPU would be waited for
+        down, right = (_square(side, drawn[row, cut]) for row in (6, 7))
+        where = cut[:, None, None], down[:, :, None], right[:, None]
+        made.permute(0, 2, 3, 1)[tuple(places.to(images.device) for places in where)] = 0
         return made
 
     def with_masks(self, images: Tensor, masks: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -125,7 +127,7 @@ def _square(side: int, chance: Tensor) -> Tensor:
     """Positions 0 to `side - 1` that squares cover whose centres lie at `chance` of a side. `(n,) -> (n, size)`."""
     size = max(1, round(side * CUTOUT))
     start = (chance * side).long() - size // 2
-    return (start[:, None] + torch.arange(size, device=chance.device)).clamp(0, side - 1)
+    return (start[:, None] + torch.arange(size)).clamp(0, side - 1)
 
 
 def should_flip(dataset: Dataset) -> bool:

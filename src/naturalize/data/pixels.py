@@ -103,8 +103,8 @@ class Pixels:
         views: 1 to 9.
         memory_limit: in bytes; a quarter of the free memory unless told.
         progress: called as `progress("pixels", done, n)` while n pictures are made, in the thread that asks for them.
-        quickly: whether large pictures may differ from what `Preprocessing` makes of them, by 1 here and there: those
-            that are only trained on.
+        quickly: whether large pictures in view 0 may differ from what `Preprocessing` makes of them, by 1 here and
+            there: those that no error is measured on.
     """
 
     def __init__(
@@ -229,7 +229,7 @@ def _resized(
     if c > 1 and height * width >= LARGE:
         made = np.empty((n, side, side, c), dtype=np.uint8)
         for picture, place in zip(pictures, made, strict=True):
-            if quickly:
+            if quickly and box is None:
                 place[:] = _resized_quickly(picture, side)
                 continue
             wide = Image.fromarray(picture).resize((side, height), FILTER, (left, 0, right, height))
@@ -244,7 +244,7 @@ def _resized(
 def _resized_quickly(picture: Bytes, side: int) -> Bytes:
     """A colour picture `(h, w, c)` to `(side, side, c)` by torch's twin of Pillow's filter, in a third of the time.
 
-    One value in 700 differs, by 1 (docs/benchmarks.md).
+    Of a photograph, one value in 700 differs, by 1.
     """
     import torch  # pictures are listed and checked without it
 

@@ -105,8 +105,9 @@ def resume_jointly(
             check_share(settings.budget_s, len(run.sets))
             check_time_left(run, settings.budget_s)
         if iterations is not None:
-            with closing(run.archive(read_only=False)) as archive:
-                check_done(archive, directory, iterations)
+            check_done(
+                [run.run(name) for name in run.sets if (directory / name / "run.toml").exists()], directory, iterations
+            )
         turns = Turns(watch, run.sets)
         datasets = read_all(directory, settings, sources_of(run, data), turns)
         if settings != run.settings:

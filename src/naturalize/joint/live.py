@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
-from naturalize.errors import UserError
 from naturalize.joint.page import write_joint_report
 from naturalize.joint.run import JointRun
 from naturalize.report.live import LivePage, follow, report_once
@@ -24,6 +22,6 @@ def watch_joint_report(directory: Path, check: Callable[[], None], tell: Callabl
     sets = JointRun(directory).sets
     follow(directory, {f"{name}: ": LivePage(directory / name) for name in sets}, check, tell)
     for name in sets:
-        with suppress(UserError):  # nothing is measured of it
+        if (directory / name / "report.html").exists():  # it is known how far it came
             report_once(directory / name)
     return write_joint_report(directory)
