@@ -98,7 +98,7 @@ def test_a_dictionary_of_arrays_by_split_is_one_data_set(tmp_path: Path) -> None
     by_split = {"train": (IMAGES[:40], LABELS[:40]), "test": (IMAGES[40:], LABELS[40:])}
     lines = api.dry_run(by_split, tmp_path / "x", iterations=1, epochs=1, listeners=())
     assert lines[0].startswith("arrays: 3 classes (0, 1, 2), grey pictures")
-    assert lines[1].endswith("test 20 as given")
+    assert "train 40, test 20 as given" in lines[1]
 
 
 def test_a_budget_is_divided_to_the_second(tmp_path: Path) -> None:

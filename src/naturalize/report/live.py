@@ -17,7 +17,7 @@ from naturalize.objectives.requirement import parse_requirement
 from naturalize.report.insides import Insides
 from naturalize.report.report import UNDER_WAY, write_report
 from naturalize.run import read_front
-from naturalize.run.front import FORMAT, TRANSFER, finished_under
+from naturalize.run.front import FORMAT, TRANSFER
 from naturalize.run.lock import is_held
 from naturalize.selection import Front, errors_of, front_rows
 from naturalize.version import __version__
@@ -48,11 +48,9 @@ class LivePage:
         return f"{measured}, {plural(len(found['networks']), 'network')} on the front"
 
     def let_be(self) -> None:
-        """Write the page as one that reads itself anew no more: that of the result, if it is there by now."""
-        if self._front is None:
-            return
-        finished = finished_under(self.directory) is not None
-        write_report(self.directory, None if finished else self._front)
+        """Write the page as one that reads itself anew no more."""
+        if self._front is not None:
+            write_report(self.directory, self._front)
 
 
 def watch_report(directory: Path, check: Callable[[], None], tell: Callable[[str], object]) -> Path:
