@@ -271,7 +271,10 @@ def test_the_largest_that_there_is_time_for_are_read(left_s):
     assert probing.affordable(sides, pixel_s, left_s) == max(fitting)
 
 
-@pytest.mark.parametrize(("point", "epochs"), [("soft:1", 32), ("tune:1", 2), ("larger:1", 2), ("prepare:1", 2)])
+@pytest.mark.parametrize(
+    ("point", "epochs"),
+    [pytest.param("soft:1", 32, marks=pytest.mark.slow), ("tune:1", 2), ("larger:1", 2), ("prepare:1", 2)],
+)
 def test_killed_on_the_way_a_run_ends_as_an_unbroken_one(point, epochs, photographs, tmp_path):
     names = photographs[1]
     for row, picture in enumerate(photographs[0]):
