@@ -81,6 +81,13 @@ def refreshes(run: Path) -> bool:
     return page.exists() and re.search(r'"refresh":(\w+)', page.read_text(encoding="utf-8"))[1] != "null"  # type: ignore[index]
 
 
+def waited(condition: object, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
 @cache
 def server() -> ForkServerContext:
     """Forks processes that have imported what commands need: four seconds less for each."""

@@ -45,7 +45,7 @@ from naturalize.options import AUTO, DEFAULT_BUDGET, RECIPES, Recipe, as_list, c
 from naturalize.predicting import Prediction, open_model, predict_with
 from naturalize.run import Run, Settings, Watch, parse_budget, prepared_directory
 from naturalize.run.front import finished_under, networks_of, nothing_measured, read_front
-from naturalize.run.run import RunNetwork, check_outside
+from naturalize.run.run import RunNetwork
 from naturalize.run.settings import FROM_PYTHON, MINIMUM_BUDGET_S, PREPARATIONS, SANDWICH
 from naturalize.run.watch import Listener, Standstill
 from naturalize.terminal import Terminal, steps_table
@@ -261,10 +261,7 @@ def planning(
 
     Raises `UserError` where the run cannot have the directory.
     """
-    for source in data:
-        if isinstance(source, str | Path):
-            check_outside(out, Path(source))
-    with prepared_directory(out, None) as exists:
+    with prepared_directory(out, *data) as exists:
         if exists:
             raise UserError(f"{out} is a run already, and --dry-run plans a new one: choose another --out")
         with heard(listeners) as hearing, TemporaryDirectory() as place:

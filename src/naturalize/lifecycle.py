@@ -63,8 +63,7 @@ def work(
 
     settings = kept_at(directory, settings)
     watch = Watch(listeners, time.monotonic() if started is None else started)
-    path = Path(data) if isinstance(data, str | Path) else None
-    with watch.stoppable(), torch_as_before(), prepared_directory(directory, path) as exists:
+    with watch.stoppable(), torch_as_before(), prepared_directory(directory, data) as exists:
         run = Run(directory) if exists else None
         if run is not None and settings.supernet == AUTO:
             settings = replace(settings, supernet=run.settings.supernet, weights=run.settings.weights)
@@ -279,7 +278,7 @@ def opened(
     """Open and lock an existing run. Yields it and a watch for the work on it."""
     run = Run(directory)
     watch = Watch(listeners, time.monotonic() if started is None else started)
-    with watch.stoppable(), torch_as_before(), prepared_directory(run.directory, None):
+    with watch.stoppable(), torch_as_before(), prepared_directory(run.directory):
         yield run, watch
 
 

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import signal
-import time
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
@@ -39,7 +38,7 @@ from naturalize.report.insides import Insides
 from naturalize.run import Watch, networks_of, read_front
 from naturalize.run.lock import locked
 from naturalize.search import non_dominated
-from runs import assert_same, command, left_by, refreshes
+from runs import assert_same, command, left_by, refreshes, waited
 
 SMALL = ["--iterations", "2", "--epochs", "2", "--seed", "1"]
 
@@ -204,9 +203,7 @@ def test_each_data_set_has_a_page_while_a_joint_run_goes_on(unbroken, tmp_path, 
     with locked(run):
         watcher = Thread(target=lambda: written.append(watch_joint_report(run, lambda: None, told.append)))
         watcher.start()
-        deadline = time.monotonic() + 60
-        while len(told) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        waited(lambda: len(told) > 1)
         assert all(refreshes(page.parent) for page in pages)
     watcher.join(60)
     assert written == [run / "report.html"]

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +17,7 @@ from naturalize.report.insides import Insides
 from naturalize.report.live import front_under_way, report_once, watch_report
 from naturalize.run import read_front
 from naturalize.run.lock import is_held, locked
-from runs import refreshes
-
-
-def waited(condition: object, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
+from runs import refreshes, waited
 
 
 def test_a_front_under_way_is_that_of_the_last_pass_that_is_over(tmp_path: Path) -> None:

@@ -709,9 +709,11 @@ def watched_report(directory: Path) -> Path:
     from naturalize.report.live import watch_report
     from naturalize.run import Run, Watch
 
-    write = watch_joint_report if is_joint(directory) else watch_report
-    if write is watch_report:
+    if is_joint(directory):
+        write = watch_joint_report
+    else:
         Run(directory)  # raises where there is none
+        write = watch_report
     watch = Watch([], STARTED)
     try:
         with watch.stoppable():

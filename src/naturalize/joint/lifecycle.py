@@ -39,7 +39,6 @@ from naturalize.options import AUTO, check_archive, check_task, chosen_supernet
 from naturalize.run import Run, Settings, Watch, prepared_directory, source_to
 from naturalize.run.front import finished_under
 from naturalize.run.lock import locked
-from naturalize.run.run import check_outside
 from naturalize.run.settings import MINIMUM_BUDGET_S
 from naturalize.run.watch import Listener, Standstill
 from naturalize.starting import reads_published
@@ -68,10 +67,7 @@ def work_jointly(
     """
     settings = kept_at(directory, settings)
     watch = Watch(listeners, time.monotonic() if started is None else started)
-    paths = [Path(source) for source in data.values() if isinstance(source, str | Path)]
-    with watch.stoppable(), torch_as_before(), prepared_directory(directory, None) as exists:
-        for path in paths:
-            check_outside(directory, path)
+    with watch.stoppable(), torch_as_before(), prepared_directory(directory, *data.values()) as exists:
         run = JointRun(directory) if exists else None
         if run is not None:
             check_same(run, settings, list(data))
@@ -99,7 +95,7 @@ def resume_jointly(
     """Go on with a joint run; arguments as of `api.resume`, data by name where they were moved."""
     run = JointRun(directory)
     watch = Watch(listeners, time.monotonic() if started is None else started)
-    with watch.stoppable(), torch_as_before(), prepared_directory(directory, None):
+    with watch.stoppable(), torch_as_before(), prepared_directory(directory):
         settings = changed(run.settings, directory, budget, iterations)
         if settings.budget_s is not None and settings.budget_s != run.settings.budget_s:
             check_share(settings.budget_s, len(run.sets))
@@ -118,7 +114,7 @@ def resume_jointly(
 def finish_jointly(directory: Path, data: Mapping[str, Any], listeners: Sequence[Listener]) -> JointRun:
     """End a stopped joint run as it is; arguments as of `api.finish`, data by name where they were moved."""
     run, watch = JointRun(directory), Watch(listeners, time.monotonic())
-    with watch.stoppable(), torch_as_before(), prepared_directory(directory, None):
+    with watch.stoppable(), torch_as_before(), prepared_directory(directory):
         turns = Turns(watch, run.sets)
         datasets = read_all(directory, run.settings, sources_of(run, data), turns)
         return go_on(run, datasets, watch, turns, ends_now=True)

@@ -289,21 +289,22 @@ def card_of(run: Run, front: dict[str, Any], entry: dict[str, Any]) -> dict[str,
 
 
 @contextmanager
-def prepared_directory(out: Path, data: Path | None) -> Iterator[bool]:
+def prepared_directory(out: Path, *data: Any) -> Iterator[bool]:
     """Make and lock the directory of a run; yields whether it holds one already.
 
     A directory that holds no run in the end is removed again: bad data leave nothing behind.
 
     Args:
         out: directory: new, empty, or a run's.
-        data: the folder or file of the images, which a run must stay out of; None where there is none.
+        data: sources of images, of which a run must stay out of folders.
 
     Raises:
         UserError: for a file, for a directory with other content, in or above the data, not writable, or in use.
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file: give a directory for the run")
-    check_outside(out, data)
+    for source in data:
+        check_outside(out, source)
     exists = (out / "run.toml").exists()
     if out.is_dir() and not exists:
         others = sorted(path.name for path in out.iterdir() if not is_beginning(path))
@@ -333,9 +334,9 @@ def prepared_directory(out: Path, data: Path | None) -> Iterator[bool]:
                 path.rmdir()
 
 
-def check_outside(out: Path, data: Path | None) -> None:
-    """Raise `UserError` where the directory of a run would lie in the folder of the images."""
-    if data is not None and data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+def check_outside(out: Path, data: Any) -> None:
+    """Raise `UserError` where the directory of a run would lie in the folder of the images, if they are in one."""
+    if isinstance(data, str | Path) and Path(data).is_dir() and out.resolve().is_relative_to(Path(data).resolve()):
         raise UserError(f"--out {out} lies in the data {data}: choose a directory elsewhere")
 
 

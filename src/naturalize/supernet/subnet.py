@@ -32,6 +32,10 @@ class Normalize(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         return (pixels.to(self.mean.dtype) - self.mean) / self.std
 
+    def into(self, images: Tensor, pixels: Tensor) -> None:
+        """Write the normalised pixels into a tensor that is there, without one in between."""
+        images.copy_(pixels).sub_(self.mean).div_(self.std)
+
 
 class ConvNorm(nn.Module):
     """Convolution without bias, batch norm, activation.

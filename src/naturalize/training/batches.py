@@ -121,7 +121,7 @@ class TrainingImages:
         kind = memory_format(device)
         images = torch.empty(raw.shape, dtype=normalize.mean.dtype, device=device, memory_format=kind)
         for some in pieces(raw):
-            images[some].copy_(raw[some]).sub_(normalize.mean).div_(normalize.std)  # as `normalize`, in place
+            normalize.into(images[some], raw[some])
         labels, seed = self.labels[rows].to(device), rng.integer(self.seed, "augment", step)
         if labels.ndim == 3:
             images, labels = self.augment.with_masks(images, labels, seed)

@@ -61,16 +61,18 @@ def quickest_thread_count(work: Callable[[], object], times: dict[int, list[floa
             there are none.
     """
     times = {} if times is None else times
-    counts, rounds = sorted({1, allowed_cpus()}, reverse=True), 1 if times else 2
+    counts, rounds = (allowed_cpus(), 1), 1 if times else 2
     torch.set_num_threads(counts[0])
     work()  # what else was done since has emptied the caches
-    for _ in range(rounds if len(counts) > 1 else 0):
+    if counts[0] == 1:
+        return 1
+    for _ in range(rounds):
         for threads in counts:
             torch.set_num_threads(threads)
             start = time.perf_counter()
             work()
             times.setdefault(threads, []).append(time.perf_counter() - start)
-    best = min(counts, key=lambda threads: median_low(times[threads][-LATEST:])) if len(counts) > 1 else 1
+    best = min(counts, key=lambda threads: median_low(times[threads][-LATEST:]))
     torch.set_num_threads(best)
     return best
 
